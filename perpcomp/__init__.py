@@ -1,0 +1,61 @@
+"""perpcomp: who was liquidated in a flash crash, what each position was worth, and what each compensation rule pays.
+
+The library's front door. `compute` gives a Run, whose attributes are the checked Polars frames that the command line's verbs show:
+liquidations, payouts, claims, comparison, left_out, in_kind, findings. A query is the path of an incident file or a built-in name;
+`input` is the path of the logs or events where the incident names none. Imports happen inside, so that `perpcomp --help` stays cheap.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from perpcomp.audit.verify import Verdict
+    from perpcomp.pipeline import Run
+
+__version__ = "0.1.0"
+__all__ = ["compute", "events", "liquidations", "publish_run", "verify"]
+
+
+def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
+    """The whole run in memory: every table, nothing written. `formula` overrides the incident's."""
+    from perpcomp import incident, pipeline
+
+    loaded = incident.load(query)
+    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula)
+
+
+def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
+    """Write a run's folder, all or nothing; returns relative name -> bytes."""
+    from perpcomp.audit.manifest import MANIFEST, manifest
+    from perpcomp.publish import files
+    from perpcomp.publish.folder import write
+
+    published = files(run)
+    published[MANIFEST] = manifest(run, published)
+    write(folder, published, run.incident.name)
+    return published
+
+
+def events(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+    """The events table: every PositionChanged, with its PositionLiquidated."""
+    from perpcomp import incident, pipeline
+
+    loaded = incident.load(query)
+    return pipeline.read_events(pipeline.find_input(loaded, input), loaded).table
+
+
+def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+    """The liquidations table: every liquidation in the input, eligible or not."""
+    from perpcomp import incident, pipeline
+
+    loaded = incident.load(query)
+    return pipeline.liquidations(pipeline.read_events(pipeline.find_input(loaded, input), loaded), loaded)[0]
+
+
+def verify(folder: Path) -> "Verdict":
+    """Recompute a published run from its own inputs and compare everything."""
+    from perpcomp.audit.verify import verify as check
+
+    return check(folder)

@@ -1,0 +1,243 @@
+"""A formula's expression, read as a tree: refused where it could be inexact, evaluated with Python integers, printed with numbers.
+
+Polars computes the payouts; this module is the second, independent engine beside it, and what `explain` prints comes from here. It
+knows the few operations that exact rules need. Anything else - a float (also one hidden by a cast), a Python function, an aggregate
+that looks at other rows, a product that rounds half to even - is refused by name before anything is computed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from perpcomp import fixed
+
+Value = int | str | bool | None  # an amount is an integer of 1e-18
+
+INFIX = {"Plus": "+", "Minus": "-", "Gt": ">", "GtEq": ">=", "Lt": "<", "LtEq": "<=", "Eq": "==", "NotEq": "!=", "And": "and", "Or": "or"}
+
+
+class InexactError(ValueError):
+    """The expression holds something that is not exact row-by-row arithmetic. The message says what, and what to write instead."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation, or a leaf. `op` is column, literal, one of INFIX, product, quotient, max, min, negative, abs, not, is_null or if."""
+
+    op: str
+    inputs: tuple["Node", ...] = ()
+    leaf: Value = None
+
+
+def tree(expr: pl.Expr) -> Node:
+    """The expression as a tree of known operations; InexactError where it has another."""
+    try:
+        serialized = expr.meta.serialize(format="json")
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        raise InexactError(f"it cannot be read as arithmetic ({str(error).splitlines()[0]}): no Python functions") from None
+    return _node(json.loads(serialized))
+
+
+def columns(node: Node) -> list[str]:
+    """The terms it reads, in the order of reading."""
+    own = [str(node.leaf)] if node.op == "column" else []
+    return list(dict.fromkeys(own + [name for child in node.inputs for name in columns(child)]))
+
+
+def _node(raw: Any) -> Node:
+    (kind, body), *more = raw.items()
+    assert not more, raw
+    match kind:
+        case "Column":
+            return Node("column", leaf=body)
+        case "Literal":
+            return Node("literal", leaf=_literal(body))
+        case "Alias":
+            inner, name = body
+            return _rounded_operation(inner, name) if name in (fixed.PRODUCT, fixed.QUOTIENT) else _node(inner)
+        case "BinaryExpr":
+            return _binary(body)
+        case "Ternary":
+            return Node("if", tuple(_node(body[part]) for part in ("predicate", "truthy", "falsy")))
+        case "Cast":
+            raise InexactError("it casts: a cast hides a float from the type check, and terms need none")
+        case "Function":
+            return _function(body["function"], [_node(i) for i in body["input"]])
+        case "AnonymousFunction":
+            raise InexactError("it calls a Python function: write it with terms and operators")
+        case "Agg" | "Over" | "Window" | "Sort" | "Filter" | "Gather" | "Slice" | "Len":
+            raise InexactError(f"it looks at other rows ({kind.lower()}): a formula says how much for one liquidation")
+    raise InexactError(f"it uses {kind}, which is not among the exact operations")
+
+
+def _literal(body: Any) -> Value:
+    (kind, value), *_ = body.items()
+    if (kind == "Dyn" and "Float" in value) or (kind == "Scalar" and any("Float" in key for key in value if isinstance(value, dict))):
+        raise InexactError("a float literal slipped in: write pl.lit(Decimal('0.5')), or fixed.amount('0.5')")
+    if isinstance(value, dict):
+        (kind, value), *_ = value.items()
+    if kind == "Int" or (isinstance(value, int) and not isinstance(value, bool)):
+        return int(value) * fixed.ONE
+    if kind == "Decimal":
+        digits, _, scale = value
+        if scale > 18:
+            raise InexactError("a literal has more than 18 decimals")
+        unit: int = 10 ** (18 - int(scale))
+        return int(digits) * unit
+    if kind in ("Str", "String", "StringOwned", "Boolean") and isinstance(value, str | bool):
+        return value
+    if kind == "Null":
+        return None
+    raise InexactError(f"it holds a literal of type {kind}")
+
+
+def _binary(body: Any) -> Node:
+    op, sides = body["op"], (_node(body["left"]), _node(body["right"]))
+    if op in INFIX:
+        return Node(op, sides)
+    if op == "Multiply":
+        raise InexactError("it multiplies with *, which rounds half to even: write fixed.mul(a, b), which truncates as the contracts do")
+    if op in ("TrueDivide", "FloorDivide", "Divide"):
+        raise InexactError("it divides with / or //, which rounds: write fixed.div(a, b), which truncates as the contracts do")
+    raise InexactError(f"it uses {op}, which is not among the exact operations")
+
+
+def _function(function: Any, inputs: list[Node]) -> Node:
+    name = function if isinstance(function, str) else next(iter(function))
+    if isinstance(function, dict) and name == "Clip":
+        limits = function["Clip"]
+        low = inputs[1] if limits["has_min"] else None
+        high = inputs[-1] if limits["has_max"] else None
+        node = Node("max", (low, inputs[0])) if low else inputs[0]
+        return Node("min", (high, node)) if high else node
+    simple = {"MaxHorizontal": "max", "MinHorizontal": "min", "Negate": "negative", "Abs": "abs"}
+    if name in simple:
+        return Node(simple[name], tuple(inputs))
+    if name == "Boolean":
+        inner = function["Boolean"]
+        word = {"Not": "not", "IsNull": "is_null"}.get(inner if isinstance(inner, str) else next(iter(inner)))
+        if word:
+            return Node(word, tuple(inputs))
+    if name == "Reinterpret":
+        raise InexactError("it reinterprets bits: use fixed.mul and fixed.div")
+    raise InexactError(
+        f"it calls {name}, which is not among the exact operations (+ - fixed.mul fixed.div clip abs max_horizontal min_horizontal when)"
+    )
+
+
+def _rounded_operation(inner: Any, mark: str) -> Node:
+    """fixed.mul or fixed.div, recognised by its mark: its two sides stand in the first product or quotient inside."""
+    op = "Multiply" if mark == fixed.PRODUCT else "TrueDivide"
+    found = _first(inner, op)
+    if found is None:
+        raise InexactError(f"something carries the name '{mark}', which belongs to perpcomp.fixed")
+    left, right = _node(found["left"]), found["right"]
+    if op == "TrueDivide":  # the divisor stands inside the test against 0
+        right = right["Ternary"]["truthy"]
+    return Node("product" if op == "Multiply" else "quotient", (left, _node(right)))
+
+
+def _first(raw: Any, op: str) -> Any:
+    """Depth first, left first: fixed puts the rounded operation before its residual."""
+    if isinstance(raw, dict):
+        if "BinaryExpr" in raw and raw["BinaryExpr"]["op"] == op:
+            return raw["BinaryExpr"]
+        children: Any = raw.values()
+    else:
+        children = raw if isinstance(raw, list) else ()
+    return next((found for child in children if (found := _first(child, op)) is not None), None)
+
+
+def evaluate(node: Node, row: Mapping[str, Any]) -> Value:
+    """The value for one row of terms, by Python integers. An amount is an integer of 1e-18; null in, null out."""
+    match node.op:
+        case "column":
+            return term(row[str(node.leaf)])
+        case "literal":
+            return node.leaf
+        case "if":
+            chosen = node.inputs[1] if evaluate(node.inputs[0], row) is True else node.inputs[2]
+            return evaluate(chosen, row)
+    values = [evaluate(child, row) for child in node.inputs]
+    if node.op == "is_null":
+        return values[0] is None
+    if node.op in ("max", "min"):  # as Polars: a null among several is passed over
+        known = [v for v in values if v is not None]
+        return (max if node.op == "max" else min)(known, default=None)
+    if any(v is None for v in values):
+        return None
+    return _apply(node.op, values)
+
+
+def _apply(op: str, values: list[Any]) -> Value:
+    a, b = values[0], values[-1]
+    match op:
+        case "product":
+            return fixed.mul_integers(a, b)
+        case "quotient":
+            return fixed.div_integers(a, b) if b else None
+        case "Plus":
+            return int(a + b)
+        case "Minus":
+            return int(a - b)
+        case "negative":
+            return int(-a)
+        case "abs":
+            return int(abs(a))
+        case "not":
+            return not a
+        case "And":
+            return bool(a and b)
+        case "Or":
+            return bool(a or b)
+    compare = {"Gt": a > b, "GtEq": a >= b, "Lt": a < b, "LtEq": a <= b, "Eq": a == b, "NotEq": a != b}
+    return bool(compare[op])
+
+
+def term(value: Any) -> Value:
+    """A cell of a frame as this module counts: an amount as an integer of 1e-18, a whole number as that many units."""
+    if isinstance(value, Decimal):
+        return fixed.to_integer(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value * fixed.ONE
+    return value if isinstance(value, str | bool) else None
+
+
+def text(node: Node, row: Mapping[str, Any] | None = None) -> str:
+    """The rule in words of arithmetic; with a row, its numbers put in. It reads as Python: trunc, max, min, abs, `x if c else y`.
+
+    trunc(x) cuts x towards zero at the 18th place.
+    """
+    match node.op:
+        case "column":
+            return str(node.leaf) if row is None else number(term(row[str(node.leaf)]))
+        case "literal":
+            return number(node.leaf)
+        case "if":
+            condition, yes, no = (text(child, row) for child in node.inputs)
+            return f"({yes} if {condition} else {no})"
+    parts = [text(child, row) for child in node.inputs]
+    match node.op:
+        case "product":
+            return f"trunc({parts[0]} * {parts[1]})"
+        case "quotient":
+            return f"trunc({parts[0]} / {parts[1]})"
+        case "negative":
+            return f"(-{parts[0]})"
+        case "not":
+            return f"(not {parts[0]})"
+        case "max" | "min" | "abs" | "is_null":
+            return f"{node.op}({', '.join(parts)})"
+    return f"({f' {INFIX[node.op]} '.join(parts)})"
+
+
+def number(value: Value) -> str:
+    """A value as it is printed in arithmetic: an amount with its decimals (trailing zeros cut), a negative one in brackets."""
+    if value is None or isinstance(value, str | bool):
+        return repr(value)
+    digits = f"{fixed.from_integer(abs(value)):f}".rstrip("0").rstrip(".")
+    return f"(-{digits})" if value < 0 else digits

@@ -1,0 +1,353 @@
+"""Words only: parse, call one function, print. No arithmetic and no policy here; tables to stdout, words and errors to stderr.
+
+Everything heavy is imported inside the commands: `perpcomp --help` must load neither polars nor web3.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from perpcomp import __version__
+from perpcomp.findings import Finding, InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
+    from perpcomp.pipeline import Run
+    from perpcomp.tables import Table
+
+FOLLOW, LOOK, CHECK = "Follow the money", "Look before you vote", "Check"
+
+app = typer.Typer(
+    name="perpcomp",
+    help="Who was liquidated in a flash crash, what was each position worth, and what does each compensation rule pay. "
+    "QUERY is the path of an incident file or a built-in name; without one it is the rehearsal.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Query = Annotated[str, typer.Argument(metavar="[QUERY]", help="An incident file or a built-in name.", show_default=True)]
+Input = Annotated[
+    Path | None, typer.Option("--input", metavar="FILE", help="Logs (.jsonl, .jsonl.gz) or an events table (.parquet, .csv).")
+]
+FormulaName = Annotated[str | None, typer.Option("--formula", metavar="NAME", help="Another rule than the incident's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+
+def main() -> None:
+    """The entry point: the user's mistakes become words and an exit code, ours keep their stack."""
+    try:
+        app()
+    except InputError as error:
+        _print_problems(error.problems)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe went away: `perpcomp events | head`
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"perpcomp {__version__}")
+        raise typer.Exit
+
+
+@app.command(rich_help_panel=FOLLOW)
+def run(
+    query: Query = "rehearsal",
+    input: Input = None,
+    formula: FormulaName = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where results go; default outputs/NAME.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """From the incident file to a folder of results: liquidations, payouts, claims, vote sheet."""
+    import perpcomp
+    from perpcomp.publish.summary import summary
+
+    with _unbroken("Nothing was written over an older run."):
+        done = perpcomp.compute(query, input, formula)
+        folder = out if out is not None else Path("outputs") / done.incident.name
+        published = perpcomp.publish_run(done, folder)
+    if as_json:
+        _print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
+    elif not quiet:
+        _print_lines([(line.label, line.value, line.source) for line in summary(done)])
+        _say(f"{len(published)} files in {folder}: start with vote.xlsx; every number by `perpcomp explain ADDRESS`.")
+    _exit_by(done)
+
+
+@app.command(rich_help_panel=FOLLOW)
+def events(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
+    """Every position change in the input."""
+    import perpcomp
+    from perpcomp.tables import EVENTS
+
+    shown = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
+    with _unbroken():
+        _print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
+
+
+@app.command(rich_help_panel=FOLLOW)
+def liquidations(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
+    """Every liquidation in the input, with the position just before it, eligible or not."""
+    import perpcomp
+    from perpcomp.tables import LIQUIDATIONS
+
+    shown = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
+    with _unbroken():
+        _print_table(perpcomp.liquidations(query, input), LIQUIDATIONS, shown, as_json)
+
+
+@app.command(rich_help_panel=FOLLOW)
+def payouts(query: Query = "rehearsal", input: Input = None, formula: FormulaName = None, as_json: AsJson = False) -> None:
+    """What each trader is paid, by token."""
+    import perpcomp
+    from perpcomp.tables import PAYOUTS
+
+    with _unbroken():
+        done = perpcomp.compute(query, input, formula)
+    _print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json)
+    _exit_by(done)
+
+
+@app.command(rich_help_panel=FOLLOW)
+def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName = None, as_json: AsJson = False) -> None:
+    """When each payout unlocks."""
+    import perpcomp
+    from perpcomp.tables import CLAIMS
+    from perpcomp.vesting import in_words
+
+    with _unbroken():
+        done = perpcomp.compute(query, input, formula)
+    _print_table(done.claims, CLAIMS, ("trader", "token", "tranche", "unlocks_at", "amount", "cumulative"), as_json)
+    _say(in_words(done.incident.vesting))
+    _exit_by(done)
+
+
+@app.command(rich_help_panel=LOOK)
+def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
+    """Every installed formula side by side, trader by trader, and who is better off under which."""
+    import perpcomp
+    from perpcomp.decide.compare import preferences, totals, wide
+    from perpcomp.decide.published import in_full
+    from perpcomp.tables import COMPARISON
+
+    with _unbroken():
+        done = perpcomp.compute(query, input)
+    if as_json:
+        _print_table(done.comparison, COMPARISON, (), as_json)
+        return
+    beside = wide(done.comparison)
+    names = beside.columns[1:]
+    rows = [[str(row[0]), *(_readable(value) for value in row[1:])] for row in beside.iter_rows()]
+    _print_grid(["trader", *(f"{name} (USDC)" for name in names)], rows, right=range(1, len(names) + 1))
+    _print_grid(
+        ["formula", "total (USDC)", "paid", "below 0"],
+        [[name, in_full(total), str(paid), str(below)] for name, total, paid, below in totals(done.comparison)],
+        right=(1, 2, 3),
+    )
+    better = preferences(done.comparison)
+    _print_grid(
+        ["traders who get more under, than under", *names],
+        [[f, *("" if f == g else str(better[f, g]) for g in names)] for f in names],
+        right=range(1, len(names) + 1),
+    )
+    _exit_by(done)
+
+
+@app.command(rich_help_panel=LOOK)
+def explain(
+    who: Annotated[str, typer.Argument(metavar="TRADER|TX", help="An address, or a transaction hash.")],
+    query: Query = "rehearsal",
+    input: Input = None,
+    formula: FormulaName = None,
+    as_json: AsJson = False,
+) -> None:
+    """One liquidation from log to claim, as arithmetic with each number's source."""
+    import perpcomp
+    from perpcomp.explain import explain as explained
+
+    with _unbroken():
+        lines = explained(perpcomp.compute(query, input, formula), who)
+    if as_json:
+        _print_json(lines)
+    else:
+        for line in lines:
+            print(line)
+
+
+@app.command(rich_help_panel=LOOK)
+def formulas(as_json: AsJson = False) -> None:
+    """The installed rules: what each reads, and the text it quotes."""
+    from perpcomp import arithmetic, formula
+
+    listed = []
+    for name in formula.installed():
+        found = formula.find(name)
+        tree = formula.tree(found)
+        listed.append(
+            {
+                "name": name,
+                "source": found.source,
+                "reads": arithmetic.columns(tree),
+                "rule": arithmetic.text(tree),
+                "text": found.quote,
+                "may be paid": not found.negative,
+            }
+        )
+    if as_json:
+        _print_json(listed)
+        return
+    for entry in listed:
+        print(f"{entry['name']}    [{entry['source']}]{'' if entry['may be paid'] else '    compared, never paid'}")
+        print(f"  = {entry['rule']}")
+        for line in str(entry["text"]).splitlines():
+            print(f"  {line}".rstrip())
+        print()
+
+
+@app.command(rich_help_panel=CHECK)
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a published run.")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Recompute a published run from its own inputs and report every difference."""
+    import perpcomp
+
+    with _unbroken():
+        verdict = perpcomp.verify(run)
+    if as_json:
+        _print_json(
+            {
+                "same": verdict.same,
+                "files": verdict.files,
+                "differences": [vars(d) for d in verdict.differences],
+                "notes": list(verdict.notes),
+            }
+        )
+    elif not verdict.same:
+        shown = verdict.differences[:50]
+        _print_grid(["where", "published", "recomputed"], [[d.where, d.published, d.recomputed] for d in shown])
+        if len(verdict.differences) > len(shown):
+            _say(f"… and {len(verdict.differences) - len(shown)} more differences; --json lists all.")
+    if not quiet:
+        for note in verdict.notes:
+            _say(f"note: {note}")
+        _say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(verdict.differences)} differences.")
+    if not verdict.same:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _unbroken(on_interrupt: str = "Nothing was written.") -> Iterator[None]:
+    """Ctrl-C ends with a sentence and 130, not with a stack."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say(f"Interrupted. {on_interrupt} The same command starts again.")
+        raise typer.Exit(130) from None
+
+
+def _exit_by(done: "Run") -> None:
+    """Say the errors and warnings; exit 1 where an error-level finding stands."""
+    _print_problems([p for p in done.problems if p.level != "note"])
+    if done.has_errors:
+        raise typer.Exit(1)
+
+
+def _console(stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:  # a pipe has no width: nothing is folded
+        console.width = 100_000
+    return console
+
+
+def _say(words: str) -> None:
+    _console(stderr=True).print(words)
+
+
+def _print_problems(problems: list[Finding]) -> None:
+    for problem in problems:
+        _say(f"{problem.level}: {_printable(problem.where)}: {_printable(problem.what)} {_printable(problem.what_to_do)}".rstrip())
+
+
+def _printable(text: str) -> str:
+    """Without control characters: data must not steer the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> None:
+    from rich import box
+    from rich.table import Table as Grid
+
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    for n, name in enumerate(header):
+        grid.add_column(name, justify="right" if n in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(_printable(cell) for cell in row))
+    _console().print(grid)
+
+
+def _print_lines(lines: list[tuple[str, str, str]]) -> None:
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False, show_header=False)
+    for style in ("bold", "", "dim"):
+        grid.add_column(overflow="fold", style=style)
+    for line in lines:
+        grid.add_row(*(_printable(cell) for cell in line))
+    _console().print(grid)
+
+
+def _print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], as_json: bool) -> None:
+    """A published table: all columns as JSON, or those shown, to read."""
+    if as_json:
+        _print_json([{name: _plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
+        return
+    columns = [column for column in table.columns if column.name in shown]
+    rows = [[_readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
+    numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
+    _print_grid([f"{c.name} ({c.unit})" if c.unit else c.name for c in columns], rows, right=numeric)
+
+
+def _plain(value: Any) -> Any:
+    """A cell for JSON: amounts as exact text, times in UTC."""
+    from datetime import datetime
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
+
+
+def _readable(value: Any) -> str:
+    """A cell to read: amounts cut to six places, with separators. The exact ones are in --json and the CSV files."""
+    from decimal import Decimal
+
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        whole, _, places = f"{value:f}".partition(".")
+        sign = "-" if whole.startswith("-") else ""
+        return f"{sign}{int(whole.lstrip('-')):,}.{places[:6]}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(_plain(value))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

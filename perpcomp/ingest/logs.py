@@ -1,0 +1,238 @@
+"""Raw logs: rows as eth_getLogs returns them, one JSON object a line, plain or gzipped, into one frame.
+
+Only rows of wanted contracts and topics are kept; every row is checked, also those that are dropped. The raw frame holds binary
+topics and data, so that decoding needs no second conversion.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import polars as pl
+
+from perpcomp.findings import Finding, InputError, refusal
+from perpcomp.tables import TIME
+
+CHUNK_BYTES = 32 * 2**20
+Row = TypeVar("Row")
+
+RAW_SCHEMA = {
+    "row": pl.Int64(),
+    "address": pl.String(),
+    "topic0": pl.String(),
+    "topic1": pl.Binary(),
+    "topic2": pl.Binary(),
+    "topics": pl.Int64(),
+    "data": pl.Binary(),
+    "block_number": pl.Int64(),
+    "block_time": TIME,
+    "block_hash": pl.String(),
+    "transaction_hash": pl.String(),
+    "transaction_index": pl.Int64(),
+    "log_index": pl.Int64(),
+}
+
+
+class Log(msgspec.Struct, rename="camel"):
+    """One row of eth_getLogs. Nodes add fields of their own; those are ignored."""
+
+    address: str
+    topics: list[str]
+    data: str
+    block_hash: str
+    block_number: str
+    transaction_hash: str
+    transaction_index: str
+    log_index: str
+    block_timestamp: str | None = None
+    removed: bool = False
+
+
+class Block(msgspec.Struct):
+    """One row of a block list: what a log without its own timestamp is dated by."""
+
+    number: int
+    timestamp: int
+
+
+def read_logs(
+    path: Path, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...] = (), blocks: Path | None = None
+) -> pl.DataFrame:
+    """The raw frame (RAW_SCHEMA, sorted by block and log index) of the rows whose address and topic0 are wanted.
+
+    `addresses` and `topics` are lower-case. A topic that begins as one of `refused` is an event of a layout that cannot be read: an
+    error, not a row to pass over. `blocks` dates logs whose node gave no blockTimestamp. InputError lists what is wrong by
+    line: unreadable rows, removed logs, a (transaction, log index) that stands twice, a block with two times or two hashes.
+    """
+    times = _block_times(blocks) if blocks else {}
+    parts = []
+    for first, rows in _rows(path, Log):
+        for number, log in enumerate(rows, first):
+            if log.topics and log.topics[0].lower().startswith(refused) and log.address.lower() in addresses:
+                what = f"topic {log.topics[0]} is an older layout of an event, whose words mean something else."
+                raise refusal(f"{path.name} row {number}", what, "This version reads no blocks before the launch: cut the range.")
+        parts.append(_to_frame(path, rows, first, addresses, topics, times))
+    raw = pl.concat(parts) if parts else pl.DataFrame(schema=RAW_SCHEMA)
+    _check(path, raw)
+    return raw.sort("block_number", "log_index")
+
+
+def _rows(path: Path, row_type: type[Row]) -> Iterator[tuple[int, list[Row]]]:
+    """(number of the first line, decoded lines) chunk by chunk."""
+    decoder = msgspec.json.Decoder(row_type)
+    line = 1
+    for chunk in _chunks(path):
+        try:
+            rows = decoder.decode_lines(chunk)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise _first_bad_line(path, chunk, decoder, line) from None
+        yield line, rows
+        line += chunk.count(b"\n")
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The file in pieces of whole lines."""
+    rest = b""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            assert isinstance(file, io.BufferedIOBase)
+            while piece := file.read(CHUNK_BYTES):
+                head, newline, tail = (rest + piece).rpartition(b"\n")
+                rest = tail
+                if newline:
+                    yield head + newline
+    except (OSError, EOFError, zlib.error) as error:
+        raise refusal(path.name, f"cannot be read to its end ({error}).", "Fetch or export it again.") from None
+    if rest.strip():
+        yield rest + b"\n"
+
+
+def _first_bad_line(path: Path, chunk: bytes, decoder: msgspec.json.Decoder[Row], first: int) -> InputError:
+    for number, line in enumerate(chunk.split(b"\n"), first):
+        if not line.strip():
+            continue
+        try:
+            decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            what = f"is not a row of eth_getLogs ({error})."
+            return refusal(f"{path.name} row {number}", what, "One JSON object a line is wanted, as the node returned it.")
+    raise AssertionError(f"{path.name}: decode_lines refused what every single line passes")
+
+
+def _block_times(path: Path) -> dict[int, int]:
+    return {block.number: block.timestamp for _, rows in _rows(path, Block) for block in rows}
+
+
+def _to_frame(
+    path: Path, rows: list[Log], first: int, addresses: Collection[str], topics: Collection[str], times: dict[int, int]
+) -> pl.DataFrame:
+    """The wanted rows of one chunk. Text is checked for its 0x and digits before it is cut: slice(2) alone would drop digits."""
+    wanted_addresses, wanted_topics = frozenset(addresses), frozenset(topics)
+    kept = [
+        (number, log)
+        for number, log in enumerate(rows, first)
+        if log.topics and log.topics[0].lower() in wanted_topics and log.address.lower() in wanted_addresses
+    ]
+    text = pl.DataFrame(
+        {
+            "row": [number for number, _ in kept],
+            "address": [log.address.lower() for _, log in kept],
+            "topic0": [log.topics[0].lower() for _, log in kept],
+            "topic1": [log.topics[1] if len(log.topics) > 1 else "0x" for _, log in kept],
+            "topic2": [log.topics[2] if len(log.topics) > 2 else "0x" for _, log in kept],
+            "topics": [len(log.topics) for _, log in kept],
+            "data": [log.data for _, log in kept],
+            "block_number": [log.block_number for _, log in kept],
+            "block_time": [log.block_timestamp for _, log in kept],
+            "block_hash": [log.block_hash.lower() for _, log in kept],
+            "transaction_hash": [log.transaction_hash.lower() for _, log in kept],
+            "transaction_index": [log.transaction_index for _, log in kept],
+            "log_index": [log.log_index for _, log in kept],
+            "removed": [log.removed for _, log in kept],
+        },
+        schema={**dict.fromkeys(RAW_SCHEMA, pl.String()), "row": pl.Int64(), "topics": pl.Int64(), "removed": pl.Boolean()},
+    )
+    _check_text(path, text)
+    numbers = text.with_columns(_number(name) for name in ("block_number", "transaction_index", "log_index", "block_time"))
+    if times:
+        dated = pl.col("block_number").replace_strict(list(times), list(times.values()), default=None, return_dtype=pl.Int64)
+        numbers = numbers.with_columns(block_time=pl.col("block_time").fill_null(dated))
+    undated = numbers.filter(pl.col("block_time").is_null())
+    if undated.height:
+        what = f"{undated.height} logs have no blockTimestamp and no block list dates them (first: block {undated['block_number'][0]})."
+        raise refusal(
+            f"{path.name} row {undated['row'][0]}", what, 'Add blocks = "blocks.jsonl.gz" to [input]: number and timestamp a line.'
+        )
+    return numbers.select(
+        *("row", "address", "topic0"),
+        *(_bytes(name) for name in ("topic1", "topic2")),
+        "topics",
+        _bytes("data"),
+        "block_number",
+        pl.from_epoch("block_time", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"),
+        *("block_hash", "transaction_hash", "transaction_index", "log_index"),
+    )
+
+
+def _number(name: str) -> pl.Expr:
+    return pl.col(name).str.slice(2).str.to_integer(base=16, dtype=pl.Int64)
+
+
+def _bytes(name: str) -> pl.Expr:
+    return pl.col(name).str.slice(2).str.decode("hex")
+
+
+def _check_text(path: Path, text: pl.DataFrame) -> None:
+    """Every cell is the hex it should be; nothing was removed by a reorganisation."""
+    shapes = {
+        "address": r"^0x[0-9a-f]{40}$",
+        "topic0": r"^0x[0-9a-f]{64}$",
+        "topic1": r"^0x([0-9a-fA-F]{64})?$",
+        "topic2": r"^0x([0-9a-fA-F]{64})?$",
+        "data": r"^0x([0-9a-fA-F]{2})*$",
+        "block_number": r"^0x[0-9a-fA-F]{1,12}$",
+        "block_time": r"^0x[0-9a-fA-F]{1,10}$",
+        "block_hash": r"^0x[0-9a-f]{64}$",
+        "transaction_hash": r"^0x[0-9a-f]{64}$",
+        "transaction_index": r"^0x[0-9a-fA-F]{1,12}$",
+        "log_index": r"^0x[0-9a-fA-F]{1,12}$",
+    }
+    problems = []
+    for name, shape in shapes.items():
+        bad = text.filter(~pl.col(name).str.contains(shape).fill_null(name == "block_time"))
+        for row, value in bad.select("row", name).head(20).iter_rows():
+            what = f'{name} is "{value[:80]}", which is not hex of the right length.'
+            problems.append(Finding("error", f"{path.name} row {row}", what, "Export the row again, as the node returned it."))
+    for row in text.filter("removed").get_column("row").head(20):
+        what = "the log was removed by a reorganisation (removed: true)."
+        problems.append(Finding("error", f"{path.name} row {row}", what, "Fetch the range again below a final block."))
+    if problems:
+        raise InputError(problems[:20])
+
+
+def _check(path: Path, raw: pl.DataFrame) -> None:
+    """One log, one row; one block, one time and one hash."""
+    problems = []
+    for key in (["transaction_hash", "log_index"], ["block_number", "log_index"]):
+        twice = raw.filter(pl.struct(key).is_duplicated()).sort("block_number", "log_index", "row").head(20)
+        for row, transaction, log in twice.select("row", "transaction_hash", "log_index").iter_rows():
+            what = f"log {log} of transaction {transaction} stands in another row too."
+            problems.append(Finding("error", f"{path.name} row {row}", what, "Remove the duplicate, or find out which of them is true."))
+        if problems:
+            raise InputError(problems)
+    blocks = raw.group_by("block_number").agg(
+        pl.col("block_time").n_unique().alias("times"), pl.col("block_hash").n_unique().alias("hashes"), pl.col("row").min()
+    )
+    for number, row in (
+        blocks.filter((pl.col("times") > 1) | (pl.col("hashes") > 1)).sort("row").select("block_number", "row").head(20).iter_rows()
+    ):
+        what = f"block {number} has more than one timestamp or hash."
+        problems.append(
+            Finding("error", f"{path.name} row {row}", what, "The rows come from two chains or a reorganisation: fetch them again.")
+        )
+    if problems:
+        raise InputError(problems)

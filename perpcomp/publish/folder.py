@@ -1,0 +1,93 @@
+"""Writing a run's folder: each file to a temporary name, synced, renamed; the manifest last. A failure leaves the old run whole."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from perpcomp.audit.manifest import MANIFEST, read_manifest
+from perpcomp.findings import refusal
+
+PARTIAL = ".partial"
+
+
+def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
+    """Replace the folder's run of the same query by these files (relative name -> bytes, the manifest among them).
+
+    InputError where the folder holds anything but a run of that query. Until everything is on disk under temporary names, nothing of
+    an older run is touched.
+    """
+    old = _older_run(folder, query)
+    written: list[Path] = []
+    try:
+        for name, data in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}{PARTIAL}")
+            written.append(temporary)
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException as error:
+        for temporary in written:
+            temporary.unlink(missing_ok=True)
+        _remove_empty(folder, files)
+        if isinstance(error, OSError):
+            raise refusal(str(folder), f"cannot be written ({error.strerror}).", "What was there before is unchanged.") from None
+        raise
+    # The manifest goes first out and last in: without one, the folder is no run that anybody could mistake for a whole one.
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for name in sorted(files, key=lambda n: n == MANIFEST):
+        target = folder / name
+        target.with_name(f".{target.name}{PARTIAL}").replace(target)
+    for name in old - set(files):
+        (folder / name).unlink(missing_ok=True)
+    for directory in {(folder / name).parent for name in files}:
+        _sync(directory)
+
+
+def _older_run(folder: Path, query: str) -> set[str]:
+    """The files of the run that stands there; nothing for a new or empty folder, or one that an interrupted write left."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise refusal(str(folder), "is not a folder.", "Choose another with --out.")
+    present = set(_files(folder))
+    if not present or all(name.endswith(PARTIAL) for name in present):
+        return present
+    if MANIFEST not in present:
+        shown = ", ".join(sorted(present)[:3])
+        raise refusal(
+            str(folder),
+            f"holds something else ({shown}{', …' if len(present) > 3 else ''}).",
+            "Choose another folder with --out, or empty it.",
+        )
+    manifest = read_manifest(folder)
+    if manifest["query"]["file"] != f"{query}.toml":
+        raise refusal(str(folder), f"holds a run of {manifest['query']['file']}.", "Choose another folder with --out.")
+    foreign = sorted(present - set(manifest["files"]) - {MANIFEST} - {n for n in present if n.endswith(PARTIAL)})
+    if foreign:
+        raise refusal(
+            str(folder),
+            f"holds files that are not of the run: {', '.join(foreign[:3])}.",
+            "Move them away, or choose another folder with --out.",
+        )
+    return present
+
+
+def _files(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        yield from (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
+
+
+def _remove_empty(folder: Path, files: Mapping[str, bytes]) -> None:
+    for directory in sorted({(folder / name).parent for name in files}, key=lambda p: -len(p.parts)):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

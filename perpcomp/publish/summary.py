@@ -1,0 +1,80 @@
+"""The first screen: what happened, who is paid what by which rule, and what is not included. One list of lines for every view."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from perpcomp.decide.compare import totals
+from perpcomp.decide.published import affected_in_window, counts, entitled, in_full, total_of
+from perpcomp.incident import Incident
+from perpcomp.pipeline import Run
+from perpcomp.tables import CSV_TIME, LIQUIDATIONS, PAYOUTS, row_hash
+from perpcomp.vesting import end_of, in_words
+
+
+@dataclass(frozen=True)
+class Line:
+    """A label, its value, and where the value comes from."""
+
+    label: str
+    value: str
+    source: str = ""
+
+
+def summary(run: Run) -> list[Line]:
+    """The run in some twenty lines, amounts in full."""
+    incident, rules = run.incident, run.incident.eligibility
+    lines = [Line("Incident", incident.title)]
+    if incident.notice:
+        lines.append(Line("Please note", incident.notice))
+    if any(problem.stops for problem in run.problems):
+        lines.append(
+            Line("PAYMENT IS STOPPED", "A finding puts the amounts in doubt: everything is 0 until it is settled.", "findings.csv")
+        )
+    window = f"{rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)} (UTC, end not included)"
+    lines.append(Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"))
+    for market in incident.affected:
+        lines.append(Line(f"Reference price {market.name}", f"{market.reference_price} USDC", cite(incident, market.source)))
+    inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
+    lines += [
+        Line("In the window", f"{inside.traders} accounts, {inside.positions} positions, {inside.liquidations} liquidations"),
+        Line("Compensated", f"{paid.traders} accounts, {paid.positions} positions"),
+        Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
+        Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
+        Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} USDC"),
+    ]
+    for leg in incident.settlement:
+        lines.append(
+            Line(f"To be paid in {leg.token}", f"{in_full(total_of(run.payouts, 'amount', leg.token))} {leg.token}", f"share {leg.share}")
+        )
+        lines.append(Line(f"Price of {leg.token}", f"{leg.price} USDC", f"{leg.price_policy}; {cite(incident, leg.source)}"))
+    rounded = in_full(total_of(run.payouts, "rounded_off"))
+    lines += [
+        Line("Rounded off", f"{rounded} USDC, left with: {incident.rounding_to}", cite(incident, incident.allocation_source)),
+        Line("Vesting", in_words(incident.vesting), cite(incident, incident.vesting.source)),
+        Line("All unlocked", end_of(incident.vesting).strftime(CSV_TIME)),
+    ]
+    lines += [Line("Budget" if "[[budget]]" in p.where else "Published figure", p.what) for p in run.problems if "[[" in p.where]
+    for name, total, winners, losers in totals(run.comparison):
+        below = f", {losers} below 0" if losers else ""
+        lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {winners} accounts above 0{below}"))
+    levels = Counter(problem.level for problem in run.problems)
+    found = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note") if levels[level])
+    lines += [
+        Line("Findings", found or "none", "findings.csv"),
+        Line("Liquidations, row hash", row_hash(run.liquidations, LIQUIDATIONS)),
+        Line("Payouts, row hash", row_hash(run.payouts, PAYOUTS)),
+    ]
+    return lines
+
+
+def cite(incident: Incident, keys: tuple[str, ...]) -> str:
+    """The source keys with their texts."""
+    return "; ".join(incident.sources[key].text for key in keys)
+
+
+def _not_included(run: Run) -> str:
+    """What fell to which rule inside the window, and who was seen and not liquidated."""
+    rows = affected_in_window(run.liquidations, run.incident)
+    codes = Counter(code for code in rows.get_column("reason_code") if code != "eligible")
+    fallen = ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none"
+    return f"liquidations: {fallen}; {run.left_out.height} accounts seen in the window and left out"

@@ -1,0 +1,184 @@
+"""The vote workbook: five sheets, no hidden anything, exact amounts as text beside the readable numbers, reproducible bytes.
+
+A spreadsheet counts in 15 digits, so each amount stands twice: a number to read and sort by, and the exact text. XlsxWriter's typed
+methods only: `write()` would turn a text into a formula.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import xlsxwriter
+from eth_utils.address import to_checksum_address
+
+from perpcomp.decide.published import in_full
+from perpcomp.fixed import to_integer
+from perpcomp.pipeline import Run
+from perpcomp.publish.summary import Line, summary
+from perpcomp.tables import CLAIMS, CSV_TIME, KINDS, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Column, Table
+
+LIQUIDATION_COLUMNS = (
+    *("block_time", "trader", "market_name", "side", "partial", "life", "eligible", "reason_code", "reason", "size", "margin"),
+    *("open_notional", "entry_price", "realized_pnl", "funding_payment", "bad_debt", "reference_price", "unrealized_pnl_at_reference"),
+    *("compensated_size", "era", "era_rule", "liquidator", "block_number", "transaction_hash", "log_index"),
+)
+
+
+class Sheets:
+    """The workbook being written: its formats, and a cell at a time in reading order, as equal bytes need it."""
+
+    def __init__(self, book: xlsxwriter.Workbook, run: Run) -> None:
+        self.book, self.run = book, run
+        self.bold = book.add_format({"bold": True})
+        self.title = book.add_format({"bold": True, "font_size": 14})
+        self.header = book.add_format({"bold": True, "bg_color": "#DDE6EE", "border": 1, "text_wrap": True, "valign": "top"})
+        self.wrap = book.add_format({"text_wrap": True, "valign": "top"})
+        self.text = book.add_format({"num_format": "@"})
+        self.number = book.add_format({"num_format": "#,##0.00####"})
+        self.whole = book.add_format({"num_format": "0"})
+        self.total = book.add_format({"bold": True, "num_format": "#,##0.00####", "top": 1})
+
+    def sheet(self, name: str, heading: str) -> Any:
+        """A sheet with its heading and the notice in the first two rows, set to print on landscape pages."""
+        sheet = self.book.add_worksheet(name)
+        sheet.set_landscape()
+        sheet.fit_to_pages(1, 0)
+        sheet.set_footer(f"&L{self.run.incident.name}&CDRAFT&RPage &P of &N")
+        sheet.write_string(0, 0, heading, self.title)
+        sheet.write_string(1, 0, self.run.incident.notice or self.run.incident.title)
+        return sheet
+
+    def summary(self, lines: Iterable[Line]) -> None:
+        sheet = self.sheet("Summary", self.run.incident.title)
+        for column, label in enumerate(("What", "Value", "Source")):
+            sheet.write_string(3, column, label, self.header)
+        row = 3
+        for row, line in enumerate(lines, 4):
+            sheet.write_string(row, 0, line.label, self.bold)
+            sheet.write_string(row, 1, line.value, self.wrap)
+            sheet.write_string(row, 2, line.source, self.wrap)
+        sheet.write_string(row + 2, 0, "How to check", self.bold)
+        sheet.write_string(
+            row + 2,
+            1,
+            f"pip install perpcomp; perpcomp verify {self.run.incident.name}: recomputes every number in this folder.",
+            self.wrap,
+        )
+        sheet.set_column(0, 0, 28)
+        sheet.set_column(1, 2, 70)
+        sheet.freeze_panes(4, 0)
+
+    def table(
+        self, name: str, heading: str, frame: pl.DataFrame, table: Table, shown: tuple[str, ...] = (), summed: tuple[str, ...] = ()
+    ) -> None:
+        """One published table: totals above the header, so that they stay in view, then a row a row."""
+        sheet = self.sheet(name, f"{heading}: {frame.height} rows")
+        by_name = {column.name: column for column in table.columns}
+        columns = [by_name[n] for n in (shown or by_name)]
+        cells: list[tuple[Column, bool]] = []  # (column, as exact text)
+        for column in columns:
+            cells += [(column, False), (column, True)] if column.kind == "amount" else [(column, False)]
+        for at, (column, exact) in enumerate(cells):
+            if column.name in summed and not exact:
+                sheet.write_string(2, at, f"Total {in_full(_sum(frame, column.name))} {column.unit}", self.bold)
+        for at, (column, exact) in enumerate(cells):
+            unit = f" ({column.unit})" if column.unit else ""
+            sheet.write_string(3, at, f"{column.name}{', exact' if exact else ''}{unit}", self.header)
+        for row, values in enumerate(frame.iter_rows(named=True), 4):
+            for at, (column, exact) in enumerate(cells):
+                self.cell(sheet, row, at, column, values[column.name], exact)
+        for at, (column, exact) in enumerate(cells):
+            sheet.set_column(at, at, _width(column, exact))
+        sheet.freeze_panes(4, 1)
+        sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+
+    def cell(self, sheet: Any, row: int, at: int, column: Column, value: Any, exact: bool) -> None:
+        if value is None:
+            sheet.write_blank(row, at, None)
+        elif column.kind == "amount":
+            if exact:
+                sheet.write_string(row, at, f"{value:f}", self.text)
+            else:
+                sheet.write_number(row, at, float(value), self.number)
+        elif column.kind == "integer":
+            sheet.write_number(row, at, value, self.whole)
+        elif column.kind == "address":
+            sheet.write_string(row, at, to_checksum_address(value))
+        elif column.kind == "flag":
+            sheet.write_string(row, at, "yes" if value else "no")
+        elif column.kind == "time":
+            sheet.write_string(row, at, value.strftime(CSV_TIME))
+        else:
+            assert column.kind in KINDS
+            sheet.write_string(row, at, value, self.text)
+
+
+def workbook(run: Run) -> bytes:
+    """The workbook's bytes: equal for equal runs under one version of XlsxWriter; its date is the end of the incident's window."""
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(
+        buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    )
+    book.set_properties(
+        {"title": run.incident.title, "comments": run.incident.notice, "created": run.incident.eligibility.end.replace(tzinfo=None)}
+    )
+    sheets = Sheets(book, run)
+    by_amount = run.payouts.sort("entitlement", "trader", "token", descending=[True, False, False])
+    sheets.summary(summary(run))
+    sheets.table(
+        "Payouts",
+        "Payouts, largest first",
+        by_amount,
+        PAYOUTS,
+        summed=("value", "amount", "rounded_off") if _one_token(run) else ("value", "rounded_off"),
+    )
+    sheets.table("Claims", "Claims by trader and tranche", run.claims, CLAIMS, summed=("amount",) if _one_token(run) else ())
+    sheets.table(
+        "Liquidations", "Every liquidation in the input, compensated or not", run.liquidations, LIQUIDATIONS, shown=LIQUIDATION_COLUMNS
+    )
+    sheets.table("Left out", "Seen in the window and not paid", run.left_out, LEFT_OUT)
+    book.close()
+    return _repack(buffer.getvalue())
+
+
+def _one_token(run: Run) -> bool:
+    return len(run.incident.settlement) == 1
+
+
+def _sum(frame: pl.DataFrame, column: str) -> int:
+    return sum(to_integer(value) for value in frame.get_column(column) if isinstance(value, Decimal))
+
+
+def _width(column: Column, exact: bool) -> int:
+    if column.kind == "amount":
+        return 34 if exact else 18
+    return {"address": 46, "hash": 70, "time": 22, "digits": 28, "flag": 12, "integer": 14}.get(
+        column.kind, 60 if column.name == "reason" else 20
+    )
+
+
+def _repack(data: bytes) -> bytes:
+    """The same parts in one order, dated 1980, stored uncompressed: zlib's output differs between machines, this does not."""
+    first = ("[Content_Types].xml", "_rels/.rels")
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as out:
+        for name in sorted(source.namelist(), key=lambda n: (n not in first, n)):
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.create_system, info.external_attr = 3, 0o600 << 16
+            out.writestr(info, source.read(name))
+    return target.getvalue()
+
+
+def content_digest(data: bytes) -> str:
+    """sha256 over the sorted parts of a workbook, (length of name, name, length of data, data): what survives another packing."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(io.BytesIO(data)) as book:
+        for name in sorted(book.namelist()):
+            part = book.read(name)
+            for piece in (name.encode(), part):
+                digest.update(len(piece).to_bytes(8) + piece)
+    return digest.hexdigest()

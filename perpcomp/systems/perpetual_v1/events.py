@@ -1,0 +1,197 @@
+"""The events of Perpetual Protocol V1 (ClearingHouse and Amm), read from raw logs, and the events table made of them.
+
+Names are ours where one thing has two names on chain: `trader` for MarginChanged's sender, `market` for an amm. The arguments'
+order and types are the contracts' own; topic0 is the keccak of those types (a test computes it).
+"""
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.findings import Finding, InputError
+from perpcomp.ingest.decode import decode, event
+from perpcomp.tables import EVENTS, IDENTITY, check
+
+SYSTEM = "perpetual-v1"
+
+POSITION_CHANGED = event(
+    "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2",
+    """PositionChanged(address indexed trader, address indexed market, uint256 margin, uint256 position_notional,
+    int256 exchanged_position_size, uint256 fee, int256 position_size_after, int256 realized_pnl, int256 unrealized_pnl_after,
+    uint256 bad_debt, uint256 liquidation_penalty, uint256 spot_price, int256 funding_payment)""",
+)
+POSITION_LIQUIDATED = event(
+    "0x5225638a979dd133f201045ab4169ec2189874d864f2b5a10be72ac6e4b421b4",
+    """PositionLiquidated(address indexed trader, address indexed market, uint256 position_notional, uint256 position_size,
+    uint256 liquidation_fee, address liquidator, uint256 fee_shortfall)""",
+)
+MARGIN_CHANGED = event(
+    "0x1c822fe92555a7e529201522fbd166b03a55712d945737f4cc5c1e18199caa7b",
+    "MarginChanged(address indexed trader, address indexed market, int256 amount, int256 funding_payment)",
+)
+POSITION_ADJUSTED = event(
+    "0xdbb898e847eca1f5626ba536593caa10241fb631e7c8a1cb06dfdce8d3934f49",
+    """PositionAdjusted(address indexed market, address indexed trader, int256 new_position_size, count old_liquidity_index,
+    count new_liquidity_index)""",
+)
+POSITION_SETTLED = event(
+    "0xba70e8457921bdd49042182753cb6259c62f923e2b64216b68372cd85ec3af6c",
+    "PositionSettled(address indexed market, address indexed trader, uint256 value_transferred)",
+)
+LIQUIDATION_FEE_RATIO_CHANGED = event(
+    "0x6f825f18b787836f7cf974799b160538ab237aa0d14af3611fa69683a40c6d22", "LiquidationFeeRatioChanged(uint256 liquidation_fee_ratio)"
+)
+MARGIN_RATIO_CHANGED = event(
+    "0xce738a6382894b012492e42016c4321ac69da80c4827f80a2e0907585818ac31", "MarginRatioChanged(uint256 margin_ratio)"
+)
+UPGRADED = event("0xbc7cd75a20ee27fd9adebab32041f755214dbc6bffa90cc0225b39da2e5c2d3b", "Upgraded(address indexed implementation)")
+RESERVE_SNAPSHOTTED = event(
+    "0x3a3348362552c3897fd1f06a3233519ebd8bd76ad6e99a418a9741155fe90515",
+    "ReserveSnapshotted(uint256 quote_asset_reserve, uint256 base_asset_reserve, count timestamp)",
+)
+SWAP_INPUT = event(
+    "0xae6a2b946841d9afc0e1e19a94ae4af26f01125b87b5095bbfb177a9741a2ede",
+    "SwapInput(count dir, uint256 quote_asset_amount, uint256 base_asset_amount)",
+)
+SWAP_OUTPUT = event(
+    "0x0dd4066b1a6ce97fb670c3e4201e908c644193f38cbdaffd0229d7e26da3e533",
+    "SwapOutput(count dir, uint256 quote_asset_amount, uint256 base_asset_amount)",
+)
+FUNDING_RATE_UPDATED = event(
+    "0xd2805fe76d30598332a67c1061cee82e2e102b0f59f5457b1729bce028a054a0", "FundingRateUpdated(int256 rate, uint256 underlying_price)"
+)
+LIQUIDITY_CHANGED = event(
+    "0xeba648fc83514e32ba75e27696ee5fa3610ebc7a77460a3ac3e8724ffa1be4cc",
+    "LiquidityChanged(uint256 quote_reserve, uint256 base_reserve, int256 cumulative_notional)",
+)
+
+CLEARING_HOUSE_EVENTS = (
+    POSITION_CHANGED,
+    POSITION_LIQUIDATED,
+    MARGIN_CHANGED,
+    POSITION_ADJUSTED,
+    POSITION_SETTLED,
+    LIQUIDATION_FEE_RATIO_CHANGED,
+    MARGIN_RATIO_CHANGED,
+    UPGRADED,
+)
+MARKET_EVENTS = (RESERVE_SNAPSHOTTED, SWAP_INPUT, SWAP_OUTPUT, FUNDING_RATE_UPDATED, LIQUIDITY_CHANGED)
+TOPICS = frozenset(e.topic0 for e in CLEARING_HOUSE_EVENTS + MARKET_EVENTS)
+
+# PositionChanged as laid out before the launch of December 2020: other words under other topics. Meeting one is an error.
+OLD_LAYOUTS = ("0x279a1ed9", "0x1f3f260e", "0x3cbc78e9")
+
+
+DUST = fixed.amount("0.000000000001")  # a notional above this has a fee above 0
+
+
+def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str) -> dict[str, pl.DataFrame]:
+    """Event name -> typed frame (identity columns, then arguments) for every event of this file, from a raw frame.
+
+    Logs of the ClearingHouse's events elsewhere, or of a market's events at the ClearingHouse, are not ours and are dropped.
+    """
+    tables = {}
+    for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
+        for kind in group:
+            mine = (pl.col("topic0") == kind.topic0) & ((pl.col("address") == clearing_house) == at_house)
+            rows = decode(raw.filter(mine), kind)
+            keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
+            market = [] if at_house else [pl.col("address").alias("market")]
+            tables[kind.name] = rows.select(*keys, *market, *kind.schema)
+    return tables
+
+
+def events_table(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """The published events table: every PositionChanged, with the PositionLiquidated that belongs to it.
+
+    A liquidation logs PositionLiquidated and then its PositionChanged, in one transaction, for one trader and market; several may
+    share a transaction, and the same trader may trade there too. So each PositionLiquidated takes the first PositionChanged of its
+    (transaction, trader, market) behind it. One that finds none is a missing victim: InputError.
+    """
+    changed, liquidated = tables[POSITION_CHANGED.name], tables[POSITION_LIQUIDATED.name]
+    of_one = ["transaction_hash", "trader", "market"]
+    pairs = (
+        liquidated.select(
+            *of_one,
+            pl.col("log_index").alias("liquidated_index"),
+            *("liquidator", "liquidation_fee", "fee_shortfall"),
+            pl.col("position_notional").alias("liquidated_notional"),
+            pl.col("position_size").alias("liquidated_size"),
+        )
+        .join(changed.select(*of_one, "log_index", "position_notional", "exchanged_position_size"), on=of_one)
+        .filter(pl.col("log_index") > pl.col("liquidated_index"))
+        .sort("log_index")
+        .unique([*of_one, "liquidated_index"], keep="first", maintain_order=True)
+    )
+    same = (pl.col("position_notional") == pl.col("liquidated_notional")) & (
+        pl.col("exchanged_position_size").abs() == pl.col("liquidated_size")
+    )
+    pairs = pairs.filter(same & ~pl.struct("transaction_hash", "log_index").is_duplicated())
+    alone = liquidated.join(
+        pairs.select("transaction_hash", pl.col("liquidated_index").alias("log_index")), on=["transaction_hash", "log_index"], how="anti"
+    )
+    joined = changed.join(
+        pairs.select("transaction_hash", "log_index", "liquidator", "liquidation_fee", "fee_shortfall"),
+        on=["transaction_hash", "log_index"],
+        how="left",
+    )
+    # Only liquidations show a penalty, and only they close for no fee where the market charges one.
+    charged = (pl.col("fee") > 0).any().over("market")
+    free_close = charged & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0) & (pl.col("position_notional") >= DUST)
+    unpaired = joined.filter(pl.col("liquidator").is_null() & ((pl.col("liquidation_penalty") > 0) | free_close))
+    problems = [
+        Finding(
+            "error",
+            f"tx {transaction} log {log}",
+            f"{name} of {trader} has no {other} in the logs.",
+            "Logs are missing: pull both events again.",
+        )
+        for name, other, frame in (("PositionLiquidated", "PositionChanged", alone), ("PositionChanged", "PositionLiquidated", unpaired))
+        for transaction, log, trader in frame.select("transaction_hash", "log_index", "trader").head(20).iter_rows()
+    ]
+    if problems:
+        raise InputError(problems)
+    return check(joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema), EVENTS)
+
+
+def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
+    """An events table from a file, if it is of this chain and protocol and each row's kind is what its numbers say."""
+    liquidation = ("liquidator", "liquidation_fee", "fee_shortfall")
+    rules = [
+        (pl.col("chain_id") != chain_id, f"it is not of chain {chain_id}"),
+        (pl.col("system") != SYSTEM, f"its system is not {SYSTEM}"),
+        (
+            pl.sum_horizontal(pl.col(n).is_null() for n in liquidation).is_between(1, 2),
+            f"of {', '.join(liquidation)} some are empty, some not",
+        ),
+        (pl.col("kind") != _kind(), "its kind is not what its sizes and its liquidator say"),
+    ]
+    problems = [
+        Finding("error", f"tx {transaction} log {log}", what + ".", "Export the table again.")
+        for rule, what in rules
+        for transaction, log in events.filter(rule).select("transaction_hash", "log_index").head(20).iter_rows()
+    ]
+    if problems:
+        raise InputError(problems[:20])
+    return check(events, EVENTS)
+
+
+def _kind() -> pl.Expr:
+    """What a PositionChanged did, from the sizes before and after it and whether a liquidation belongs to it."""
+    exchanged, after = pl.col("exchanged_position_size"), pl.col("position_size_after")
+    before = after - exchanged
+    liquidated = pl.col("liquidator").is_not_null()
+    return (
+        pl.when(liquidated & (after == 0))
+        .then(pl.lit("liquidation"))
+        .when(liquidated)
+        .then(pl.lit("partial-liquidation"))
+        .when(before == 0)
+        .then(pl.lit("open"))
+        .when((before > 0) == (exchanged > 0))
+        .then(pl.lit("increase"))
+        .when(after == 0)
+        .then(pl.lit("close"))
+        .when((before > 0) == (after > 0))
+        .then(pl.lit("reduce"))
+        .otherwise(pl.lit("reverse"))
+    )

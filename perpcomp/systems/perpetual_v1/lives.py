@@ -1,0 +1,97 @@
+"""What the earlier logs of a trader say about a position just before each of its PositionChanged events.
+
+A life runs from the event that opens a position to the one that brings its size to 0 (a reverse ends one life and opens the next).
+Everything here is a running sum or a last value per trader and market, so it is exact and vectorised.
+
+Open notional: let S be the open notional with the sign of the size. Whatever an event does, S changes by sign(x) * N + r, with x
+the exchanged size, N the position notional and r the realized PnL: an increase adds N, a reduce takes N - r (long) or N + r (short)
+away, and a reverse carries the rest over. So S is one running sum, from the last event that opened from nothing.
+"""
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
+
+POSITION = ["trader", "market"]
+ORDER = ["block_number", "log_index"]
+
+# Columns that `before_events` adds to the events table.
+REPLAYED = {
+    "life": pl.Int64(),
+    "opened_at": pl.Datetime("us", "UTC"),
+    "leverage_at_open": fixed.AMOUNT,
+    "open_notional_replayed": fixed.AMOUNT,
+    "margin_replayed": fixed.AMOUNT,
+    "size_expected": fixed.AMOUNT,
+    "continuous": pl.Boolean(),
+}
+
+
+def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """The events table with REPLAYED columns: the position just before each event, from earlier logs alone.
+
+    open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs;
+    size_expected is the size that the event before left; continuous says that within the life no event was seen to be missing.
+    `tables` gives MarginChanged, PositionAdjusted and PositionSettled where the input holds them.
+    """
+    lines = [
+        _line(
+            events, ["kind", "margin", "exchanged_position_size", "position_notional", "realized_pnl"], size=pl.col("position_size_after")
+        )
+    ]
+    if MARGIN_CHANGED.name in tables:
+        lines.append(_line(tables[MARGIN_CHANGED.name], [], margin_moved=pl.col("amount") - pl.col("funding_payment")))
+    if POSITION_ADJUSTED.name in tables:
+        lines.append(_line(tables[POSITION_ADJUSTED.name], [], size=pl.col("new_position_size")))
+    if POSITION_SETTLED.name in tables:
+        lines.append(_line(tables[POSITION_SETTLED.name], [], size=fixed.amount(0), margin=fixed.amount(0)))
+
+    line = pl.concat(lines, how="diagonal").sort(*POSITION, *ORDER)
+    exchanged, notional = pl.col("exchanged_position_size"), pl.col("position_notional")
+    line = line.with_columns(
+        pl.when(exchanged > 0).then(notional).otherwise(-notional).add(pl.col("realized_pnl")).fill_null(0).alias("signed_notional_moved"),
+        pl.col("margin_moved").fill_null(0),
+        pl.col("kind").is_in(["open"]).fill_null(False).alias("from_nothing"),
+        pl.col("kind").is_in(["open", "reverse"]).fill_null(False).alias("opens"),
+        (pl.col("kind").is_not_null()).alias("is_event"),
+    )
+    for summed in ("signed_notional_moved", "margin_moved"):
+        fixed.check_sum(line, summed)
+
+    line = line.with_columns(
+        pl.col("signed_notional_moved").cum_sum().over(POSITION).alias("signed_notional"),
+        pl.col("margin_moved").cum_sum().over(POSITION).alias("margin_moved_so_far"),
+        pl.col("size").forward_fill().shift(1).over(POSITION).alias("size_expected"),
+        # Events of a position that was open before the first log belong to life 1 too.
+        (pl.col("opens").cum_sum() + (~pl.col("opens").filter(pl.col("is_event")).first())).over(POSITION).cast(pl.Int64).alias("life"),
+    )
+    line = line.with_columns(
+        pl.when("from_nothing")
+        .then(pl.col("signed_notional") - pl.col("signed_notional_moved"))
+        .forward_fill()
+        .over(POSITION)
+        .alias("base"),
+        (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over(POSITION).alias("margin_base"),
+    )
+    size_before = pl.col("size") - exchanged
+    broken = pl.col("is_event") & ~pl.col("opens") & (size_before != pl.col("size_expected")).fill_null(False)
+    line = line.with_columns(
+        (pl.col("signed_notional") - pl.col("base")).alias("signed_after"),
+        (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs().alias("open_notional_replayed"),
+        (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
+        (broken.cum_sum() == 0).over([*POSITION, "life"]).alias("continuous"),
+    )
+    line = line.with_columns(
+        pl.when("opens").then("block_time").forward_fill().over(POSITION).alias("opened_at"),
+        pl.when("opens")
+        .then(fixed.div(pl.col("signed_after").abs(), pl.col("margin")))
+        .forward_fill()
+        .over(POSITION)
+        .alias("leverage_at_open"),
+    ).with_columns(pl.when("continuous").then("open_notional_replayed"))
+    return events.join(line.filter("is_event").select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
+
+
+def _line(table: pl.DataFrame, kept: list[str], **named: pl.Expr) -> pl.DataFrame:
+    return table.select(*POSITION, *ORDER, "block_time", *kept, **named)

@@ -1,0 +1,353 @@
+"""Every published table: its columns with type, unit and meaning; the check; the only reader and writer of CSV and Parquet.
+
+The names, types and units here are the project's public interface. Amounts are Decimal(38,18) in units of the asset named, never
+base units; a null means "does not apply", never 0. The canonical form of a table is its CSV: published column order, sorted by its
+key, LF, UTF-8, amounts with 18 places, times in UTC to the second. Its sha256, the row hash, is the identity of the data: Parquet
+bytes change with the library that writes them, this text does not.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from perpcomp.findings import Finding, InputError, near_miss, refusal
+from perpcomp.fixed import AMOUNT
+
+TIME = pl.Datetime("us", "UTC")
+
+# kind of column -> (type in a frame, what its CSV text must look like; ASCII digits only, no exponent, no plus, no blanks)
+KINDS: dict[str, tuple[pl.DataType, str]] = {
+    "amount": (AMOUNT, r"^-?[0-9]{1,20}(\.[0-9]{1,18})?$"),
+    "integer": (pl.Int64(), r"^-?[0-9]{1,18}$"),
+    "digits": (pl.String(), r"^[0-9]{1,78}$"),
+    "text": (pl.String(), r"^[^\x00-\x1f\x7f]+$"),
+    "address": (pl.String(), r"^0x[0-9a-f]{40}$"),
+    "hash": (pl.String(), r"^0x[0-9a-f]{64}$"),
+    "flag": (pl.Boolean(), r"^(true|false)$"),
+    "time": (TIME, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
+}
+CSV_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its kind (see KINDS), its unit ('' where it has none) and what it means."""
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    optional: bool = False  # may be null
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table. `key` identifies a row and is the sort order."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        return {column.name: KINDS[column.kind][0] for column in self.columns}
+
+    def empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema=self.schema)
+
+
+def _columns(text: str) -> tuple[Column, ...]:
+    """`name | kind[?] | unit | meaning` a line; `?` marks a column that may be null."""
+    rows = [[cell.strip() for cell in line.split("|", 3)] for line in text.strip().splitlines()]
+    return tuple(Column(name, kind.rstrip("?"), unit, meaning, kind.endswith("?")) for name, kind, unit, meaning in rows)
+
+
+_IDENTITY = """
+chain_id            | integer  |      | EIP-155 chain id
+block_number        | integer  |      | block of the log
+block_time          | time     | UTC  | timestamp of that block
+block_hash          | hash?    |      | hash of that block
+transaction_hash    | hash     |      | transaction of the log
+transaction_index   | integer? |      | place of the transaction in its block
+log_index           | integer  |      | place of the log in its block
+"""
+IDENTITY_KEY = ("block_number", "log_index")
+
+IDENTITY = _columns(_IDENTITY)
+
+EVENTS = Table(
+    "events",
+    IDENTITY_KEY,
+    IDENTITY
+    + _columns("""
+system                  | text     |      | protocol and version
+kind                    | text     |      | open, increase, reduce, reverse, close, liquidation or partial-liquidation
+trader                  | address  |      | whose position it is, not who sent the transaction
+market                  | address  |      | the market's AMM contract
+margin                  | amount   | USDC | margin AFTER the event, funding taken
+position_notional       | amount   | USDC | quote moved by this event's swap
+exchanged_position_size | amount   | base | signed change of the size
+fee                     | amount   | USDC | trading fee, 0 in a liquidation
+position_size_after     | amount   | base | signed size after
+realized_pnl            | amount   | USDC | profit realized by this event
+unrealized_pnl_after    | amount   | USDC | as the contract states it, not the new position's unrealized PnL
+bad_debt                | amount   | USDC | what the margin did not cover
+liquidation_penalty     | amount   | USDC | its meaning depends on the era
+spot_price              | amount   | USDC per base | spot price after the swap
+funding_payment         | amount   | USDC | + the trader paid, - the trader received
+liquidator              | address? |      | who liquidated; null where it is no liquidation
+liquidation_fee         | amount?  | USDC | what the liquidator got; null where it is no liquidation
+fee_shortfall           | amount?  | USDC | part of that fee that the margin did not cover
+"""),
+)
+
+LIQUIDATIONS = Table(
+    "liquidations",
+    IDENTITY_KEY,
+    _columns("""
+chain_id             | integer  |      | EIP-155 chain id
+block_number         | integer  |      | block of the liquidation
+block_time           | time     | UTC  | timestamp of that block
+transaction_hash     | hash     |      | transaction of the liquidation
+log_index            | integer  |      | of its PositionChanged log
+trader               | address  |      | whose position was liquidated
+market               | address  |      | the market's AMM contract
+market_name          | text     |      | as the incident file names it
+side                 | text     |      | long or short
+partial              | flag     |      | true where a part of the position was left
+size                 | amount   | base | signed size just before
+size_after           | amount   | base | signed size just after
+margin               | amount   | USDC | stored margin just before, funding not yet taken
+open_notional        | amount?  | USDC | open notional just before; null where the logs do not hold it
+entry_price          | amount?  | USDC per base | open_notional / size, truncated
+position_notional    | amount   | USDC | what the close fetched (long) or cost (short)
+realized_pnl         | amount   | USDC | profit realized by the liquidation
+funding_payment      | amount   | USDC | + the trader paid, - the trader received
+remaining_margin     | amount   | USDC | margin + realized_pnl - funding_payment, not below 0
+bad_debt             | amount   | USDC | what the margin did not cover
+spot_price           | amount   | USDC per base | spot price after the liquidation's swap
+liquidator           | address  |      | who liquidated
+liquidation_fee      | amount   | USDC | what the liquidator got
+fee_shortfall        | amount   | USDC | part of that fee that the margin did not cover
+era                  | integer  |      | 1: before partial liquidation, 2: from then on
+era_rule             | text     |      | the tests that told the era
+life                 | integer  |      | of the trader in the market: 1, 2 ...; a life runs from the open to the next size 0
+opened_at            | time?    | UTC  | when this life was opened; null where the logs do not hold it
+leverage_at_open     | amount?  | /1   | position notional / margin of the opening trade, truncated
+reference_price      | amount?  | USDC per base | the price at which the position is valued
+unrealized_pnl_at_reference | amount? | USDC | size * reference_price against open_notional, no slippage
+compensated_size     | amount?  | base | part of |size| that this life's liquidations are compensated for; null where not eligible
+eligible             | flag     |      | whether the incident file's rules pay for this row
+reason_code          | text     |      | why, in one word
+reason               | text     |      | why, in a sentence
+"""),
+)
+
+PAYOUTS = Table(
+    "payouts",
+    ("trader", "token"),
+    _columns("""
+trader            | address |      | who is paid
+token             | text    |      | in what
+formula           | text    |      | the rule that gave the entitlement
+liquidations      | integer |      | compensated liquidations of the trader
+entitlement       | amount  | USDC | what the rule gives this trader, all tokens together
+share_of_budget   | amount? | /1   | entitlement / sum of all entitlements, truncated; null where nobody is owed anything
+value             | amount  | USDC | this token's part of the entitlement
+price             | amount  | USDC per token | at which the value is converted
+amount            | amount  | token | what is paid
+amount_base_units | digits  | base units | the same as a whole number: this is what moves
+rounded_off       | amount  | USDC | value that no whole base unit could carry
+reason            | text?   |      | why the amount is 0; null otherwise
+"""),
+)
+
+CLAIMS = Table(
+    "claims",
+    ("trader", "token", "tranche"),
+    _columns("""
+trader            | address  |      | who may claim
+token             | text     |      | what
+tranche           | integer  |      | 0 is the upfront part
+unlocks_at        | time     | UTC  | from when on
+unlocks_at_unix   | integer  | s    | the same in unix seconds
+unlocks_at_block  | integer? |      | the block that binds, where the vesting is counted in blocks
+amount            | amount   | token | what this tranche unlocks
+amount_base_units | digits   | base units | the same as a whole number
+cumulative        | amount   | token | unlocked by this tranche and those before
+"""),
+)
+
+COMPARISON = Table(
+    "comparison",
+    ("trader", "formula"),
+    _columns("""
+trader         | address  |      | eligible trader
+formula        | text     |      | an installed rule
+amount         | amount?  | USDC | what the rule gives; null where it reads what the logs do not hold
+recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null where there is no loss
+rank           | integer? |      | 1 is the largest amount under this rule
+"""),
+)
+
+IN_KIND = Table(
+    "restore-in-kind",
+    IDENTITY_KEY,
+    _columns("""
+block_number      | integer |      | block of the life's first compensated liquidation
+log_index         | integer |      | of its PositionChanged log
+trader            | address |      | whose position would be opened again
+market            | address |      | the market's AMM contract
+market_name       | text    |      | as the incident file names it
+size              | amount? | base | signed size to restore; null where the logs do not hold the open notional
+open_notional     | amount? | USDC | open notional to restore
+margin_to_restore | amount  | USDC | margin - funding_payment, not below 0
+"""),
+)
+
+LEFT_OUT = Table(
+    "left-out",
+    ("trader",),
+    _columns("""
+trader           | address  |      | seen in the window and not paid
+market           | address? |      | where the event named here happened
+transaction_hash | hash?    |      | that event
+log_index        | integer? |      | that event
+reason_code      | text     |      | why, in one word
+reason           | text     |      | why, in a sentence
+"""),
+)
+
+FINDINGS = Table(
+    "findings",
+    ("number",),
+    _columns("""
+number     | integer |  | in the order found
+level      | text    |  | note, warning or error
+stops      | flag    |  | true: nothing may be paid while it stands
+where      | text    |  | file:row or transaction:log
+what       | text    |  | what was found
+what_to_do | text    |  | what to do about it
+"""),
+)
+
+
+def check(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The frame itself, if it is exactly this table, sorted by its key; otherwise ours is the mistake: AssertionError."""
+    expected, actual = table.schema, dict(frame.schema)
+    if list(actual.items()) != list(expected.items()):
+        wrong = [f"{n}: {actual.get(n)} instead of {expected.get(n)}" for n in {**expected, **actual} if actual.get(n) != expected.get(n)]
+        raise AssertionError(f"table {table.name}: {'; '.join(sorted(wrong)) or 'columns are in another order'}")
+    required = [c.name for c in table.columns if not c.optional]
+    nulls = [name for name in required if frame.get_column(name).null_count()]
+    if nulls:
+        raise AssertionError(f"table {table.name}: null in {', '.join(nulls)}")
+    if frame.select(table.key).is_duplicated().any():
+        raise AssertionError(f"table {table.name}: {', '.join(table.key)} names two rows")
+    return frame.sort(table.key)
+
+
+def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
+    """The canonical text of a table."""
+    return check(frame, table).write_csv(datetime_format=CSV_TIME, quote_style="necessary").encode()
+
+
+def row_hash(frame: pl.DataFrame, table: Table) -> str:
+    """sha256 of the canonical text: the identity of the rows, whatever file they came from."""
+    return hashlib.sha256(to_csv(frame, table)).hexdigest()
+
+
+def to_parquet(frame: pl.DataFrame) -> bytes:
+    """Parquet bytes that depend on the frame and the library version alone."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", row_group_size=100_000)
+    return buffer.getvalue()
+
+
+def read(path: Path, table: Table) -> pl.DataFrame:
+    """A table from a .csv or .parquet file, every cell checked. InputError names file, row, column and what to do."""
+    return _read_parquet(path, table) if path.suffix == ".parquet" else _read_csv(path, table)
+
+
+def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise refusal(path.name, f"is not a readable Parquet file ({str(error).splitlines()[0]}).", "Export it again.") from None
+    _check_header(path, frame.columns, table)
+    wrong = [
+        Finding("error", path.name, f"column {name} is {frame.schema[name]}, not {dtype}.",
+                "Export it as an exact type: an amount that was a float has lost its last digits.")
+        for name, dtype in table.schema.items()
+        if frame.schema[name] != dtype
+    ]  # fmt: skip
+    if wrong:
+        raise InputError(wrong)
+    text = frame.with_columns(pl.col(c.name).dt.strftime(CSV_TIME) for c in table.columns if c.kind == "time").cast(pl.String)
+    _check_cells(path, text, table, first_row=1)
+    return frame.select(*table.schema)
+
+
+def _read_csv(path: Path, table: Table) -> pl.DataFrame:
+    """Cells are read as text and matched before they are cast: a schema would take 1e5, +1 and a 19th decimal without a word."""
+    try:
+        frame = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise refusal(path.name, f"is not a readable CSV file ({str(error).splitlines()[0]}).", "Export it again.") from None
+    _check_header(path, frame.columns, table)
+    _check_cells(path, frame, table, first_row=2)
+    casts = []
+    for column in table.columns:
+        cell = pl.col(column.name)
+        if column.kind == "time":
+            casts.append(cell.str.to_datetime(CSV_TIME, time_unit="us", time_zone="UTC"))
+        elif column.kind == "flag":
+            casts.append(cell == "true")
+        else:
+            casts.append(cell.cast(KINDS[column.kind][0]))
+    return frame.select(casts)
+
+
+def _check_header(path: Path, names: Sequence[str], table: Table) -> None:
+    missing = [name for name in table.schema if name not in names]
+    unknown = [name for name in names if name not in table.schema]
+    problems = [Finding("error", path.name, f"column {name} is missing.", f"The table {table.name} needs it.") for name in missing]
+    problems += [Finding("error", path.name, f"column {name} is unknown.", near_miss(name, table.schema)) for name in unknown]
+    if problems:
+        raise InputError(problems)
+
+
+def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -> None:
+    """Every cell of a frame of text against its kind's pattern; the key against duplicates. All problems at once, 20 shown."""
+    problems = []
+    for column in table.columns:
+        cell = pl.col(column.name)
+        bad = ~cell.str.contains(KINDS[column.kind][1]).fill_null(column.optional)
+        for row, value in text.with_row_index("_row").filter(bad).select("_row", column.name).head(20).iter_rows():
+            shown = "empty" if value is None else f'"{value[:60]}"'
+            problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", _wanted(column)))
+    twice = text.with_row_index("_row").filter(pl.struct(table.key).is_duplicated()).head(20)
+    problems += [
+        Finding("error", f"{path.name} row {row + first_row}", f"({', '.join(table.key)}) stands in another row too.", "Remove one.")
+        for row in twice.get_column("_row")
+    ]
+    if problems:
+        raise InputError(problems[:20])
+
+
+def _wanted(column: Column) -> str:
+    words = {
+        "amount": "Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5.",
+        "integer": "A whole number is wanted, e.g. 13500195.",
+        "digits": "A whole number of base units is wanted.",
+        "text": "A text without control characters is wanted.",
+        "address": "An address is wanted: 0x and 40 lower-case hex digits.",
+        "hash": "A hash is wanted: 0x and 64 lower-case hex digits.",
+        "flag": "true or false is wanted.",
+        "time": "A time in UTC is wanted, e.g. 2021-02-20T22:45:00Z.",
+    }
+    return words[column.kind]
