@@ -26,7 +26,9 @@ class InexactError(ValueError):
 
 @dataclass(frozen=True)
 class Node:
-    """One operation, or a leaf. `op` is column, literal, one of INFIX, product, quotient, max, min, negative, abs, not, is_null or if."""
+    """One operation, or a leaf. `op` is column, literal, one of INFIX, product, quotient, at_least and at_most (a clip: bound, value), max and min
+    (which pass over nulls), negative, abs, not, is_null or if.
+    """
 
     op: str
     inputs: tuple["Node", ...] = ()
@@ -38,7 +40,8 @@ def tree(expr: pl.Expr) -> Node:
     try:
         serialized = expr.meta.serialize(format="json")
     except (pl.exceptions.PolarsError, ValueError) as error:
-        raise InexactError(f"it cannot be read as arithmetic ({str(error).splitlines()[0]}): no Python functions") from None
+        what = "it calls a Python function, or something else that is no arithmetic: write it with terms and operators"
+        raise InexactError(what) from error
     return _node(json.loads(serialized))
 
 
@@ -49,6 +52,7 @@ def columns(node: Node) -> list[str]:
 
 
 def _node(raw: Any) -> Node:
+    raw = {raw: {}} if isinstance(raw, str) else raw  # pl.len() is the bare word "Len"
     (kind, body), *more = raw.items()
     assert not more, raw
     match kind:
@@ -112,16 +116,16 @@ def _function(function: Any, inputs: list[Node]) -> Node:
         limits = function["Clip"]
         low = inputs[1] if limits["has_min"] else None
         high = inputs[-1] if limits["has_max"] else None
-        node = Node("max", (low, inputs[0])) if low else inputs[0]
-        return Node("min", (high, node)) if high else node
+        node = Node("at_least", (low, inputs[0])) if low else inputs[0]
+        return Node("at_most", (high, node)) if high else node
     simple = {"MaxHorizontal": "max", "MinHorizontal": "min", "Negate": "negative", "Abs": "abs"}
     if name in simple:
         return Node(simple[name], tuple(inputs))
     if name == "Boolean":
         inner = function["Boolean"]
-        word = {"Not": "not", "IsNull": "is_null"}.get(inner if isinstance(inner, str) else next(iter(inner)))
-        if word:
-            return Node(word, tuple(inputs))
+        name = inner if isinstance(inner, str) else next(iter(inner))
+        if name in ("Not", "IsNull"):
+            return Node({"Not": "not", "IsNull": "is_null"}[name], tuple(inputs))
     if name == "Reinterpret":
         raise InexactError("it reinterprets bits: use fixed.mul and fixed.div")
     raise InexactError(
@@ -133,11 +137,12 @@ def _rounded_operation(inner: Any, mark: str) -> Node:
     """fixed.mul or fixed.div, recognised by its mark: its two sides stand in the first product or quotient inside."""
     op = "Multiply" if mark == fixed.PRODUCT else "TrueDivide"
     found = _first(inner, op)
-    if found is None:
-        raise InexactError(f"something carries the name '{mark}', which belongs to perpcomp.fixed")
-    left, right = _node(found["left"]), found["right"]
+    right = found["right"] if found else {}
     if op == "TrueDivide":  # the divisor stands inside the test against 0
-        right = right["Ternary"]["truthy"]
+        right = right.get("Ternary", {}).get("truthy")
+    if not found or not right:
+        raise InexactError(f"something carries the name '{mark}', which belongs to perpcomp.fixed")
+    left = _node(found["left"])
     return Node("product" if op == "Multiply" else "quotient", (left, _node(right)))
 
 
@@ -168,6 +173,10 @@ def evaluate(node: Node, row: Mapping[str, Any]) -> Value:
     if node.op in ("max", "min"):  # as Polars: a null among several is passed over
         known = [v for v in values if v is not None]
         return (max if node.op == "max" else min)(known, default=None)
+    if node.op in ("at_least", "at_most") and values[0] is None:  # as Polars: no bound
+        return values[1]
+    if node.op in ("And", "Or") and (node.op == "Or") in values:  # as Polars: one side can decide whatever the other is
+        return node.op == "Or"
     if any(v is None for v in values):
         return None
     return _apply(node.op, values)
@@ -184,6 +193,10 @@ def _apply(op: str, values: list[Any]) -> Value:
             return int(a + b)
         case "Minus":
             return int(a - b)
+        case "at_least":
+            return int(max(a, b))
+        case "at_most":
+            return int(min(a, b))
         case "negative":
             return int(-a)
         case "abs":
@@ -230,8 +243,9 @@ def text(node: Node, row: Mapping[str, Any] | None = None) -> str:
             return f"(-{parts[0]})"
         case "not":
             return f"(not {parts[0]})"
-        case "max" | "min" | "abs" | "is_null":
-            return f"{node.op}({', '.join(parts)})"
+        case "max" | "min" | "abs" | "is_null" | "at_least" | "at_most":
+            word = {"at_least": "max", "at_most": "min"}.get(node.op, node.op)
+            return f"{word}({', '.join(parts)})"
     return f"({f' {INFIX[node.op]} '.join(parts)})"
 
 

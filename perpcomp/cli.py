@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from perpcomp.pipeline import Run
+    from perpcomp.publish.summary import Line
     from perpcomp.tables import Table
 
 FOLLOW, LOOK, CHECK = "Follow the money", "Look before you vote", "Check"
@@ -82,7 +83,7 @@ def run(
     if as_json:
         _print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
     elif not quiet:
-        _print_lines([(line.label, line.value, line.source) for line in summary(done)])
+        _print_summary(summary(done))
         _say(f"{len(published)} files in {folder}: start with vote.xlsx; every number by `perpcomp explain ADDRESS`.")
     _exit_by(done)
 
@@ -291,26 +292,42 @@ def _printable(text: str) -> str:
 
 
 def _print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> None:
+    """A table where it fits; on a narrower terminal a block a row, so that no digit is folded or cut."""
     from rich import box
     from rich.table import Table as Grid
 
+    console = _console()
+    shown = [[_printable(cell) for cell in row] for row in rows]
+    widest = [max(map(len, column)) for column in zip(header, *shown, strict=True)]
+    if sum(widest) + 3 * len(widest) > console.width:
+        for row in shown:
+            for name, cell in zip(header, row, strict=True):
+                if cell:
+                    print(f"{name}: {cell}")
+            print()
+        return
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     for n, name in enumerate(header):
-        grid.add_column(name, justify="right" if n in right else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(_printable(cell) for cell in row))
-    _console().print(grid)
+        grid.add_column(name, justify="right" if n in right else "left")
+    for row in shown:
+        grid.add_row(*row)
+    console.print(grid)
 
 
-def _print_lines(lines: list[tuple[str, str, str]]) -> None:
+def _print_summary(lines: "list[Line]") -> None:
+    """The summary as label and value; sources beside them where there is room, else in vote.xlsx and --json."""
     from rich.table import Table as Grid
 
+    console = _console()
     grid = Grid(box=None, pad_edge=False, show_header=False)
-    for style in ("bold", "", "dim"):
-        grid.add_column(overflow="fold", style=style)
+    grid.add_column(style="bold", overflow="fold", min_width=10)
+    grid.add_column(overflow="fold", ratio=2)
+    with_sources = console.width >= 160
+    if with_sources:
+        grid.add_column(overflow="fold", ratio=1, style="dim")
     for line in lines:
-        grid.add_row(*(_printable(cell) for cell in line))
-    _console().print(grid)
+        grid.add_row(*(_printable(cell) for cell in (line.label, line.value, line.source)[: 3 if with_sources else 2]))
+    console.print(grid)
 
 
 def _print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], as_json: bool) -> None:

@@ -147,11 +147,10 @@ def _open_notional(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
             "open_notional", f"position_notional {sign} realized_pnl", f"{n['position_notional']} {sign} {n['realized_pnl']}", value
         )
         return
-    before = run.events.table.filter(
-        (pl.col("trader") == row["trader"])
-        & (pl.col("market") == row["market"])
-        & (pl.struct(ORDER) < pl.struct(pl.lit(row["block_number"]).alias(ORDER[0]), pl.lit(row["log_index"]).alias(ORDER[1])))
-    )
+    block, index = pl.col("block_number"), pl.col("log_index")
+    earlier = (block < row["block_number"]) | ((block == row["block_number"]) & (index < row["log_index"]))
+    mine = (pl.col("trader") == row["trader"]) & (pl.col("market") == row["market"])
+    before = run.events.table.filter(mine & earlier).sort(ORDER)
     opened = before.with_row_index("n").filter(pl.col("kind") == "open").get_column("n").max()
     assert isinstance(opened, int)
     moves = []

@@ -64,7 +64,8 @@ def from_integer(value: int) -> Decimal:
 
 
 def _integer(expr: pl.Expr) -> pl.Expr:
-    return expr.reinterpret(dtype=pl.Int128)
+    """The integer of 1e-18. Adding 0 brings a literal of fewer places to 18, without which its digits would be read as another amount."""
+    return (expr + amount(0)).reinterpret(dtype=pl.Int128)
 
 
 def _towards_zero(rounded: pl.Expr, residual: pl.Expr) -> pl.Expr:

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from perpcomp import arithmetic
-from perpcomp.findings import near_miss, refusal
+from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.tables import KINDS, LIQUIDATIONS
 
@@ -111,7 +111,15 @@ def reads(chosen: Formula) -> list[str]:
 def tree(chosen: Formula) -> arithmetic.Node:
     """The formula's expression as exact arithmetic; InputError says what is not exact about it."""
     try:
-        return arithmetic.tree(chosen.expression)
+        expression = chosen.expression
+    except InputError:
+        raise
+    except Exception as error:  # other people's code
+        raise refusal(f"formula '{chosen.name}'", f"cannot be built: {error!r}.", "Repair its rule.") from error
+    if not isinstance(expression, pl.Expr):
+        raise refusal(f"formula '{chosen.name}'", f"gives {expression!r}.", "A rule returns a Polars expression made of terms.")
+    try:
+        return arithmetic.tree(expression)
     except arithmetic.InexactError as error:
         raise refusal(f"formula '{chosen.name}'", f"is not exact: {error}.", "Nothing was computed.") from None
 

@@ -7,9 +7,10 @@ wrong checksum: each is an error that names the table and the key, and all of th
 import hashlib
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -212,8 +213,12 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
         raise refusal(file, "is no name for an incident.", "Use lower-case letters, digits and hyphens: results go to outputs/NAME.")
     try:
         document = tomllib.loads(raw.decode("utf-8"), parse_float=_exact)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise refusal(file, f"is not valid TOML: {error}.", "Correct the line named.") from None
+    except UnicodeDecodeError as error:
+        raise refusal(file, f"is not UTF-8 (byte {error.start}).", "Save it as UTF-8 text.") from None
+    except (RecursionError, ValueError):
+        raise refusal(file, "nests too deeply or holds a number of thousands of digits.", "Is it the right file?") from None
     top = Section(file, "", document, [])
     incident = _incident(top, raw, name, folder)
     top.close()
@@ -253,8 +258,9 @@ class Section:
         try:
             return read(self.table[key])
         except ValueError as error:
-            what, what_to_do = (*error.args, "")[:2]
-            self.problem(key, what, what_to_do)
+            if len(error.args) != 2:  # not ours: an integer too long to be shown
+                error = ValueError("is a number of thousands of digits.", "Correct it.")
+            self.problem(key, *error.args)
             return default
 
     def sub(self, key: str, *, required: bool = True) -> "Section":
@@ -264,17 +270,21 @@ class Section:
             self.problem(f"[{key}]", "is missing.", "Every incident states it.")
         if value is not None and not isinstance(value, dict):
             self.problem(key, "is not a table.", f"Write [{key}].")
-        return Section(self.file, f"[{key}]", value if isinstance(value, dict) else {}, self.problems if value is not None else [])
+        if isinstance(value, dict):
+            return Section(self.file, f"[{key}]", value, self.problems)
+        return Section(self.file, f"[{key}]", {}, [])  # what it would miss is said already
 
     def each(self, key: str, *, required: bool = False) -> "list[Section]":
         self.asked.add(key)
         values = self.table.get(key, [])
+        name = f"[[{self.path[1:-1] + '.' if self.path else ''}{key}]]"
         if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
-            self.problem(key, "is not a list of tables.", f"Write [[{key}]].")
-            values = []
-        if required and not values:
-            self.problem(f"[[{key}]]", "is missing.", "Every incident states at least one.")
-        return [Section(self.file, f"[[{key}]] {n}", value, self.problems) for n, value in enumerate(values, 1)]
+            self.problem(key, "is not a list of tables.", f"Write {name}.")
+        elif required and not values:
+            self.problem(name, "is missing.", "Every incident states at least one.")
+        else:
+            return [Section(self.file, f"{name} {n}", value, self.problems) for n, value in enumerate(values, 1)]
+        return []
 
     def close(self) -> None:
         """Whatever was never asked for is unknown."""
@@ -288,25 +298,21 @@ class Section:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"is {value!r}, not a text.", "Write it in quotes.")
+        raise ValueError(f"is {_shown(value)}, not a text.", "Write it in quotes.")
     bad = next(
-        (
-            c
-            for c in value
-            if ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufffe\uffff"
-        ),
+        (c for c in value if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") or c in "\ufffe\uffff"),
         None,
     )
     if bad is not None:
         raise ValueError(f"holds the character U+{ord(bad):04X}.", "Remove it: it cannot be seen, and it changes what is shown.")
-    if value.lstrip()[0] in "=+-@＝":
+    if value.lstrip()[0] in "=+-@＝＋－＠":
         raise ValueError(f"starts with {value.lstrip()[0]!r}.", "A spreadsheet would read it as a formula: begin with a word.")
     return value
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"is {value!r}.", "Write true or false.")
+        raise ValueError(f"is {_shown(value)}.", "Write true or false.")
     return value
 
 
@@ -323,10 +329,10 @@ def _amount(value: Any) -> Decimal:
         raise ValueError(f"is {_shown(value)}, not a plain decimal.", hint)
     try:
         integer = to_integer(Decimal(value))
-    except ValueError as error:
-        raise ValueError(f"is {value}: {error}.", "At most 18 decimals, below 1e20.") from None
+    except ValueError:
+        raise ValueError(f"is {_shown(value)}.", "Write a number below 1e20 with at most 18 decimals.") from None
     if integer <= 0:
-        raise ValueError(f"is {value}.", "It must be above 0.")
+        raise ValueError(f"is {_shown(value)}.", "It must be above 0.")
     return Decimal(value)
 
 
@@ -340,12 +346,19 @@ def _ratio(value: Any) -> Fraction:
     else:
         raise ValueError(f"is {_shown(value)}.", 'Write a share as 0.5 or as "1/3".')
     if not 0 <= ratio <= 1:
-        raise ValueError(f"is {value}.", "A share lies between 0 and 1.")
+        raise ValueError(f"is {_shown(value)}.", "A share lies between 0 and 1.")
     return ratio
 
 
 def _shown(value: Any) -> str:
-    return f"{value}" if isinstance(value, _BadNumber | Decimal | int) else f'"{value}"' if isinstance(value, str) else repr(value)
+    """A value as the file writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return f"{value}" if isinstance(value, _BadNumber | int) else f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def _choice(allowed: Iterable[str]) -> Callable[[Any], str]:
@@ -381,14 +394,14 @@ def _address(value: Any) -> str:
 
 def _inside(value: Any) -> str:
     """A relative path that stays in the incident file's folder."""
-    if (
-        not isinstance(value, str)
-        or not re.fullmatch(r"[A-Za-z0-9._/-]{1,120}", value)
-        or value.startswith("/")
-        or ".." in value.split("/")
-    ):
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._/-]{1,120}", value):
         raise ValueError(
-            f"{_shown(value)} leaves the folder of the incident file.",
+            f"is {_shown(value)}, not a plain file name.",
+            "Use letters, digits and . _ - /, at most 120, and rename the file where it has others.",
+        )
+    if value.startswith("/") or ".." in value.split("/"):
+        raise ValueError(
+            f"is {_shown(value)}, which leaves the folder of the incident file.",
             "Put the file beside or below the incident file and name it from there.",
         )
     return value
@@ -399,7 +412,9 @@ def _moment(value: Any, zone: str | None = None) -> datetime:
     if not isinstance(value, datetime):
         raise ValueError(f"is {_shown(value)}, not a time.", "Write 2021-02-20T22:45:00Z, without quotes.")
     if value.microsecond:
-        raise ValueError(f"is {value}.", "Whole seconds only: a block has no fraction of one.")
+        raise ValueError(f"is {value.isoformat()}.", "Whole seconds only: a block has no fraction of one.")
+    if not 1970 <= value.year < 9999:
+        raise ValueError(f"is {value.isoformat()}.", "No block is that old or that new: correct the year.")
     if value.tzinfo is not None:
         return value.astimezone(UTC)
     if zone is None:
@@ -503,7 +518,8 @@ def _across(top: Section, incident: Incident) -> None:
     if not incident.affected:
         top.problem("[[market]]", "none is affected.", "Set affected = true for the market that crashed.")
     if incident.eligibility.start >= incident.eligibility.end:
-        top.problem("[eligibility]", "the window ends before it starts.", "It is half-open: from is inside, to is not.")
+        written = incident.eligibility.as_written
+        top.problem("[eligibility]", f"the window holds no second: {written}.", "Let it end after it starts; from is inside, to is not.")
 
 
 def _chain(section: Section, known: dict[str, Source]) -> Chain:
@@ -537,7 +553,7 @@ def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
     policy = _choice(("include", "exclude"))
     never = datetime.min.replace(tzinfo=UTC)
     start, end = section.take("from", partial(_moment, zone=zone)), section.take("to", partial(_moment, zone=zone))
-    written = f"{section.table.get('from')} to {section.table.get('to')}" + (f" ({zone})" if zone else "")
+    written = f"{section.table['from']} to {section.table['to']}" + (f" ({zone})" if zone else "") if start and end else ""
     exclusions = []
     for entry in section.each("exclude"):
         address, reason, evidence = entry.take("address", _address), entry.take("reason", _text), entry.take("evidence", _text)

@@ -64,16 +64,18 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
     InputError lists rows whose data has another length, whose topics are not padded addresses, or with a word of 39 or more digits.
     """
     rows = max(1, BATCH_BYTES // max(WORD, WORD * len(event.words)))
-    return pl.concat([_decode_batch(raw.slice(start, rows), event) for start in range(0, max(raw.height, 1), rows)], rechunk=False)
-
-
-def _decode_batch(batch: pl.DataFrame, event: Event) -> pl.DataFrame:
-    shaped = batch.select_seq(rule.all(ignore_nulls=False).alias(str(n)) for n, (_, rule) in enumerate(_shape_rules(event)))
-    words = _words(batch, event) if all(ok is True for ok in shaped.row(0)) else None
-    if words is None:
-        raise InputError(_problems(batch, event))
-    topics = [_address(pl.col(f"topic{n}")).alias(a.name) for n, a in enumerate(event.indexed, 1)]
-    return batch.with_columns_seq(topics).hstack(words)
+    # Made once: building 40 expressions costs a batch as much as running them.
+    shape = [rule.all(ignore_nulls=False).alias(str(n)) for n, (_, rule) in enumerate(_shape_rules(event))]
+    halves, typed = _halves(event), _typed(event)
+    parts = []
+    for start in range(0, max(raw.height, 1), rows):
+        batch = raw.slice(start, rows)
+        shaped = all(ok is True for ok in batch.select_seq(shape).row(0))
+        split = _split(batch, event, halves) if shaped else None
+        if split is None:
+            raise InputError(_problems(batch, event))
+        parts.append(batch.hstack(batch.hstack(split).select_seq(typed)))
+    return pl.concat(parts, rechunk=False)
 
 
 def _shape_rules(event: Event) -> list[tuple[str, pl.Expr]]:
@@ -93,26 +95,33 @@ def _address(word: pl.Expr) -> pl.Expr:
     return pl.lit("0x") + word.bin.slice(12, 20).bin.encode("hex")
 
 
-def _words(batch: pl.DataFrame, event: Event) -> list[pl.Series] | None:
-    """The words of the data as typed series, or None where one does not fit its type."""
-    if not event.words:
-        return []
-    halves = pl.Array(pl.Int128, 2 * len(event.words))
-    flat = batch.select_seq(pl.col("data").bin.reinterpret(dtype=halves, endianness="big").explode().alias("half"))
+def _halves(event: Event) -> list[pl.Expr]:
+    """The columns "0", "1", ... of _split: of every 256-bit word its high half (even number), then its low half (odd number)."""
     step = 2 * len(event.words)
-    split = flat.select_seq(pl.col("half").gather_every(step, n).alias(str(n)) for n in range(step))
-    columns = []
+    return [pl.col("half").gather_every(step, n).alias(str(n)) for n in range(step)]
+
+
+def _typed(event: Event) -> list[pl.Expr]:
+    """The arguments as typed columns, from a batch with its _split beside it."""
+    columns = [_address(pl.col(f"topic{n}")).alias(a.name) for n, a in enumerate(event.indexed, 1)]
     for n, argument in enumerate(event.words):
-        high, low = split[str(2 * n)], split[str(2 * n + 1)]
-        if batch.height and not _fits(high, low, argument.type):
-            return None
-        if argument.type == "address":
-            columns.append(batch.select(_address(pl.col("data").bin.slice(WORD * n, WORD)).alias(argument.name)).to_series())
-        elif argument.type == "count":
-            columns.append(low.cast(pl.Int64).alias(argument.name))
-        else:
-            columns.append(low.reinterpret(dtype=AMOUNT).alias(argument.name))
+        low = pl.col(str(2 * n + 1))
+        types = {"address": _address(pl.col("data").bin.slice(WORD * n, WORD)), "count": low.cast(pl.Int64)}
+        columns.append(types.get(argument.type, low.reinterpret(dtype=AMOUNT)).alias(argument.name))
     return columns
+
+
+def _split(batch: pl.DataFrame, event: Event, halves: list[pl.Expr]) -> pl.DataFrame | None:
+    """The words of the data as signed 128-bit halves, or None where one does not fit its type."""
+    if not event.words:
+        return pl.DataFrame()
+    # One flat series of all halves, then every n-th of it: four times as fast as taking each word from the array.
+    array = pl.Array(pl.Int128, 2 * len(event.words))
+    flat = batch.select_seq(pl.col("data").bin.reinterpret(dtype=array, endianness="big").explode().alias("half"))
+    split = flat.select_seq(halves)
+    series = split.get_columns()
+    fits = all(_fits(series[2 * n], series[2 * n + 1], a.type) for n, a in enumerate(event.words)) if batch.height else True
+    return split if fits else None
 
 
 def _fits(high: pl.Series, low: pl.Series, type_: str) -> bool:

@@ -37,7 +37,10 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
     """
     lines = [
         _line(
-            events, ["kind", "margin", "exchanged_position_size", "position_notional", "realized_pnl"], size=pl.col("position_size_after")
+            events,
+            ["kind", "margin", "exchanged_position_size", "position_notional", "realized_pnl"],
+            size=pl.col("position_size_after"),
+            margin_moved=pl.lit(None, dtype=fixed.AMOUNT),
         )
     ]
     if MARGIN_CHANGED.name in tables:

@@ -1,0 +1,32 @@
+"""Runs all benches, or those named, and prints one table. Exit code 1 if a target was missed."""
+
+import argparse
+import sys
+
+from tests.bench import decoding, startup
+from tests.bench.measure import Line
+
+BENCHES = {"startup": startup.lines, "decoding": decoding.lines}
+HEAD = ("what", "ours", "peer", "ratio", "target", "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("bench", nargs="*", help=f"which: {', '.join(BENCHES)}; without a name all")
+    names = parser.parse_args().bench or [*BENCHES]
+    if unknown := [name for name in names if name not in BENCHES]:
+        parser.error(f"there is no bench {', '.join(unknown)}")
+    lines = [line for name in names for line in BENCHES[name]()]
+    table = [HEAD, *(_cells(line) for line in lines)]
+    widths = [max(len(row[n]) for row in table) for n in range(len(HEAD))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return int(any(line.met is False for line in lines))
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    verdict = {None: "", True: "met", False: "MISSED"}[line.met]
+    return (line.what, line.ours, line.peer, line.ratio, line.target, verdict)
+
+
+sys.exit(main())

@@ -1,0 +1,221 @@
+"""Logs to typed columns: 1,000,000 PositionChanged logs of recorded shape, beside web3.py's process_log and eth_abi's decode.
+
+The peers get fewer rows of the same logs, ready-made contract objects and ready-made input. Values are compared before times.
+"""
+
+import gzip
+import json
+import resource
+import subprocess
+import sys
+from binascii import unhexlify
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+from eth_abi.abi import decode as eth_abi_decode
+from hexbytes import HexBytes
+from web3 import Web3
+from web3.datastructures import AttributeDict
+
+from perpcomp.findings import InputError
+from perpcomp.ingest.decode import WORD, decode
+from perpcomp.ingest.logs import binary, read_logs
+from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED
+from tests.bench.measure import ROOT, Line, rates
+
+RECORDED = ROOT / "tests/lab/large/logs.jsonl.gz"
+ROWS, JSON_ROWS, WEB3_ROWS, ETH_ABI_ROWS = 1_000_000, 200_000, 4_000, 15_000
+BINARY_TIMES, TEXT_TIMES, MEMORY_MB = 1000, 250, 600
+
+# As in the contract's source: what the peers decode by owes nothing to our signature.
+ABI_TYPES = ("uint256", "uint256", "int256", "uint256", "int256", "int256", "int256", "uint256", "uint256", "uint256", "int256")
+ABI_NAMES = (
+    *("margin", "positionNotional", "exchangedPositionSize", "fee", "positionSizeAfter", "realizedPnl", "unrealizedPnlAfter"),
+    *("badDebt", "liquidationPenalty", "spotPrice", "fundingPayment"),
+)
+
+Row = dict[str, Any]  # a row of eth_getLogs
+
+
+def lines() -> Iterator[Line]:
+    rows = _recorded()
+    logs, event = [_web3_log(row) for row in rows[:WEB3_ROWS]], _web3_event()
+    data = [unhexlify(row["data"][2:]) for row in rows[:ETH_ABI_ROWS]]
+    _check(rows, [event.process_log(log) for log in logs])
+
+    raw, text = _frame(rows, ROWS, unhex=True), _frame(rows, ROWS, unhex=False)
+    rate = rates(
+        {
+            "binary": (ROWS, lambda: decode(raw, POSITION_CHANGED)),
+            "text": (ROWS, lambda: decode(_to_binary(text), POSITION_CHANGED)),
+            "web3": (len(logs), lambda: [event.process_log(log) for log in logs]),
+            "eth_abi": (len(data), lambda: [eth_abi_decode(ABI_TYPES, cell) for cell in data]),
+        }
+    )
+    del raw, text
+    for source, times in (("binary", BINARY_TIMES), ("text", TEXT_TIMES)):
+        for peer, name in (("web3", "web3.py process_log"), ("eth_abi", "eth_abi decode")):
+            ratio = rate[source] / rate[peer]
+            what, ours, theirs = f"decode 1,000,000 logs, {source} columns", _rows(rate[source]), f"{_rows(rate[peer])} ({name})"
+            promised = (f">= {times:,} x", ratio >= times) if peer == "web3" else ("", None)
+            yield Line(what, ours, theirs, f"{ratio:,.0f} x", *promised)
+
+    command = [sys.executable, "-c", "from tests.bench import decoding; decoding.print_memory()"]
+    extra = float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    yield Line("peak memory of that decode over its input", f"{extra:,.0f} MB", target=f"< {MEMORY_MB} MB", met=extra < MEMORY_MB)
+    yield _reading(rows)
+
+
+def _reading(rows: list[Row]) -> Line:
+    """JSON lines to the checked raw frame. The peer only parses: no check, no frame."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "logs.jsonl"
+        copies = _copies(rows, JSON_ROWS)
+        path.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in copies))
+        addresses = {row["address"] for row in rows}
+        rate = rates(
+            {
+                "ours": (len(copies), lambda: read_logs(path, addresses, {POSITION_CHANGED.topic0})),
+                "json": (len(copies), lambda: [json.loads(line) for line in path.open("rb")]),
+            }
+        )
+    what = f"read and check {len(copies):,} logs of JSON"
+    return Line(what, _rows(rate["ours"]), f"{_rows(rate['json'])} (json.loads, parsing only)", f"{rate['ours'] / rate['json']:.1f} x")
+
+
+def print_memory() -> None:
+    """In a fresh child: by how many MB decoding a frame of 1,000,000 rows raises the peak memory of the process."""
+    raw = _frame(_recorded(), ROWS, unhex=True)
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decoded = decode(raw, POSITION_CHANGED)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert decoded.height == ROWS
+    print((after - before) * unit / 1e6)
+
+
+def _recorded() -> list[Row]:
+    """The recorded PositionChanged logs."""
+    topic = POSITION_CHANGED.topic0.encode()
+    with gzip.open(RECORDED) as file:
+        rows = [json.loads(line) for line in file if topic in line]
+    return [row for row in rows if row["topics"][0] == POSITION_CHANGED.topic0]
+
+
+def _copies(rows: list[Row], size: int) -> list[Row]:
+    """The rows over and over, each time in later blocks and other transactions: a log may stand in a file but once."""
+    span = 1 + int(rows[-1]["blockNumber"], 16) - int(rows[0]["blockNumber"], 16)
+    copies = []
+    for n in range(size):
+        times, place = divmod(n, len(rows))
+        row = rows[place]
+        number, transaction = int(row["blockNumber"], 16) + times * span, f"0x{times:04x}{row['transactionHash'][6:]}"
+        copies.append({**row, "blockNumber": hex(number), "transactionHash": transaction})
+    return copies
+
+
+def _frame(rows: list[Row], size: int, unhex: bool) -> pl.DataFrame:
+    """The columns that decode reads, of the rows over and over. Every cell has bytes of its own, so that no cache holds them all."""
+    cells = {
+        "transaction_hash": [row["transactionHash"] for row in rows],
+        "log_index": [int(row["logIndex"], 16) for row in rows],
+        "topics": [len(row["topics"]) for row in rows],
+    }
+    hexes = {
+        "topic1": [row["topics"][1] for row in rows],
+        "topic2": [row["topics"][2] for row in rows],
+        "data": [row["data"] for row in rows],
+    }
+    if unhex:
+        cells |= {name: [unhexlify(cell[2:]) for cell in column] for name, column in hexes.items()}
+    else:
+        cells |= hexes
+    times = -(-size // len(rows))
+    frame = pl.DataFrame([pl.Series(name, (column * times)[:size]) for name, column in cells.items()])
+    return frame.with_row_index("row", 1)
+
+
+def _to_binary(text: pl.DataFrame) -> pl.DataFrame:
+    return text.with_columns(binary(text[name]) for name in ("topic1", "topic2", "data"))
+
+
+def _web3_event() -> Any:
+    """web3.py's PositionChanged, of a contract object made once."""
+    indexed = [{"name": name, "type": "address", "indexed": True} for name in ("trader", "amm")]
+    words = [{"name": name, "type": type_, "indexed": False} for name, type_ in zip(ABI_NAMES, ABI_TYPES, strict=True)]
+    abi = [{"type": "event", "name": "PositionChanged", "anonymous": False, "inputs": indexed + words}]
+    return Web3().eth.contract(abi=abi).events.PositionChanged()
+
+
+def _web3_log(row: Row) -> AttributeDict[str, Any]:
+    """A log as web3.py's own middleware would hand it over."""
+    return AttributeDict(
+        {
+            "address": Web3.to_checksum_address(row["address"]),
+            "topics": [HexBytes(topic) for topic in row["topics"]],
+            "data": HexBytes(row["data"]),
+            "blockHash": HexBytes(row["blockHash"]),
+            "blockNumber": int(row["blockNumber"], 16),
+            "transactionHash": HexBytes(row["transactionHash"]),
+            "transactionIndex": int(row["transactionIndex"], 16),
+            "logIndex": int(row["logIndex"], 16),
+            "removed": row["removed"],
+        }
+    )
+
+
+def _check(rows: list[Row], theirs: list[Any]) -> None:
+    """Every value of the recorded rows is int.from_bytes', and web3's on its sample; what cannot be exact is refused."""
+    raw = _frame(rows, len(rows), unhex=True)
+    assert _to_binary(_frame(rows, len(rows), unhex=False)).equals(raw), "text columns give other bytes"
+    decoded = decode(raw, POSITION_CHANGED).select(*POSITION_CHANGED.schema).rows()
+    for row, ours in zip(rows, decoded, strict=True):
+        data = unhexlify(row["data"][2:])
+        words = [int.from_bytes(data[WORD * n : WORD * (n + 1)], signed=type_ == "int256") for n, type_ in enumerate(ABI_TYPES)]
+        assert ["0x" + topic[26:] for topic in row["topics"][1:]] == [*ours[:2]], "int.from_bytes has other addresses"
+        assert words == [_units(value) for value in ours[2:]], "int.from_bytes has other values"
+    for log, ours in zip(theirs, decoded[: len(theirs)], strict=True):
+        trader, market, *words = log["args"].values()
+        assert [trader.lower(), market.lower()] == [*ours[:2]], "web3 has other addresses"
+        assert words == [_units(value) for value in ours[2:]], "web3 has other values"
+
+    good = unhexlify(rows[0]["data"][2:])
+    limit, rest = 10**38, good[WORD:]
+    for what, data in (
+        ("10^38", limit.to_bytes(WORD) + rest),
+        ("2^127", (2**127).to_bytes(WORD) + rest),
+        ("2^128", (2**128).to_bytes(WORD) + rest),
+        ("2^255", (2**255).to_bytes(WORD) + rest),
+        ("-10^38", good[: 2 * WORD] + (-limit).to_bytes(WORD, signed=True) + good[3 * WORD :]),
+        ("an int of 2^127", good[: 2 * WORD] + (2**127).to_bytes(WORD) + good[3 * WORD :]),
+        ("a byte less", good[:-1]),
+        ("a word more", good + bytes(WORD)),
+        ("no data", b""),
+    ):
+        bad = raw.with_columns(data=pl.when(pl.col("row") == raw.height).then(pl.lit(data)).otherwise("data"))
+        _refused(what, InputError, lambda bad=bad: decode(bad, POSITION_CHANGED))
+    dirty = raw.with_columns(topic1=pl.lit(bytes([1]) * WORD))
+    _refused("a topic that is no address", InputError, lambda: decode(dirty, POSITION_CHANGED))
+    for cell in ("0x123", "0xzz", "1234", "0x12 34", "", None):
+        _refused(f"hex text {cell!r}", ValueError, lambda cell=cell: binary(pl.Series("data", ["0x12", cell], dtype=pl.String)))
+
+
+def _refused(what: str, error: type[Exception], function: Callable[[], object]) -> None:
+    try:
+        function()
+    except error:
+        return
+    raise AssertionError(f"{what} was not refused")
+
+
+def _units(value: Decimal) -> int:
+    """The base units of an amount with 18 places, by its digits: Decimal arithmetic would round at 28."""
+    return int(f"{value:f}".replace(".", ""))
+
+
+def _rows(rate: float) -> str:
+    return f"{rate:,.0f} rows/CPU-s"

@@ -1,0 +1,53 @@
+"""What every bench needs: a line of the table, and CPU seconds of a function or of a child process."""
+
+import gc
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table. `met` is None where nothing was promised."""
+
+    what: str
+    ours: str
+    peer: str = ""
+    ratio: str = ""
+    target: str = ""
+    met: bool | None = None
+
+
+def rates(runs: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
+    """Rows per CPU-second of each run, given as (rows, function): median of 5 rounds.
+
+    All run once a round, so that a slow moment of the host meets them all. CPU seconds are of the whole process, with the threads of
+    Polars: more threads are no advantage. Freeing the result is not timed.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, (_, function) in runs.items():
+            gc.collect()
+            start = time.process_time()
+            result = function()
+            seconds[name].append(time.process_time() - start)
+            del result
+    return {name: rows / median(seconds[name]) for name, (rows, _) in runs.items()}
+
+
+def child_seconds(command: Sequence[str], folder: Path) -> float:
+    """CPU seconds, user and system, of a child process run in a folder: median of 5, after one that only warms the bytecode."""
+    seconds = []
+    for _ in range(1 + ROUNDS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return median(seconds[1:])

@@ -1,0 +1,300 @@
+"""The command line as its users meet it: words, exit codes, pipes, narrow terminals, Ctrl-C."""
+
+import gzip
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import perpcomp
+from perpcomp import incident
+from perpcomp.pipeline import Run
+from perpcomp.systems.perpetual_v1 import events as v1
+
+PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
+ROOT = Path(__file__).parent.parent
+
+
+def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PERPCOMP, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None:
+    done = call("run", cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
+    assert "A rehearsal, not the historical incident" in done.stdout
+    assert "27 files in outputs/rehearsal" in done.stderr
+    assert call("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
+
+
+def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    )
+    script += "heavy = {'polars', 'web3', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for verb in ("run", "events", "liquidations", "payouts", "claims", "compare", "explain", "formulas", "verify"):
+        assert re.search(rf"^ +{verb} ", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("verb", ["run", "events", "liquidations", "payouts", "claims", "compare", "explain", "formulas", "verify"])
+def test_every_command_has_help(verb: str, tmp_path: Path) -> None:
+    done = call(verb, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Usage: perpcomp " + verb in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("verb", "table"),
+    [("events", "events"), ("liquidations", "liquidations"), ("payouts", "payouts"), ("claims", "claims"), ("compare", "comparison")],
+)
+def test_json_carries_every_column_with_exact_amounts(verb: str, table: str, rehearsal: Run, tmp_path: Path) -> None:
+    rows = json.loads(call(verb, "--json", cwd=tmp_path).stdout, parse_float=lambda text: pytest.fail(f"a float: {text}"))
+    frame = rehearsal.events.table if table == "events" else getattr(rehearsal, table)
+    assert list(rows[0]) == frame.columns
+    assert len(rows) == frame.height
+    for name in frame.columns:
+        if str(frame.schema[name]).startswith("Decimal"):
+            assert [row[name] for row in rows] == [None if v is None else f"{v:f}" for v in frame[name]]
+
+
+def test_tables_go_to_stdout_and_words_to_stderr(tmp_path: Path) -> None:
+    done = call("claims", cwd=tmp_path)
+    assert "tranche dates bind" in done.stderr
+    assert "tranche dates bind" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) > 120, "a pipe has no width: nothing is folded"
+    quiet = call("run", "--quiet", cwd=tmp_path)
+    assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("", "", 0)
+
+
+def test_a_real_incident_says_what_it_needs(tmp_path: Path) -> None:
+    for name in ("2021-02-21-btc-flash-crash", "2021-04-18-eth-flash-crash"):
+        done = call("run", name, cwd=tmp_path)
+        assert done.returncode == 3
+        assert "names no input" in done.stderr
+        assert "--input FILE" in done.stderr
+        assert not (tmp_path / "outputs").exists()
+
+
+def test_an_exported_events_table_runs_another_query(rehearsal: Run, tmp_path: Path) -> None:
+    """The rehearsal's own CSV of events, given by --input to a copy of its query without one."""
+    text = (incident.shelf() / "rehearsal.toml").read_text().replace('[input]\nfile = "rehearsal/logs.jsonl.gz"\n', "")
+    (tmp_path / "mine.toml").write_text(text)
+    shutil.copy(ROOT / "outputs" / "rehearsal" / "1-events.csv", tmp_path / "export.csv")
+    assert call("run", "mine.toml", "--quiet", cwd=tmp_path).returncode == 3
+    assert call("run", "mine.toml", "--input", "export.csv", "--quiet", cwd=tmp_path).returncode == 0
+    here, there = tmp_path / "outputs" / "mine" / "3-payouts.csv", ROOT / "outputs" / "rehearsal" / "3-payouts.csv"
+    assert here.read_bytes() == there.read_bytes()
+    assert call("verify", "outputs/mine", cwd=tmp_path).returncode == 0, "its input went with it"
+
+
+def test_another_formula_by_option_is_what_verify_recomputes(tmp_path: Path) -> None:
+    assert call("run", "--formula", "margin-only", "--out", "there", "--quiet", cwd=tmp_path).returncode == 0
+    assert "margin-only" in (tmp_path / "there" / "3-payouts.csv").read_text()
+    assert call("verify", "there", cwd=tmp_path).returncode == 0
+    done = call("run", "--formula", "margin-onyl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Did you mean 'margin-only'?" in done.stderr
+
+
+def test_a_difference_is_exit_1_and_names_the_first_cell(tmp_path: Path) -> None:
+    call("run", "--quiet", cwd=tmp_path)
+    file = tmp_path / "outputs" / "rehearsal" / "3-payouts.csv"
+    file.write_text(file.read_text().replace("margin-upl-funding", "margin-upl-fundinG", 1))
+    done = call("verify", "outputs/rehearsal", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "3-payouts.csv row 2 formula" in done.stdout
+    assert "FAIL" in done.stderr
+    stated = json.loads(call("verify", "outputs/rehearsal", "--json", cwd=tmp_path).stdout)
+    assert stated["same"] is False
+    assert stated["differences"][0]["recomputed"] == "margin-upl-funding"
+
+
+def test_a_users_mistake_has_no_stack(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("title = [")
+    for arguments in (("run", "bad.toml"), ("run", "nowhere.toml"), ("explain", "0x12"), ("verify", "."), ("run", "--input", "x.docx")):
+        done = call(*arguments, cwd=tmp_path)
+        assert done.returncode == 2, arguments
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+    assert call("run", "--nonsense", cwd=tmp_path).returncode == 2
+
+
+def test_an_error_level_finding_is_exit_1_and_the_results_say_so(tmp_path: Path) -> None:
+    lines = gzip.decompress((incident.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).decode().splitlines()
+    kept = [line for line in lines if v1.MARGIN_CHANGED.topic0 not in line]
+    (tmp_path / "logs.jsonl").write_text("\n".join(kept) + "\n")
+    done = call("run", "--input", "logs.jsonl", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "PAYMENT IS STOPPED" in done.stdout
+    assert "margin change is missing" in done.stderr
+    payouts = (tmp_path / "outputs" / "rehearsal" / "3-payouts.csv").read_text()
+    assert payouts.count("payment is stopped") == 29
+
+
+def on_terminal(columns: int, *arguments: str, cwd: Path) -> str:
+    """What a terminal of that width is shown, without colours."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen([PERPCOMP, *arguments], cwd=cwd, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        shown += piece
+    assert process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+
+
+def test_a_narrow_terminal_gets_a_block_a_row_and_loses_no_digit(rehearsal: Run, tmp_path: Path) -> None:
+    text = on_terminal(60, "payouts", cwd=tmp_path)
+    row = rehearsal.payouts.row(1, named=True)
+    assert f"trader: {row['trader']}\n" in text
+    assert "entitlement (USDC): 4,887.196091\n" in text
+    wide = on_terminal(200, "payouts", cwd=tmp_path)
+    assert max(len(line.rstrip()) for line in wide.splitlines()) <= 200
+    assert row["trader"] in wide
+    assert "trader: " not in wide
+
+
+def test_the_summary_fits_a_narrow_terminal(tmp_path: Path) -> None:
+    text = on_terminal(60, "run", cwd=tmp_path)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 60
+    assert "56,987.450818642970225288 USDC" in text
+
+
+def test_no_color_and_pipes_are_plain(tmp_path: Path) -> None:
+    assert "\x1b" not in call("run", cwd=tmp_path, NO_COLOR="1").stdout
+    assert "\x1b" not in call("compare", cwd=tmp_path).stdout
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(f"{PERPCOMP} events --json | head -1", shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_with_a_sentence_and_nothing_half_written(tmp_path: Path) -> None:
+    big = str(ROOT / "tests" / "lab" / "large.toml")
+    process = subprocess.Popen(
+        [PERPCOMP, "run", big, "--out", "o"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted." in words
+    assert "Traceback" not in words
+    assert not (tmp_path / "o").exists()
+
+
+def test_formulas_lists_what_each_reads_and_quotes(tmp_path: Path) -> None:
+    text = call("formulas", cwd=tmp_path).stdout
+    for words in (
+        "margin-only    [forum F1, april A1]",
+        "= max(0, ((margin + unrealized_pnl_at_reference) - funding_payment))",
+        "treat every one the same way",
+        "compared, never paid",
+    ):
+        assert words in text
+    listed = json.loads(call("formulas", "--json", cwd=tmp_path).stdout)
+    assert {"margin-only", "margin-upl-funding", "restore-position", "split-50-50", "realized-loss"} <= {one["name"] for one in listed}
+    assert next(one for one in listed if one["name"] == "split-50-50")["reads"] == ["margin"]
+
+
+PLUGIN = '''
+"""A rule of another package: the margin, but at most 1,000 USDC."""
+
+from perpcomp import fixed
+from perpcomp.formula import formula
+
+
+@formula(name="capped-margin", source="a test")
+def capped(terms):
+    """At most 1,000 USDC of the margin."""
+    return terms.margin.clip(upper_bound=fixed.amount(1000))
+'''
+
+
+def test_a_formula_of_another_installed_package_is_found_like_ours(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "capped_margin.py").write_text(PLUGIN)
+    (package / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "capped-margin"\nversion = "1"\n'
+        '[project.entry-points."perpcomp.formulas"]\ncapped-margin = "capped_margin:capped"\n'
+        '[tool.hatch.build.targets.wheel]\ninclude = ["capped_margin.py"]\n'
+    )
+    target = tmp_path / "installed"
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--target",
+            str(target),
+            str(package),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    listed = json.loads(call("formulas", "--json", cwd=tmp_path, PYTHONPATH=str(target)).stdout)
+    assert "capped-margin" in {one["name"] for one in listed}
+    done = call("run", "--formula", "capped-margin", cwd=tmp_path, PYTHONPATH=str(target))
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "outputs" / "rehearsal" / "3-payouts.csv").read_text()
+    assert ",capped-margin,1,1000.000000000000000000," in rows
+    assert call("verify", "outputs/rehearsal", cwd=tmp_path, PYTHONPATH=str(target)).returncode == 0
+    without = call("verify", "outputs/rehearsal", cwd=tmp_path)
+    assert without.returncode == 2
+    assert "made with formulas that are not installed: capped-margin" in without.stderr
+
+
+def test_a_wheel_carries_queries_and_logs_and_runs_in_an_empty_folder(tmp_path: Path) -> None:
+    target = tmp_path / "installed"
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--target",
+            str(target),
+            str(ROOT),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (tmp_path / "empty").mkdir()
+    script = f"import sys; sys.path.insert(0, {str(target)!r}); import perpcomp; assert perpcomp.__file__.startswith({str(target)!r}); from perpcomp.cli import main; sys.argv = ['perpcomp', 'run', '--quiet']; main()"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "empty", check=True)
+    made = tmp_path / "empty" / "outputs" / "rehearsal" / "3-payouts.csv"
+    assert made.read_bytes() == (ROOT / "outputs" / "rehearsal" / "3-payouts.csv").read_bytes()
+
+
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    assert call("--version", cwd=tmp_path).stdout == f"perpcomp {perpcomp.__version__}\n"
+    assert f'version = "{perpcomp.__version__}"' in (ROOT / "pyproject.toml").read_text()

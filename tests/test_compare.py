@@ -1,0 +1,49 @@
+"""Formulas side by side: amounts, recovery, ranks, and who is better off."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from perpcomp.decide import compare
+from perpcomp.pipeline import Run
+from tests import build
+from tests.build import address, position
+
+
+def thread(folder: Path) -> Run:
+    """Users A, B and C of the thread."""
+    rows = position(1, address(1), 1, 30_000, 10_000, 42_000)
+    rows += position(2, address(2), 1, 30_000, 2_500, 45_000) + position(3, address(3), 1, 52_000, 10_000, 50_000)
+    return build.run(folder, rows)
+
+
+def test_recovery_and_rank_of_a_b_and_c(tmp_path: Path) -> None:
+    """margin-only gives back 1/3, 1/9 and 5/4 of what was lost: the last one more than he lost."""
+    rows = thread(tmp_path).comparison.filter(formula="margin-only").rows()
+    assert [(ratio, rank) for *_, ratio, rank in rows] == [
+        (Decimal("0.333333333333333333"), 1),
+        (Decimal("0.111111111111111111"), 3),
+        (Decimal("1.250000000000000000"), 1),
+    ]
+
+
+def test_who_is_better_off_under_which(tmp_path: Path) -> None:
+    better = compare.preferences(thread(tmp_path).comparison)
+    assert better["margin-upl-funding", "margin-only"] == 2, "A and B"
+    assert better["margin-only", "margin-upl-funding"] == 1, "C"
+    assert better["margin-upl-funding", "restore-position"] == better["restore-position", "margin-upl-funding"] == 0
+    assert better["margin-only", "realized-loss"] == 3
+
+
+def test_totals_and_the_wide_table(tmp_path: Path) -> None:
+    comparison = thread(tmp_path).comparison
+    totals = {name: (total, paid, below) for name, total, paid, below in compare.totals(comparison)}
+    assert totals["margin-upl-funding"] == (60_500 * 10**18, 3, 0)
+    assert totals["realized-loss"] == (-25_000 * 10**18, 1, 2)
+    beside = compare.wide(comparison)
+    assert beside.columns == ["trader", "margin-only", "margin-upl-funding", "realized-loss", "restore-position", "split-50-50"]
+    assert beside.row(0)[1:] == (10_000, 30_000, -12_000, 30_000, 5_000)
+
+
+def test_a_trader_without_a_loss_has_no_recovery_ratio(tmp_path: Path) -> None:
+    done = build.run(tmp_path, position(1, address(1), 1, 60_000, 1_000, 48_000))
+    assert done.comparison["recovery_ratio"].null_count() == done.comparison.height

@@ -1,0 +1,107 @@
+"""The printed arithmetic, evaluated as it stands, gives the base units that are paid."""
+
+import math
+import re
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from perpcomp import pipeline
+from perpcomp.explain import explain
+from perpcomp.findings import InputError
+from perpcomp.fixed import to_integer
+from perpcomp.pipeline import Run
+
+EXACT = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
+
+
+def value_of(text: str) -> Any:
+    """A line of printed arithmetic over exact fractions."""
+    names = {
+        "F": Fraction,
+        "trunc": lambda x: Fraction(math.trunc(x * 10**18), 10**18),
+        "floor": lambda x: Fraction(math.floor(x)),
+        "max": max,
+        "min": min,
+        "abs": abs,
+    }
+    # `10**18` stays an integer power: a Fraction of it is the same number.
+    return eval(EXACT.sub(lambda m: f"F('{m[0]}')", text), {"__builtins__": {}}, names)
+
+
+def steps(lines: list[str]) -> list[tuple[str, str, str]]:
+    """(name, numbers, value) of every step that is printed with its numbers."""
+    found = []
+    for n, line in enumerate(lines):
+        head = re.match(r"^  (\S[^=]*?) = ", line)
+        if head and n + 2 < len(lines) and lines[n + 1].strip().startswith("= ") and lines[n + 2].strip().startswith("= "):
+            found.append((head[1], lines[n + 1].strip()[2:], lines[n + 2].strip()[2:].split(" ")[0]))
+    return found
+
+
+@pytest.mark.parametrize("chain", ["rehearsal", "later"])
+@pytest.mark.parametrize("formula", ["margin-only", "margin-upl-funding", "restore-position", "split-50-50"])
+def test_evaluating_what_is_printed_gives_what_is_paid(chain: str, formula: str, request: pytest.FixtureRequest) -> None:
+    known: Run = request.getfixturevalue(chain)
+    done = pipeline.compute(known.incident, known.input, formula)
+    steps_seen = 0
+    for row in done.payouts.iter_rows(named=True):
+        lines = explain(done, row["trader"])
+        for name, numbers, value in steps(lines):
+            assert value_of(numbers) == value_of(value), (row["trader"], name, numbers)
+            steps_seen += 1
+        printed = [value for name, _, value in steps(lines) if name == f"{row['token']} base units"]
+        assert printed == [row["amount_base_units"]]
+        tranches = [int(m[1]) for line in lines if (m := re.match(r"^    tranche \d+: (\d+) base units", line))]
+        assert sum(tranches) == int(row["amount_base_units"])
+        for name in ("size", "margin"):
+            stated = [value_of(v) for n, _, v in steps(lines) if n == name]
+            mine = done.liquidations.filter(trader=row["trader"])
+            assert [Fraction(to_integer(v), 10**18) for v in mine[name]][: len(stated)] == stated or name == "margin"
+    assert steps_seen > 4 * done.payouts.height
+
+
+def test_every_number_names_its_transaction_and_its_source(rehearsal: Run) -> None:
+    trader = rehearsal.payouts["trader"][1]
+    text = "\n".join(explain(rehearsal, trader))
+    row = rehearsal.liquidations.filter(trader=trader).row(0, named=True)
+    assert f"tx {row['transaction_hash']} log {row['log_index']}" in text
+    for words in (
+        "era 1, told by liquidator-fee",
+        "forum F35",
+        "forum F3",
+        "Coin Metrics",
+        "forum F4",
+        "tranche 3",
+        "reference price 50000",
+    ):
+        assert words in text
+
+
+def test_a_transaction_is_explained_like_its_trader(rehearsal: Run) -> None:
+    row = rehearsal.liquidations.filter("eligible").row(0, named=True)
+    assert explain(rehearsal, row["transaction_hash"]) == explain(rehearsal, row["trader"].upper().replace("0X", "0x"))
+
+
+def test_a_partial_liquidations_open_notional_is_walked_back_event_by_event(later: Run) -> None:
+    partial = later.liquidations.filter("eligible", "partial").row(0, named=True)
+    lines = explain(later, partial["trader"])
+    assert any(line.startswith("    open: position_notional") for line in lines)
+    assert any("not compensated: the same position was liquidated before" in line for line in lines)
+
+
+def test_who_is_left_out_hears_why(rehearsal: Run) -> None:
+    for trader, code in rehearsal.left_out.select("trader", "reason_code").iter_rows():
+        assert code in "\n".join(explain(rehearsal, trader))
+
+
+def test_strangers_and_typing_errors_are_told_so(rehearsal: Run) -> None:
+    known = rehearsal.payouts["trader"][0]
+    with pytest.raises(InputError, match="Did you mean '" + known):
+        explain(rehearsal, known[:-1] + ("0" if known[-1] != "0" else "1"))
+    with pytest.raises(InputError, match="is neither an address"):
+        explain(rehearsal, "0x1234")
+    before = rehearsal.events.table.filter(kind="open")["trader"].unique()
+    stranger = next(t for t in before if t not in set(rehearsal.liquidations["trader"]) | set(rehearsal.left_out["trader"]))
+    assert "was never liquidated in this input" in explain(rehearsal, stranger)[0]

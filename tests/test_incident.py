@@ -1,0 +1,565 @@
+"""The incident file: each case changes one thing in the rehearsal's file and reads what is said about it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from perpcomp import incident
+from perpcomp.findings import InputError
+from perpcomp.incident import Incident
+from perpcomp.pipeline import find_input
+
+QUERIES = Path(__file__).parent.parent / "queries"
+TEXT = (QUERIES / "rehearsal.toml").read_text(encoding="utf-8")
+
+HOUSE = "0xfb88de099e13c3ed21f80a7a1e49f8caecf10df6"
+BTC_AMM = "0x75c35c980c0d37ef46df04d31a140b65503c0eed"
+FROM, TO = "from = 2021-02-21T06:45:00+08:00", "to = 2021-02-21T08:45:01+08:00"
+PRICE = "price = 6.93250035067212"
+EXCLUSION = f"""
+[[eligibility.exclude]]
+address = "{HOUSE}"
+reason = "it is the protocol's own"
+evidence = "the chain"
+"""
+
+
+def changed(*replacements: tuple[str, str]) -> bytes:
+    """The rehearsal's text with each first `old` replaced by its `new`."""
+    text = TEXT
+    for old, new in replacements:
+        assert old in text, f"the rehearsal's file no longer holds {old!r}"
+        text = text.replace(old, new, 1)
+    return text.encode()
+
+
+def accepted(*replacements: tuple[str, str]) -> Incident:
+    return incident.parse(changed(*replacements), "rehearsal", QUERIES)
+
+
+def refused(*replacements: tuple[str, str]) -> str:
+    """What is said about the changed file; the exit code is 2 and every problem names the file and says what to do."""
+    with pytest.raises(InputError) as caught:
+        accepted(*replacements)
+    assert caught.value.exit_code == 2
+    for problem in caught.value.problems:
+        assert problem.where.startswith("rehearsal.toml"), problem
+        assert problem.what, problem
+        assert problem.what_to_do, problem
+    return str(caught.value)
+
+
+def says(message: str, *parts: str) -> None:
+    for part in parts:
+        assert part in message
+
+
+def test_the_rehearsal_itself_is_accepted() -> None:
+    loaded = accepted()
+    assert loaded.chain.clearing_house == HOUSE
+    assert loaded.settlement[0].price == Decimal("6.93250035067212")
+    assert loaded.eligibility.start == datetime(2021, 2, 20, 22, 45, tzinfo=UTC)
+    assert [m.name for m in loaded.affected] == ["BTCUSDC"]
+
+
+@pytest.mark.parametrize("query", sorted(QUERIES.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_built_in_query_loads_by_name_and_by_path(query: Path) -> None:
+    assert incident.load(query.stem).sha256 == incident.load(str(query)).sha256
+
+
+# Unknown and missing keys
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "meant"),
+    [
+        ("title = ", "titel = ", "titel", "title"),
+        ("[chain]", "[chains]", "chains", "chain"),
+        ("[input]\n", '[input]\nblock = "b.jsonl"\n', "[input] block", "blocks"),
+        ("[chain]\n", "[chain]\nfirst_blok = 1\n", "[chain] first_blok", "first_block"),
+        ("[[market]]\n", "[[market]]\naffekted = true\n", "[[market]] 1 affekted", "affected"),
+        ("[eligibility]\n", '[eligibility]\nrebound_short = "include"\n', "[eligibility] rebound_short", "rebound_shorts"),
+        ("[formula]\n", '[formula]\nnames = "x"\n', "[formula] names", "name"),
+        ("[allocation]\n", '[allocation]\nrounded_of_to = "x"\n', "[allocation] rounded_of_to", "rounded_off_to"),
+        ("[[settlement]]\n", "[[settlement]]\ndecimal = 18\n", "[[settlement]] 1 decimal", "decimals"),
+        ("[vesting]\n", "[vesting]\ntranche = 3\n", "[vesting] tranche", "tranches"),
+        ("[[budget]]\n", "[[budget]]\namounts = 3\n", "[[budget]] 1 amounts", "amount"),
+        ("[[expect]]\n", "[[expect]]\nvalues = 3\n", "[[expect]] 1 values", "value"),
+        ("[sources]\n", '[sources]\nF99 = { text = "a", link = "b" }\n', "[sources.F99] link", "text, url"),
+        ("[formula]\n", EXCLUSION.replace("reason", "reasons") + "[formula]\n", "[[eligibility.exclude]] 1 reasons", "reason"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_known_ones(old: str, new: str, place: str, meant: str) -> None:
+    says(refused((old, new)), f"rehearsal.toml: {place}: is unknown.", meant)
+
+
+def test_an_unknown_key_names_the_nearest_one() -> None:
+    says(refused(("[chain]\n", "[chain]\nfirst_blok = 1\n")), "Did you mean 'first_block'?", "clearing_house")
+
+
+@pytest.mark.parametrize(
+    ("old", "place"),
+    [
+        ('title = "Rehearsal of the BTC flash crash of 2021-02-20, 22:45 UTC"\n', "title"),
+        ("id = 100\n", "[chain] id"),
+        (f'amm = "{BTC_AMM}"\n', "[[market]] 1 amm"),
+        ("reference_price = 50_000\n", "[[market]] 1 reference_price"),
+        (FROM + "\n", "[eligibility] from"),
+        ('rebound_shorts = "exclude"\n', "[eligibility] rebound_shorts"),
+        ('name = "margin-upl-funding"\n', "[formula] name"),
+        ('rounded_off_to = "DAO treasury"\n', "[allocation] rounded_off_to"),
+        (PRICE + "\n", "[[settlement]] 1 price"),
+        ("share = 1\n", "[[settlement]] 1 share"),
+        ("upfront = 0.5\n", "[vesting] upfront"),
+        ("amount = 45_000\n", "[[budget]] 1 amount"),
+        ("value = 31\n", "[[expect]] 1 value"),
+    ],
+)
+def test_a_policy_has_no_default(old: str, place: str) -> None:
+    says(refused((old, "")), f"rehearsal.toml: {place}: is missing. Add it to ")
+
+
+def test_a_missing_table_is_named_once() -> None:
+    """Its keys are not listed as missing beside it."""
+    message = refused(('[formula]\nname = "margin-upl-funding"\nsource = ["F34", "F35"]\n', ""))
+    assert message == "rehearsal.toml: [formula]: is missing. Every incident states it."
+
+
+def test_a_table_written_as_a_list_is_named_once() -> None:
+    assert refused(("[chain]", "[[chain]]")) == "rehearsal.toml: chain: is not a table. Write [chain]."
+
+
+def test_a_list_written_as_a_table_says_how_to_write_it() -> None:
+    budget = '[[budget]]\nname = "on-chain analysis"\ntoken = "PERP"\namount = 45_000\nsource = "F2"\n'
+    rest = TEXT[TEXT.index(budget) + len(budget) : TEXT.index("[[expect]]")]
+    says(refused((rest, ""), ("[[budget]]", "[budget]")), "budget: is not a list of tables. Write [[budget]].")
+    says(refused(("[formula]\n", 'exclude = "nobody"\n[formula]\n')), "[eligibility] exclude: is not a list", "[[eligibility.exclude]]")
+
+
+# Sources
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('liquidation_fee_ratio = 0.0125\nsource = "recording"\n', "liquidation_fee_ratio = 0.0125\n", "[chain]"),
+        ('source = ["F35", "recording"]\n', "", "[[market]] 1"),
+        ('source = ["post", "recording"]\n', "", "[eligibility]"),
+        ('source = ["F34", "F35"]\n', "", "[formula]"),
+        ('source = "F18"\n', "", "[allocation]"),
+        ('source = ["F3", "price"]\n', "", "[[settlement]] 1"),
+        ('source = ["F4", "recording"]\n', "", "[vesting]"),
+        ('source = "F2"\n', "", "[[budget]] 1"),
+        ('value = 31\nsource = "recording"\n', "value = 31\n", "[[expect]] 1"),
+    ],
+)
+def test_a_policy_table_without_a_source_is_refused(old: str, new: str, place: str) -> None:
+    says(refused((old, new)), f"rehearsal.toml: {place}: has no source.", "voter", "Add source")
+
+
+def test_a_source_must_stand_in_sources() -> None:
+    says(refused(('source = "F18"', 'source = "F81"')), '[allocation] source: names "F81", which is not in [sources].', "F18")
+    says(refused(('source = ["F3", "price"]', 'source = ["F3", "prize"]')), '"prize"', "Did you mean 'price'?")
+
+
+@pytest.mark.parametrize("value", ["[]", "18", "true", '["F18", 3]'])
+def test_a_source_is_a_key_or_a_list_of_keys(value: str) -> None:
+    says(refused(('source = "F18"', f"source = {value}")), "[allocation] source", "Name a key of [sources]")
+
+
+# Times
+
+
+def test_a_local_time_with_its_zone_is_the_same_instant() -> None:
+    """06:45 in Taipei is 22:45 UTC, written as an offset, as a zone or in UTC."""
+    local = accepted((FROM, 'time_zone = "Asia/Taipei"\nfrom = 2021-02-21T06:45:00'), (TO, "to = 2021-02-21T08:45:01"))
+    in_utc = accepted((FROM, "from = 2021-02-20T22:45:00Z"), (TO, "to = 2021-02-21T00:45:01Z"))
+    by_offset = accepted()
+    assert by_offset.eligibility.start == local.eligibility.start == in_utc.eligibility.start
+    assert by_offset.eligibility.end == local.eligibility.end == in_utc.eligibility.end
+    assert local.eligibility.as_written == "2021-02-21 06:45:00 to 2021-02-21 08:45:01 (Asia/Taipei)"
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("2021-02-21T06:45:00", ("2021-02-21T06:45:00 without a zone", "Add Z or an offset")),
+        ("2021-02-21T06:45:00.5+08:00", ("2021-02-21T06:45:00.500000+08:00", "Whole seconds only")),
+        ("2021-02-21T06:45:00.000001Z", ("Whole seconds only",)),
+        ("2021-02-21", ("is 2021-02-21, not a time", "without quotes")),
+        ("06:45:00", ("is 06:45:00, not a time",)),
+        ('"2021-02-21T06:45:00Z"', ('is "2021-02-21T06:45:00Z", not a time', "without quotes")),
+        ("1613861100", ("is 1613861100, not a time",)),
+        ("0001-01-01T00:00:00+08:00", ("0001-01-01T00:00:00+08:00", "correct the year")),
+        ("9999-12-31T23:59:59-08:00", ("9999-12-31T23:59:59-08:00", "correct the year")),
+    ],
+)
+def test_a_window_that_is_no_instant_is_refused(value: str, parts: Sequence[str]) -> None:
+    says(refused((FROM, f"from = {value}")), "[eligibility] from: ", *parts)
+
+
+@pytest.mark.parametrize("local", ["2020-11-01T01:30:00", "2020-03-08T02:30:00"], ids=["twice", "never"])
+def test_a_local_time_that_the_clocks_repeat_or_skip_is_refused(local: str) -> None:
+    message = refused((FROM, f'time_zone = "America/New_York"\nfrom = {local}'))
+    says(message, f"[eligibility] from: {local} happens twice or not at all in America/New_York", "UTC")
+
+
+@pytest.mark.parametrize("zone", ['"Asia/Taipe"', '"../etc/passwd"', '"CST6"', "8"])
+def test_an_unknown_time_zone_is_refused(zone: str) -> None:
+    says(refused((FROM, f"time_zone = {zone}\n{FROM}")), "[eligibility] time_zone: is", "no time zone", "Asia/Taipei")
+
+
+def test_the_start_of_the_vesting_needs_a_zone_too() -> None:
+    says(refused(("start = 2021-03-01T00:00:00Z", "start = 2021-03-01T00:00:00")), "[vesting] start", "without a zone")
+
+
+@pytest.mark.parametrize("end", ["2021-02-21T06:45:00+08:00", "2021-02-20T22:00:00Z"], ids=["just then", "before"])
+def test_a_window_that_holds_no_second_is_refused(end: str) -> None:
+    says(refused((TO, f"to = {end}")), "[eligibility]: the window holds no second", "2021-02-21 06:45:00+08:00 to ", "to is not")
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("0", "is 0. It must be above 0."),
+        ("0.0", "is 0.0. It must be above 0."),
+        ("-1.5", "is -1.5. It must be above 0."),
+        ("-1", "is -1. It must be above 0."),
+        ("nan", "is nan, not a plain decimal."),
+        ("+nan", "is +nan, not a plain decimal."),
+        ("inf", "is inf, not a plain decimal."),
+        ("-inf", "is -inf, not a plain decimal."),
+        ("1e5", "is 1e5, not a plain decimal."),
+        ("1.5E-3", "is 1.5E-3, not a plain decimal."),
+        ("1e20", "is 1e20, not a plain decimal."),
+        ('"6.9"', 'is "6.9", not a plain decimal.'),
+        ("true", "is true, not a plain decimal."),
+        ("[1]", "is [1], not a plain decimal."),
+        ("2021-02-21", "is 2021-02-21, not a plain decimal."),
+        ("1.0000000000000000001", "is 1.0000000000000000001. Write a number below 1e20 with at most 18 decimals."),
+        ("0.0000000000000000005", "is 0.0000000000000000005. Write a number below 1e20"),
+        ("100000000000000000000", "is 100000000000000000000. Write a number below 1e20"),
+        ("100000000000000000000.0", "is 100000000000000000000.0. Write a number below 1e20"),
+        ("0x" + "f" * 5000, "is a number of thousands of digits."),
+    ],
+)
+def test_a_price_that_is_no_exact_amount_is_refused(value: str, said: str) -> None:
+    says(refused((PRICE, f"price = {value}")), "rehearsal.toml: [[settlement]] 1 price: " + said)
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "1.000000000000000001", "99999999999999999999.999999999999999999", "50_000.5", "1.0000000000000000000"]
+)
+def test_a_price_of_at_most_18_decimals_is_kept_exactly(value: str) -> None:
+    assert accepted((PRICE, f"price = {value}")).settlement[0].price == Decimal(value.replace("_", ""))
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "3.0", "true", '"3"', "nan", "1000000000000000"])
+def test_a_count_is_a_whole_number_above_0(value: str) -> None:
+    says(refused(("length = 3", f"length = {value}")), "[vesting] length: is ", value.strip('"'), "whole number above 0")
+
+
+@pytest.mark.parametrize("value", ["0", "19", "true", '"18"', "6.0"])
+def test_a_token_has_1_to_18_decimals(value: str) -> None:
+    says(refused(("decimals = 18", f"decimals = {value}")), "[[settlement]] 1 decimals: is ", "1 to 18 decimals")
+
+
+@pytest.mark.parametrize("value", ["1", '"true"', "0.0"])
+def test_affected_is_true_or_false(value: str) -> None:
+    says(refused(("affected = true", f"affected = {value}")), f"[[market]] 1 affected: is {value}", "Write true or false.")
+
+
+@pytest.mark.parametrize(
+    "value", ['"3/2"', '"1/0"', '"1/3 "', '"-1/3"', '"１/3"', '"1/٣"', "1.5", "-0.5", '"0.5"', "nan", "true", "1e-1", "[1, 3]"]
+)
+def test_a_share_that_is_none_is_refused(value: str) -> None:
+    says(refused(("upfront = 0.5", f"upfront = {value}")), "[vesting] upfront: is ", value, "share")
+
+
+@pytest.mark.parametrize(("value", "share"), [("0", (0, 1)), ("1", (1, 1)), ("0.25", (1, 4)), ('"1/3"', (1, 3)), ('"2/6"', (1, 3))])
+def test_a_share_is_exact(value: str, share: tuple[int, int]) -> None:
+    assert accepted(("upfront = 0.5", f"upfront = {value}")).vesting.upfront == Fraction(*share)
+
+
+def leg(token: str, share: str) -> str:
+    return f'[[settlement]]\ntoken = "{token}"\ndecimals = 6\nshare = {share}\nprice = 1\nprice_policy = "fixed"\nsource = "F3"\n\n'
+
+
+def test_three_legs_of_a_third_each_add_up() -> None:
+    loaded = accepted(("share = 1\n", 'share = "1/3"\n'), ("[vesting]", leg("USDC", '"1/3"') + leg("DAI", '"1/3"') + "[vesting]"))
+    assert [Fraction(1, 3)] * 3 == [one.share for one in loaded.settlement]
+
+
+@pytest.mark.parametrize("share", ["0.9", '"1/3"', "0", "0.999999999999999999"])
+def test_shares_that_do_not_add_up_are_refused(share: str) -> None:
+    says(refused(("share = 1\n", f"share = {share}\n")), "[[settlement]]: shares do not add up to 1.", "share = 0.5 in both")
+
+
+# Addresses
+
+
+def test_a_right_checksum_is_accepted_and_lower_cased() -> None:
+    assert accepted((HOUSE, "0xFB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6")).chain.clearing_house == HOUSE
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("0xfB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6", ("has a wrong checksum", "lower case")),
+        ("0xFB88DE099E13C3ED21F80A7A1E49F8CAECF10DF6", ("has a wrong checksum", "lower case")),
+        ("0xfb8\u0430de099e13c3ed21f80a7a1e49f8caecf10df6", ("U+0430", "only looks like a hex digit")),
+        ("0xfb8\uff11de099e13c3ed21f80a7a1e49f8caecf10df6", ("U+FF11", "only looks like a hex digit")),
+        (HOUSE[2:], (HOUSE[2:], "not an address", "Write 0x and 40 hex digits")),
+        ("0X" + HOUSE[2:], ("not an address", "Write 0x and 40 hex digits")),
+        (HOUSE[:-1], ("not an address",)),
+        (HOUSE + "0", ("not an address",)),
+        (HOUSE + " ", ("not an address",)),
+        (" " + HOUSE, ("not an address",)),
+        (HOUSE + "\\n", ("not an address",)),
+        (HOUSE[:-1] + "g", ("not an address",)),
+        ("", ("not an address",)),
+    ],
+)
+def test_an_address_that_is_none_is_refused(value: str, parts: Sequence[str]) -> None:
+    says(refused((HOUSE, value)), "rehearsal.toml: [chain] clearing_house: ", *parts)
+
+
+def test_an_address_without_quotes_is_refused() -> None:
+    says(refused((f'"{HOUSE}"', HOUSE)), f"[chain] clearing_house: is {int(HOUSE, 16)}, not an address.", "in quotes")
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("piece", "named"),
+    [
+        ("\\u0000", "U+0000"),
+        ("\\u001b[2J", "U+001B"),
+        ("\\t", "U+0009"),
+        ("\\u0085", "U+0085"),
+        ("\u202e", "U+202E"),
+        ("\u2066", "U+2066"),
+        ("\u200b", "U+200B"),
+        ("\u200f", "U+200F"),
+        ("\u2028", "U+2028"),
+        ("\ufeff", "U+FEFF"),
+        ("\ufffe", "U+FFFE"),
+    ],
+)
+def test_a_character_that_cannot_be_seen_is_named(piece: str, named: str) -> None:
+    says(refused(('title = "', f'title = "A{piece}')), f"title: holds the character {named}.", "Remove it")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "＝", "＋", "－", "＠"])
+def test_a_text_that_a_spreadsheet_would_read_as_a_formula_is_refused(start: str) -> None:
+    says(refused(('title = "', f'title = "{start}')), f"title: starts with '{start.strip()}'", "begin with a word")
+
+
+@pytest.mark.parametrize("value", ['""', '"  "', "5", "true", "2021-01-01"])
+def test_a_text_is_a_text_in_quotes(value: str) -> None:
+    says(
+        refused(('title = "Rehearsal of the BTC flash crash of 2021-02-20, 22:45 UTC"', f"title = {value}")), value, "not a text", "quotes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ('system = "perpetual-v1"', 'system = "perpetual"', ("system: is", '"perpetual"', "Did you mean 'perpetual-v1'?")),
+        ('"calendar-months"', '"calendar-month"', ("[vesting] calendar", "Did you mean 'calendar-months'?", "fixed-days")),
+        ('rebound_shorts = "exclude"', 'rebound_shorts = "excluded"', ("[eligibility] rebound_shorts", "'exclude'")),
+        ('rebound_shorts = "exclude"', "rebound_shorts = false", ("[eligibility] rebound_shorts: is false.", "exclude, include")),
+        ('binding = "tranches"', 'binding = "lines"', ("[vesting] binding", "'line'")),
+        ('what = "liquidations"', 'what = "liquidation"', ("[[expect]] 1 what", "'liquidations'")),
+    ],
+)
+def test_a_word_that_is_no_choice_names_the_choices(old: str, new: str, parts: Sequence[str]) -> None:
+    says(refused((old, new)), *parts)
+
+
+# What no single key shows
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "ETHUSDC"', 'name = "BTCUSDC"', '[[market]] name: "BTCUSDC" stands twice.'),
+        ("0x38cf23c52bb4b13f051aec09580a2de845a7fa35", BTC_AMM, f'[[market]] amm: "{BTC_AMM}" stands twice.'),
+        ("share = 1\n", "share = 0.5\n", '[[settlement]] token: "PERP" stands twice.'),
+        ("[formula]\n", EXCLUSION * 2 + "[formula]\n", f'[[eligibility.exclude]] address: "{HOUSE}" stands twice.'),
+    ],
+)
+def test_what_stands_twice_is_refused(old: str, new: str, said: str) -> None:
+    second = (("[vesting]", leg("PERP", "0.5") + "[vesting]"),) if "token" in said else ()
+    says(refused((old, new), *second), said, "Keep one.")
+
+
+def test_an_excluded_address_written_in_another_case_still_stands_twice() -> None:
+    in_mixed_case = EXCLUSION.replace(HOUSE, "0xFB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6")
+    says(refused(("[formula]\n", EXCLUSION + in_mixed_case + "[formula]\n")), HOUSE, "stands twice")
+
+
+@pytest.mark.parametrize("new", ["affected = false", ""])
+def test_an_incident_without_an_affected_market_is_refused(new: str) -> None:
+    says(refused(("affected = true", new)), "[[market]]: none is affected.", "Set affected = true")
+
+
+def test_a_calendar_of_blocks_needs_its_block_and_its_seconds() -> None:
+    message = refused(('calendar = "calendar-months"', 'calendar = "blocks"'))
+    says(message, "[vesting] start_block: is missing.", "[vesting] block_seconds: is missing.")
+    blocks = accepted(('calendar = "calendar-months"', 'calendar = "blocks"\nstart_block = 14_000_000\nblock_seconds = 5.2'))
+    assert (14_000_000, Decimal("5.2")) == (blocks.vesting.start_block, blocks.vesting.block_seconds)
+
+
+def test_a_start_block_without_a_calendar_of_blocks_is_refused() -> None:
+    says(refused(("length = 3", "length = 3\nstart_block = 5")), "[vesting] start_block: belongs to a calendar of blocks.", "Remove it")
+
+
+def test_more_than_a_thousand_tranches_are_refused() -> None:
+    says(refused(("tranches = 3", "tranches = 1001")), "[vesting] tranches: is 1001.", "At most 1000")
+
+
+@pytest.mark.parametrize(
+    ("what", "key"), [("eligible", "trader"), ("amount", "token")]
+)  # a figure of one trader or of one token says of which
+def test_an_expectation_says_of_whom(what: str, key: str) -> None:
+    says(refused(('what = "liquidations"', f'what = "{what}"')), f"[[expect]] 1 {key}: is missing.")
+
+
+def test_several_problems_come_at_once() -> None:
+    message = refused(("title = ", "titel = "), (PRICE, "price = 1e5"), ('source = "F18"', 'source = "F81"'), (HOUSE, "0x12"))
+    said = message.splitlines()
+    assert len(said) == 5
+    for piece in ("title: is missing", "titel: is unknown", "price: is 1e5", '"F81"', '"0x12", not an address'):
+        assert any(piece in line for line in said), piece
+
+
+# The file itself
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("../x.jsonl", "leaves the folder"),
+        ("rehearsal/../../x.jsonl", "leaves the folder"),
+        ("/etc/x.jsonl", "leaves the folder"),
+        ("..", "leaves the folder"),
+        ("a\\\\b.jsonl", "not a plain file name"),
+        ("C:/x.jsonl", "not a plain file name"),
+        ("a\\u0000.jsonl", "not a plain file name"),
+        ("my logs.jsonl", "not a plain file name"),
+        ("lоgs.jsonl", "not a plain file name"),
+        ("a" * 121, "not a plain file name"),
+        ("", "not a plain file name"),
+    ],
+)
+@pytest.mark.parametrize("key", ["file", "blocks"])
+def test_an_input_outside_the_folder_is_refused(key: str, value: str, said: str) -> None:
+    message = refused(('file = "rehearsal/logs.jsonl.gz"', f'{key} = "{value}"'))
+    says(message, f"rehearsal.toml: [input] {key}: is ", said)
+
+
+@pytest.mark.parametrize("key", ["file", "blocks"])
+def test_an_input_that_is_a_link_to_outside_is_refused(tmp_path: Path, key: str) -> None:
+    outside, folder = tmp_path / "outside.jsonl", tmp_path / "folder"
+    outside.write_text("")
+    folder.mkdir()
+    (folder / "logs.jsonl").write_text("")
+    (folder / "link.jsonl").symlink_to(outside)
+    lines = 'file = "link.jsonl"' if key == "file" else 'file = "logs.jsonl"\nblocks = "link.jsonl"'
+    loaded = incident.parse(changed(('file = "rehearsal/logs.jsonl.gz"', lines)), "rehearsal", folder)
+    with pytest.raises(InputError, match=r"link\.jsonl: is a link that leaves the incident file's folder\. Put the file itself there\."):
+        find_input(loaded, None)
+
+
+def test_an_input_in_a_linked_folder_is_refused(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    outside.mkdir()
+    folder.mkdir()
+    (outside / "logs.jsonl").write_text("")
+    (folder / "below").symlink_to(outside)
+    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", folder)
+    with pytest.raises(InputError, match="leaves the incident file's folder"):
+        find_input(loaded, None)
+
+
+def test_an_input_that_is_not_there_names_file_and_folder(tmp_path: Path) -> None:
+    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", tmp_path)
+    with pytest.raises(InputError, match=r"logs\.jsonl: There is no such file\. Looked in below\."):
+        find_input(loaded, None)
+
+
+def test_an_input_of_another_kind_is_refused(tmp_path: Path) -> None:
+    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "logs.json")), "rehearsal", tmp_path)
+    with pytest.raises(InputError, match=r"logs\.json: is of no known kind \(\.json\)\. Known: \.jsonl"):
+        find_input(loaded, None)
+
+
+def test_an_incident_without_an_input_could_be_helped_by_a_network_only() -> None:
+    loaded = accepted(('[input]\nfile = "rehearsal/logs.jsonl.gz"\n', ""))
+    with pytest.raises(InputError, match="--input FILE") as caught:
+        find_input(loaded, None)
+    assert caught.value.exit_code == 3
+
+
+def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "big.toml"
+    file.write_text("# " + "x" * 2**20)
+    with pytest.raises(InputError, match=r"big\.toml: is 1048578 bytes long; an incident file has at most 1048576\."):
+        incident.load(str(file))
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'title = "\xff"\n', "is not UTF-8 (byte 9). Save it as UTF-8 text."),
+        (TEXT.encode("utf-16"), "is not UTF-8 (byte 0)."),
+        (b"x = " + b"[" * 100_000 + b"]" * 100_000, "nests too deeply"),
+        (b"x = " + b'{"a" = ' * 1_000 + b"1" + b"}" * 1_000, "nests too deeply"),
+        (b"x = " + b"1" * 200_000, "thousands of digits"),
+        (b"title = \n", "is not valid TOML: Invalid value (at line 1, column 9). Correct the line named."),
+        (b'title = "a"\ntitle = "b"\n', "is not valid TOML: Cannot overwrite a value (at line 2, "),
+        (b'title = "\\ud800"\n', "is not valid TOML: "),
+    ],
+    ids=["bad byte", "utf-16", "nested arrays", "nested tables", "long integer", "no value", "key twice", "surrogate"],
+)
+def test_a_file_that_is_no_toml_is_refused(raw: bytes, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        incident.parse(raw, "rehearsal", QUERIES)
+    assert str(caught.value).startswith("rehearsal.toml: ")
+    assert said in str(caught.value)
+
+
+def test_numbers_too_long_to_be_shown_are_still_refused_by_name() -> None:
+    """Python refuses to print them; that must not become a stack trace."""
+    long = "0x" + "f" * 5000
+    places = [(FROM, "from = "), ("id = 100", "id = "), ("upfront = 0.5", "upfront = "), ('system = "perpetual-v1"', "system = ")]
+    for old, new in places:
+        says(refused((old, new + long)), f"{new.split()[0]}: is a number of thousands of digits.")
+
+
+@pytest.mark.parametrize("name", ["Rehearsal", "a.b", "a_b", "-a", "", "..", "a" * 81, "a b", "ä", "a\n"])
+def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="is no name for an incident"):
+        incident.parse(changed(), name, QUERIES)
+
+
+def test_a_near_built_in_name_is_offered() -> None:
+    with pytest.raises(InputError, match=r"rehersal: is no incident file and no built-in query\. Did you mean 'rehearsal'\?"):
+        incident.load("rehersal")
+
+
+@pytest.mark.parametrize("path", ["nowhere/incident.toml", "rehearsal.toml", "nowhere/rehearsal", "."])
+def test_a_path_that_does_not_exist_lists_the_built_in_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="rehearsal") as caught:
+        incident.load(path)
+    assert caught.value.exit_code == 2

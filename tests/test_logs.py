@@ -1,0 +1,389 @@
+"""Raw logs: what is read from a file, and how a bad line is named."""
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from perpcomp import incident, pipeline
+from perpcomp.findings import InputError
+from perpcomp.ingest import logs
+from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
+from perpcomp.systems.perpetual_v1.events import OLD_LAYOUTS, POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
+
+REHEARSAL = incident.load("rehearsal")
+HOUSE = REHEARSAL.chain.clearing_house
+ADDRESSES = [HOUSE, *(m.amm for m in REHEARSAL.markets)]
+FILE = REHEARSAL.folder / "rehearsal" / "logs.jsonl.gz"
+RECORDED = gzip.decompress(FILE.read_bytes()).decode().splitlines()
+WANTED = [line for line in RECORDED if (row := json.loads(line))["topics"][0] in TOPICS and row["address"] in ADDRESSES]
+LINES = WANTED[:40]
+CHANGED = next(n for n, line in enumerate(LINES) if json.loads(line)["topics"][0] == POSITION_CHANGED.topic0)
+
+
+def read(path: Path, blocks: Path | None = None) -> pl.DataFrame:
+    return read_logs(path, ADDRESSES, TOPICS, OLD_LAYOUTS, blocks)
+
+
+def written(folder: Path, lines: list[str], name: str = "logs.jsonl") -> Path:
+    path = folder / name
+    data = "".join(line + "\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def with_line(n: int, change: Callable[[dict[str, Any]], Any]) -> list[str]:
+    """LINES with row n (from 1) changed: `change` edits the object in place or returns what stands there instead."""
+    row = json.loads(LINES[n - 1])
+    instead = change(row)
+    return [*LINES[: n - 1], instead if isinstance(instead, str) else json.dumps(row), *LINES[n:]]
+
+
+def setting(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda row: row.update(fields)
+
+
+def refused(path: Path, blocks: Path | None = None) -> list[str]:
+    """What is said, a line a problem; the exit code is 2 and each says what to do."""
+    with pytest.raises(InputError) as caught:
+        read(path, blocks)
+    assert caught.value.exit_code == 2
+    assert all(problem.what_to_do for problem in caught.value.problems)
+    return str(caught.value).splitlines()
+
+
+def without_row(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.drop("row")
+
+
+# What is read
+
+
+@pytest.mark.parametrize("name", ["logs.jsonl", "logs.jsonl.gz"])
+def test_every_row_is_read_as_it_stands(tmp_path: Path, name: str) -> None:
+    raw = read(written(tmp_path, LINES, name))
+    assert dict(raw.schema) == RAW_SCHEMA
+    assert raw.height == len(LINES)
+    by_row = {line["row"]: line for line in raw.iter_rows(named=True)}
+    for number, line in enumerate(LINES, 1):
+        log, row = json.loads(line), by_row[number]
+        assert log["address"] == row["address"]
+        assert log["topics"][0] == row["topic0"]
+        assert len(log["topics"]) == row["topics"]
+        for n in (1, 2):
+            topic = log["topics"][n] if len(log["topics"]) > n else "0x"
+            assert bytes.fromhex(topic[2:]) == row[f"topic{n}"]
+        assert bytes.fromhex(log["data"][2:]) == row["data"]
+        assert log["blockHash"] == row["block_hash"]
+        assert log["transactionHash"] == row["transaction_hash"]
+        for theirs, ours in (("blockNumber", "block_number"), ("transactionIndex", "transaction_index"), ("logIndex", "log_index")):
+            assert int(log[theirs], 16) == row[ours]
+        assert datetime.fromtimestamp(int(log["blockTimestamp"], 16), UTC) == row["block_time"]
+
+
+def test_the_whole_recording_keeps_what_is_wanted() -> None:
+    assert len(WANTED) == read(FILE).height
+    assert set(read(FILE)["topic0"]) <= TOPICS
+
+
+def test_rows_of_other_contracts_and_topics_are_passed_over(tmp_path: Path) -> None:
+    foreign = with_line(2, setting(address="0x" + "12" * 20))
+    other = with_line(3, lambda row: row["topics"].__setitem__(0, "0x" + "34" * 32))
+    assert len(LINES) - 1 == read(written(tmp_path, foreign)).height
+    assert len(LINES) - 1 == read(written(tmp_path, other)).height
+
+
+def test_rows_in_any_order_give_the_same_frame(tmp_path: Path) -> None:
+    """But for the row numbers, which say where to look."""
+    there, back = read(written(tmp_path, LINES)), read(written(tmp_path, LINES[::-1], "back.jsonl"))
+    assert without_row(there).equals(without_row(back))
+    assert [len(LINES) + 1 - row for row in there["row"]] == back["row"].to_list()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "\n".join(LINES),
+        "\r\n".join(LINES) + "\r\n",
+        "\n".join(LINES) + "\n\n\n",
+        "\n".join(LINES) + "\n \r\n",
+    ],
+    ids=["no last line end", "CRLF", "empty lines behind", "blank lines behind"],
+)
+def test_line_ends_do_not_matter(tmp_path: Path, data: str) -> None:
+    path = tmp_path / "logs.jsonl"
+    path.write_bytes(data.encode())
+    assert read(path).equals(read(written(tmp_path, LINES, "plain.jsonl")))
+
+
+def test_fields_that_nodes_add_are_ignored(tmp_path: Path) -> None:
+    added = [json.dumps({**json.loads(line), "l1Fee": "0x0", "nested": {"a": [1, None]}}) for line in LINES]
+    assert read(written(tmp_path, added)).equals(read(written(tmp_path, LINES, "plain.jsonl")))
+
+
+def test_the_removed_field_may_be_absent(tmp_path: Path) -> None:
+    bare = [json.dumps({k: v for k, v in json.loads(line).items() if k != "removed"}) for line in LINES]
+    assert read(written(tmp_path, bare)).equals(read(written(tmp_path, LINES, "plain.jsonl")))
+
+
+def test_hex_may_be_written_in_mixed_case(tmp_path: Path) -> None:
+    def upper(value: Any) -> Any:
+        if isinstance(value, str):
+            return "0x" + value[2:].upper()
+        return [upper(v) for v in value] if isinstance(value, list) else value
+
+    loud = [json.dumps({key: upper(value) for key, value in json.loads(line).items()}) for line in LINES]
+    assert loud != LINES
+    assert read(written(tmp_path, loud)).equals(read(written(tmp_path, LINES, "plain.jsonl")))
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000, 4096])
+@pytest.mark.parametrize("name", ["logs.jsonl", "logs.jsonl.gz"])
+def test_where_the_file_is_cut_into_pieces_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int) -> None:
+    path = written(tmp_path, LINES, name)
+    whole = read(path)
+    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    assert read(path).equals(whole)
+
+
+@pytest.mark.parametrize("size", [1, 100, 1000, 4096])
+@pytest.mark.parametrize(("change", "said"), [(lambda row: "{", "is not a row of eth_getLogs"), (setting(data="0xzz"), 'data is "0xzz"')])
+def test_the_row_is_named_right_in_every_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    for row in (1, 20, len(LINES)):
+        assert f"logs.jsonl row {row}: {said}" in refused(written(tmp_path, with_line(row, change)))[0]
+
+
+def test_an_empty_file_is_no_rows_and_the_run_says_so(tmp_path: Path) -> None:
+    path = written(tmp_path, [])
+    assert read(path).is_empty()
+    assert dict(read(path).schema) == RAW_SCHEMA
+    with pytest.raises(InputError, match=rf"logs\.jsonl: holds no PositionChanged of the ClearingHouse {HOUSE}\. Is it the right file"):
+        pipeline.read_events(pipeline.Input(path, None), REHEARSAL)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "key", ["address", "topics", "data", "blockHash", "blockNumber", "transactionHash", "transactionIndex", "logIndex"]
+)
+def test_a_missing_field_is_named(tmp_path: Path, key: str) -> None:
+    said = refused(written(tmp_path, with_line(4, lambda row: row.pop(key) and None)))
+    assert [f"logs.jsonl row 4: is not a row of eth_getLogs (Object missing required field `{key}`)."] == [
+        s.split(" One JSON")[0] for s in said
+    ]
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        LINES[3][:-1],
+        LINES[3][:60],
+        "{",
+        "[]",
+        "null",
+        "5",
+        '"text"',
+        f"[{LINES[3]}]",
+        LINES[3] + "}",
+        "NaN",
+        "<html>",
+        "\x00",
+        "\ufeff" + LINES[3],
+    ],
+)
+def test_a_line_that_is_no_row_is_named(tmp_path: Path, instead: str) -> None:
+    said = refused(written(tmp_path, with_line(4, lambda row: instead)))
+    assert len(said) == 1
+    assert said[0].startswith("logs.jsonl row 4: is not a row of eth_getLogs (")
+    assert said[0].endswith("One JSON object a line is wanted, as the node returned it.")
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, LINES)
+    path.write_bytes(path.read_bytes().replace(b'"0x', b'"\xff\xfe', 1))
+    assert "logs.jsonl row 1: is not a row of eth_getLogs" in refused(path)[0]
+
+
+def test_nesting_without_end_is_refused(tmp_path: Path) -> None:
+    deep = with_line(4, lambda row: json.dumps(row)[:-1] + ', "extra": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "logs.jsonl row 4: is not a row of eth_getLogs" in refused(written(tmp_path, deep))[0]
+
+
+@pytest.mark.parametrize("key", ["address", "data", "blockHash", "blockNumber", "blockTimestamp", "transactionIndex", "logIndex"])
+@pytest.mark.parametrize("value", [5, 5.5, True, ["0x5"], {}])
+def test_a_value_that_is_no_text_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    said = refused(written(tmp_path, with_line(4, setting(**{key: value}))))
+    assert said[0].startswith("logs.jsonl row 4: is not a row of eth_getLogs (Expected `str")
+    assert f"$.{key}" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "values"),
+    [
+        ("data", "data", ["0xzz", "0x0", "00", "", "0X00", "0x 00", "0x00\n", "0x１１", "\\x00"]),
+        ("blockNumber", "block_number", ["0x", "5", "0xg", "-0x5", "0x-5", "0x 5", "0x" + "f" * 13, "0x５"]),
+        ("blockTimestamp", "block_time", ["", "0x", "5", "1613861100", "0x6031x", "0x" + "f" * 11]),
+        ("logIndex", "log_index", ["0x", "1", "0x" + "f" * 20]),
+        ("transactionIndex", "transaction_index", ["0x", "1"]),
+        ("blockHash", "block_hash", ["0x", "0x12", "ab" * 32, "0x" + "g" * 64, "0x" + "a" * 65]),
+        ("transactionHash", "transaction_hash", ["0x12", "ab" * 32, "0x" + "a" * 63]),
+    ],
+)
+def test_text_that_is_no_hex_of_its_length_is_refused(tmp_path: Path, key: str, column: str, values: list[str]) -> None:
+    for value in values:
+        said = "\n".join(refused(written(tmp_path, with_line(4, setting(**{key: value})))))
+        assert said.startswith(f'logs.jsonl row 4: {column} is "{value}", which is not hex of the right length.'), value
+
+
+@pytest.mark.parametrize("topic", ["0x", "0x12", "ab" * 32, "0x" + "0" * 63, "0x" + "g" * 64])
+def test_a_topic_that_is_no_word_is_refused(tmp_path: Path, topic: str) -> None:
+    def spoil(row: dict[str, Any]) -> None:
+        row["topics"][1] = topic
+
+    if topic == "0x":  # as an absent one: it is the decoder that misses it
+        raw = read(written(tmp_path, with_line(CHANGED + 1, spoil)))
+        assert raw.filter(pl.col("row") == CHANGED + 1)["topic1"].item() == b""
+    else:
+        assert f'logs.jsonl row {CHANGED + 1}: topic1 is "{topic}"' in refused(written(tmp_path, with_line(CHANGED + 1, spoil)))[0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_wrong_number_of_topics_is_refused_by_the_decoder(tmp_path: Path, count: int) -> None:
+    """The row is named with its file."""
+
+    def spoil(row: dict[str, Any]) -> None:
+        row["topics"] = (row["topics"] * 2)[:count]
+
+    path = written(tmp_path, with_line(CHANGED + 1, spoil))
+    with pytest.raises(InputError, match=rf"logs\.jsonl row {CHANGED + 1} \(tx 0x[0-9a-f]{{64}} log \d+\)"):
+        pipeline.read_events(pipeline.Input(path, None), REHEARSAL)
+
+
+def test_a_removed_log_is_refused(tmp_path: Path) -> None:
+    said = refused(written(tmp_path, with_line(4, setting(removed=True))))
+    assert said == ["logs.jsonl row 4: the log was removed by a reorganisation (removed: true). Fetch the range again below a final block."]
+
+
+def test_a_row_that_stands_twice_is_refused_with_both_places(tmp_path: Path) -> None:
+    said = refused(written(tmp_path, [*LINES, LINES[3]]))
+    row = json.loads(LINES[3])
+    assert [s.split(":")[0] for s in said] == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
+    assert all(f"log {int(row['logIndex'], 16)} of transaction {row['transactionHash']} stands in another row too." in s for s in said)
+
+
+def test_one_place_in_a_block_holds_one_log(tmp_path: Path) -> None:
+    """Two transactions cannot share a block's log index."""
+    said = refused(written(tmp_path, [*LINES, json.dumps({**json.loads(LINES[3]), "transactionHash": "0x" + "1" * 64})]))
+    assert [s.split(":")[0] for s in said] == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
+    assert "stands in another row too" in said[0]
+
+
+@pytest.mark.parametrize(("key", "value"), [("blockTimestamp", "0x1"), ("blockHash", "0x" + "1" * 64)])
+def test_a_block_with_two_times_or_two_hashes_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    number = json.loads(LINES[0])["blockNumber"]
+    assert number == json.loads(LINES[1])["blockNumber"], "the first two lines must share a block"
+    said = refused(written(tmp_path, with_line(2, setting(**{key: value}))))
+    assert said == [
+        (
+            f"logs.jsonl row 1: block {int(number, 16)} has more than one timestamp or hash."
+            " The rows come from two chains or a reorganisation: fetch them again."
+        )
+    ]
+
+
+@pytest.mark.parametrize("prefix", OLD_LAYOUTS)
+def test_an_event_of_an_older_layout_is_an_error(tmp_path: Path, prefix: str) -> None:
+    """Its words mean something else; passing over it would lose a victim."""
+    topic = prefix + "0" * 56
+    said = refused(written(tmp_path, with_line(CHANGED + 1, lambda row: row["topics"].__setitem__(0, topic))))
+    assert said[0].startswith(f"logs.jsonl row {CHANGED + 1}: topic {topic} is an older layout of an event")
+
+
+def test_an_older_layout_of_another_contract_is_not_ours(tmp_path: Path) -> None:
+    row = {**json.loads(LINES[3]), "address": "0x" + "12" * 20, "topics": [OLD_LAYOUTS[0] + "0" * 56], "logIndex": "0xff"}
+    assert len(LINES) == read(written(tmp_path, [*LINES, json.dumps(row)])).height
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda data: data[:-20], "logs.jsonl.gz: cannot be read to its end (Compressed file ended"),
+        (lambda data: data[: len(data) // 2], "logs.jsonl.gz: cannot be read to its end ("),
+        (lambda data: data[:200] + bytes([data[200] ^ 255]) + data[201:], "logs.jsonl.gz: cannot be read to its end ("),
+        (lambda data: data + b"garbage", "logs.jsonl.gz: cannot be read to its end ("),
+        (gzip.decompress, "logs.jsonl.gz: cannot be read to its end (Not a gzipped file"),
+    ],
+    ids=["cut", "half", "altered", "garbage behind", "not gzipped"],
+)
+def test_a_damaged_gzip_is_refused(tmp_path: Path, spoil: Callable[[bytes], bytes], said: str) -> None:
+    path = written(tmp_path, LINES, "logs.jsonl.gz")
+    path.write_bytes(spoil(path.read_bytes()))
+    assert refused(path)[0].startswith(said)
+
+
+def test_at_most_20_problems_are_listed(tmp_path: Path) -> None:
+    bad = [json.dumps({**json.loads(line), "data": "0xzz", "removed": True}) for line in LINES]
+    assert len(refused(written(tmp_path, bad))) == 20
+
+
+# Block times
+
+
+def undated(lines: list[str]) -> list[str]:
+    return [json.dumps({k: v for k, v in json.loads(line).items() if k != "blockTimestamp"}) for line in lines]
+
+
+def block_list(folder: Path, name: str = "blocks.jsonl") -> Path:
+    times = {int(row["blockNumber"], 16): int(row["blockTimestamp"], 16) for row in map(json.loads, LINES)}
+    return written(folder, [json.dumps({"number": number, "timestamp": time}) for number, time in times.items()], name)
+
+
+def test_logs_without_a_time_need_a_block_list(tmp_path: Path) -> None:
+    first = int(json.loads(LINES[0])["blockNumber"], 16)
+    assert refused(written(tmp_path, undated(LINES))) == [
+        (
+            f"logs.jsonl row 1: {len(LINES)} logs have no blockTimestamp and no block list dates them (first: block {first})."
+            ' Add blocks = "blocks.jsonl.gz" to [input]: number and timestamp a line.'
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", ["blocks.jsonl", "blocks.jsonl.gz"])
+def test_a_block_list_dates_them(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, undated(LINES))
+    assert read(path, block_list(tmp_path, name)).equals(read(written(tmp_path, LINES, "dated.jsonl")))
+
+
+def test_a_null_timestamp_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path, with_line(4, setting(blockTimestamp=None)))
+    assert "logs.jsonl row 4: 1 logs have no blockTimestamp" in refused(path)[0]
+    assert read(path, block_list(tmp_path)).equals(read(written(tmp_path, LINES, "dated.jsonl")))
+
+
+def test_a_block_that_the_list_lacks_is_named(tmp_path: Path) -> None:
+    short = block_list(tmp_path)
+    short.write_text("".join(short.read_text().splitlines(keepends=True)[:-1]))
+    last = int(json.loads(LINES[-1])["blockNumber"], 16)
+    assert f"(first: block {last})" in refused(written(tmp_path, undated(LINES)), short)[0]
+
+
+@pytest.mark.parametrize("line", ['{"number": "0x5", "timestamp": 5}', '{"number": 5}', '{"number": 5, "timestamp": 5.5}', "5"])
+def test_a_bad_line_of_the_block_list_names_that_file(tmp_path: Path, line: str) -> None:
+    listed = block_list(tmp_path)
+    listed.write_text(listed.read_text() + line + "\n")
+    number = len(listed.read_text().splitlines())
+    assert f"blocks.jsonl row {number}: " in refused(written(tmp_path, undated(LINES)), listed)[0]
+
+
+def test_the_recorded_topics_are_both_kinds() -> None:
+    """The lines above hold logs of markets and of the ClearingHouse, with and without topics behind the first."""
+    assert {POSITION_CHANGED.topic0, RESERVE_SNAPSHOTTED.topic0} <= {json.loads(line)["topics"][0] for line in LINES}

@@ -1,0 +1,166 @@
+"""Entitlements to tokens: the split by value, the one rounding, budgets, and what stops."""
+
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perpcomp import payouts, vesting
+from perpcomp.decide import published
+from perpcomp.findings import InputError
+from perpcomp.fixed import to_integer
+from perpcomp.incident import Leg
+from perpcomp.pipeline import Run
+from tests import build
+from tests.build import address, position
+
+PERP = Leg("PERP", 18, None, Fraction(1), Decimal("6.93250035067212"), "fixed", ("test",))
+
+
+@pytest.mark.parametrize(
+    ("value", "units"),
+    [(100, 14424809944698350680), (8_000, 1153984795575868054474), (22_500, 3245582237557128903209), (30_000, 4327442983409505204278)],
+)
+def test_the_token_amounts_of_the_formula_catalogue(value: int, units: int) -> None:
+    assert payouts.base_units(value * 10**18, PERP) == units
+
+
+def half_and_half() -> list[Leg]:
+    half = Fraction(1, 2)
+    return [Leg("PERP", 18, None, half, Decimal("6.93250035067212"), "", ()), Leg("USDC", 6, None, half, Decimal(1), "", ())]
+
+
+def test_half_in_usdc_and_half_in_perp_splits_the_value_first() -> None:
+    """User C of the thread: 4,000 USDC and 576.992397787934027237 PERP."""
+    legs = half_and_half()
+    values = payouts.split(8_000 * 10**18, legs)
+    assert [payouts.base_units(v, leg) for v, leg in zip(values, legs, strict=True)] == [576992397787934027237, 4_000_000_000]
+
+
+def test_two_tokens_in_one_run(tmp_path: Path) -> None:
+    half = 'token = "PERP"\ndecimals = 18\nshare = 0.5\nprice = 6.93250035067212\nprice_policy = "fixed"\nsource = "test"'
+    usdc = '\n\n[[settlement]]\ntoken = "USDC"\ndecimals = 6\nshare = 0.5\nprice = 1\nprice_policy = "one dollar"\nsource = "test"'
+    done = build.run(
+        tmp_path,
+        position(1, address(1), 1, 30_000, 10_000, 42_000),
+        {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7\nprice_policy = "fixed"\nsource = "test"': half + usdc},
+    )
+    rows = {row["token"]: row for row in done.payouts.iter_rows(named=True)}
+    assert rows["USDC"]["amount"] == 5_000
+    assert rows["PERP"]["amount_base_units"] == "721240497234917534046"
+    assert {row["entitlement"] for row in rows.values()} == {Decimal(10_000)}
+    assert sum(row["value"] for row in rows.values()) == 10_000
+    assert done.claims.height == 8
+
+
+@pytest.mark.property
+@given(
+    st.lists(st.integers(0, 10**26), min_size=1, max_size=20),
+    st.integers(1, 10**24),
+    st.integers(1, 18),
+    st.fractions(0, 1, max_denominator=1000),
+)
+def test_payouts_add_up_to_the_total_to_the_base_unit(entitlements: list[int], price: int, decimals: int, share: Fraction) -> None:
+    legs = [
+        Leg("A", decimals, None, share, Decimal(price) / 10**18, "", ()),
+        Leg("B", 6, None, 1 - share, Decimal(1), "", ()),
+    ]
+    for entitlement in entitlements:
+        values = payouts.split(entitlement, legs)
+        assert sum(values) == entitlement
+        assert all(v >= 0 for v in values)
+        for value, leg in zip(values, legs, strict=True):
+            units = payouts.base_units(value, leg)
+            cost = units * to_integer(leg.price)
+            assert cost <= value * 10**leg.decimals < cost + to_integer(leg.price), "floored once, by less than one base unit"
+
+
+@pytest.mark.property
+@given(order=st.permutations(range(6)))
+def test_the_order_of_the_rows_does_not_matter(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
+    blocks = [position(n, address(n), 1 if n % 2 else -1, 50_000 + n, 5_000 + n, 46_000 + 1_000 * n) for n in range(1, 7)]
+    shuffled = [row for n in order for row in blocks[n]]
+    folder = tmp_path_factory.mktemp("order")
+    ordered = build.run(folder, [row for block in blocks for row in block])
+    again = build.run(folder, shuffled)
+    for name in ("liquidations", "payouts", "claims", "comparison", "left_out", "findings"):
+        assert getattr(ordered, name).equals(getattr(again, name))
+
+
+def test_totals_shares_and_dust_of_the_rehearsal(rehearsal: Run) -> None:
+    paid = rehearsal.payouts
+    entitled = sum(map(to_integer, paid["entitlement"]))
+    assert sum(map(to_integer, paid["value"])) == entitled == published.entitled(paid)
+    assert 0 <= 10**18 - sum(map(to_integer, paid["share_of_budget"])) < paid.height
+    price = to_integer(rehearsal.incident.settlement[0].price)
+    for value, units, dust in paid.select("value", "amount_base_units", "rounded_off").iter_rows():
+        assert to_integer(value) - int(units) * price // 10**18 == to_integer(dust)
+        assert 0 <= to_integer(dust) <= price // 10**18 + 1
+    zero = paid.filter(pl.col("amount") == 0)
+    assert zero["reason"].str.starts_with("under-water").all()
+    assert paid.filter(pl.col("amount") > 0)["reason"].null_count() == paid.height - zero.height
+
+
+def test_a_formula_that_may_be_negative_is_never_paid(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can be compared, but never paid"):
+        build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), formula="realized-loss")
+
+
+def test_everybody_owed_nothing_is_an_empty_sum_with_reasons(tmp_path: Path) -> None:
+    done = build.run(tmp_path, position(1, address(1), 1, 60_000, 1_000, 48_000), formula="margin-upl-funding")
+    row = done.payouts.row(0, named=True)
+    assert (row["amount_base_units"], row["share_of_budget"]) == ("0", None)
+    assert row["reason"].startswith("under-water")
+    assert not done.has_errors
+
+
+def test_budgets_are_compared_and_never_silent(tmp_path: Path) -> None:
+    budgets = "".join(
+        f'\n[[budget]]\nname = "{name}"\ntoken = "{token}"\namount = {amount}\nsource = "test"\n'
+        for name, token, amount in (("wide", "PERP", 45_000), ("narrow", "PERP", 1_000), ("other", "USDC", 5_000))
+    )
+    done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"\n[sources]": budgets + "\n[sources]"})
+    found = [(p.level, p.what) for p in done.problems if "[[budget]]" in p.where]
+    assert [level for level, _ in found] == ["note", "warning", "warning"]
+    assert "fits, 43,571.428571428571428572 left" in found[0][1]
+    assert "over by 428.571428571428571428" in found[1][1]
+    assert "cannot be compared: nothing is paid in USDC" in found[2][1]
+
+
+def test_expectations_are_compared_and_never_used(tmp_path: Path) -> None:
+    expected = f'\n[[expect]]\nwhat = "traders"\nvalue = 22\nsource = "test"\n\n[[expect]]\nwhat = "eligible"\ntrader = "{address(9)}"\nsource = "test"\n'
+    rows = position(1, address(1), 1, 30_000, 10_000, 42_000)
+    with_it, without = build.run(tmp_path, rows, {"\n[sources]": expected + "\n[sources]"}), build.run(tmp_path, rows)
+    assert with_it.payouts.equals(without.payouts)
+    found = [p.what for p in with_it.problems if "[[expect]]" in p.where]
+    assert found == [
+        "test says traders 22; it is 1.",
+        f"test says eligible {address(9)}; it is not: it was not liquidated in this input.",
+    ]
+
+
+def test_the_list_in_kind_restores_size_open_notional_and_margin(rehearsal: Run, later: Run) -> None:
+    assert rehearsal.in_kind.height == 29
+    joined = rehearsal.in_kind.join(rehearsal.liquidations, on=["block_number", "log_index"], suffix="_before")
+    assert (joined["size"] == joined["size_before"]).all()
+    assert (joined["open_notional"] == joined["open_notional_before"]).all()
+    less_funding = (joined["margin"] - joined["funding_payment"]).clip(0)
+    assert (joined["margin_to_restore"] == less_funding).all()
+    kept = later.liquidations.filter(pl.col("compensated_size") < pl.col("size").abs()).row(0, named=True)
+    survivor = later.in_kind.filter(trader=kept["trader"]).row(0, named=True)
+    share = Fraction(kept["compensated_size"]) / Fraction(abs(kept["size"]))
+    assert survivor["size"] == -kept["compensated_size"]
+    assert to_integer(survivor["margin_to_restore"]) == int(Fraction(kept["margin"] - kept["funding_payment"]) * share * 10**18)
+    assert to_integer(survivor["open_notional"]) == int(Fraction(kept["open_notional"]) * share * 10**18)
+
+
+def test_claims_add_up_to_the_payouts(rehearsal: Run) -> None:
+    sums = dict.fromkeys(rehearsal.payouts.select("trader", "token").iter_rows(), 0)
+    for trader, token, units in rehearsal.claims.select("trader", "token", "amount_base_units").iter_rows():
+        sums[trader, token] += int(units)
+    assert sums == {(t, k): int(u) for t, k, u in rehearsal.payouts.select("trader", "token", "amount_base_units").iter_rows()}
+    assert vesting.end_of(rehearsal.incident.vesting).isoformat() == "2021-06-01T00:00:00+00:00"

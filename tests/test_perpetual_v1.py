@@ -1,0 +1,346 @@
+"""Liquidations against the contracts' own views, to the wei; eras, lives and what must stop payment."""
+
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import perpcomp
+from perpcomp import incident, pipeline
+from perpcomp.fixed import from_integer, to_integer
+from perpcomp.pipeline import Input, Run
+from perpcomp.systems import perpetual_v1
+from perpcomp.systems.perpetual_v1 import events as v1
+from tests.conftest import LAB, truth
+
+LOGS = incident.shelf() / "rehearsal" / "logs.jsonl.gz"
+CHANGED = v1.POSITION_CHANGED.topic0
+LIQUIDATED = v1.POSITION_LIQUIDATED.topic0
+MARGIN = v1.MARGIN_CHANGED.topic0
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.open(path, "rt")]
+
+
+def run_with(tmp_path: Path, rows: list[dict[str, Any]], query: str = "rehearsal") -> Run:
+    """The run of a query over other logs."""
+    file = tmp_path / "logs.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return pipeline.compute(incident.load(query), Input(file, None))
+
+
+def differences(run: Run, name: str) -> tuple[int, list[tuple[Any, ...]]]:
+    """How many views were compared, and where margin, size or open notional is not the view at the block before."""
+    found = {(r["transaction_hash"], r["trader"], r["market"]): r for r in run.liquidations.iter_rows(named=True)}
+    compared, wrong = 0, []
+    for one in truth(name)["liquidations"]:
+        row = found[one["tx"], one["trader"], one["amm"]]
+        assert row["log_index"] == one["logIndex"] + 1, "the row is named by its PositionChanged, the log after PositionLiquidated"
+        if view := one.get("block_before"):
+            compared += 1
+            for column, key in (("size", "size"), ("margin", "margin"), ("open_notional", "openNotional")):
+                if to_integer(row[column]) != int(view[key]):
+                    wrong.append((one["label"], column, row[column], view[key]))
+    return compared, wrong
+
+
+def in_window(run: Run) -> pl.DataFrame:
+    rules = run.incident.eligibility
+    return run.liquidations.filter(
+        pl.col("block_time").is_between(rules.start, rules.end, closed="left"), pl.col("market_name") == "BTCUSDC"
+    )
+
+
+def test_every_liquidation_of_february_equals_the_contract_views(rehearsal: Run) -> None:
+    assert rehearsal.liquidations.height == 36
+    assert differences(rehearsal, "february") == (36, [])
+
+
+def test_every_liquidation_of_the_later_contracts_equals_the_contract_views(later: Run) -> None:
+    assert later.liquidations.height == 17
+    assert later.liquidations["partial"].sum() == 12
+    assert differences(later, "later-contracts") == (17, [])
+
+
+def test_every_liquidation_of_large_is_found_and_the_sampled_views_are_equal(large: Run) -> None:
+    rows = large.liquidations
+    assert rows.height == 1179
+    compared, wrong = differences_of_sample(large)
+    assert (compared, wrong) == (63, [])
+    assert sum(map(to_integer, rows["margin"])) == 563_676_318995828685575595
+
+
+def differences_of_sample(run: Run) -> tuple[int, list[tuple[Any, ...]]]:
+    return differences(run, "large")
+
+
+def test_the_rehearsal_loses_no_victim_of_bad_debt(rehearsal: Run) -> None:
+    """12 of the 31 show a penalty of 0: whoever filters by penalty loses them."""
+    rows = in_window(rehearsal)
+    assert (rows.height, rows["trader"].n_unique()) == (31, 30)
+    ruined = rows.filter(pl.col("bad_debt") > 0)
+    assert ruined.height == 12
+    assert (ruined["remaining_margin"] == 0).all()
+
+
+def test_the_sums_of_the_lab(rehearsal: Run) -> None:
+    rows = in_window(rehearsal)
+    sums = {name: sum(map(to_integer, rows[name])) for name in ("margin", "funding_payment", "realized_pnl", "unrealized_pnl_at_reference")}
+    assert sums == {
+        "margin": 49082625487494371690771,
+        "funding_payment": 1208507738210223265590,
+        "realized_pnl": -48840556297285647856612,
+        "unrealized_pnl_at_reference": 6570462738024521740575,
+    }
+    link = rehearsal.liquidations.filter(pl.col("market_name") == "LINKUSDC")
+    assert link["margin"].to_list() == [Decimal(1200)]
+
+
+def test_a_life_is_paid_once_and_by_its_closed_share(later: Run) -> None:
+    """7,400 in 6 lives, not 15,804 in 17 events; short10 keeps 9/16, so 6,893.75 is payable."""
+    assert sum(map(to_integer, later.liquidations["margin"])) == 15804078886425686066056
+    eligible = later.liquidations.filter("eligible")
+    assert eligible.height == 6
+    assert sum(map(to_integer, eligible["margin"])) == 7_400 * 10**18
+    survivor = eligible.filter(pl.col("compensated_size") != pl.col("size").abs())
+    assert survivor["side"].to_list() == ["short"]
+    views = [t for t in truth("later-contracts")["liquidations"] if t["trader"] == survivor["trader"][0]]
+    before, after = abs(int(views[0]["block_before"]["size"])), abs(int(views[-1]["after"]["size"]))
+    share = 900 * 10**18 * (before - after) // before  # the contract closes floored quarters, so 7/16 less some wei
+    paid = later.payouts.filter(pl.col("trader") == survivor["trader"][0])
+    assert [to_integer(e) for e in paid["entitlement"]] == [share]
+    total = sum(map(to_integer, later.payouts["entitlement"]))
+    assert total == 6_500 * 10**18 + share
+    assert round(from_integer(total), 2) == Decimal("6893.75")
+
+
+def test_a_surviving_life_is_paid_whole_where_the_query_says_so(tmp_path: Path) -> None:
+    text = (LAB / "later-contracts.toml").read_text()
+    text = text.replace('self_liquidation = "include"', 'self_liquidation = "include"\nsurviving_life = "whole"')
+    query = incident.parse(text.encode(), "whole", LAB)
+    done = pipeline.compute(query, pipeline.find_input(query, None))
+    assert sum(map(to_integer, done.payouts["entitlement"])) == 7_400 * 10**18
+
+
+def test_the_eras_are_told_from_the_data(rehearsal: Run, later: Run) -> None:
+    assert rehearsal.liquidations["era"].unique().to_list() == [1]
+    assert later.liquidations["era"].unique().to_list() == [2]
+    assert rehearsal.liquidations["era_rule"].str.contains("liquidator-fee").all()
+    assert (later.liquidations["era_rule"] == "flags, liquidator-fee, identity").all()
+
+
+def both_eras(window: str = "2021-05-19T05:44:46Z") -> tuple[list[dict[str, Any]], str]:
+    """One file of two recordings: february's ClearingHouse, then the later contracts at the same address, with other traders."""
+    later_rows = rows_of(LAB / "later-contracts" / "logs.jsonl.gz")
+    market = "75c35c980c0d37ef46df04d31a140b65503c0eed"
+    for row in later_rows:  # both chains were made by one script: its transactions and traders would stand twice
+        row["transactionHash"] = "0xff" + row["transactionHash"][4:]
+        row["topics"] = [t if n == 0 or t.endswith(market) else t[:26] + "ff" + t[28:] for n, t in enumerate(row["topics"])]
+    text = (incident.shelf() / "rehearsal.toml").read_text()
+    return rows_of(LOGS) + later_rows, text.replace("to = 2021-02-21T08:45:01+08:00", f"to = {window}")
+
+
+def test_one_file_may_hold_both_eras(tmp_path: Path) -> None:
+    rows, text = both_eras()
+    (tmp_path / "both.toml").write_text(text)
+    done = run_with(tmp_path, rows, str(tmp_path / "both.toml"))
+    assert done.liquidations["era"].to_list() == [1] * 36 + [2] * 17
+    assert not [p for p in done.problems if p.stops]
+    margins = done.liquidations["margin"].to_list()
+    assert margins[:36] == perpcomp.liquidations("rehearsal")["margin"].to_list()
+    assert margins[36:] == perpcomp.liquidations(str(LAB / "later-contracts.toml"))["margin"].to_list()
+
+
+def test_eras_that_change_twice_stop_every_payment(tmp_path: Path) -> None:
+    rows, text = both_eras()
+    for row in rows:  # the later contracts' blocks before february's: era 2, then era 1
+        if int(row["blockNumber"], 16) >= 16_000_000:
+            row["blockNumber"] = hex(int(row["blockNumber"], 16) - 3_000_000)
+    (tmp_path / "both.toml").write_text(text)
+    done = run_with(tmp_path, rows, str(tmp_path / "both.toml"))
+    assert any(p.stops and "era" in p.what for p in done.problems)
+    assert set(done.payouts["amount_base_units"]) == {"0"}
+    assert done.has_errors
+
+
+def test_an_upgraded_log_alone_is_no_change_of_era(rehearsal: Run) -> None:
+    """The rehearsal holds the V1 to V2 upgrade, which changed no event."""
+    assert rehearsal.events.others["Upgraded"].height == 1
+    first, last = rehearsal.liquidations["block_number"].min(), rehearsal.liquidations["block_number"].max()
+    upgraded = rehearsal.events.others["Upgraded"]["block_number"][0]
+    assert first < upgraded < last  # type: ignore[operator]
+    assert rehearsal.liquidations["era"].n_unique() == 1
+
+
+def word(data: str, n: int, value: int) -> str:
+    """The data with its n-th word replaced."""
+    return data[: 2 + 64 * n] + f"{value % 2**256:064x}" + data[2 + 64 * (n + 1) :]
+
+
+def test_tests_of_one_row_that_disagree_stop_payment(tmp_path: Path) -> None:
+    """A liquidator's fee of half the ratio says era 2; the margin replayed from earlier logs says era 1."""
+    rows = rows_of(LOGS)
+    pairs = [(n, r) for n, r in enumerate(rows) if r["topics"][0] == LIQUIDATED and int(rows[n + 1]["data"][2 + 64 * 8 : 2 + 64 * 9], 16)]
+    n, row = pairs[5]
+    fee = int(row["data"][2 + 64 * 2 : 2 + 64 * 3], 16)
+    rows[n]["data"] = word(row["data"], 2, fee // 2)
+    done = run_with(tmp_path, rows)
+    assert [p for p in done.problems if p.stops and "disagree" in p.what and "liquidator-fee says era 2" in p.what]
+    assert set(done.payouts["amount_base_units"]) == {"0"}
+    assert set(done.payouts["reason"]) == {"payment is stopped by a finding: see findings.csv"}
+
+
+def test_a_missing_margin_change_is_found_and_stops_payment(tmp_path: Path) -> None:
+    rows = rows_of(LOGS)
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    dropped = None
+    for row in rows:  # a margin change right before a liquidation; an earlier one is in the next event's margin
+        if row["topics"][0] == LIQUIDATED and last[row["topics"][1], row["topics"][2]]["topics"][0] == MARGIN:
+            dropped = last[row["topics"][1], row["topics"][2]]
+        elif row["topics"][0] in (MARGIN, CHANGED):
+            last[row["topics"][1], row["topics"][2]] = row
+    assert dropped is not None
+    done = run_with(tmp_path, [r for r in rows if r is not dropped])
+    assert [p for p in done.problems if p.stops and "margin change is missing" in p.what_to_do]
+
+
+def test_a_missing_opening_makes_a_partial_liquidations_open_notional_null(tmp_path: Path) -> None:
+    """margin-only still pays; a formula that reads the open notional does not, and says so."""
+    rows = rows_of(LAB / "later-contracts" / "logs.jsonl.gz")
+    partial = perpcomp.liquidations(str(LAB / "later-contracts.toml")).filter("partial").row(0, named=True)
+    opening = next(r for r in rows if r["topics"][0] == CHANGED and r["topics"][1][26:] == partial["trader"][2:])
+    text = (LAB / "later-contracts.toml").read_text()
+    for name, expected in (("margin-only", partial["margin"]), ("margin-upl-funding", Decimal(0))):
+        (tmp_path / "cut.toml").write_text(text.replace('name = "margin-only"', f'name = "{name}"'))
+        done = run_with(tmp_path, [r for r in rows if r is not opening], str(tmp_path / "cut.toml"))
+        mine = done.liquidations.filter(pl.col("trader") == partial["trader"], pl.col("partial"))
+        assert mine["open_notional"].null_count() == mine.height
+        assert [p for p in done.problems if p.level == "error" and "open notional is not known" in p.what]
+        paid = done.payouts.filter(pl.col("trader") == partial["trader"]).row(0, named=True)
+        assert paid["entitlement"] == expected
+        if not expected:
+            assert paid["reason"].startswith("unknown")
+        assert done.has_errors
+
+
+def test_a_missing_event_inside_a_life_is_named(tmp_path: Path) -> None:
+    """Without one increase the size before the next event is not what the event before left."""
+    rows = rows_of(LAB / "later-contracts" / "logs.jsonl.gz")
+    partials = perpcomp.liquidations(str(LAB / "later-contracts.toml")).filter("partial")
+    trader = partials["trader"][0]
+    dropped = partials.filter(pl.col("trader") == trader).row(0, named=True)
+    kept = [r for r in rows if not (r["transactionHash"] == dropped["transaction_hash"] and r["topics"][0] in (CHANGED, LIQUIDATED))]
+    done = run_with(tmp_path, kept, str(LAB / "later-contracts.toml"))
+    assert [p for p in done.problems if "the event before it left" in p.what]
+    assert [p for p in done.problems if p.level == "error"]
+
+
+@pytest.mark.parametrize("topic", [LIQUIDATED, CHANGED])
+def test_half_a_liquidation_is_refused(tmp_path: Path, topic: str) -> None:
+    rows = rows_of(LOGS)
+    pairs = {r["transactionHash"] for r in rows if r["topics"][0] == LIQUIDATED}
+    dropped = [r for r in rows if r["topics"][0] == topic and r["transactionHash"] in pairs][3]
+    with pytest.raises(perpcomp.findings.InputError, match="has no Position") as error:
+        run_with(tmp_path, [r for r in rows if r is not dropped])
+    assert dropped["transactionHash"] in str(error.value)
+
+
+def test_a_bad_debt_liquidation_without_its_position_liquidated_is_refused(tmp_path: Path) -> None:
+    """It shows no penalty; that it closed for no fee gives it away."""
+    rows = rows_of(LOGS)
+    ruined = perpcomp.liquidations("rehearsal").filter(pl.col("bad_debt") > 0)["transaction_hash"][0]
+    kept = [r for r in rows if not (r["transactionHash"] == ruined and r["topics"][0] == LIQUIDATED)]
+    with pytest.raises(perpcomp.findings.InputError, match="has no PositionLiquidated"):
+        run_with(tmp_path, kept)
+
+
+def test_an_under_water_close_is_no_liquidation(rehearsal: Run) -> None:
+    closed = rehearsal.events.table.filter((pl.col("kind") == "close") & (pl.col("bad_debt") > 0))
+    assert closed.height == 1
+    assert closed["liquidator"].null_count() == 1
+
+
+def test_events_are_classified_as_the_lab_counts_them(rehearsal: Run) -> None:
+    kinds = dict(rehearsal.events.table.group_by("kind").len().iter_rows())
+    assert kinds == {"open": 68, "increase": 127, "reduce": 51, "reverse": 2, "close": 5, "liquidation": 36}
+
+
+def test_two_liquidations_of_one_trader_in_one_transaction_keep_their_pairs() -> None:
+    """Partial liquidations through a contract: same transaction, trader and market; only the order tells them apart."""
+    later_events = pipeline.read_events(
+        Input(LAB / "later-contracts" / "logs.jsonl.gz", None), incident.load(str(LAB / "later-contracts.toml"))
+    )
+    changed, liquidated = later_events.others["PositionChanged"], later_events.others["PositionLiquidated"]
+    trader = liquidated.group_by("trader", maintain_order=True).len().filter(pl.col("len") > 1)["trader"][0]
+    one_tx, one_block = liquidated["transaction_hash"][0], liquidated["block_number"][0]
+    merged = {}
+    for name, frame in later_events.others.items():
+        if name in ("PositionChanged", "PositionLiquidated"):
+            mine = pl.col("trader") == trader
+            if name == "PositionChanged":
+                mine = mine & pl.col("transaction_hash").is_in(liquidated["transaction_hash"].implode())
+            frame = frame.filter(mine).with_columns(
+                (pl.col("log_index") + 100 * pl.col("block_number").rank("dense").cast(pl.Int64)).alias("log_index"),
+                pl.lit(one_tx).alias("transaction_hash"),
+                pl.lit(one_block, dtype=pl.Int64).alias("block_number"),
+            )
+        merged[name] = frame
+    table = v1.events_table(merged)
+    paired = table.filter(pl.col("liquidator").is_not_null()).sort("log_index")
+    assert (
+        paired.height
+        == changed.filter(pl.col("trader") == trader, pl.col("transaction_hash").is_in(liquidated["transaction_hash"].implode())).height
+    )
+    expected = liquidated.filter(pl.col("trader") == trader).sort("block_number")["liquidation_fee"].to_list()
+    assert paired["liquidation_fee"].to_list() == expected
+
+
+def test_an_events_table_gives_the_same_liquidations_as_the_logs(rehearsal: Run, later: Run, tmp_path: Path) -> None:
+    from perpcomp.tables import EVENTS, to_csv, to_parquet
+
+    for done in (rehearsal, later):
+        (tmp_path / "events.csv").write_bytes(to_csv(done.events.table, EVENTS))
+        (tmp_path / "events.parquet").write_bytes(to_parquet(done.events.table))
+        for name in ("events.csv", "events.parquet"):
+            again = pipeline.compute(done.incident, Input(tmp_path / name, None))
+            assert again.liquidations.drop("era_rule").equals(done.liquidations.drop("era_rule"))
+            assert again.payouts.equals(done.payouts)
+
+
+def test_the_vectors_of_the_facts(rehearsal: Run, later: Run) -> None:
+    """C_top (bad debt), B_relever (profit), short_bottom (short), p10 (era 2, partial)."""
+    rows = pl.concat([rehearsal.liquidations, later.liquidations])
+
+    def one(exchanged: int) -> dict[str, Any]:
+        return rows.filter((pl.col("size") - pl.col("size_after")) == from_integer(-exchanged)).row(0, named=True)
+
+    for exchanged, size, margin, notional, upl in (
+        (-1000878885529645220, 1000878885529645220, 10000000000000000000000, 55000000000000000000000, -4956055723517739000000),
+        (-1634676084073001480, 1634676084073001480, 127372883264117290264, 65000000000000000000000, 16733804203650074000000),
+        (270630160060194758, -270630160060194758, 1000000000000000000000, 10000000000000000000000, -3531508003009737900000),
+        (-62449021207177814, 249796084828711256, 1000000000000000000000, 10000000000000000000000, None),
+    ):
+        row = one(exchanged)
+        assert [to_integer(row[n]) for n in ("size", "margin", "open_notional")] == [size, margin, notional]
+        if upl is not None:
+            assert to_integer(row["unrealized_pnl_at_reference"]) == upl
+
+
+def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp_path: Path) -> None:
+    rows, text = both_eras()
+    (tmp_path / "both.toml").write_text(text)
+    source = tmp_path / "logs.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    events = pipeline.read_events(Input(source, None), incident.load(str(tmp_path / "both.toml")))
+    # Take away all that tells the era of the first row of era 2: ratio unknown, no earlier logs, no flags.
+    table, others = events.table, {k: v for k, v in events.others.items() if k != "LiquidationFeeRatioChanged"}
+    full = table.filter(pl.col("block_number") > 16_000_000, pl.col("kind") == "liquidation", pl.col("bad_debt") == 0)
+    assert full.height == 0 or full["liquidation_penalty"].min() is not None
+    found, findings = perpetual_v1.liquidations(table, others, None)
+    assert found["era"].to_list() == [1] * 36 + [2] * 17
+    assert not [f for f in findings if f.stops]

@@ -1,0 +1,256 @@
+"""What is written: the folder all or nothing, the workbook exact and without surprises, the same bytes wherever it is made."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from eth_utils.address import is_checksum_address
+from openpyxl import load_workbook
+
+import perpcomp
+from perpcomp.audit.manifest import MANIFEST, manifest
+from perpcomp.findings import InputError
+from perpcomp.fixed import to_integer
+from perpcomp.pipeline import Run
+from perpcomp.publish import CSV_FILES, files, folder
+from perpcomp.publish.workbook import content_digest
+from perpcomp.tables import read
+from tests import build
+from tests.build import address, position
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def published(rehearsal: Run) -> dict[str, bytes]:
+    return files(rehearsal)
+
+
+def test_every_csv_reads_back_as_the_checked_table(rehearsal: Run, published: dict[str, bytes], tmp_path: Path) -> None:
+    for name, (attribute, table) in CSV_FILES.items():
+        (tmp_path / name).write_bytes(published[name])
+        assert read(tmp_path / name, table).equals(getattr(rehearsal, attribute)), name
+        assert b"\r" not in published[name]
+
+
+def test_the_folder_holds_what_the_design_promises(published: dict[str, bytes]) -> None:
+    wanted = {"1-events.parquet", "1-events.csv", "2-liquidations.csv", "3-payouts.csv", "4-claims.csv", "vote.xlsx", "comparison.csv"}
+    wanted |= {
+        "comparison-wide.csv",
+        "left-out.csv",
+        "findings.csv",
+        "restore-in-kind.csv",
+        "inputs/rehearsal.toml",
+        "inputs/logs.jsonl.gz",
+    }
+    assert wanted <= set(published)
+    assert "events/MarginChanged.parquet" in published
+
+
+def test_the_workbook_reads_back_exact(rehearsal: Run, published: dict[str, bytes]) -> None:
+    book = load_workbook(io.BytesIO(published["vote.xlsx"]))
+    assert book.sheetnames == ["Summary", "Payouts", "Claims", "Liquidations", "Left out"]
+    assert book.properties.created.isoformat() == "2021-02-21T00:45:01", "the incident's date, not the clock's"
+    sheet = book["Payouts"]
+    header = [cell.value for cell in sheet[4]]
+    rows = [dict(zip(header, (c.value for c in row), strict=True)) for row in sheet.iter_rows(min_row=5)]
+    assert len(rows) == rehearsal.payouts.height
+    by_trader = {row["trader"].lower(): row for row in rows}
+    for row in rehearsal.payouts.iter_rows(named=True):
+        shown = by_trader[row["trader"]]
+        assert is_checksum_address(shown["trader"])
+        assert shown["amount_base_units (base units)"] == row["amount_base_units"]
+        for name in ("entitlement", "value", "amount"):
+            unit = {"amount": "token"}.get(name, "USDC")
+            assert shown[f"{name}, exact ({unit})"] == f"{row[name]:f}"
+            assert abs(Decimal(shown[f"{name} ({unit})"]) - row[name]) < Decimal("1e-9")
+    amounts = [row["entitlement (USDC)"] for row in rows]
+    assert amounts == sorted(amounts, reverse=True)
+    assert any(c.value == "Total 8,220.331472917692825739 token" for c in sheet[3])
+
+
+def test_nothing_in_the_workbook_is_hidden_or_a_formula(published: dict[str, bytes]) -> None:
+    book = load_workbook(io.BytesIO(published["vote.xlsx"]))
+    for sheet in book:
+        assert sheet.sheet_state == "visible"
+        assert not any(d.hidden for d in sheet.row_dimensions.values())
+        assert not any(d.hidden for d in sheet.column_dimensions.values())
+        assert sheet.auto_filter.ref is None
+        assert sheet.freeze_panes
+        assert "DRAFT" in str(sheet.oddFooter.center.text)
+        assert not [c.coordinate for row in sheet.iter_rows() for c in row if c.data_type == "f"]
+        assert "A rehearsal, not the historical incident" in str(sheet["A2"].value)
+
+
+def test_the_summary_answers_on_one_screen(published: dict[str, bytes]) -> None:
+    sheet = load_workbook(io.BytesIO(published["vote.xlsx"]))["Summary"]
+    lines = {row[0].value: f"{row[1].value} {row[2].value}" for row in sheet.iter_rows(min_row=5)}
+    assert "2021-02-20T22:45:00Z to 2021-02-21T00:45:01Z (UTC" in lines["Window"]
+    assert "+08:00" in lines["Window"], "as written, and in UTC"
+    assert "30 accounts, 31 positions, 31 liquidations" in lines["In the window"]
+    assert "Coin Metrics" in lines["Price of PERP"]
+    assert "DAO treasury" in lines["Rounded off"]
+    assert "tranche dates bind" in lines["Vesting"]
+
+
+def test_hostile_words_in_a_query_stay_words(tmp_path: Path) -> None:
+    """A title cannot become a formula; the loader refuses one that starts like it, and cells are text anyway."""
+    done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"A made-up incident": "<b>&amp; [red] title"})
+    book = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))
+    assert book["Summary"]["A1"].value == "<b>&amp; [red] title"
+
+
+SCRIPT = """
+import hashlib, sys
+import perpcomp
+from perpcomp.publish import files
+from perpcomp.audit.manifest import manifest
+run = perpcomp.compute("rehearsal")
+made = files(run)
+made["manifest.json"] = manifest(run, made)
+for name in sorted(made):
+    print(name, hashlib.sha256(made[name]).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "5", "POLARS_MAX_THREADS": "1"},
+        {"TZ": "America/Los_Angeles", "PYTHONHASHSEED": "99", "LC_ALL": "C", "LANG": "de_DE.UTF-8", "POLARS_MAX_THREADS": "7"},
+    ],
+)
+def test_the_same_bytes_in_other_surroundings(
+    surroundings: dict[str, str], published: dict[str, bytes], rehearsal: Run, tmp_path: Path
+) -> None:
+    """Another time zone, locale, hash seed, thread count, working directory and umask."""
+    environment = {**os.environ, **surroundings}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, umask=0o077
+    )
+    here = {**published, MANIFEST: manifest(rehearsal, published)}
+    assert done.stdout == "".join(f"{name} {hashlib.sha256(here[name]).hexdigest()}\n" for name in sorted(here))
+
+
+def test_the_committed_rehearsal_is_what_the_code_makes(published: dict[str, bytes]) -> None:
+    """Tables by their canonical text, the workbook by its content: those hold under every version of the lock's libraries."""
+    committed = ROOT / "outputs" / "rehearsal"
+    for name in CSV_FILES:
+        assert (committed / name).read_bytes() == published[name], name
+    assert content_digest((committed / "vote.xlsx").read_bytes()) == content_digest(published["vote.xlsx"])
+    stated = json.loads((committed / MANIFEST).read_text())
+    assert set(stated["files"]) == set(published)
+
+
+def test_the_manifest_holds_no_clock_no_path_and_no_host(rehearsal: Run, published: dict[str, bytes]) -> None:
+    import getpass
+    import socket
+    from datetime import UTC, datetime
+
+    text = manifest(rehearsal, published).decode()
+    assert str(ROOT) not in text
+    assert str(Path.home()) not in text or str(Path.home()) == "/"
+    assert f'"{socket.gethostname()}"' not in text
+    assert f'"{getpass.getuser()}"' not in text
+    assert datetime.now(UTC).strftime("%Y-%m-%d") not in text
+    stated = json.loads(text)
+    assert stated["totals"]["entitlement_1e18_usdc"] == str(sum(map(to_integer, rehearsal.payouts["entitlement"])))
+    assert stated["inputs"]["file"]["sha256"] == hashlib.sha256(published["inputs/logs.jsonl.gz"]).hexdigest()
+    assert {one["name"] for one in stated["compared"]} >= {"margin-only", "realized-loss"}
+
+
+# The folder.
+
+
+def test_a_second_run_replaces_the_first_and_leaves_no_rubbish(rehearsal: Run, tmp_path: Path) -> None:
+    where = tmp_path / "out"
+    first = perpcomp.publish_run(rehearsal, where)
+    before = {p.relative_to(where).as_posix(): p.read_bytes() for p in where.rglob("*") if p.is_file()}
+    assert before == first
+    (where / ".2-liquidations.csv.partial").write_bytes(b"left by a kill")
+    perpcomp.publish_run(rehearsal, where)
+    assert {p.relative_to(where).as_posix(): p.read_bytes() for p in where.rglob("*") if p.is_file()} == first
+
+
+def test_a_file_that_the_new_run_no_longer_has_goes(rehearsal: Run, published: dict[str, bytes], tmp_path: Path) -> None:
+    made = {**published, MANIFEST: manifest(rehearsal, published)}
+    old = {**published, "extra.csv": b"old"}
+    folder.write(tmp_path / "o", {**old, MANIFEST: manifest(rehearsal, old)}, "rehearsal")
+    folder.write(tmp_path / "o", made, "rehearsal")
+    assert not (tmp_path / "o" / "extra.csv").exists()
+
+
+@pytest.mark.parametrize("what", ["somebody's file", "another run", "a file of somebody's in a run", "a file", "a link"])
+def test_a_folder_that_holds_something_else_is_refused(what: str, rehearsal: Run, published: dict[str, bytes], tmp_path: Path) -> None:
+    where = tmp_path / "out"
+    made = {**published, MANIFEST: manifest(rehearsal, published)}
+    if what == "somebody's file":
+        where.mkdir()
+        (where / "thesis.txt").write_text("years of work")
+    elif what == "another run":
+        folder.write(where, made, "rehearsal")
+    elif what == "a file of somebody's in a run":
+        folder.write(where, made, "rehearsal")
+        (where / "notes.txt").write_text("mine")
+    elif what == "a file":
+        where.write_text("a file")
+    else:
+        (tmp_path / "elsewhere").mkdir()
+        where.symlink_to(tmp_path / "elsewhere")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="--out"):
+        folder.write(where, made, "another" if what == "another run" else "rehearsal")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("nth", range(1, 28, 3))
+def test_a_disk_that_fails_leaves_the_old_run_whole(nth: int, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "out"
+    old = perpcomp.publish_run(rehearsal, where)
+    calls = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        perpcomp.publish_run(rehearsal, where)
+    assert {p.relative_to(where).as_posix(): p.read_bytes() for p in where.rglob("*") if p.is_file()} == old
+
+
+def test_a_disk_that_fails_at_the_first_run_leaves_nothing(rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError):
+        perpcomp.publish_run(rehearsal, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_workbooks_digest_survives_another_packing(published: dict[str, bytes]) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(published["vote.xlsx"])) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in reversed(source.namelist()):
+            target.writestr(name, source.read(name))
+    assert packed.getvalue() != published["vote.xlsx"]
+    assert content_digest(packed.getvalue()) == content_digest(published["vote.xlsx"])
+
+
+def test_large_runs_in_one_go(large: Run) -> None:
+    assert large.payouts.height == 1179
+    assert sum(map(to_integer, large.payouts["entitlement"])) == 563_676_318995828685575595
+    made = files(large)
+    assert "1-events.csv" not in made, "a twin only where it is small"
+    assert pl.read_parquet(io.BytesIO(made["1-events.parquet"])).equals(large.events.table)

@@ -1,0 +1,168 @@
+"""A published run is recomputed from its own inputs; every tampering is named by its cell."""
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import perpcomp
+from perpcomp.audit.manifest import MANIFEST
+from perpcomp.findings import InputError
+from perpcomp.pipeline import Run
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def pristine(rehearsal: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("run") / "rehearsal"
+    perpcomp.publish_run(rehearsal, where)
+    return where
+
+
+@pytest.fixture
+def copy(pristine: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(pristine, tmp_path / "copy"))
+
+
+def restated(where: Path) -> None:
+    """The manifest's file hashes, brought in line with the files: what a careful forger would do."""
+    stated = json.loads((where / MANIFEST).read_text())
+    for name in stated["files"]:
+        data = (where / name).read_bytes()
+        stated["files"][name] = {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
+    (where / MANIFEST).write_text(json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def test_an_untouched_run_passes(pristine: Path) -> None:
+    verdict = perpcomp.verify(pristine)
+    assert verdict.same
+    assert verdict.notes == ()
+    assert verdict.files == 27
+
+
+def test_the_committed_rehearsal_passes() -> None:
+    assert perpcomp.verify(ROOT / "outputs" / "rehearsal").same
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_one_changed_digit_is_named_by_file_row_and_column(copy: Path, careful: bool) -> None:
+    file = copy / "3-payouts.csv"
+    lines = file.read_text().splitlines()
+    cells = lines[2].split(",")
+    cells[9] = str(int(cells[9]) + 1)
+    lines[2] = ",".join(cells)
+    file.write_text("\n".join(lines) + "\n")
+    if careful:
+        restated(copy)
+    verdict = perpcomp.verify(copy)
+    assert verdict.differences[0].where == "3-payouts.csv row 3 amount_base_units"
+    assert int(verdict.differences[0].published) == int(verdict.differences[0].recomputed) + 1
+
+
+def drop_a_row(where: Path) -> None:
+    lines = (where / "4-claims.csv").read_text().splitlines()
+    (where / "4-claims.csv").write_text("\n".join(lines[:-1]) + "\n")
+
+
+def change_parquet(where: Path) -> None:
+    frame = pl.read_parquet(where / "1-events.parquet")
+    frame.with_columns(pl.when(pl.int_range(pl.len()) == 5).then(pl.col("margin") + 1).otherwise("margin").alias("margin")).write_parquet(
+        where / "1-events.parquet"
+    )
+
+
+def change_cell(where: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(where / "vote.xlsx") as source, zipfile.ZipFile(packed, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b"8,220.331472917692825739", b"9,220.331472917692825739"))
+    (where / "vote.xlsx").write_bytes(packed.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("tamper", "place"),
+    [
+        (drop_a_row, "4-claims.csv"),
+        (change_parquet, "1-events.parquet row 7 margin"),
+        (change_cell, "vote.xlsx Summary!B"),
+        (lambda where: (where / "extra.txt").write_text("x"), "extra.txt"),
+        (lambda where: (where / "left-out.csv").unlink(), "left-out.csv"),
+        (lambda where: (where / "1-events.parquet").write_bytes(b"PAR1 not really"), "1-events.parquet"),
+        (lambda where: (where / "vote.xlsx").write_bytes(b"PK no"), "vote.xlsx"),
+    ],
+)
+def test_other_tampering_is_found(copy: Path, tamper: Callable[[Path], object], place: str) -> None:
+    tamper(copy)
+    for _ in range(2):  # with the old manifest, and with one brought in line
+        verdict = perpcomp.verify(copy)
+        assert any(d.where.startswith(place) for d in verdict.differences), verdict.differences
+        if place in ("extra.txt", "left-out.csv"):
+            break
+        restated(copy)
+
+
+def test_an_input_that_was_changed_is_named_before_anything_is_recomputed(copy: Path) -> None:
+    query = copy / "inputs" / "rehearsal.toml"
+    query.write_text(query.read_text().replace("price = 6.93250035067212", "price = 6.93250035067213"))
+    verdict = perpcomp.verify(copy)
+    assert [d.where for d in verdict.differences] == ["inputs/rehearsal.toml"]
+
+
+def test_a_forged_query_with_a_forged_manifest_still_differs(copy: Path) -> None:
+    query = copy / "inputs" / "rehearsal.toml"
+    query.write_text(query.read_text().replace("price = 6.93250035067212", "price = 3.46625017533606"))
+    stated = json.loads((copy / MANIFEST).read_text())
+    stated["query"]["sha256"] = hashlib.sha256(query.read_bytes()).hexdigest()
+    (copy / MANIFEST).write_text(json.dumps(stated))
+    restated(copy)
+    assert any(d.where.startswith("3-payouts.csv row 3 price") for d in perpcomp.verify(copy).differences)
+
+
+def test_other_versions_are_noted_and_do_not_count(copy: Path) -> None:
+    stated = json.loads((copy / MANIFEST).read_text())
+    stated["versions"]["polars"] = "1.0.0"
+    stated["tool"]["version"] = "0.0.9"
+    (copy / MANIFEST).write_text(json.dumps(stated))
+    verdict = perpcomp.verify(copy)
+    assert verdict.same
+    assert verdict.notes == ("polars 1.0.0 made it, 2.1.0 is installed", "perpcomp 0.0.9 made it, 0.1.0 is installed")
+
+
+def test_another_packing_of_the_same_rows_is_no_difference_of_rows(copy: Path) -> None:
+    """Parquet by another codec: other bytes, the same rows. It is noted."""
+    pl.read_parquet(copy / "1-events.parquet").write_parquet(copy / "1-events.parquet", compression="snappy")
+    verdict = perpcomp.verify(copy)
+    assert verdict.same
+    assert verdict.notes == ("1-events.parquet has other bytes than a run here gives, and the same content",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", "its format is None"),
+        ('{"format": "perpcomp-run-v9"}', "its format is 'perpcomp-run-v9'"),
+        ('{"format": "perpcomp-run-v1", "format": "perpcomp-run-v1"}', "stands twice"),
+        ('{"format": NaN}', "it holds NaN"),
+        ("[1]", "its format is 'list'"),
+        ("nonsense", "cannot be used"),
+        ('{"format": "perpcomp-run-v1", "files": {"../x": {}}, "query": {"file": "a.toml"}, "inputs": {}}', "which is no file of a run"),
+        ('{"format": "perpcomp-run-v1", "files": {}, "query": {"file": "/etc/passwd"}, "inputs": {}}', "which is no input of a run"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(copy: Path, text: str, words: str) -> None:
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        perpcomp.verify(copy)
+    assert error.value.exit_code == 4
+
+
+def test_a_folder_without_a_manifest_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="it is no run"):
+        perpcomp.verify(tmp_path)

@@ -1,0 +1,146 @@
+"""Tranches and lines against schedules that a real contract computed, and the properties that make them safe."""
+
+import itertools
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perpcomp.incident import Vesting
+from perpcomp.vesting import add_months, in_words, schedule, unlocked
+from tests.conftest import LAB
+
+SCHEDULES = json.loads((LAB / "schedules.json").read_text())["schedules"]
+CALENDAR = json.loads((LAB / "calendar.json").read_text())["starts"]
+
+
+def vesting(**changes: Any) -> Vesting:
+    base: dict[str, Any] = {
+        "upfront": Fraction(1, 2),
+        "calendar": "calendar-months",
+        "length": 3,
+        "tranches": 3,
+        "binding": "tranches",
+        "start": datetime(2021, 3, 1, tzinfo=UTC),
+        "start_block": None,
+        "block_seconds": None,
+        "source": (),
+    }
+    return Vesting(**{**base, **changes})
+
+
+def of(one: dict[str, Any]) -> Vesting:
+    calendar = one["calendar"]
+    kind = calendar["kind"]
+    return vesting(
+        upfront=Fraction(int(one["upfront"]["num"]), int(one["upfront"]["den"])),
+        calendar=kind,
+        length=calendar[{"calendar-months": "months", "fixed-days": "days", "seconds": "seconds"}[kind]],
+        tranches=len(one["tranches"]) - 1 if one["form"] == "tranches" else 1,
+        binding="tranches" if one["form"] == "tranches" else "line",
+        start=datetime.fromtimestamp(one["start_unix"], UTC),
+    )
+
+
+def ours() -> list[dict[str, Any]]:
+    """The schedules in the shapes that incidents can state: tranches, and lines per second without a cliff."""
+    return [s for s in SCHEDULES if s["form"] == "tranches" or (s["granularity_s"] == 1 and s["cliff_s"] is None)]
+
+
+def test_every_schedule_of_the_contract_to_the_base_unit() -> None:
+    """`unlocked` as SablierLockup's streamedAmountOf returned it at each second asked."""
+    points = 0
+    for one in ours():
+        terms, total = of(one), int(one["payout"])
+        dates = schedule(terms)
+        assert (dates[0].unix, dates[-1].unix) == (one["start_unix"], one["end_unix"]), one["id"]
+        for moment, amount in one["unlocked"]:
+            assert unlocked(terms, total, moment - one["start_unix"], dates) == int(amount), (one["id"], moment)
+            points += 1
+        if one["form"] == "tranches":
+            cumulative = [unlocked(terms, total, date.step, dates) for date in dates]
+            assert [(d.unix, c) for d, c in zip(dates, cumulative, strict=True)] == [(t[1], int(t[4])) for t in one["tranches"]], one["id"]
+    assert len(ours()) > 50
+    assert points > 500
+
+
+@pytest.mark.parametrize("one", CALENDAR, ids=lambda s: s["start"])
+def test_months_are_added_to_the_start_and_never_chained(one: dict[str, Any]) -> None:
+    start = datetime.fromtimestamp(one["start_unix"], UTC)
+    assert [[k, int(add_months(start, k).timestamp()), add_months(start, k).strftime("%Y-%m-%dT%H:%M:%SZ")] for k in range(1, 13)] == one[
+        "plus_months"
+    ]
+
+
+def test_the_small_payouts_of_the_formula_catalogue() -> None:
+    """7 units: 3, 1, 1, 2. One unit: 0, 0, 0, 1. And user C's 8,000 USDC in PERP."""
+    terms = vesting()
+    dates = schedule(terms)
+
+    def tranches(total: int) -> list[int]:
+        curve = [unlocked(terms, total, date.step, dates) for date in dates]
+        return [curve[0], *(b - a for a, b in itertools.pairwise(curve))]
+
+    assert tranches(7) == [3, 1, 1, 2]
+    assert tranches(1) == [0, 0, 0, 1]
+    assert tranches(1153984795575868054474) == [576992397787934027237, 192330799262644675745, 192330799262644675746, 192330799262644675746]
+
+
+def test_on_the_first_of_april_the_table_and_the_line_differ() -> None:
+    """30,000 by the tranche table, 30,081.521739 by the second."""
+    total, april = 45_000 * 10**18, 1617235200
+    for binding, amount in (("tranches", 30_000 * 10**18), ("line", 30081521739130434782608)):
+        terms = vesting(binding=binding)
+        assert unlocked(terms, total, april - 1614556800, schedule(terms)) == amount
+        assert ("tranche dates bind" if binding == "tranches" else "line binds") in in_words(terms)
+
+
+def test_the_long_drips_of_the_thread() -> None:
+    """No upfront part, linear for 6 or 12 months (forum F41)."""
+    total = 45_000 * 10**18
+    year = vesting(upfront=Fraction(0), length=12, tranches=12, binding="line")
+    assert unlocked(year, total, 1630454400 - 1614556800, schedule(year)) == 22684931506849315068493
+    for months in (6, 12):
+        terms = vesting(upfront=Fraction(0), length=months, tranches=months)
+        dates = schedule(terms)
+        assert len(dates) == months + 1
+        assert unlocked(terms, total, 0, dates) == 0
+        assert unlocked(terms, total, dates[1].step, dates) == total // months
+
+
+def test_blocks_bind_where_the_calendar_counts_blocks() -> None:
+    terms = vesting(calendar="blocks", length=1000, tranches=4, start_block=14_700_000, block_seconds=Decimal("5.2"))
+    dates = schedule(terms)
+    assert [d.block for d in dates] == [14_700_000, 14_700_250, 14_700_500, 14_700_750, 14_701_000]
+    assert [d.unix - dates[0].unix for d in dates] == [0, 1300, 2600, 3900, 5200]
+    assert [unlocked(terms, 8, d.step, dates) for d in dates] == [4, 5, 6, 7, 8]
+
+
+TERMS = st.builds(
+    vesting,
+    upfront=st.fractions(0, 1, max_denominator=100),
+    calendar=st.sampled_from(["calendar-months", "fixed-days", "seconds"]),
+    length=st.integers(40, 5000),
+    tranches=st.integers(1, 40),
+    binding=st.sampled_from(["tranches", "line"]),
+)
+
+
+@pytest.mark.property
+@given(TERMS, st.integers(0, 10**30))
+def test_tranches_add_up_and_what_is_unlocked_never_shrinks(terms: Vesting, total: int) -> None:
+    if terms.calendar == "calendar-months":
+        terms = vesting(upfront=terms.upfront, length=terms.length % 120 + 1, tranches=terms.tranches, binding=terms.binding)
+    dates = schedule(terms)
+    curve = [unlocked(terms, total, date.step, dates) for date in dates]
+    assert curve == sorted(curve)
+    assert curve[-1] == total
+    assert all(0 <= amount <= total for amount in curve)
+    assert unlocked(terms, total, -1, dates) == 0
+    assert unlocked(terms, total, dates[-1].step + 1, dates) == total
+    assert [d.unix for d in dates] == sorted(d.unix for d in dates)
