@@ -7,23 +7,20 @@ wrong checksum: each is an error that names the table and the key, and all of th
 import hashlib
 import re
 import tomllib
-import unicodedata
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Any
 
-from perpcomp.findings import Finding, InputError, near_miss, refusal
-from perpcomp.fixed import to_integer
+from perpcomp import reading
+from perpcomp.findings import InputError, near_miss, refusal
+from perpcomp.reading import Section
 
 MAX_QUERY_BYTES = 2**20
 SYSTEMS = ("perpetual-v1",)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,7 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,79}", name):
         raise refusal(file, "is no name for an incident.", "Use lower-case letters, digits and hyphens: results go to outputs/NAME.")
     try:
-        document = tomllib.loads(raw.decode("utf-8"), parse_float=_exact)
+        document = tomllib.loads(raw.decode("utf-8"), parse_float=reading.exact)
     except tomllib.TOMLDecodeError as error:
         raise refusal(file, f"is not valid TOML: {error}.", "Correct the line named.") from None
     except UnicodeDecodeError as error:
@@ -228,218 +225,10 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
     return incident
 
 
-class _BadNumber(str):
-    """A TOML float that is no plain decimal (1e5, nan, inf), kept to be named where it stands."""
-
-
-def _exact(text: str) -> Decimal | _BadNumber:
-    plain = text.replace("_", "")
-    return Decimal(plain) if re.fullmatch(r"[+-]?[0-9]+\.[0-9]+", plain, re.ASCII) else _BadNumber(text)
-
-
-class Section:
-    """One table of the file while it is read: hands out checked values, collects problems, knows which keys were never asked for."""
-
-    def __init__(self, file: str, path: str, table: dict[str, Any], problems: list[Finding]) -> None:
-        self.file, self.path, self.table, self.problems = file, path, table, problems
-        self.asked: set[str] = set()
-
-    def problem(self, key: str, what: str, what_to_do: str) -> None:
-        place = f"{self.file}: {self.path + ' ' if self.path else ''}{key}".strip()
-        self.problems.append(Finding("error", place, what, what_to_do))
-
-    def take(self, key: str, read: Callable[[Any], T], default: T | None = None, *, required: bool = True) -> T | None:
-        """The value of a key through `read`, which raises ValueError(what is wrong, what to do)."""
-        self.asked.add(key)
-        if key not in self.table:
-            if required and default is None:
-                self.problem(key, "is missing.", f"Add it to {self.path or 'the file'}.")
-            return default
-        try:
-            return read(self.table[key])
-        except ValueError as error:
-            if len(error.args) != 2:  # not ours: an integer too long to be shown
-                error = ValueError("is a number of thousands of digits.", "Correct it.")
-            self.problem(key, *error.args)
-            return default
-
-    def sub(self, key: str, *, required: bool = True) -> "Section":
-        self.asked.add(key)
-        value = self.table.get(key)
-        if value is None and required:
-            self.problem(f"[{key}]", "is missing.", "Every incident states it.")
-        if value is not None and not isinstance(value, dict):
-            self.problem(key, "is not a table.", f"Write [{key}].")
-        if isinstance(value, dict):
-            return Section(self.file, f"[{key}]", value, self.problems)
-        return Section(self.file, f"[{key}]", {}, [])  # what it would miss is said already
-
-    def each(self, key: str, *, required: bool = False) -> "list[Section]":
-        self.asked.add(key)
-        values = self.table.get(key, [])
-        name = f"[[{self.path[1:-1] + '.' if self.path else ''}{key}]]"
-        if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
-            self.problem(key, "is not a list of tables.", f"Write {name}.")
-        elif required and not values:
-            self.problem(name, "is missing.", "Every incident states at least one.")
-        else:
-            return [Section(self.file, f"{name} {n}", value, self.problems) for n, value in enumerate(values, 1)]
-        return []
-
-    def close(self) -> None:
-        """Whatever was never asked for is unknown."""
-        for key in self.table:
-            if key not in self.asked:
-                self.problem(key, "is unknown.", near_miss(key, self.asked))
-
-
-# Readers: a raw TOML value -> a checked one, or ValueError(what is wrong, what to do).
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"is {_shown(value)}, not a text.", "Write it in quotes.")
-    bad = next(
-        (c for c in value if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") or c in "\ufffe\uffff"),
-        None,
-    )
-    if bad is not None:
-        raise ValueError(f"holds the character U+{ord(bad):04X}.", "Remove it: it cannot be seen, and it changes what is shown.")
-    if value.lstrip()[0] in "=+-@＝＋－＠":
-        raise ValueError(f"starts with {value.lstrip()[0]!r}.", "A spreadsheet would read it as a formula: begin with a word.")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"is {_shown(value)}.", "Write true or false.")
-    return value
-
-
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 10**15:
-        raise ValueError(f"is {_shown(value)}.", "Write a whole number above 0.")
-    return value
-
-
-def _amount(value: Any) -> Decimal:
-    """An exact number above 0 with at most 18 places, from a TOML integer or decimal."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        hint = "Write a plain decimal without quotes, as 0.5 or 50_000; no exponent, no nan, no inf."
-        raise ValueError(f"is {_shown(value)}, not a plain decimal.", hint)
-    try:
-        integer = to_integer(Decimal(value))
-    except ValueError:
-        raise ValueError(f"is {_shown(value)}.", "Write a number below 1e20 with at most 18 decimals.") from None
-    if integer <= 0:
-        raise ValueError(f"is {_shown(value)}.", "It must be above 0.")
-    return Decimal(value)
-
-
-def _ratio(value: Any) -> Fraction:
-    """A share between 0 and 1: a decimal, 0, 1, or a fraction in quotes."""
-    match = re.fullmatch(r"([0-9]{1,9})/([1-9][0-9]{0,8})", value, re.ASCII) if isinstance(value, str) else None
-    if match:
-        ratio = Fraction(int(match[1]), int(match[2]))
-    elif isinstance(value, int | Decimal) and not isinstance(value, bool):
-        ratio = Fraction(value)
-    else:
-        raise ValueError(f"is {_shown(value)}.", 'Write a share as 0.5 or as "1/3".')
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"is {_shown(value)}.", "A share lies between 0 and 1.")
-    return ratio
-
-
-def _shown(value: Any) -> str:
-    """A value as the file writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return f"{value}" if isinstance(value, _BadNumber | int) else f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _choice(allowed: Iterable[str]) -> Callable[[Any], str]:
-    names = tuple(allowed)
-
-    def read(value: Any) -> str:
-        if value not in names:
-            raise ValueError(f"is {_shown(value)}.", near_miss(str(value), names))
-        return str(value)
-
-    return read
-
-
-def _address(value: Any) -> str:
-    """A lower-case address. Mixed case must carry a right EIP-55 checksum."""
-    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{40}", value, re.ASCII):
-        strange = next((c for c in value if not c.isascii()), None) if isinstance(value, str) else None
-        if strange:
-            raise ValueError(
-                f"holds {strange!r} (U+{ord(strange):04X}).", "It only looks like a hex digit: copy the address from an explorer."
-            )
-        raise ValueError(f"is {_shown(value)}, not an address.", "Write 0x and 40 hex digits, in quotes.")
-    if value[2:] not in (value[2:].lower(), value[2:].upper()) or value[2:].isupper():
-        from eth_utils.address import to_checksum_address  # 0.1 s to import: only where there is something to check
-
-        if to_checksum_address(value.lower()) != value:
-            raise ValueError(
-                f"{value} has a wrong checksum.",
-                "A digit or its case is wrong: copy the address from an explorer, or write it in lower case.",
-            )
-    return value.lower()
-
-
-def _inside(value: Any) -> str:
-    """A relative path that stays in the incident file's folder."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._/-]{1,120}", value):
-        raise ValueError(
-            f"is {_shown(value)}, not a plain file name.",
-            "Use letters, digits and . _ - /, at most 120, and rename the file where it has others.",
-        )
-    if value.startswith("/") or ".." in value.split("/"):
-        raise ValueError(
-            f"is {_shown(value)}, which leaves the folder of the incident file.",
-            "Put the file beside or below the incident file and name it from there.",
-        )
-    return value
-
-
-def _moment(value: Any, zone: str | None = None) -> datetime:
-    """A time in UTC: from one with an offset, or from a local one and a zone's name."""
-    if not isinstance(value, datetime):
-        raise ValueError(f"is {_shown(value)}, not a time.", "Write 2021-02-20T22:45:00Z, without quotes.")
-    if value.microsecond:
-        raise ValueError(f"is {value.isoformat()}.", "Whole seconds only: a block has no fraction of one.")
-    if not 1970 <= value.year < 9999:
-        raise ValueError(f"is {value.isoformat()}.", "No block is that old or that new: correct the year.")
-    if value.tzinfo is not None:
-        return value.astimezone(UTC)
-    if zone is None:
-        raise ValueError(f"is {value.isoformat()} without a zone.", 'Add Z or an offset as +08:00, or time_zone = "Asia/Taipei" beside it.')
-    local = value.replace(tzinfo=ZoneInfo(zone))
-    if (
-        local.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) != value
-        or local.utcoffset() != local.replace(fold=1).utcoffset()
-    ):
-        raise ValueError(
-            f"{value.isoformat()} happens twice or not at all in {zone}.", "The clocks change there: write it in UTC, with a Z."
-        )
-    return local.astimezone(UTC)
-
-
-def _zone(value: Any) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"is {_shown(value)}, no time zone.", 'Write the name of the zone database, as "Asia/Taipei", or "UTC".')
-    return str(value)
-
-
 def _in_known(known: dict[str, Source], value: Any) -> tuple[str, ...]:
     keys = [value] if isinstance(value, str) else value
     if not isinstance(keys, list) or not keys or not all(isinstance(k, str) for k in keys):
-        raise ValueError(f"is {_shown(value)}.", "Name a key of [sources], or a list of them.")
+        raise ValueError(f"is {reading.shown(value)}.", "Name a key of [sources], or a list of them.")
     for key in keys:
         if key not in known:
             raise ValueError(f'names "{key}", which is not in [sources].', near_miss(key, known))
@@ -460,10 +249,10 @@ def _sources(section: Section) -> dict[str, Source]:
     for key in section.table:
         if isinstance(section.table[key], dict):
             entry = Section(section.file, f"[sources.{key}]", section.table[key], section.problems)
-            text, url = entry.take("text", _text), entry.take("url", _text, required=False)
+            text, url = entry.take("text", reading.text), entry.take("url", reading.text, required=False)
             entry.close()
         else:
-            text, url = section.take(key, _text), None
+            text, url = section.take(key, reading.text), None
         section.asked.add(key)
         known[key] = Source(text or "", url)
     return known
@@ -476,17 +265,17 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
     formula, allocation = top.sub("formula"), top.sub("allocation")
     incident = Incident(
         name=name,
-        title=top.take("title", _text) or "",
-        notice=top.take("notice", _text, "", required=False) or "",
-        system=top.take("system", _choice(SYSTEMS)) or "",
+        title=top.take("title", reading.text) or "",
+        notice=top.take("notice", reading.text, "", required=False) or "",
+        system=top.take("system", reading.choice(SYSTEMS)) or "",
         chain=_chain(top.sub("chain"), known),
-        input=given.take("file", _inside, required=False),
-        blocks=given.take("blocks", _inside, required=False),
+        input=given.take("file", reading.inside, required=False),
+        blocks=given.take("blocks", reading.inside, required=False),
         markets=tuple(_market(section, known) for section in top.each("market", required=True)),
         eligibility=_eligibility(top.sub("eligibility"), known),
-        formula=formula.take("name", _text) or "",
+        formula=formula.take("name", reading.text) or "",
         formula_source=_source(formula, known),
-        rounding_to=allocation.take("rounded_off_to", _text) or "",
+        rounding_to=allocation.take("rounded_off_to", reading.text) or "",
         allocation_source=_source(allocation, known),
         settlement=tuple(_leg(section, known) for section in top.each("settlement", required=True)),
         vesting=_vesting(top.sub("vesting"), known),
@@ -524,10 +313,10 @@ def _across(top: Section, incident: Incident) -> None:
 
 def _chain(section: Section, known: dict[str, Source]) -> Chain:
     chain = Chain(
-        id=section.take("id", _count) or 0,
-        clearing_house=section.take("clearing_house", _address) or "",
-        first_block=section.take("first_block", _count, required=False),
-        liquidation_fee_ratio=section.take("liquidation_fee_ratio", _amount, required=False),
+        id=section.take("id", reading.count) or 0,
+        clearing_house=section.take("clearing_house", reading.address) or "",
+        first_block=section.take("first_block", reading.count, required=False),
+        liquidation_fee_ratio=section.take("liquidation_fee_ratio", reading.amount, required=False),
         source=_source(section, known),
     )
     section.close()
@@ -535,13 +324,13 @@ def _chain(section: Section, known: dict[str, Source]) -> Chain:
 
 
 def _market(section: Section, known: dict[str, Source]) -> Market:
-    affected = section.take("affected", _flag, False, required=False) or False
+    affected = section.take("affected", reading.flag, False, required=False) or False
     market = Market(
-        name=section.take("name", _text) or "",
-        amm=section.take("amm", _address) or "",
+        name=section.take("name", reading.text) or "",
+        amm=section.take("amm", reading.address) or "",
         affected=affected,
-        reference_price=section.take("reference_price", _amount, required=affected),
-        crash_below=section.take("crash_below", _amount, required=False),
+        reference_price=section.take("reference_price", reading.amount, required=affected),
+        crash_below=section.take("crash_below", reading.amount, required=False),
         source=_source(section, known),
     )
     section.close()
@@ -549,14 +338,18 @@ def _market(section: Section, known: dict[str, Source]) -> Market:
 
 
 def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
-    zone = section.take("time_zone", _zone, required=False)
-    policy = _choice(("include", "exclude"))
+    zone = section.take("time_zone", reading.zone, required=False)
+    policy = reading.choice(("include", "exclude"))
     never = datetime.min.replace(tzinfo=UTC)
-    start, end = section.take("from", partial(_moment, zone=zone)), section.take("to", partial(_moment, zone=zone))
+    start, end = section.take("from", partial(reading.moment, zone=zone)), section.take("to", partial(reading.moment, zone=zone))
     written = f"{section.table['from']} to {section.table['to']}" + (f" ({zone})" if zone else "") if start and end else ""
     exclusions = []
     for entry in section.each("exclude"):
-        address, reason, evidence = entry.take("address", _address), entry.take("reason", _text), entry.take("evidence", _text)
+        address, reason, evidence = (
+            entry.take("address", reading.address),
+            entry.take("reason", reading.text),
+            entry.take("evidence", reading.text),
+        )
         entry.close()
         exclusions.append(Exclusion(address or "", reason or "", evidence or ""))
     eligibility = Eligibility(
@@ -567,9 +360,9 @@ def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
         opened_in_window=section.take("opened_in_window", policy) or "",
         second_life=section.take("second_life", policy) or "",
         self_liquidation=section.take("self_liquidation", policy) or "",
-        surviving_life=section.take("surviving_life", _choice(("closed-share", "whole")), "closed-share", required=False) or "",
-        minimum_leverage=section.take("minimum_leverage", _amount, required=False),
-        maximum_leverage=section.take("maximum_leverage", _amount, required=False),
+        surviving_life=section.take("surviving_life", reading.choice(("closed-share", "whole")), "closed-share", required=False) or "",
+        minimum_leverage=section.take("minimum_leverage", reading.amount, required=False),
+        maximum_leverage=section.take("maximum_leverage", reading.amount, required=False),
         exclusions=tuple(exclusions),
         source=_source(section, known),
     )
@@ -579,12 +372,12 @@ def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
 
 def _leg(section: Section, known: dict[str, Source]) -> Leg:
     leg = Leg(
-        token=section.take("token", _text) or "",
+        token=section.take("token", reading.text) or "",
         decimals=section.take("decimals", _choice_of_decimals) or 0,
-        address=section.take("address", _address, required=False),
-        share=section.take("share", _ratio) or Fraction(),
-        price=section.take("price", _amount) or Decimal(1),
-        price_policy=section.take("price_policy", _text) or "",
+        address=section.take("address", reading.address, required=False),
+        share=section.take("share", reading.ratio) or Fraction(),
+        price=section.take("price", reading.amount) or Decimal(1),
+        price_policy=section.take("price_policy", reading.text) or "",
         source=_source(section, known),
     )
     section.close()
@@ -593,22 +386,22 @@ def _leg(section: Section, known: dict[str, Source]) -> Leg:
 
 def _choice_of_decimals(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 18:
-        raise ValueError(f"is {_shown(value)}.", "A token here has 1 to 18 decimals; USDC has 6, PERP 18.")
+        raise ValueError(f"is {reading.shown(value)}.", "A token here has 1 to 18 decimals; USDC has 6, PERP 18.")
     return value
 
 
 def _vesting(section: Section, known: dict[str, Source]) -> Vesting:
-    calendar = section.take("calendar", _choice(("calendar-months", "fixed-days", "seconds", "blocks"))) or ""
+    calendar = section.take("calendar", reading.choice(("calendar-months", "fixed-days", "seconds", "blocks"))) or ""
     in_blocks = calendar == "blocks"
     vesting = Vesting(
-        upfront=section.take("upfront", _ratio) or Fraction(),
+        upfront=section.take("upfront", reading.ratio) or Fraction(),
         calendar=calendar,
-        length=section.take("length", _count) or 1,
-        tranches=section.take("tranches", _count) or 1,
-        binding=section.take("binding", _choice(("tranches", "line")), "tranches", required=False) or "",
-        start=section.take("start", _moment) or datetime.min.replace(tzinfo=UTC),
-        start_block=section.take("start_block", _count, required=in_blocks),
-        block_seconds=section.take("block_seconds", _amount, required=in_blocks),
+        length=section.take("length", reading.count) or 1,
+        tranches=section.take("tranches", reading.count) or 1,
+        binding=section.take("binding", reading.choice(("tranches", "line")), "tranches", required=False) or "",
+        start=section.take("start", reading.moment) or datetime.min.replace(tzinfo=UTC),
+        start_block=section.take("start_block", reading.count, required=in_blocks),
+        block_seconds=section.take("block_seconds", reading.amount, required=in_blocks),
         source=_source(section, known),
     )
     if not in_blocks and (vesting.start_block or vesting.block_seconds):
@@ -621,9 +414,9 @@ def _vesting(section: Section, known: dict[str, Source]) -> Vesting:
 
 def _budget(section: Section, known: dict[str, Source]) -> Budget:
     budget = Budget(
-        name=section.take("name", _text) or "",
-        token=section.take("token", _text) or "",
-        amount=section.take("amount", _amount) or Decimal(1),
+        name=section.take("name", reading.text) or "",
+        token=section.take("token", reading.text) or "",
+        amount=section.take("amount", reading.amount) or Decimal(1),
         source=_source(section, known),
     )
     section.close()
@@ -631,13 +424,13 @@ def _budget(section: Section, known: dict[str, Source]) -> Budget:
 
 
 def _expectation(section: Section, known: dict[str, Source]) -> Expectation:
-    what = section.take("what", _choice(EXPECTED)) or ""
+    what = section.take("what", reading.choice(EXPECTED)) or ""
     expectation = Expectation(
         what=what,
-        value=section.take("value", _amount, required=what != "eligible"),
-        trader=section.take("trader", _address, required=what == "eligible"),
-        token=section.take("token", _text, required=what == "amount"),
-        note=section.take("note", _text, "", required=False) or "",
+        value=section.take("value", reading.amount, required=what != "eligible"),
+        trader=section.take("trader", reading.address, required=what == "eligible"),
+        token=section.take("token", reading.text, required=what == "amount"),
+        note=section.take("note", reading.text, "", required=False) or "",
         source=_source(section, known),
     )
     section.close()

@@ -208,6 +208,17 @@ def test_one_bad_word_among_many_rows_is_found() -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [1, 32, 64 * 7, 64 * 100])
+def test_where_batches_end_does_not_matter(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Also not for the row that is named."""
+    rows = [(address_topics(MARGIN_CHANGED), word(n) + word(-n)) for n in range(100)]
+    whole = decode(raw(MARGIN_CHANGED, *rows), MARGIN_CHANGED)
+    monkeypatch.setattr("perpcomp.ingest.decode.BATCH_BYTES", size)
+    assert decode(raw(MARGIN_CHANGED, *rows), MARGIN_CHANGED).equals(whole)
+    rows[70] = (address_topics(MARGIN_CHANGED), word(10**38) + word(0))
+    assert refused(raw(MARGIN_CHANGED, *rows), MARGIN_CHANGED).startswith(f"row 71 (tx 0x{71:064x} log 71): its amount is {10**38}")
+
+
 def test_extremes_of_both_signs_in_one_column_are_told_apart() -> None:
     """A column's bounds are checked by halves; one row must not hide another."""
     values = [-1, 0, 1, 10**38 - 1, -(10**38) + 1, -(2**64), 2**64]

@@ -15,6 +15,7 @@ ORDER = [
     "findings",
     "fixed",
     "tables",
+    "reading",
     "incident",
     "ingest",
     "systems",

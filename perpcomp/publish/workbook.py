@@ -21,11 +21,25 @@ from perpcomp.pipeline import Run
 from perpcomp.publish.summary import Line, summary
 from perpcomp.tables import CLAIMS, CSV_TIME, KINDS, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Column, Table
 
-LIQUIDATION_COLUMNS = (
-    *("block_time", "trader", "market_name", "side", "partial", "life", "eligible", "reason_code", "reason", "size", "margin"),
-    *("open_notional", "entry_price", "realized_pnl", "funding_payment", "bad_debt", "reference_price", "unrealized_pnl_at_reference"),
-    *("compensated_size", "era", "era_rule", "liquidator", "block_number", "transaction_hash", "log_index"),
+PAYOUT_COLUMNS = (
+    "trader",
+    "token",
+    "entitlement",
+    "share_of_budget",
+    "value",
+    "price",
+    "amount",
+    "amount_base_units",
+    "liquidations",
+    "reason",
 )
+LIQUIDATION_COLUMNS = (
+    *("trader", "market_name", "side", "block_time", "eligible", "reason_code", "size", "margin", "open_notional", "funding_payment"),
+    *("unrealized_pnl_at_reference", "realized_pnl", "bad_debt", "compensated_size", "entry_price", "reference_price", "partial", "life"),
+    *("era", "era_rule", "reason", "liquidator", "block_number", "transaction_hash", "log_index"),
+)
+ONCE = ("share_of_budget", "price", "reference_price")  # ratios and prices: no exact twin beside them
+LINE_HEIGHT = 15
 
 
 class Sheets:
@@ -33,7 +47,8 @@ class Sheets:
 
     def __init__(self, book: xlsxwriter.Workbook, run: Run) -> None:
         self.book, self.run = book, run
-        self.bold = book.add_format({"bold": True})
+        self.bold = book.add_format({"bold": True, "valign": "top"})
+        self.small = book.add_format({"text_wrap": True, "valign": "top", "font_size": 9, "font_color": "#444444"})
         self.title = book.add_format({"bold": True, "font_size": 14})
         self.header = book.add_format({"bold": True, "bg_color": "#DDE6EE", "border": 1, "text_wrap": True, "valign": "top"})
         self.wrap = book.add_format({"text_wrap": True, "valign": "top"})
@@ -46,7 +61,7 @@ class Sheets:
         """A sheet with its heading and the notice in the first two rows, set to print on landscape pages."""
         sheet = self.book.add_worksheet(name)
         sheet.set_landscape()
-        sheet.fit_to_pages(1, 0)
+        sheet.set_paper(9)
         sheet.set_footer(f"&L{self.run.incident.name}&CDRAFT&RPage &P of &N")
         sheet.write_string(0, 0, heading, self.title)
         sheet.write_string(1, 0, self.run.incident.notice or self.run.incident.title)
@@ -54,22 +69,18 @@ class Sheets:
 
     def summary(self, lines: Iterable[Line]) -> None:
         sheet = self.sheet("Summary", self.run.incident.title)
-        for column, label in enumerate(("What", "Value", "Source")):
+        sheet.fit_to_pages(1, 1)
+        widths = (26, 66, 78)
+        for column, (label, width) in enumerate(zip(("What", "Value", "Source"), widths, strict=True)):
+            sheet.set_column(column, column, width)
             sheet.write_string(3, column, label, self.header)
-        row = 3
-        for row, line in enumerate(lines, 4):
-            sheet.write_string(row, 0, line.label, self.bold)
-            sheet.write_string(row, 1, line.value, self.wrap)
-            sheet.write_string(row, 2, line.source, self.wrap)
-        sheet.write_string(row + 2, 0, "How to check", self.bold)
-        sheet.write_string(
-            row + 2,
-            1,
-            f"pip install perpcomp; perpcomp verify {self.run.incident.name}: recomputes every number in this folder.",
-            self.wrap,
-        )
-        sheet.set_column(0, 0, 28)
-        sheet.set_column(1, 2, 70)
+        check = "perpcomp verify FOLDER, over the folder that this file came in, recomputes every number from the logs in it."
+        for row, line in enumerate([*lines, Line("How to check", check)], 4):
+            texts = (line.label, line.value, line.source)
+            # Heights are written, not left to the reader's program: LibreOffice shows wrapped rows on top of each other otherwise.
+            sheet.set_row(row, LINE_HEIGHT * max(1 + len(text) // width for text, width in zip(texts, (26, 66, 96), strict=True)))
+            for column, (text, form) in enumerate(zip(texts, (self.bold, self.wrap, self.small), strict=True)):
+                sheet.write_string(row, column, text, form)
         sheet.freeze_panes(4, 0)
 
     def table(
@@ -81,7 +92,8 @@ class Sheets:
         columns = [by_name[n] for n in (shown or by_name)]
         cells: list[tuple[Column, bool]] = []  # (column, as exact text)
         for column in columns:
-            cells += [(column, False), (column, True)] if column.kind == "amount" else [(column, False)]
+            twice = column.kind == "amount" and column.name not in ONCE
+            cells += [(column, False), (column, True)] if twice else [(column, False)]
         for at, (column, exact) in enumerate(cells):
             if column.name in summed and not exact:
                 sheet.write_string(2, at, f"Total {in_full(_sum(frame, column.name))} {column.unit}", self.bold)
@@ -93,7 +105,11 @@ class Sheets:
                 self.cell(sheet, row, at, column, values[column.name], exact)
         for at, (column, exact) in enumerate(cells):
             sheet.set_column(at, at, _width(column, exact))
+        sheet.set_row(3, 2 * LINE_HEIGHT)
         sheet.freeze_panes(4, 1)
+        sheet.repeat_rows(3)
+        if len(cells) <= 16:
+            sheet.fit_to_pages(1, 0)
         sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
 
     def cell(self, sheet: Any, row: int, at: int, column: Column, value: Any, exact: bool) -> None:
@@ -134,7 +150,8 @@ def workbook(run: Run) -> bytes:
         "Payouts, largest first",
         by_amount,
         PAYOUTS,
-        summed=("value", "amount", "rounded_off") if _one_token(run) else ("value", "rounded_off"),
+        shown=PAYOUT_COLUMNS,
+        summed=("value", "amount") if _one_token(run) else ("value",),
     )
     sheets.table("Claims", "Claims by trader and tranche", run.claims, CLAIMS, summed=("amount",) if _one_token(run) else ())
     sheets.table(
@@ -155,9 +172,9 @@ def _sum(frame: pl.DataFrame, column: str) -> int:
 
 def _width(column: Column, exact: bool) -> int:
     if column.kind == "amount":
-        return 34 if exact else 18
-    return {"address": 46, "hash": 70, "time": 22, "digits": 28, "flag": 12, "integer": 14}.get(
-        column.kind, 60 if column.name == "reason" else 20
+        return 28 if exact else 16
+    return {"address": 46, "hash": 70, "time": 21, "digits": 26, "flag": 9, "integer": 12}.get(
+        column.kind, 60 if column.name == "reason" else 14
     )
 
 

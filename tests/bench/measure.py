@@ -25,21 +25,34 @@ class Line:
     met: bool | None = None
 
 
-def rates(runs: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, float]:
-    """Rows per CPU-second of each run, given as (rows, function): median of 5 rounds.
+@dataclass(frozen=True)
+class Rate:
+    """Rows per CPU-second: `first` of a call after others ran, when freed memory has gone back to the system, `steady` of the next."""
 
-    All run once a round, so that a slow moment of the host meets them all. CPU seconds are of the whole process, with the threads of
-    Polars: more threads are no advantage. Freeing the result is not timed.
+    first: float
+    steady: float
+
+
+def rates(runs: Mapping[str, tuple[int, Callable[[], object]]]) -> dict[str, Rate]:
+    """The rates of each run, given as (rows, function): medians of 5 rounds.
+
+    All take their turn in every round, so that a slow moment of the host meets them all. CPU seconds are of the whole process, with
+    the threads of Polars: more threads are no advantage. Freeing the result is not timed.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, (_, function) in runs.items():
-            gc.collect()
-            start = time.process_time()
-            result = function()
-            seconds[name].append(time.process_time() - start)
-            del result
-    return {name: rows / median(seconds[name]) for name, (rows, _) in runs.items()}
+            seconds[name].append([_seconds(function) for _ in range(2)])
+    return {name: Rate(*(rows / median(turn) for turn in zip(*seconds[name], strict=True))) for name, (rows, _) in runs.items()}
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    gc.collect()
+    start = time.process_time()
+    result = function()
+    seconds = time.process_time() - start
+    del result
+    return seconds
 
 
 def child_seconds(command: Sequence[str], folder: Path) -> float:

@@ -1,0 +1,305 @@
+"""Formulas: how they are found, what they may read, and the guard that keeps them exact."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import polars as pl
+import pytest
+
+from perpcomp import fixed, formula
+from perpcomp.findings import InputError
+from perpcomp.formula import Formula, Terms, entitlements, find, installed, reads
+from perpcomp.pipeline import Run
+from perpcomp.tables import LIQUIDATIONS
+
+OURS = {"margin-only", "margin-upl-funding", "restore-position", "split-50-50", "realized-loss"}
+Rule = Callable[[Terms], Any]
+
+
+@pytest.fixture(scope="module")
+def liquidations(rehearsal: Run) -> pl.DataFrame:
+    return rehearsal.liquidations
+
+
+def made(rule: Rule, *, negative: bool = False) -> Formula:
+    return formula.formula(name="made-up", source="a test", negative=negative)(rule)
+
+
+def refused(rule: Rule, frame: pl.DataFrame, *, negative: bool = False) -> str:
+    with pytest.raises(InputError) as caught:
+        entitlements(made(rule, negative=negative), frame)
+    assert caught.value.exit_code == 2
+    assert all(problem.what_to_do for problem in caught.value.problems)
+    return str(caught.value)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
+    """As if only these entry points were installed."""
+    made_points = [EntryPoint(name, value, formula.GROUP) for name, value in points]
+    monkeypatch.setattr(formula, "entry_points", lambda group: made_points if group == formula.GROUP else [])
+
+
+# Finding them
+
+
+def test_ours_are_installed() -> None:
+    assert set(installed()) >= OURS
+
+
+def test_finding_them_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, ("theirs", "no_such_module:rule"))
+    assert list(installed()) == ["theirs"]
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_each_of_ours_is_exact_and_quotes_its_source(name: str) -> None:
+    found = find(name)
+    assert found.name == name
+    assert found.source
+    assert found.quote.splitlines()[0].endswith(".")
+    assert "> " in found.quote, "the rule's docstring quotes the text it implements"
+    assert len(found.code_sha256) == 64
+    assert set(reads(found)) <= set(Terms.NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_each_of_ours_pays_every_recorded_liquidation(name: str, liquidations: pl.DataFrame) -> None:
+    values = entitlements(find(name), liquidations)
+    assert (values.dtype, len(values)) == (fixed.AMOUNT, liquidations.height)
+    assert find(name).negative or values.min() >= 0
+
+
+def test_an_unknown_name_gives_the_nearest_and_the_list() -> None:
+    with pytest.raises(InputError, match=r"formula 'margin-onli': is not installed\. Did you mean 'margin-only'\? Known: .*split-50-50"):
+        find("margin-onli")
+
+
+def test_no_formula_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    with pytest.raises(InputError, match=r"formula 'margin-only': is not installed\. There are none\."):
+        find("margin-only")
+
+
+def test_two_formulas_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, ("margin-only", "theirs.rules:margin"), ("margin-only", "perpcomp.formulas.margin_only:margin_only"))
+    with pytest.raises(InputError) as caught:
+        installed()
+    said = str(caught.value)
+    assert said == (
+        "formula 'margin-only': is installed twice, as perpcomp.formulas.margin_only:margin_only and as theirs.rules:margin."
+        " Uninstall one of the packages."
+    )
+
+
+def test_one_formula_seen_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editable install beside its own folder lists the same entry point twice."""
+    install(monkeypatch, *[("margin-only", "perpcomp.formulas.margin_only:margin_only")] * 2)
+    assert list(installed()) == ["margin-only"]
+    assert find("margin-only").name == "margin-only"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("no_such_module:rule", "cannot be loaded from no_such_module:rule: ModuleNotFoundError("),
+        ("perpcomp.formulas.margin_only:nothing", "cannot be loaded from perpcomp.formulas.margin_only:nothing: AttributeError("),
+        ("perpcomp.formulas.margin_only:Terms", "the entry point perpcomp.formulas.margin_only:Terms is not a formula of that name."),
+        ("perpcomp.formulas.split_50_50:split_50_50", "is not a formula of that name."),
+        ("perpcomp.formulas.margin_only", "is not a formula of that name."),
+    ],
+    ids=["no module", "no such object", "another thing", "another formula's name", "a module"],
+)
+def test_a_broken_entry_point_is_reported(monkeypatch: pytest.MonkeyPatch, target: str, said: str) -> None:
+    install(monkeypatch, ("margin-only", target))
+    with pytest.raises(InputError) as caught:
+        find("margin-only")
+    assert str(caught.value).startswith("formula 'margin-only': ")
+    assert said in str(caught.value)
+    assert caught.value.problems[0].what_to_do
+
+
+# Terms
+
+
+def test_an_unknown_term_gives_the_nearest_one(liquidations: pl.DataFrame) -> None:
+    assert "formula term 'margn': is unknown. Did you mean 'margin'? Known: " in refused(lambda t: t.margn, liquidations)
+
+
+@pytest.mark.parametrize(
+    "name", ["eligible", "reason", "reason_code", "compensated_size", "trader", "liquidator", "block_time", "era_rule"]
+)
+def test_who_is_paid_is_no_term(name: str, liquidations: pl.DataFrame) -> None:
+    """A formula says how much, never who: neither by term nor by column."""
+    assert f"formula term '{name}': is unknown." in refused(lambda t: getattr(t, name), liquidations)
+    said = refused(lambda t: pl.when(pl.col(name).is_null()).then(t.margin).otherwise(0), liquidations)
+    assert said.startswith(f"formula 'made-up': reads {name}. ")
+
+
+def test_a_column_that_is_nowhere_is_refused(liquidations: pl.DataFrame) -> None:
+    assert "reads margins. Did you mean 'margin'?" in refused(lambda t: pl.col("margins"), liquidations)
+
+
+def test_terms_are_columns_of_the_liquidations() -> None:
+    assert set(Terms.NAMES) <= set(LIQUIDATIONS.schema)
+    assert {"margin", "funding_payment", "unrealized_pnl_at_reference", "partial", "side"} <= set(Terms.NAMES)
+    with pytest.raises(AttributeError):
+        _ = Terms()._private
+
+
+@pytest.mark.parametrize("name", ["era", "life", "block_number", "chain_id"])
+def test_a_whole_number_is_no_amount(name: str, liquidations: pl.DataFrame) -> None:
+    said = refused(lambda t: t.margin + getattr(t, name), liquidations)
+    assert f"computes with {name}, which is no amount." in said
+
+
+# The guard
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (lambda t: t.margin * 0.5, "a float literal slipped in"),
+        (lambda t: (t.margin * 0.5).cast(fixed.AMOUNT), "it casts"),
+        (lambda t: pl.when(t.margin > 0.5).then(t.margin).otherwise(0), "a float literal slipped in"),
+        (lambda t: t.margin.map_elements(lambda v: v, return_dtype=fixed.AMOUNT), "it calls a Python function"),
+        (lambda t: t.margin * t.funding_payment, "write fixed.mul(a, b)"),
+        (lambda t: t.margin / 2, "write fixed.div(a, b)"),
+        (lambda t: t.margin // 2, "write fixed.div(a, b)"),
+        (lambda t: t.margin - t.margin.sum(), "it looks at other rows"),
+        (lambda t: t.margin.sum().over(t.side), "it looks at other rows"),
+        (lambda t: t.margin.first(), "it looks at other rows"),
+        (lambda t: t.margin.shift(1), "it calls Shift"),
+        (lambda t: t.margin + pl.len(), "it looks at other rows"),
+        (lambda t: t.margin + pl.lit(Decimal("0.0000000000000000001")), "a literal has more than 18 decimals"),
+    ],
+    ids=[
+        "float",
+        "hidden by a cast",
+        "in a condition",
+        "Python function",
+        "*",
+        "/",
+        "//",
+        "sum",
+        "over",
+        "first",
+        "shift",
+        "len",
+        "19 decimals",
+    ],
+)
+def test_what_is_not_exact_is_refused_before_anything_is_computed(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
+    message = refused(rule, liquidations)
+    assert message.startswith("formula 'made-up': is not exact: ")
+    assert said in message
+    assert message.endswith("Nothing was computed.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (lambda t: t.margin > 0, "gives Boolean, not an exact amount."),
+        (lambda t: t.side, "gives String, not an exact amount."),
+        (lambda t: pl.lit(1) + 1, "gives Int32, not an exact amount."),
+        (lambda t: pl.lit(Decimal("0.5")), "not an exact amount."),
+        (lambda t: t.partial, "gives Boolean, not an exact amount."),
+    ],
+)
+def test_a_result_that_is_no_amount_is_refused(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
+    assert said in refused(rule, liquidations)
+
+
+def test_one_value_for_all_rows_is_refused(liquidations: pl.DataFrame) -> None:
+    said = refused(lambda t: fixed.amount(100), liquidations)
+    assert f"gives 1 values for {liquidations.height} liquidations." in said
+
+
+def test_a_negative_result_is_refused_unless_the_formula_says_so(liquidations: pl.DataFrame) -> None:
+    def rule(t: Terms) -> pl.Expr:
+        return -t.margin
+
+    row = liquidations.filter(pl.col("margin") > 0).row(0, named=True)
+    said = refused(rule, liquidations)
+    assert f"gives {-row['margin']:f} for tx {row['transaction_hash']} log {row['log_index']}." in said
+    assert "Clamp it with .clip(0)" in said
+    assert [-v for v in liquidations["margin"]] == entitlements(made(rule, negative=True), liquidations).to_list()
+
+
+def test_a_result_beyond_the_largest_amount_is_refused(liquidations: pl.DataFrame) -> None:
+    said = refused(lambda t: fixed.mul(t.margin + 10**15, fixed.amount(10**15)), liquidations)
+    assert said.startswith("formula 'made-up': failed: overflow in decimal multiplication")
+    assert "1e20" in said
+
+
+def test_nothing_for_a_row_whose_terms_are_known_is_refused(liquidations: pl.DataFrame) -> None:
+    """A `when` without an `otherwise`, or a division by 0, would leave a trader out without a word."""
+    for rule in (lambda t: pl.when(t.margin < 0).then(t.margin), lambda t: fixed.div(t.margin, t.margin - t.margin)):
+        assert "though everything it reads is known. Give a number for every row." in refused(rule, liquidations)
+
+
+@pytest.mark.parametrize(
+    "rule", [lambda t: t.open_notional, lambda t: t.open_notional.clip(0), lambda t: (t.margin + t.open_notional).clip(0, 5)]
+)
+def test_what_the_logs_do_not_hold_stays_unknown(rule: Rule, liquidations: pl.DataFrame) -> None:
+    """Not 0: a clamp must not turn the unknown into nothing owed."""
+    unknown = liquidations.with_columns(pl.lit(None, fixed.AMOUNT).alias("open_notional"))
+    assert [None] * liquidations.height == entitlements(made(rule), unknown).to_list()
+
+
+def test_no_liquidations_are_owed_nothing(liquidations: pl.DataFrame) -> None:
+    assert entitlements(find("margin-upl-funding"), liquidations.clear()).len() == 0
+
+
+def test_a_decimal_literal_may_stand_in_a_product(liquidations: pl.DataFrame) -> None:
+    """As the messages of the guard advise."""
+    half = entitlements(made(lambda t: fixed.mul(t.margin, pl.lit(Decimal("0.5")))), liquidations)
+    assert half.equals(entitlements(find("split-50-50"), liquidations))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (lambda t: 5, "gives 5. A rule returns a Polars expression made of terms."),
+        (lambda t: None, "gives None."),
+        (lambda t: t, "A rule returns a Polars expression made of terms."),
+        (lambda t: t.margin if t.margin > 0 else 0, "cannot be built: TypeError("),
+        (lambda t: fixed.mul(t.margin, fixed.amount(0.5)), "cannot be built: TypeError('0.5 is a float"),
+        (lambda t: fixed.mul(t.margin, fixed.amount("0.0000000000000000001")), "cannot be built: ValueError("),
+        (lambda t: t.margin + 1 / 0, "cannot be built: ZeroDivisionError("),
+    ],
+    ids=["a number", "nothing", "the terms", "a Python if", "a float amount", "19 decimals", "its own error"],
+)
+def test_a_rule_that_is_no_expression_is_named(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
+    """Other people's mistakes are no stack traces of ours."""
+    message = refused(rule, liquidations)
+    assert message.startswith("formula 'made-up': ")
+    assert said in message
+
+
+def test_the_two_engines_are_compared_in_every_row(liquidations: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were Polars to compute anything else than the integers do, nothing would be paid."""
+    monkeypatch.setattr(formula.arithmetic, "evaluate", lambda node, row: fixed.to_integer(row["margin"]) + (row["log_index"] == last))
+    last = liquidations["log_index"][-1]
+    with pytest.raises(AssertionError, match="formula 'margin-only': the two engines differ at tx 0x"):
+        entitlements(find("margin-only"), liquidations)
+
+
+def test_a_borrowed_mark_cannot_pass_a_rounded_product(liquidations: pl.DataFrame) -> None:
+    """A product that rounds half to even under the exact one's name: the second engine sees the last digit."""
+    odd = liquidations.with_columns(pl.lit(Decimal("0.000000000000000003"), fixed.AMOUNT).alias("margin"))
+    forged = made(lambda t: (t.margin * fixed.amount("0.5")).alias(fixed.PRODUCT))
+    with pytest.raises(AssertionError, match="the two engines differ"):
+        entitlements(forged, odd)
+
+
+def test_a_broken_formula_leaves_the_others_in_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is named, not dropped."""
+    from perpcomp.pipeline import _compared
+
+    install(monkeypatch, ("margin-only", "perpcomp.formulas.margin_only:margin_only"), ("theirs", "no_such_module:rule"))
+    usable, problems = _compared(None)
+    assert [f.name for f in usable] == ["margin-only"]
+    assert [(p.level, p.where) for p in problems] == [("warning", "formula 'theirs'")]
+    assert "It is left out of the comparison." in problems[0].what_to_do
