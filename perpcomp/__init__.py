@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
     from perpcomp.audit.verify import Verdict
+    from perpcomp.ingest.chain import Fetched
+    from perpcomp.ingest.fetch import Progress
     from perpcomp.pipeline import Run
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "liquidations", "publish_run", "verify"]
+__all__ = ["compute", "events", "fetch", "liquidations", "plan_fetch", "publish_run", "verify"]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
@@ -52,6 +56,35 @@ def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.Dat
 
     loaded = incident.load(query)
     return pipeline.liquidations(pipeline.read_events(pipeline.find_input(loaded, input), loaded), loaded)[0]
+
+
+def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:
+    """What a fetch of this incident's logs would ask of a node, in words; nothing is sent."""
+    from perpcomp import incident
+    from perpcomp.ingest import chain
+
+    loaded = incident.load(query)
+    return chain.plan(loaded, chain.Options(store or chain.default_store(loaded), blocks))
+
+
+def fetch(
+    query: str,
+    urls: "list[str]",
+    *,
+    blocks: "tuple[int, int] | None" = None,
+    store: Path | None = None,
+    second: str | None = None,
+    prove: str | None = None,
+    show: "Callable[[Progress], None]" = lambda _: None,
+) -> "Fetched":
+    """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
+    from perpcomp import incident
+    from perpcomp.ingest import chain
+    from perpcomp.systems.perpetual_v1.events import TOPICS
+
+    loaded = incident.load(query)
+    options = chain.Options(store or chain.default_store(loaded), blocks, second, prove)
+    return chain.fetch(loaded, sorted(TOPICS), urls, options, show)
 
 
 def verify(folder: Path) -> "Verdict":

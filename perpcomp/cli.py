@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perpcomp import __version__
-from perpcomp.findings import Finding, InputError
+from perpcomp.findings import Finding, InputError, refusal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from perpcomp.pipeline import Run
     from perpcomp.publish.summary import Line
     from perpcomp.tables import Table
+
+
+class Proved(StrEnum):
+    """How much --prove covers."""
+
+    WINDOW = "window"
+    ALL = "all"
+
 
 FOLLOW, LOOK, CHECK = "Follow the money", "Look before you vote", "Check"
 
@@ -41,19 +50,43 @@ Input = Annotated[
 ]
 FormulaName = Annotated[str | None, typer.Option("--formula", metavar="NAME", help="Another rule than the incident's.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
+Rpc = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rpc", metavar="URL", envvar="PERPCOMP_RPC_URL", show_envvar=True, help="A node to fetch the logs from; several are fail-over."
+    ),
+]
+SecondRpc = Annotated[
+    str | None, typer.Option("--second-rpc", metavar="URL", help="A node of another operator: compare its logs, block by block.")
+]
+Prove = Annotated[
+    Proved | None, typer.Option("--prove", help="Prove that no log is missing or altered: over the window, or over all blocks.")
+]
+Blocks = Annotated[str | None, typer.Option("--blocks", metavar="FROM:TO", help="Fetch these blocks instead of the window's.")]
+StoreFolder = Annotated[Path | None, typer.Option("--store", metavar="FOLDER", help="Where fetched logs are kept; default store/NAME.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the node; send nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
 def main() -> None:
     """The entry point: the user's mistakes become words and an exit code, ours keep their stack."""
     try:
-        app()
+        app(_with_default(sys.argv[1:]))
     except InputError as error:
         _print_problems(error.problems)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `perpcomp events | head`
         sys.stderr.close()
         sys.exit(0)
+
+
+def _with_default(arguments: list[str]) -> list[str]:
+    """A bare --prove means the window."""
+    values = {one.value for one in Proved}
+    filled = []
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        filled += [word, Proved.WINDOW.value] if word == "--prove" and following not in values else [word]
+    return filled
 
 
 @app.callback(invoke_without_command=True)
@@ -69,6 +102,12 @@ def run(
     input: Input = None,
     formula: FormulaName = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where results go; default outputs/NAME.")] = None,
+    rpc: Rpc = None,
+    second_rpc: SecondRpc = None,
+    prove: Prove = None,
+    blocks: Blocks = None,
+    store: StoreFolder = None,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,6 +116,7 @@ def run(
     from perpcomp.publish.summary import summary
 
     with _unbroken("Nothing was written over an older run."):
+        input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
         done = perpcomp.compute(query, input, formula)
         folder = out if out is not None else Path("outputs") / done.incident.name
         published = perpcomp.publish_run(done, folder)
@@ -89,13 +129,25 @@ def run(
 
 
 @app.command(rich_help_panel=FOLLOW)
-def events(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
-    """Every position change in the input."""
+def events(
+    query: Query = "rehearsal",
+    input: Input = None,
+    rpc: Rpc = None,
+    second_rpc: SecondRpc = None,
+    prove: Prove = None,
+    blocks: Blocks = None,
+    store: StoreFolder = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Every position change in the input; with --rpc, fetched from the chain first."""
     import perpcomp
     from perpcomp.tables import EVENTS
 
     shown = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
     with _unbroken():
+        input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
         _print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
 
 
@@ -249,6 +301,70 @@ def verify(
         _say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(verdict.differences)} differences.")
     if not verdict.same:
         raise typer.Exit(1)
+
+
+def _fetched(
+    query: str,
+    input: Path | None,
+    rpc: list[str] | None,
+    second: str | None,
+    prove: Proved | None,
+    blocks: str | None,
+    store: Path | None,
+    dry_run: bool,
+    quiet: bool,
+) -> Path | None:
+    """The input to use: what --input names, or with --rpc the logs fetched into the store."""
+    if input is not None or not (rpc or dry_run):
+        return input
+    import perpcomp
+
+    asked = _block_range(blocks)
+    if dry_run:
+        for line in perpcomp.plan_fetch(query, asked, store):
+            _say(line)
+        raise typer.Exit
+    with _progress(quiet) as show:
+        fetched = perpcomp.fetch(
+            query, rpc or [], blocks=asked, store=store, second=second, prove=prove.value if prove else None, show=show
+        )
+    if not quiet:
+        kind = "all final" if fetched.final else "not all final yet: a reorganisation could still change the newest"
+        _say(f"Blocks {fetched.first:,} to {fetched.last:,}, {kind}; {fetched.requests} requests; kept in {fetched.file.parent}.")
+        for line in fetched.proof:
+            _say(line)
+    return fetched.file
+
+
+def _block_range(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, colon, last = text.replace("_", "").replace(",", "").partition(":")
+    if not (colon and first.isascii() and first.isdigit() and last.isascii() and last.isdigit() and int(first) <= int(last)):
+        raise refusal("--blocks", f"'{text}' is no range of blocks.", "Write FROM:TO, as 14648000:14657000; both are included.")
+    return int(first), int(last)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """A bar with blocks, logs, rate and time left on a terminal; nothing in a pipe or with --quiet."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("blocks"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[logs]:,} logs, {task.fields[rate]:,.0f} a second"),
+        TimeRemainingColumn(),
+    )
+    console = _console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("fetch", total=None, logs=0, rate=0)
+
+        def show(state: Any) -> None:
+            bar.update(task, total=state.blocks, completed=state.done, logs=state.logs, rate=state.rate)
+
+        yield show
 
 
 @contextmanager

@@ -25,10 +25,11 @@ SYSTEMS = ("perpetual-v1",)
 
 @dataclass(frozen=True)
 class Chain:
-    """Where the protocol lives. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
+    """Where the protocol lives. genesis is the hash of the chain's first block. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
 
     id: int
     clearing_house: str
+    genesis: str | None
     first_block: int | None
     liquidation_fee_ratio: Decimal | None
     source: tuple[str, ...]
@@ -315,6 +316,7 @@ def _chain(section: Section, known: dict[str, Source]) -> Chain:
     chain = Chain(
         id=section.take("id", reading.count) or 0,
         clearing_house=section.take("clearing_house", reading.address) or "",
+        genesis=section.take("genesis", reading.block_hash, required=False),
         first_block=section.take("first_block", reading.count, required=False),
         liquidation_fee_ratio=section.take("liquidation_fee_ratio", reading.amount, required=False),
         source=_source(section, known),

@@ -17,7 +17,9 @@ from perpcomp.decide import compare, published
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident import Incident
-from perpcomp.ingest.logs import read_logs
+from perpcomp.ingest.chain import default_store
+from perpcomp.ingest.logs import is_raw, read_logs, read_raw
+from perpcomp.ingest.store import LOGS as STORED
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
 from perpcomp.tables import EVENTS, FINDINGS, check, read
@@ -72,22 +74,27 @@ class Run:
 
 def find_input(incident: Incident, given: Path | None) -> Input:
     """The input that the command names, or else the incident file; InputError (exit 3) where neither is at hand."""
+    named = False
     if given is not None:
         file = given
     elif incident.input is not None:
-        file = incident.folder / incident.input
+        file, named = incident.folder / incident.input, True
+    elif (default_store(incident) / STORED).is_file():
+        file = default_store(incident) / STORED
     else:
-        what = f"'{incident.name}' names no input: its logs are on chain {incident.chain.id}, and this version does not fetch them."
-        advice = "Export them and pass --input FILE: rows of eth_getLogs (.jsonl, .jsonl.gz), or an events table (.parquet, .csv)."
+        what = f"'{incident.name}' names no input: its logs are on chain {incident.chain.id}."
+        advice = (
+            "Fetch them with `perpcomp run QUERY --rpc URL`, or export them and pass --input FILE:"
+            " rows of eth_getLogs (.jsonl, .jsonl.gz), or a table (.parquet, .csv)."
+        )
         raise refusal(f"{incident.name}.toml", what, advice, exit_code=3)
     if not file.name.endswith(LOGS + TABLES):
         raise refusal(file.name, f"is of no known kind ({file.suffix or 'no ending'}).", f"Known: {', '.join(LOGS + TABLES)}.")
     if not file.is_file():
         raise refusal(str(file.name), "There is no such file.", f"Looked in {file.parent.name or 'the current folder'}.")
     blocks = incident.folder / incident.blocks if incident.blocks else None
-    for path in (file, blocks):
-        inside = given is None or path is blocks
-        if path is not None and inside and not path.resolve().is_relative_to(incident.folder.resolve()):
+    for path in (file if named else None, blocks):
+        if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
             raise refusal(path.name, "is a link that leaves the incident file's folder.", "Put the file itself there.")
     return Input(file, blocks)
 
@@ -96,10 +103,12 @@ def read_events(source: Input, incident: Incident) -> Events:
     """The decoded events of the input; InputError names file and row."""
     house = incident.chain.clearing_house
     try:
-        if source.file.name.endswith(LOGS):
-            raw = read_logs(
-                source.file, [house, *(m.amm for m in incident.markets)], v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks
-            )
+        wanted = [house, *(m.amm for m in incident.markets)]
+        if is_raw(source.file):
+            others = v1_events.decode_all(read_raw(source.file, wanted, v1_events.TOPICS), incident.chain.id, house)
+            table = v1_events.events_table(others)
+        elif source.file.name.endswith(LOGS):
+            raw = read_logs(source.file, wanted, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
             others = v1_events.decode_all(raw, incident.chain.id, house)
             table = v1_events.events_table(others)
         else:

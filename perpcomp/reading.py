@@ -187,6 +187,13 @@ def address(value: Any) -> str:
     return value.lower()
 
 
+def block_hash(value: Any) -> str:
+    """A block's hash, lower-case."""
+    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-f]{64}", value, re.ASCII):
+        raise ValueError(f"is {shown(value)}, not a hash.", "Write 0x and 64 lower-case hex digits, in quotes.")
+    return value
+
+
 def inside(value: Any) -> str:
     """A relative path that stays in the incident file's folder."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._/-]{1,120}", value):

@@ -70,17 +70,37 @@ def read_logs(
     error, not a row to pass over. `blocks` dates logs whose node gave no blockTimestamp. InputError lists what is wrong by
     line: unreadable rows, removed logs, a (transaction, log index) that stands twice, a block with two times or two hashes.
     """
-    times = _block_times(blocks) if blocks else {}
+    times = block_times(blocks) if blocks else {}
     parts = []
     for first, rows in _rows(path, Log):
         for number, log in enumerate(rows, first):
             if log.topics and log.topics[0].lower().startswith(refused) and log.address.lower() in addresses:
-                what = f"topic {log.topics[0]} is an older layout of an event, whose words mean something else."
-                raise refusal(f"{path.name} row {number}", what, "This version reads no blocks before the launch: cut the range.")
-        parts.append(_to_frame(path, rows, first, addresses, topics, times))
+                raise old_layout(f"{path.name} row {number}", log.topics[0])
+        parts.append(to_raw(path.name, rows, first, addresses, topics, times))
     raw = pl.concat(parts) if parts else pl.DataFrame(schema=RAW_SCHEMA)
-    _check(path, raw)
+    check_logs(path.name, raw)
     return raw.sort("block_number", "log_index")
+
+
+def is_raw(path: Path) -> bool:
+    """Whether a Parquet file holds a raw frame, as a store writes it."""
+    try:
+        return path.suffix == ".parquet" and pl.read_parquet_schema(path) == RAW_SCHEMA
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+
+
+def read_raw(path: Path, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
+    """The wanted rows of a raw frame's file, checked as read_logs checks."""
+    raw = pl.read_parquet(path).filter(pl.col("address").is_in(list(addresses)), pl.col("topic0").is_in(list(topics)))
+    check_logs(path.name, raw)
+    return raw.sort("block_number", "log_index")
+
+
+def old_layout(where: str, topic: str) -> InputError:
+    """The refusal of a log whose topic0 is of an older layout of an event."""
+    what = f"topic {topic} is an older layout of an event, whose words mean something else."
+    return refusal(where, what, "This version reads no blocks before the launch: cut the range.")
 
 
 def _rows(path: Path, row_type: type[Row]) -> Iterator[tuple[int, list[Row]]]:
@@ -125,14 +145,17 @@ def _first_bad_line(path: Path, chunk: bytes, decoder: msgspec.json.Decoder[Row]
     raise AssertionError(f"{path.name}: decode_lines refused what every single line passes")
 
 
-def _block_times(path: Path) -> dict[int, int]:
+def block_times(path: Path) -> dict[int, int]:
+    """Block number -> unix seconds, from a block list: one JSON object with number and timestamp a line."""
     return {block.number: block.timestamp for _, rows in _rows(path, Block) for block in rows}
 
 
-def _to_frame(
-    path: Path, rows: list[Log], first: int, addresses: Collection[str], topics: Collection[str], times: dict[int, int]
+def to_raw(
+    name: str, rows: list[Log], first: int, addresses: Collection[str], topics: Collection[str], times: dict[int, int]
 ) -> pl.DataFrame:
-    """The wanted rows of one chunk. Text is checked for its 0x and digits before it is cut: slice(2) alone would drop digits."""
+    """The raw frame of the wanted among these rows; `name` and the number of the `first` say where they stand in an error.
+
+    Text is checked for its 0x and digits before it is cut: slice(2) alone would drop digits."""
     wanted_addresses, wanted_topics = frozenset(addresses), frozenset(topics)
     kept = [
         (number, log)
@@ -162,27 +185,31 @@ def _to_frame(
         data = binary(text["data"])
     except ValueError:
         data = None
-    _check_text(path, text, data is not None)
-    assert data is not None, f"{path.name}: data that is no hex passed its check"
-    numbers = text.with_columns(_number(name) for name in ("block_number", "transaction_index", "log_index", "block_time"))
-    if times:
-        dated = pl.col("block_number").replace_strict(list(times), list(times.values()), default=None, return_dtype=pl.Int64)
-        numbers = numbers.with_columns(block_time=pl.col("block_time").fill_null(dated))
-    undated = numbers.filter(pl.col("block_time").is_null())
-    if undated.height:
-        what = f"{undated.height} logs have no blockTimestamp and no block list dates them (first: block {undated['block_number'][0]})."
-        raise refusal(
-            f"{path.name} row {undated['row'][0]}", what, 'Add blocks = "blocks.jsonl.gz" to [input]: number and timestamp a line.'
-        )
-    return numbers.select(
+    _check_text(name, text, data is not None)
+    assert data is not None, f"{name}: data that is no hex passed its check"
+    numbers = text.with_columns(_number(column) for column in ("block_number", "transaction_index", "log_index", "block_time"))
+    return dated(name, numbers, times).select(
         *("row", "address", "topic0"),
-        *(binary(text[name]) for name in ("topic1", "topic2")),
+        *(binary(text[topic]) for topic in ("topic1", "topic2")),
         "topics",
         data,
-        "block_number",
-        pl.from_epoch("block_time", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"),
-        *("block_hash", "transaction_hash", "transaction_index", "log_index"),
+        *("block_number", "block_time", "block_hash", "transaction_hash", "transaction_index", "log_index"),
     )
+
+
+def dated(name: str, rows: pl.DataFrame, times: dict[int, int]) -> pl.DataFrame:
+    """The rows with block_time as a time; it comes as unix seconds, null where the file gave none and `times` must.
+
+    `name` is the file's; rows have row and block_number too. InputError where a block is in no list.
+    """
+    if times:
+        listed = pl.col("block_number").replace_strict(list(times), list(times.values()), default=None, return_dtype=pl.Int64)
+        rows = rows.with_columns(block_time=pl.col("block_time").fill_null(listed))
+    undated = rows.filter(pl.col("block_time").is_null())
+    if undated.height:
+        what = f"{undated.height} logs have no blockTimestamp and no block list dates them (first: block {undated['block_number'][0]})."
+        raise refusal(f"{name} row {undated['row'][0]}", what, 'Add blocks = "blocks.jsonl.gz" to [input]: number and timestamp a line.')
+    return rows.with_columns(pl.from_epoch("block_time", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"))
 
 
 def _number(name: str) -> pl.Expr:
@@ -200,7 +227,7 @@ def binary(text: pl.Series) -> pl.Series:
     return pl.concat(pl.Series(text.name, [unhexlify(cell[2:]) for cell in piece], dtype=pl.Binary) for piece in pieces)
 
 
-def _check_text(path: Path, text: pl.DataFrame, data_is_hex: bool) -> None:
+def _check_text(name: str, text: pl.DataFrame, data_is_hex: bool) -> None:
     """Every cell is the hex it should be; nothing was removed by a reorganisation. Data that binary() passed is not read again."""
     shapes = {
         "address": r"^0x[0-9a-f]{40}$",
@@ -218,26 +245,26 @@ def _check_text(path: Path, text: pl.DataFrame, data_is_hex: bool) -> None:
     problems = []
     if data_is_hex:
         del shapes["data"]
-    for name, shape in shapes.items():
-        bad = text.filter(~pl.col(name).str.contains(shape).fill_null(name == "block_time"))
-        for row, value in bad.select("row", name).head(20).iter_rows():
-            what = f'{name} is "{value[:80]}", which is not hex of the right length.'
-            problems.append(Finding("error", f"{path.name} row {row}", what, "Export the row again, as the node returned it."))
+    for column, shape in shapes.items():
+        bad = text.filter(~pl.col(column).str.contains(shape).fill_null(column == "block_time"))
+        for row, value in bad.select("row", column).head(20).iter_rows():
+            what = f'{column} is "{value[:80]}", which is not hex of the right length.'
+            problems.append(Finding("error", f"{name} row {row}", what, "Export the row again, as the node returned it."))
     for row in text.filter("removed").get_column("row").head(20):
         what = "the log was removed by a reorganisation (removed: true)."
-        problems.append(Finding("error", f"{path.name} row {row}", what, "Fetch the range again below a final block."))
+        problems.append(Finding("error", f"{name} row {row}", what, "Fetch the range again below a final block."))
     if problems:
         raise InputError(problems[:20])
 
 
-def _check(path: Path, raw: pl.DataFrame) -> None:
-    """One log, one row; one block, one time and one hash."""
+def check_logs(name: str, raw: pl.DataFrame) -> None:
+    """One log, one row; one block, one time and one hash: InputError, with the rows of the file of this name."""
     problems = []
     for key in (["transaction_hash", "log_index"], ["block_number", "log_index"]):
         twice = raw.filter(pl.struct(key).is_duplicated()).sort("block_number", "log_index", "row").head(20)
         for row, transaction, log in twice.select("row", "transaction_hash", "log_index").iter_rows():
             what = f"log {log} of transaction {transaction} stands in another row too."
-            problems.append(Finding("error", f"{path.name} row {row}", what, "Remove the duplicate, or find out which of them is true."))
+            problems.append(Finding("error", f"{name} row {row}", what, "Remove the duplicate, or find out which of them is true."))
         if problems:
             raise InputError(problems)
     blocks = raw.group_by("block_number").agg(
@@ -247,8 +274,6 @@ def _check(path: Path, raw: pl.DataFrame) -> None:
         blocks.filter((pl.col("times") > 1) | (pl.col("hashes") > 1)).sort("row").select("block_number", "row").head(20).iter_rows()
     ):
         what = f"block {number} has more than one timestamp or hash."
-        problems.append(
-            Finding("error", f"{path.name} row {row}", what, "The rows come from two chains or a reorganisation: fetch them again.")
-        )
+        problems.append(Finding("error", f"{name} row {row}", what, "The rows come from two chains or a reorganisation: fetch them again."))
     if problems:
         raise InputError(problems)

@@ -1,0 +1,101 @@
+"""What a provider means when it refuses eth_getLogs, and the pieces to ask for instead.
+
+Providers change their texts without notice, so they are read by meaning: words of rate first (wait, never split), then a range that
+is suggested, then a width, then a size; codes alone decide nothing, as -32005 stands for a results limit, a range limit and a quota.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+Range = tuple[int, int]  # first and last block, both inclusive
+
+
+class Action(Enum):
+    """What a client must do about a refusal."""
+
+    SPLIT_RANGE = "split_range"  # pieces as wide as the suggested range
+    SPLIT_SPAN = "split_span"  # pieces of at most `span` blocks
+    HALVE = "halve"
+    BACKOFF = "backoff"  # wait, then the same request; never split
+    CLAMP_HEAD = "clamp_head"  # the node does not know the block yet: never take an empty answer
+    ARCHIVE = "archive"  # the node lacks the history
+    RECEIPTS = "receipts"  # one block is too large: read its receipts
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A refusal that was understood: what to do, and how wide the pieces may be. `known` is False for words met for the first time."""
+
+    action: Action
+    span: int | None = None
+    known: bool = True
+
+
+_RATE = re.compile(
+    r"rate.?limit|too many (concurrent )?requests|daily request|request count exceeded|compute units|capacity|throttl|quota|"
+    r"unable to rent|credits|try again (later|in)|per second",
+    re.I,
+)
+_LIMIT_OF_BLOCKS = re.compile(r"block|range|span", re.I)
+_SIZE = re.compile(
+    r"result|logs? (response|size)|response size|bytes|too large|entity too large|timed? ?out|timeout|limit exceeded|too wide|too big", re.I
+)
+_HISTORY = re.compile(r"header not found|missing trie node|pruned|state is not available|history|archive", re.I)
+_UNKNOWN_BLOCK = re.compile(r"could not be found|unknown block|block not found|not yet|beyond (the )?head|after last accepted block", re.I)
+_PAIR = re.compile(r"\[\s*(0x[0-9a-f]+|\d+)\s*,\s*(0x[0-9a-f]+|\d+)\s*\]", re.I)
+_NUMBER = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)\s*([kKmM](?![\w]))?")
+
+
+def width(asked: Range) -> int:
+    """How many blocks a range has."""
+    return asked[1] - asked[0] + 1
+
+
+def classify(asked: Range, code: int | None, status: int | None, message: str) -> Refusal:
+    """What to do about the refusal of `asked`, from the provider's words (JSON-RPC code and HTTP status where there are any)."""
+    if status == 429 or code == 429 or _RATE.search(message):
+        return Refusal(Action.BACKOFF)
+    if _UNKNOWN_BLOCK.search(message):
+        return Refusal(Action.CLAMP_HEAD)
+    if _HISTORY.search(message):
+        return Refusal(Action.ARCHIVE)
+    refused_for_size = status in (413, 502, 504) or bool(_SIZE.search(message) or _LIMIT_OF_BLOCKS.search(message))
+    if not refused_for_size:
+        return (
+            Refusal(Action.FATAL)
+            if re.search(r"revert|unauthori[sz]ed|forbidden|invalid argument|method not", message, re.I)
+            else Refusal(Action.HALVE, known=False)
+        )
+    if width(asked) == 1:
+        return Refusal(Action.RECEIPTS)
+    if pair := _PAIR.search(message):
+        span = width((int(pair[1], 0), int(pair[2], 0)))
+        if 0 < span < width(asked):
+            return Refusal(Action.SPLIT_RANGE, span)
+    named = _span(message)
+    # A limit as wide as the request that was refused would loop: halve instead.
+    return Refusal(Action.SPLIT_SPAN, named) if named is not None and named < width(asked) else Refusal(Action.HALVE)
+
+
+def _span(message: str) -> int | None:
+    """The width that a text about blocks names: its smallest number that does not count results, logs or bytes."""
+    if not _LIMIT_OF_BLOCKS.search(message):
+        return None
+    found = []
+    for number in _NUMBER.finditer(message):
+        counts_something_else = re.match(r"\s*(bytes|results|logs)", message[number.end() :], re.I)
+        value = int(number[1].replace(",", "")) * {"": 1, "k": 1_000, "m": 1_000_000}[(number[2] or "").lower()]
+        if value > 0 and not counts_something_else:
+            found.append(value)
+    return min(found, default=None)
+
+
+def pieces(asked: Range, refusal: Refusal) -> list[Range]:
+    """The ranges to ask for instead: contiguous, disjoint, covering `asked`, each narrower than it. A single block is never split."""
+    first, last = asked
+    if width(asked) == 1:
+        raise ValueError(f"block {first} cannot be split")
+    span = refusal.span if refusal.span is not None else (width(asked) + 1) // 2
+    return [(start, min(start + span - 1, last)) for start in range(first, last + 1, span)]

@@ -1,0 +1,345 @@
+"""One endpoint, and several with fail-over: strict JSON-RPC over web3.py's providers, with keys that appear nowhere.
+
+web3 carries the bytes (HTTP, IPC, WebSocket); what they say is read here, typed and strictly: a reply with another id, a doubled key,
+a cut body or a null where a value belongs is a fault, not an answer. A fault is tried again, here or at the next endpoint; a refusal
+(the node understood and said no) goes to the caller, who can ask for less.
+"""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+from web3.providers import AsyncHTTPProvider, AsyncIPCProvider, WebSocketProvider
+from web3.types import RPCEndpoint
+
+from perpcomp.findings import InputError, refusal
+from perpcomp.ingest.logs import Log
+
+T = TypeVar("T")
+NETWORK = 3  # the exit code of what only another endpoint, or time, can help
+
+
+class Fault(Exception):
+    """No usable answer: a connection, a timeout, a body that is not what it should be. Trying again may help."""
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(what)
+
+
+class Refused(Exception):
+    """The node's own no: code, HTTP status, words (scrubbed of keys), and how long it asks to wait."""
+
+    def __init__(self, message: str, code: int | None = None, status: int | None = None, wait: float | None = None) -> None:
+        self.message, self.code, self.status, self.wait = message, code, status, wait
+        super().__init__(message)
+
+
+class Header(msgspec.Struct, rename="camel"):
+    """What the fetching itself needs of a block header. Proofs read the whole of it."""
+
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    code: int | None = None
+
+
+class _Reply(msgspec.Struct):
+    id: int | None = None
+    result: msgspec.Raw = msgspec.Raw(b"")
+    error: _Error | None = None
+
+
+_REPLY = msgspec.json.Decoder(_Reply)
+_REPLIES = msgspec.json.Decoder(list[_Reply])
+_LOGS = msgspec.json.Decoder(list[Log])
+_HEADER = msgspec.json.Decoder(Header)
+_KEYS_OF_A_LOG = (b"address", b"topics", b"data", b"blockHash", b"blockNumber", b"transactionHash", b"transactionIndex", b"logIndex")
+
+
+class _Http(AsyncHTTPProvider):
+    """web3's HTTP provider with a session that keeps connections, and without its own retries, decoding and logging of URLs."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        super().__init__(url, exception_retry_configuration=None)
+        self.timeout = timeout
+        self.session: ClientSession | None = None
+
+    async def post(self, body: bytes) -> tuple[int, bytes, str | None]:
+        """(HTTP status, body, Retry-After)."""
+        if self.session is None:
+            self.session = ClientSession(connector=TCPConnector(limit=64), timeout=ClientTimeout(total=self.timeout))
+        headers = {**self.get_request_headers(), "Accept-Encoding": "gzip"}
+        async with self.session.post(str(self.endpoint_uri), data=body, headers=headers) as response:
+            return response.status, await response.read(), response.headers.get("Retry-After")
+
+    async def disconnect(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+
+
+@dataclass
+class Endpoint:
+    """One node. `name` is what may be shown of it: scheme and host, never path, query or user."""
+
+    url: str
+    timeout: float = 60.0
+    head: int = -1  # its newest block when last asked
+    _provider: Any = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "ipc"
+
+    def scrub(self, text: str) -> str:
+        """The text without anything of the URL that could be a key, also in its percent-encoded form."""
+        parts = urlsplit(self.url)
+        secrets = [self.url, f"{parts.path}?{parts.query}", parts.path, parts.query, parts.username, parts.password]
+        secrets += re.split(r"[/&=]", f"{parts.path}/{parts.query}")
+        found = sorted({s for s in secrets if s and len(s) > 5}, key=len, reverse=True)
+        for secret in found:
+            text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
+        return text
+
+    async def call(self, method: str, params: Sequence[Any]) -> bytes:
+        """The raw JSON of a result. Fault or Refused otherwise; neither names more of the URL than `name`."""
+        id_ = random.randrange(1, 2**31)
+        status, body, wait = await self._send({"jsonrpc": "2.0", "id": id_, "method": method, "params": list(params)})
+        _check_keys(body, 1)
+        return bytes(self._result(_decode(_REPLY, body, status), id_, status, wait, method))
+
+    async def call_many(self, method: str, many: Sequence[Sequence[Any]]) -> list[bytes]:
+        """The results of a batch, in the order asked."""
+        first = random.randrange(1, 2**30)
+        requests = [{"jsonrpc": "2.0", "id": first + n, "method": method, "params": list(params)} for n, params in enumerate(many)]
+        if not isinstance(self._open(), _Http) or len(many) == 1:
+            return [await self.call(method, params) for params in many]
+        status, body, wait = await self._send(requests)
+        if not body.lstrip().startswith(b"["):
+            self._result(_decode(_REPLY, body, status), None, status, wait, method)
+            raise Fault(f"{self.name} answers a batch of {len(many)} with a single reply", status)
+        _check_keys(body, len(many))
+        replies = {reply.id: reply for reply in _decode(_REPLIES, body, status)}
+        if replies.keys() != {request["id"] for request in requests}:
+            raise Fault(f"{self.name} answers a batch of {len(many)} with other ids", status)
+        return [bytes(self._result(replies[first + n], first + n, status, wait, method)) for n in range(len(many))]
+
+    async def close(self) -> None:
+        """Close the connection, if one was opened."""
+        if self._provider is not None:
+            await self._provider.disconnect()
+            self._provider = None
+
+    def _open(self) -> Any:
+        if self._provider is None:
+            scheme = urlsplit(self.url).scheme
+            if scheme in ("http", "https"):
+                self._provider = _Http(self.url, self.timeout)
+            elif scheme in ("ws", "wss"):
+                self._provider = WebSocketProvider(self.url, request_timeout=self.timeout)
+            elif scheme in ("", "file", "ipc"):
+                self._provider = AsyncIPCProvider(urlsplit(self.url).path, request_timeout=self.timeout)
+            else:
+                raise refusal(
+                    "--rpc",
+                    f"a URL beginning with {scheme}:// is none that can be read.",
+                    "Give http(s)://, ws(s):// or the path of an IPC socket.",
+                )
+        return self._provider
+
+    async def _send(self, request: Any) -> tuple[int | None, bytes, str | None]:
+        try:
+            provider = self._open()
+            if isinstance(provider, _Http):
+                return await provider.post(msgspec.json.encode(request))
+            if not await provider.is_connected():
+                await provider.connect()
+            answer = await asyncio.wait_for(provider.make_request(RPCEndpoint(request["method"]), request["params"]), self.timeout)
+            # These providers match ids themselves.
+            return None, msgspec.json.encode({**answer, "id": request["id"]}), None
+        except InputError:
+            raise
+        except TimeoutError:
+            raise Fault(f"{self.name} did not answer within {self.timeout:g} s", 504) from None
+        except (ClientError, OSError, ValueError, ConnectionError) as error:
+            raise Fault(f"{self.name} cannot be reached ({type(error).__name__}: {self.scrub(str(error))})") from None
+        except Exception as error:  # web3 wraps connection errors in classes of its own
+            raise Fault(f"{self.name} failed ({type(error).__name__}: {self.scrub(str(error))})") from None
+
+    def _result(self, reply: _Reply, id_: int | None, status: int | None, wait: str | None, method: str) -> msgspec.Raw:
+        if reply.error is not None:
+            message = self.scrub(reply.error.message)[:500]
+            raise Refused(message, reply.error.code, status, _seconds(wait))
+        if status is not None and status >= 400:
+            raise Refused(f"HTTP {status}", None, status, _seconds(wait))
+        if id_ is not None and reply.id != id_:
+            raise Fault(f"{self.name} answered {method} with another request's id", status)
+        if bytes(reply.result) in (b"", b"null"):
+            raise Fault(f"{self.name} answered {method} with nothing", status)
+        return reply.result
+
+
+def _check_keys(body: bytes, replies: int) -> None:
+    """Refuse a doubled key of a reply: JSON would take the last without a word. No log, header or receipt has a key of these names."""
+    for key in (b'"id"', b'"result"', b'"error"'):
+        if body.count(key) > replies:
+            raise Fault(f"the answer holds a doubled key {key.decode()}")
+
+
+def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes, status: int | None) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if status is not None and status >= 400:
+            raise Refused(f"HTTP {status}", None, status, None) from None
+        raise Fault("the answer is no JSON-RPC reply, or was cut off", status) from None
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after is not None and re.fullmatch(r"\d{1,4}(\.\d+)?", retry_after) else None
+
+
+def read_logs_reply(raw: bytes) -> list[Log]:
+    """The logs of a reply, strictly: no key of a log doubled or escaped, none missing."""
+    try:
+        logs = _LOGS.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Fault(f"the answer holds what is no log ({error})") from None
+    # JSON takes the last of two equal keys without a word; the values are hex, so counting the keys' text finds a doubled one.
+    if b"\\" in raw or any(raw.count(b'"' + key + b'"') != len(logs) for key in _KEYS_OF_A_LOG):
+        raise Fault("the answer holds a log with a doubled or disguised key")
+    return logs
+
+
+def read_header(raw: bytes) -> Header:
+    """A header, as far as the fetching needs it."""
+    try:
+        return _HEADER.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Fault(f"the answer is no block header ({error})") from None
+
+
+def read_strictly(raw: bytes) -> Any:
+    """Any JSON, with doubled keys refused."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise Fault("the answer holds a doubled key")
+        return dict(pairs)
+
+    try:
+        return json.loads(raw, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise Fault("the answer is no JSON") from None
+
+
+@dataclass
+class Pool:
+    """Endpoints with fail-over: each call goes to the first that is well, and to the next when it is not.
+
+    attempts bounds the tries of one call over all endpoints; patience (s) is the first wait, doubled each time with jitter.
+    """
+
+    endpoints: list[Endpoint]
+    attempts: int = 8
+    patience: float = 0.5
+    at_once: int = 4
+    sent: int = 0
+    _turn: int = 0
+    _gate: asyncio.Semaphore | None = field(default=None, repr=False)
+
+    async def call(self, method: str, params: Sequence[Any], read: Callable[[bytes], T], needs: int = -1) -> T:
+        """The result of a call, read by `read`; `needs` is the newest block that the answering node must know.
+
+        Raises Refused for what the caller can ask differently, InputError (exit 3) when every attempt has failed.
+        """
+        return await self._try(method, needs, lambda endpoint: _one(endpoint, method, params, read))
+
+    async def call_many(self, method: str, many: Sequence[Sequence[Any]], read: Callable[[bytes], T]) -> list[T]:
+        """The results of a batch, in the order asked."""
+
+        async def batch(endpoint: Endpoint) -> list[T]:
+            return [read(raw) for raw in await endpoint.call_many(method, many)]
+
+        return await self._try(method, -1, batch)
+
+    async def close(self) -> None:
+        for endpoint in self.endpoints:
+            await endpoint.close()
+
+    async def _try(self, method: str, needs: int, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
+        if self._gate is None:
+            self._gate = asyncio.Semaphore(self.at_once)
+        faults: list[str] = []
+        for attempt in range(self.attempts):
+            endpoint = self.endpoints[self._turn % len(self.endpoints)]
+            wait = self.patience * 2**attempt * random.uniform(0.5, 1.5)
+            try:
+                async with self._gate:
+                    self.sent += 1
+                    if needs > endpoint.head:
+                        await _look_up(endpoint)
+                        if needs > endpoint.head:
+                            raise Fault(f"{endpoint.name} knows blocks up to {endpoint.head} only; {needs} is asked for")
+                    return await ask(endpoint)
+            except Fault as fault:
+                faults.append(str(fault))
+                if fault.status == 504 and method == "eth_getLogs" and attempt >= 1:
+                    raise Refused(str(fault), None, 504, None) from None  # twice too late: ask for less
+                self._turn += 1
+            except Refused as refused:
+                if refused.status in (401, 403):
+                    faults.append(f"{endpoint.name} refuses access ({refused.message})")
+                    self._turn += 1
+                    if len(self.endpoints) == 1:
+                        break
+                elif refused.status in (500, 502, 503, 504):
+                    faults.append(f"{endpoint.name}: {refused.message}")
+                    if refused.status in (502, 504) and method == "eth_getLogs" and attempt >= 1:
+                        raise  # twice: the range is too much for it
+                    self._turn += 1
+                elif _asks_to_wait(refused):
+                    faults.append(f"{endpoint.name}: {refused.message}")
+                    wait = refused.wait if refused.wait is not None else wait
+                    self._turn += 1
+                else:
+                    raise
+            await asyncio.sleep(min(wait, 60.0) if attempt < self.attempts - 1 else 0)
+        what = f"{method} failed {len(faults)} times. The last: {faults[-1]}."
+        raise refusal(
+            "the network", what, "Nothing half-fetched is kept; the same command goes on where it stopped, or add another --rpc.", NETWORK
+        )
+
+
+async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Callable[[bytes], T]) -> T:
+    return read(await endpoint.call(method, params))
+
+
+async def _look_up(endpoint: Endpoint) -> None:
+    endpoint.head = to_int(msgspec.json.decode(await endpoint.call("eth_blockNumber", [])))
+
+
+def _asks_to_wait(refused: Refused) -> bool:
+    from perpcomp.ingest.refusals import Action, classify
+
+    return classify((0, 1), refused.code, refused.status, refused.message).action is Action.BACKOFF
+
+
+def to_int(value: Any) -> int:
+    """A hex quantity as a number; Fault where it is none."""
+    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{1,16}", value):
+        raise Fault(f"{value!r} is no hex number")
+    return int(value, 16)

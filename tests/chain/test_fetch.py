@@ -1,0 +1,421 @@
+"""Events pulled from a live chain: the exact set or a refusal, whatever the node does; and never the key of an endpoint anywhere."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import polars as pl
+import pytest
+
+import perpcomp
+from perpcomp import incident, pipeline
+from perpcomp.findings import InputError
+from perpcomp.incident import Incident
+from perpcomp.ingest import chain as puller
+from perpcomp.ingest.chain import Options
+from perpcomp.ingest.fetch import Settings
+from perpcomp.ingest.proofs import Incomplete
+from perpcomp.pipeline import Input
+from perpcomp.systems.perpetual_v1.events import TOPICS
+from perpcomp.tables import EVENTS, row_hash
+from tests.chain.faults import KINDS, Fault
+from tests.chain.proxy import Proxy
+from tests.chain.refusals import REFUSALS
+from tests.chain.traded import TradedChain
+
+FUZZ = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
+SEEDS = range(20 if FUZZ else 3)
+KILLS = 200 if FUZZ else 20
+PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
+SMALL = Settings(window=15, segment=40, confirmations=0)
+
+
+@pytest.fixture(scope="module")
+def about(crash_chain: TradedChain, tmp_path_factory: pytest.TempPathFactory) -> Incident:
+    """The live chain's incident, without an input of its own."""
+    folder = tmp_path_factory.mktemp("query")
+    (folder / "live.toml").write_text(re.sub(r"\[input\]\nfile = .*\n", "", crash_chain.incident()))
+    return incident.load(str(folder / "live.toml"))
+
+
+@pytest.fixture(scope="module")
+def truth(crash_chain: TradedChain, about: Incident, tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    """The events by the path of files: the node's own answer for the whole chain, without a puller."""
+    file = tmp_path_factory.mktemp("truth") / "logs.jsonl"
+    crash_chain.dump(file)
+    return pipeline.read_events(Input(file, None), about).table
+
+
+def options(chain: TradedChain, folder: Path, **changes: Any) -> Options:
+    blocks = (chain.first_block, chain.last_block)
+    base: dict[str, Any] = {
+        "store": folder / "store",
+        "blocks": blocks,
+        "settings": SMALL,
+        "timeout": 1.0,
+        "patience": 0.005,
+        "attempts": 8,
+    }
+    return Options(**{**base, **changes})
+
+
+def pull(about: Incident, urls: list[str], how: Options) -> pl.DataFrame:
+    fetched = puller.fetch(about, sorted(TOPICS), urls, how, lambda _: None)
+    return pipeline.read_events(Input(fetched.file, None), about).table
+
+
+def pull_or_refusal(about: Incident, url: str, how: Options) -> tuple[pl.DataFrame | None, InputError | None]:
+    """The events, or the refusal: nothing else may happen."""
+    try:
+        return pull(about, [url], how), None
+    except InputError as error:
+        return None, error
+
+
+def test_the_pulled_events_are_the_recorded_ones_row_for_row(
+    crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    assert pull(about, [crash_chain.url], options(crash_chain, tmp_path)).equals(truth)
+
+
+def test_every_liquidation_pulled_equals_the_contracts_views_one_block_earlier(
+    crash_chain: TradedChain, about: Incident, tmp_path: Path
+) -> None:
+    from tests.chain.test_live import compare
+
+    fetched = puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, prove="all"), lambda _: None)
+    compare(crash_chain, pipeline.compute(about, Input(fetched.file, None)))
+    assert "proved complete and unaltered" in fetched.proof[0]
+
+
+def test_the_later_contracts_are_pulled_the_same_way(later_chain: TradedChain, tmp_path: Path) -> None:
+    query = incident.parse(re.sub(r"\[input\]\nfile = .*\n", "", later_chain.incident()).encode(), "later", tmp_path)
+    later_chain.dump(tmp_path / "logs.jsonl")
+    expected = pipeline.read_events(Input(tmp_path / "logs.jsonl", None), query).table
+    assert pull(query, [later_chain.url], options(later_chain, tmp_path)).equals(expected)
+
+
+# Faults.
+
+CANNOT_BE_SEEN_WITHOUT_A_PROOF = {"drop-log", "alter-data", "empty-range"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "refuse"])
+def test_a_fault_gives_the_exact_set_or_a_refusal(
+    kind: str, seed: int, crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """A silent fault (a log left out or altered) is seen with --prove only, so it is tried with it."""
+    delays = {"late": 1.5 if seed % 3 == 0 else 0.05}
+    fault = Fault(kind, seed=seed, delay=delays.get(kind, 0.05), retry_after=1)
+    how = options(crash_chain, tmp_path, prove="all" if kind in CANNOT_BE_SEEN_WITHOUT_A_PROOF or seed % 2 else None, timeout=0.4)
+    with Proxy(crash_chain.url, [fault]) as proxy:
+        events, refused = pull_or_refusal(about, proxy.url, how)
+    assert (events is not None and events.equals(truth)) or (refused is not None and refused.exit_code in (1, 2, 3))
+
+
+@pytest.mark.parametrize("wording", sorted(REFUSALS))
+def test_a_provider_that_refuses_in_its_own_words(
+    wording: str, crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Limits are followed to the exact set; what cannot be followed stops with the provider's text."""
+    fault = Fault("refuse", seed=1, wording=wording, limit=20)
+    with Proxy(crash_chain.url, [fault]) as proxy:
+        how = options(crash_chain, tmp_path, settings=Settings(window=100, segment=141, confirmations=0))
+        events, refused = pull_or_refusal(about, proxy.url, how)
+    if wording in ("geth-history", "any-fatal", "nethermind-head"):
+        assert refused is not None
+        assert refused.exit_code == 3
+        assert "The node refuses blocks" in str(refused)
+    else:
+        assert events is not None, str(refused)
+        assert events.equals(truth)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["drop-log", "alter-data"])
+def test_with_prove_every_dropped_or_altered_log_is_found(
+    kind: str, seed: int, crash_chain: TradedChain, about: Incident, tmp_path: Path
+) -> None:
+    with Proxy(crash_chain.url, [Fault(kind, seed=seed, permanent=True)]) as proxy, pytest.raises(InputError) as error:
+        puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, prove="all"), lambda _: None)
+    assert proxy.hits[kind] > 0
+    if isinstance(error.value, Incomplete):
+        assert error.value.exit_code == 1
+        assert re.search(r"block \d+ log \d+", str(error.value))
+
+
+def test_without_prove_a_dropped_half_of_a_liquidation_is_found_by_its_other_half(
+    crash_chain: TradedChain, about: Incident, tmp_path: Path
+) -> None:
+    liquidated = {log.transaction_hash for log in crash_chain.liquidations()}
+    changed = "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2"
+    fault = Fault("drop-log", permanent=True, where=lambda log: log["transactionHash"] in liquidated and log["topics"][0] == changed)
+    with Proxy(crash_chain.url, [fault]) as proxy, pytest.raises(InputError, match="has no PositionChanged"):
+        pull(about, [proxy.url], options(crash_chain, tmp_path))
+
+
+def test_a_second_node_names_the_first_block_that_differs(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    with Proxy(crash_chain.url, [Fault("drop-log", seed=2, permanent=True)]) as proxy, pytest.raises(InputError) as error:
+        puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=proxy.url), lambda _: None)
+    assert error.value.exit_code == 1
+    assert re.search(r"differ, first in block \d+: \d+ logs here, \d+ from", str(error.value))
+    assert not puller.fetch(
+        about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=crash_chain.url), lambda _: None
+    ).proof
+
+
+# The chain itself.
+
+
+def test_another_chain_is_refused_before_anything_else(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    with Proxy(crash_chain.url, [Fault("wrong-chain-id", permanent=True)]) as proxy, pytest.raises(InputError, match="lies on chain 100"):
+        pull(about, [proxy.url], options(crash_chain, tmp_path))
+    assert proxy.counts["eth_getLogs"] == 0
+
+
+def test_another_first_block_is_refused(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    text = about.raw.decode().replace("[chain]", f'[chain]\ngenesis = "0x{"ab" * 32}"')
+    query = incident.parse(text.encode(), "live", tmp_path)
+    with pytest.raises(InputError) as error:
+        pull(query, [crash_chain.url], options(crash_chain, tmp_path))
+    assert error.value.exit_code == 3
+
+
+def test_a_stored_chain_that_was_reorganised_is_fetched_again_from_the_common_ancestor(
+    crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """First the store is filled from a node that lives on another end of the chain; then the true node is asked."""
+    middle = crash_chain.first_block + 70
+    how = options(crash_chain, tmp_path, settings=Settings(window=15, segment=40, confirmations=10_000))
+    with Proxy(crash_chain.url, [Fault("reorg", seed=1, permanent=True, at=middle)]) as proxy:
+        other = pull(about, [proxy.url], how)
+    assert not other["block_hash"].equals(truth["block_hash"]), "the other end has other blocks"
+    assert other.filter(pl.col("block_number") < middle).equals(truth.filter(pl.col("block_number") < middle))
+    with Proxy(crash_chain.url, []) as proxy:
+        again = pull(about, [proxy.url], how)
+        kept = (middle - crash_chain.first_block) // 40
+        assert proxy.counts["eth_getLogs"] < 4 * 3, f"the {kept} segments before it were kept"
+    assert again.equals(truth)
+
+
+# Going on.
+
+
+def test_a_second_run_asks_nothing(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+    how = options(crash_chain, tmp_path, prove="all")
+    with Proxy(crash_chain.url, []) as proxy:
+        assert pull(about, [proxy.url], how).equals(truth)
+        before = sum(proxy.counts.values())
+        again = puller.fetch(about, sorted(TOPICS), [proxy.url], how, lambda _: None)
+        assert sum(proxy.counts.values()) == before
+    assert again.requests == 0
+    assert "proved" in again.proof[0], "the proof was made again, from the store alone"
+
+
+def test_evidence_that_was_tampered_with_proves_nothing(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    how = options(crash_chain, tmp_path, prove="all")
+    puller.fetch(about, sorted(TOPICS), [crash_chain.url], how, lambda _: None)
+    headers = next((tmp_path / "store" / "proof").glob("*/headers.bin"))
+    data = bytearray(headers.read_bytes())
+    data[len(data) // 2] ^= 1
+    headers.write_bytes(bytes(data))
+    with pytest.raises(InputError):
+        puller.fetch(about, sorted(TOPICS), [crash_chain.url], how, lambda _: None)
+
+
+def test_a_damaged_segment_is_fetched_again(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+    how = options(crash_chain, tmp_path)
+    pull(about, [crash_chain.url], how)
+    segment = sorted((tmp_path / "store" / "segments").iterdir())[0]
+    segment.write_bytes(segment.read_bytes()[:-7])
+    (tmp_path / "store" / "logs.parquet").unlink()
+    assert pull(about, [crash_chain.url], how).equals(truth)
+
+
+def test_a_store_of_something_else_is_refused(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    how = options(crash_chain, tmp_path)
+    pull(about, [crash_chain.url], how)
+    text = about.raw.decode().replace(crash_chain.clearing_house, "0x" + "12" * 20)
+    with pytest.raises(InputError, match="holds logs of another addresses"):
+        pull(incident.parse(text.encode(), "live", tmp_path), [crash_chain.url], how)
+
+
+PULL = """
+import sys
+from pathlib import Path
+from perpcomp import incident
+from perpcomp.ingest import chain
+from perpcomp.ingest.fetch import Settings
+from perpcomp.systems.perpetual_v1.events import TOPICS
+query, url, store, first, last = sys.argv[1:]
+how = chain.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
+chain.fetch(incident.load(query), sorted(TOPICS), [url], how, lambda state: print(state.done, flush=True))
+"""
+
+
+def test_a_kill_at_any_moment_changes_nothing(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+    """kill -9 at random moments, the same command again, until done; each time the same rows."""
+    query = str(about.folder / "live.toml")
+    random, kills, expected = Random(7), 0, row_hash(truth, EVENTS)
+    with Proxy(crash_chain.url, [Fault("late", permanent=True, delay=0.004)]) as proxy:
+        n = 0
+        while kills < KILLS:
+            n += 1
+            store = tmp_path / f"store{n}"
+            command = [sys.executable, "-c", PULL, query, proxy.url, str(store), str(crash_chain.first_block), str(crash_chain.last_block)]
+            while True:
+                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                assert process.stdout is not None
+                for _ in range(random.randrange(1, 6)):
+                    if not process.stdout.readline():
+                        break
+                time.sleep(random.random() * 0.02)
+                process.send_signal(signal.SIGKILL)
+                _, words = process.communicate()
+                if process.returncode == 0:
+                    break
+                assert process.returncode == -signal.SIGKILL, words
+                kills += 1
+                if kills >= KILLS or kills % 10 == 0:
+                    subprocess.run(command, check=True, capture_output=True)
+                    break
+            events = pipeline.read_events(Input(store / "logs.parquet", None), about).table
+            assert row_hash(events, EVENTS) == expected
+            assert not list(store.rglob("*.partial")) or kills, "only a killed process may leave a temporary file"
+
+
+# Endpoints.
+
+
+@pytest.mark.parametrize("bad", ["http-401", "http-500", "html", "never", "wrong-id"])
+def test_the_next_endpoint_takes_over(bad: str, crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+    how = options(crash_chain, tmp_path, timeout=0.3)
+    kinds = ("eth_getLogs",)
+    with Proxy(crash_chain.url, [Fault(bad, permanent=True, methods=kinds)]) as proxy:
+        assert pull(about, [proxy.url, crash_chain.url], how).equals(truth)
+
+
+def test_a_node_that_is_not_there_is_said_so(about: Incident, crash_chain: TradedChain, tmp_path: Path) -> None:
+    with Proxy(crash_chain.url, []) as proxy:
+        gone = proxy.url
+    with pytest.raises(InputError, match="cannot be reached") as error:
+        pull(about, [gone], options(crash_chain, tmp_path))
+    assert error.value.exit_code == 3
+
+
+def test_websocket_and_ipc(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+    assert pull(about, [crash_chain.url.replace("http://", "ws://")], options(crash_chain, tmp_path)).equals(truth)
+
+
+KEY = "s3cr3tKey0123456789abcdef"
+SPOILT = ["http-401", "http-429", "http-500", "html", "truncated-json", "wrong-id", "null-result", "cut-connection"]
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_the_key_of_an_endpoint_appears_nowhere(kind: str, crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    """In the path, the query and the password; over words, store, outputs and tracebacks."""
+    with Proxy(crash_chain.url, [Fault(kind, permanent=True, retry_after=1)]) as proxy:
+        url = proxy.url.replace("http://", f"http://user:{KEY}@") + f"/v3/{KEY}?apikey={KEY}"
+        with pytest.raises(InputError) as error:
+            pull(about, [url], options(crash_chain, tmp_path, attempts=2))
+    assert KEY not in str(error.value)
+    import traceback
+
+    assert KEY not in "".join(traceback.format_exception(error.value))
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
+
+
+# The command line.
+
+
+@pytest.fixture
+def final(crash_chain: TradedChain) -> str:
+    """A range that is final by the default distance."""
+    return f"{crash_chain.first_block}:{crash_chain.last_block - 40}"
+
+
+def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PERPCOMP, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedChain, about: Incident, final: str, tmp_path: Path) -> None:
+    query = str(about.folder / "live.toml")
+    url = crash_chain.url + f"?key={KEY}"
+    done = call("run", query, "--rpc", url, "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "all final" in done.stderr
+    assert "proved complete and unaltered" in done.stderr
+    assert (tmp_path / "o" / "inputs" / "logs.parquet").is_file()
+    assert call("verify", "o", cwd=tmp_path).returncode == 0, "the logs went with the run: no node is needed"
+    again = call("run", query, "--rpc", "http://127.0.0.1:1/nobody", "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "0 requests" in again.stderr
+    assert call("payouts", query, "--json", cwd=tmp_path).returncode == 0, "what was fetched is the incident's input from then on"
+    for words in (done.stdout, done.stderr, again.stderr):
+        assert KEY not in words
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
+
+
+def test_the_url_may_come_from_the_environment(crash_chain: TradedChain, about: Incident, final: str, tmp_path: Path) -> None:
+    query = str(about.folder / "live.toml")
+    done = call("events", query, "--blocks", final, "--json", cwd=tmp_path, PERPCOMP_RPC_URL=crash_chain.url)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) > 20
+
+
+def test_dry_run_says_what_would_be_asked_and_sends_nothing(crash_chain: TradedChain, about: Incident, final: str, tmp_path: Path) -> None:
+    query = str(about.folder / "live.toml")
+    with Proxy(crash_chain.url, []) as proxy:
+        done = call("events", query, "--rpc", proxy.url, "--blocks", final, "--dry-run", cwd=tmp_path)
+        assert sum(proxy.counts.values()) == 0
+    assert done.returncode == 0
+    assert "eth_getLogs" in done.stderr
+    assert "Columns: block_number" in done.stderr
+    assert "Nothing was sent." in done.stderr
+    assert not (tmp_path / "store").exists()
+    assert "at most 64 requests" in call("events", query, "--rpc", "http://x", "--dry-run", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("blocks", ["5", "9:5", "a:b", "1:", "１:２"])
+def test_a_range_that_is_none_is_refused(blocks: str, about: Incident, tmp_path: Path) -> None:
+    done = call("events", str(about.folder / "live.toml"), "--rpc", "http://127.0.0.1:1", "--blocks", blocks, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is no range of blocks" in done.stderr
+
+
+def test_the_windows_blocks_are_found_by_their_times(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    """A window that ended: the range ends with the last block before it, and begins where the query says."""
+    from datetime import UTC, datetime
+
+    start, end = crash_chain.reference_block + 3, crash_chain.last_block - 45
+    times = [int(crash_chain.world.rpc("eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in (start, end)]
+    first, last = (datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for t in times)
+    text = re.sub(r"from = .*\nto = .*\n", f"from = {first}\nto = {last}\n", about.raw.decode())
+    text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
+    query = incident.parse(text.encode(), "live", tmp_path)
+    fetched = puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(tmp_path / "store", settings=SMALL), lambda _: None)
+    assert (fetched.first, fetched.last) == (crash_chain.first_block, end - 1)
+
+
+def test_a_window_that_is_not_over_is_refused(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    text = re.sub(r"to = .*\n", "to = 2030-01-01T00:00:00Z\n", about.raw.decode(), count=1)
+    text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
+    with pytest.raises(InputError, match="the newest block is older"):
+        puller.fetch(
+            incident.parse(text.encode(), "live", tmp_path), sorted(TOPICS), [crash_chain.url], Options(tmp_path / "s"), lambda _: None
+        )
+
+
+def test_the_library_door(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
+    blocks = (crash_chain.first_block, crash_chain.last_block)
+    fetched = perpcomp.fetch(str(about.folder / "live.toml"), [crash_chain.url], blocks=blocks, store=tmp_path / "s")
+    assert fetched.final is False, "the newest blocks lie within reach of a reorganisation"
+    assert perpcomp.compute(str(about.folder / "live.toml"), fetched.file).liquidations.height == len(crash_chain.liquidations())

@@ -1,0 +1,64 @@
+"""Every refusal of the catalogue is understood, and what is asked for instead covers what was refused."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perpcomp.ingest.refusals import Action, Refusal, classify, pieces, width
+from tests.conftest import LAB
+
+CASES = json.loads((LAB / "rpc-errors.json").read_text())["cases"]
+SPLITTING = (Action.SPLIT_RANGE, Action.SPLIT_SPAN, Action.HALVE)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c["id"])
+def test_the_catalogue(case: dict[str, Any]) -> None:
+    asked = tuple(case["request"])
+    found = classify(asked, case["code"], case["http_status"], case["message"])
+    assert found.action.value in case["accept"], case["message"]
+    if found.action in SPLITTING:
+        parts = pieces(asked, found)
+        assert parts[0][0] == asked[0]
+        assert parts[-1][1] == asked[1]
+        assert all(b[0] == a[1] + 1 for a, b in zip(parts, parts[1:], strict=False))
+        limit = case["max_span"] if found.action is Action.SPLIT_SPAN else None
+        if case["suggested_range"] and found.action is Action.SPLIT_RANGE:
+            limit = width(tuple(case["suggested_range"]))
+        assert all(width(part) < width(asked) for part in parts)
+        assert limit is None or max(map(width, parts)) == limit
+
+
+@pytest.mark.parametrize(
+    ("message", "span"),
+    [
+        ("requested too many blocks: 1000000, maximum is set to 2048", 2048),
+        ("block range too large: maximum range is 2K blocks", 2000),
+        ("eth_getLogs range of 1,000,000 blocks exceeds the limit of 3,500 blocks", 3500),
+        ("Block range limit exceeded. max 499 blocks", 499),
+    ],
+)
+def test_widths_in_other_words(message: str, span: int) -> None:
+    assert classify((100_000, 1_099_999), -32000, None, message) == Refusal(Action.SPLIT_SPAN, span)
+
+
+def test_words_never_met_halve_and_say_so() -> None:
+    assert classify((1, 10), -32000, None, "the moon is in the wrong house") == Refusal(Action.HALVE, None, known=False)
+
+
+@pytest.mark.property
+@given(st.integers(0, 10**8), st.integers(2, 10**6), st.one_of(st.none(), st.integers(1, 10**6)))
+def test_pieces_cover_the_range_and_are_narrower(first: int, blocks: int, span: int | None) -> None:
+    asked = (first, first + blocks - 1)
+    span = None if span is None or span >= blocks else max(span, blocks // 500 + 1)
+    parts = pieces(asked, Refusal(Action.HALVE if span is None else Action.SPLIT_SPAN, span))
+    assert [n for part in parts for n in (part[0], part[1] + 1)][1:-1:2] == [part[0] for part in parts[1:]]
+    assert (parts[0][0], parts[-1][1]) == asked
+    assert all(1 <= width(part) < blocks for part in parts)
+
+
+def test_a_single_block_is_never_split() -> None:
+    with pytest.raises(ValueError, match="cannot be split"):
+        pieces((5, 5), Refusal(Action.HALVE))
