@@ -18,7 +18,8 @@ from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident import Incident
 from perpcomp.ingest.chain import default_store
-from perpcomp.ingest.logs import is_raw, read_logs, read_raw
+from perpcomp.ingest.imports import read_foreign
+from perpcomp.ingest.logs import read_logs
 from perpcomp.ingest.store import LOGS as STORED
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
@@ -26,15 +27,25 @@ from perpcomp.tables import EVENTS, FINDINGS, check, read
 from perpcomp.valuation import at_reference
 
 LOGS = (".jsonl", ".jsonl.gz")
-TABLES = (".parquet", ".csv")
+TABLES = (".parquet", ".csv", ".json")
 
 
 @dataclass(frozen=True)
 class Input:
-    """The files a run reads: one of logs or of events, and the block list that dates logs without a timestamp."""
+    """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
+    without a timestamp. `members` names the files of a folder that count; without it all do.
+    """
 
     file: Path
     blocks: Path | None
+    members: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, in order."""
+        if not self.file.is_dir():
+            return [self.file]
+        return [path for path in sorted(self.file.iterdir()) if path.is_file() and (not self.members or path.name in self.members)]
 
 
 @dataclass(frozen=True)
@@ -88,31 +99,34 @@ def find_input(incident: Incident, given: Path | None) -> Input:
             " rows of eth_getLogs (.jsonl, .jsonl.gz), or a table (.parquet, .csv)."
         )
         raise refusal(f"{incident.name}.toml", what, advice, exit_code=3)
-    if not file.name.endswith(LOGS + TABLES):
-        raise refusal(file.name, f"is of no known kind ({file.suffix or 'no ending'}).", f"Known: {', '.join(LOGS + TABLES)}.")
-    if not file.is_file():
+    source = Input(file, incident.folder / incident.blocks if incident.blocks else None)
+    unknown = [path.name for path in source.files if not path.name.endswith(LOGS + TABLES)]
+    if unknown or not source.files:
+        what = f"is of no known kind ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "is an empty folder."
+        raise refusal(unknown[0] if unknown else file.name, what, f"Known: {', '.join(LOGS + TABLES)}.")
+    if not file.exists():
         raise refusal(str(file.name), "There is no such file.", f"Looked in {file.parent.name or 'the current folder'}.")
-    blocks = incident.folder / incident.blocks if incident.blocks else None
-    for path in (file if named else None, blocks):
+    for path in (file if named else None, source.blocks):
         if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
             raise refusal(path.name, "is a link that leaves the incident file's folder.", "Put the file itself there.")
-    return Input(file, blocks)
+    return source
 
 
 def read_events(source: Input, incident: Incident) -> Events:
     """The decoded events of the input; InputError names file and row."""
     house = incident.chain.clearing_house
+    addresses = [house, *(m.amm for m in incident.markets)]
     try:
-        wanted = [house, *(m.amm for m in incident.markets)]
-        if is_raw(source.file):
-            others = v1_events.decode_all(read_raw(source.file, wanted, v1_events.TOPICS), incident.chain.id, house)
-            table = v1_events.events_table(others)
-        elif source.file.name.endswith(LOGS):
-            raw = read_logs(source.file, wanted, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
-            others = v1_events.decode_all(raw, incident.chain.id, house)
-            table = v1_events.events_table(others)
+        if source.file.name.endswith(LOGS):
+            found: pl.DataFrame | dict[str, pl.DataFrame] | None
+            found = read_logs(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
         else:
+            found = read_foreign(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
+        if found is None:  # our own events table
             others, table = {}, v1_events.recheck(read(source.file, EVENTS), incident.chain.id)
+        else:
+            others = found if isinstance(found, dict) else v1_events.decode_all(found, incident.chain.id, house)
+            table = v1_events.events_table(others)
     except InputError as error:  # decoding knows rows, not files
         raise InputError(
             [

@@ -498,8 +498,8 @@ def test_an_input_that_is_not_there_names_file_and_folder(tmp_path: Path) -> Non
 
 
 def test_an_input_of_another_kind_is_refused(tmp_path: Path) -> None:
-    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "logs.json")), "rehearsal", tmp_path)
-    with pytest.raises(InputError, match=r"logs\.json: is of no known kind \(\.json\)\. Known: \.jsonl"):
+    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "logs.docx")), "rehearsal", tmp_path)
+    with pytest.raises(InputError, match=r"logs\.docx: is of no known kind \(docx\)\. Known: \.jsonl"):
         find_input(loaded, None)
 
 

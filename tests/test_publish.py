@@ -163,7 +163,7 @@ def test_the_manifest_holds_no_clock_no_path_and_no_host(rehearsal: Run, publish
     assert datetime.now(UTC).strftime("%Y-%m-%d") not in text
     stated = json.loads(text)
     assert stated["totals"]["entitlement_1e18_usdc"] == str(sum(map(to_integer, rehearsal.payouts["entitlement"])))
-    assert stated["inputs"]["file"]["sha256"] == hashlib.sha256(published["inputs/logs.jsonl.gz"]).hexdigest()
+    assert stated["inputs"]["files"][0]["sha256"] == hashlib.sha256(published["inputs/logs.jsonl.gz"]).hexdigest()
     assert {one["name"] for one in stated["compared"]} >= {"margin-only", "realized-loss"}
 
 

@@ -36,9 +36,8 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "query": {"file": f"{run.incident.name}.toml", "sha256": run.incident.sha256},
         "inputs": {
-            role: {"file": path.name, "sha256": hashlib.sha256(files[f"inputs/{path.name}"]).hexdigest()}
-            for role, path in (("file", run.input.file), ("blocks", run.input.blocks))
-            if path is not None
+            role: [{"file": path.name, "sha256": hashlib.sha256(files[f"inputs/{path.name}"]).hexdigest()} for path in paths]
+            for role, paths in (("files", run.input.files), ("blocks", [run.input.blocks] if run.input.blocks else []))
         },
         "formula": _formula(run.formula),
         "compared": [_formula(one) for one in run.compared],
@@ -81,7 +80,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         unsafe = [name for name in document["files"] if not re.fullmatch(NAME, name, re.ASCII)]
         if unsafe:
             raise ValueError(f"it names {unsafe[0]!r}, which is no file of a run")
-        for name in (document["query"]["file"], *(entry["file"] for entry in document["inputs"].values())):
+        for name in (document["query"]["file"], *(entry["file"] for entries in document["inputs"].values() for entry in entries)):
             if not re.fullmatch(NAME, name, re.ASCII) or "/" in name:
                 raise ValueError(f"it names {name!r}, which is no input of a run")
     except FileNotFoundError:

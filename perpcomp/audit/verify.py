@@ -90,7 +90,8 @@ def verify(folder: Path) -> Verdict:
 
 
 def _changed_inputs(folder: Path, stated: dict[str, Any]) -> Iterator[Difference]:
-    hashes = {stated["query"]["file"]: stated["query"]["sha256"]} | {entry["file"]: entry["sha256"] for entry in stated["inputs"].values()}
+    hashes = {stated["query"]["file"]: stated["query"]["sha256"]}
+    hashes |= {entry["file"]: entry["sha256"] for entries in stated["inputs"].values() for entry in entries}
     for name, digest in hashes.items():
         path = folder / "inputs" / name
         if path.is_file() and (found := sha256(path.read_bytes()).hexdigest()) != digest:
@@ -101,13 +102,16 @@ def _recompute(folder: Path, stated: dict[str, Any]) -> pipeline.Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
     query = folder / "inputs" / stated["query"]["file"]
     loaded = incident.parse(query.read_bytes(), query.stem, query.parent)
-    paths = {role: folder / "inputs" / entry["file"] for role, entry in stated["inputs"].items()}
+    names = {role: tuple(entry["file"] for entry in entries) for role, entries in stated["inputs"].items()}
+    inputs = folder / "inputs"
+    blocks = inputs / names["blocks"][0] if names.get("blocks") else None
+    source = Input(inputs / names["files"][0], blocks) if len(names["files"]) == 1 else Input(inputs, blocks, names["files"])
     compared = [entry["name"] for entry in stated["compared"]]
     absent = [name for name in {stated["formula"]["name"], *compared} if name not in formula.installed()]
     if absent:
         listed = ", ".join(sorted(absent))
         raise refusal(str(folder), f"was made with formulas that are not installed: {listed}.", "Install their package.")
-    return pipeline.compute(loaded, Input(paths["file"], paths.get("blocks")), stated["formula"]["name"], compared)
+    return pipeline.compute(loaded, source, stated["formula"]["name"], compared)
 
 
 def _compare(name: str, published: bytes, expected: bytes) -> list[Difference]:

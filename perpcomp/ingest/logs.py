@@ -82,21 +82,6 @@ def read_logs(
     return raw.sort("block_number", "log_index")
 
 
-def is_raw(path: Path) -> bool:
-    """Whether a Parquet file holds a raw frame, as a store writes it."""
-    try:
-        return path.suffix == ".parquet" and pl.read_parquet_schema(path) == RAW_SCHEMA
-    except (pl.exceptions.PolarsError, OSError):
-        return False
-
-
-def read_raw(path: Path, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
-    """The wanted rows of a raw frame's file, checked as read_logs checks."""
-    raw = pl.read_parquet(path).filter(pl.col("address").is_in(list(addresses)), pl.col("topic0").is_in(list(topics)))
-    check_logs(path.name, raw)
-    return raw.sort("block_number", "log_index")
-
-
 def old_layout(where: str, topic: str) -> InputError:
     """The refusal of a log whose topic0 is of an older layout of an event."""
     what = f"topic {topic} is an older layout of an event, whose words mean something else."

@@ -4,11 +4,14 @@ Names are ours where one thing has two names on chain: `trader` for MarginChange
 order and types are the contracts' own; topic0 is the keccak of those types (a test computes it).
 """
 
+from collections.abc import Collection
+
 import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import Finding, InputError
 from perpcomp.ingest.decode import decode, event
+from perpcomp.ingest.imports import Wanted
 from perpcomp.tables import EVENTS, IDENTITY, check
 
 SYSTEM = "perpetual-v1"
@@ -79,6 +82,12 @@ TOPICS = frozenset(e.topic0 for e in CLEARING_HOUSE_EVENTS + MARKET_EVENTS)
 
 # PositionChanged as laid out before the launch of December 2020: other words under other topics. Meeting one is an error.
 OLD_LAYOUTS = ("0x279a1ed9", "0x1f3f260e", "0x3cbc78e9")
+
+
+def wanted(chain_id: int, clearing_house: str, addresses: Collection[str]) -> Wanted:
+    """What an import must find in other people's exports: the events of this file, at these contracts."""
+    needed = (POSITION_CHANGED.name, POSITION_LIQUIDATED.name)
+    return Wanted(chain_id, clearing_house, addresses, TOPICS, OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
 
 
 DUST = fixed.amount("0.000000000001")  # a notional above this has a fee above 0
