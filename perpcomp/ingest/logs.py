@@ -19,7 +19,7 @@ from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.tables import TIME
 
 CHUNK_BYTES = 4 * 2**20  # a chunk, its rows and its columns stay in caches and kept memory: 1.5 times as fast as 32 MiB
-PIECE = 10_000  # cells made binary at a time, for the same reason
+PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
 
 RAW_SCHEMA = {
@@ -197,7 +197,7 @@ def binary(text: pl.Series) -> pl.Series:
     if not text.str.starts_with("0x").all(ignore_nulls=False):
         raise ValueError(f"{text.name}: a cell does not begin with 0x")
     pieces = [text.slice(start, PIECE) for start in range(0, max(text.len(), 1), PIECE)]
-    return pl.concat(pl.Series(text.name, [unhexlify(cell[2:]) for cell in piece], dtype=pl.Binary) for piece in pieces)
+    return pl.concat(pl.Series(text.name, [*map(unhexlify, piece.str.slice(2).to_list())], dtype=pl.Binary) for piece in pieces)
 
 
 def _check_text(path: Path, text: pl.DataFrame, data_is_hex: bool) -> None:
