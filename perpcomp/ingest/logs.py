@@ -6,11 +6,12 @@ topics and data, so that decoding needs no second conversion.
 
 import gzip
 import io
+import re
 import zlib
 from binascii import unhexlify
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import polars as pl
@@ -21,6 +22,7 @@ from perpcomp.tables import TIME
 CHUNK_BYTES = 4 * 2**20  # a chunk, its rows and its columns stay in caches and kept memory: 1.5 times as fast as 32 MiB
 PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
+ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
 RAW_SCHEMA = {
     "row": pl.Int64(),
@@ -57,8 +59,8 @@ class Log(msgspec.Struct, rename="camel"):
 class Block(msgspec.Struct):
     """One row of a block list: what a log without its own timestamp is dated by."""
 
-    number: int
-    timestamp: int
+    number: Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+    timestamp: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
 def read_logs(
@@ -72,28 +74,40 @@ def read_logs(
     """
     times = _block_times(blocks) if blocks else {}
     parts = []
-    for first, rows in _rows(path, Log):
-        for number, log in enumerate(rows, first):
-            if log.topics and log.topics[0].lower().startswith(refused) and log.address.lower() in addresses:
-                what = f"topic {log.topics[0]} is an older layout of an event, whose words mean something else."
-                raise refusal(f"{path.name} row {number}", what, "This version reads no blocks before the launch: cut the range.")
-        parts.append(_to_frame(path, rows, first, addresses, topics, times))
+    for rows in _rows(path, Log):
+        for number, log in rows:
+            _check_filter(f"{path.name} row {number}", log, addresses, refused)
+        parts.append(_to_frame(path, rows, addresses, topics, times))
     raw = pl.concat(parts) if parts else pl.DataFrame(schema=RAW_SCHEMA)
     _check(path, raw)
     return raw.sort("block_number", "log_index")
 
 
-def _rows(path: Path, row_type: type[Row]) -> Iterator[tuple[int, list[Row]]]:
-    """(number of the first line, decoded lines) chunk by chunk."""
+def _check_filter(where: str, log: Log, addresses: Collection[str], refused: tuple[str, ...]) -> None:
+    """What decides whether a row is wanted must be whole in every row: one damaged digit would drop a victim without a word."""
+    if not ADDRESS(log.address):
+        what = f'address is "{log.address[:80]}", which is not 0x and 40 hex digits.'
+        raise refusal(where, what, "Export the row again, as the node returned it.")
+    topic = log.topics[0] if log.topics else ""
+    if not TOPIC(topic) and (log.topics or log.address.lower() in addresses):
+        what = f'its first topic is "{topic[:80]}", which is not 0x and 64 hex digits.'
+        raise refusal(where, what, "Export the row again, as the node returned it.")
+    if topic.lower().startswith(refused) and log.address.lower() in addresses:
+        what = f"topic {topic} is an older layout of an event, whose words mean something else."
+        raise refusal(where, what, "This version reads no blocks before the launch: cut the range.")
+
+
+def _rows(path: Path, row_type: type[Row]) -> Iterator[list[tuple[int, Row]]]:
+    """(line number, decoded line) of every line that is not blank, chunk by chunk. Line by line, so that each keeps its number."""
     decoder = msgspec.json.Decoder(row_type)
     line = 1
     for chunk in _chunks(path):
+        lines = chunk.split(b"\n")
         try:
-            rows = decoder.decode_lines(chunk)
+            yield [(number, decoder.decode(text)) for number, text in enumerate(lines, line) if text and not text.isspace()]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise _first_bad_line(path, chunk, decoder, line) from None
-        yield line, rows
-        line += chunk.count(b"\n")
+            raise _first_bad_line(path, lines, decoder, line) from None
+        line += len(lines) - 1
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -108,35 +122,44 @@ def _chunks(path: Path) -> Iterator[bytes]:
                 if newline:
                     yield head + newline
     except (OSError, EOFError, zlib.error) as error:
-        raise refusal(path.name, f"cannot be read to its end ({error}).", "Fetch or export it again.") from None
+        reason = getattr(error, "strerror", None) or str(error)  # its text alone: an OSError names the whole path
+        raise refusal(path.name, f"cannot be read to its end ({reason}).", "Fetch or export it again.") from None
     if rest.strip():
         yield rest + b"\n"
 
 
-def _first_bad_line(path: Path, chunk: bytes, decoder: msgspec.json.Decoder[Row], first: int) -> InputError:
-    for number, line in enumerate(chunk.split(b"\n"), first):
+def _first_bad_line(path: Path, lines: list[bytes], decoder: msgspec.json.Decoder[Row], first: int) -> InputError:
+    for number, line in enumerate(lines, first):
         if not line.strip():
             continue
         try:
             decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            what = f"is not a row of eth_getLogs ({error})."
+            kind = "a block list" if decoder.type is Block else "eth_getLogs"
+            what = f"is not a row of {kind} ({error})."
             return refusal(f"{path.name} row {number}", what, "One JSON object a line is wanted, as the node returned it.")
-    raise AssertionError(f"{path.name}: decode_lines refused what every single line passes")
+    raise AssertionError(f"{path.name}: a line was refused that passes now")
 
 
 def _block_times(path: Path) -> dict[int, int]:
-    return {block.number: block.timestamp for _, rows in _rows(path, Block) for block in rows}
+    times: dict[int, int] = {}
+    for rows in _rows(path, Block):
+        for row, block in rows:
+            if times.setdefault(block.number, block.timestamp) != block.timestamp:
+                raise refusal(
+                    f"{path.name} row {row}", f"Block {block.number} has another timestamp in a row before.", "Find out which is true."
+                )
+    return times
 
 
 def _to_frame(
-    path: Path, rows: list[Log], first: int, addresses: Collection[str], topics: Collection[str], times: dict[int, int]
+    path: Path, rows: list[tuple[int, Log]], addresses: Collection[str], topics: Collection[str], times: dict[int, int]
 ) -> pl.DataFrame:
     """The wanted rows of one chunk. Text is checked for its 0x and digits before it is cut: slice(2) alone would drop digits."""
     wanted_addresses, wanted_topics = frozenset(addresses), frozenset(topics)
     kept = [
         (number, log)
-        for number, log in enumerate(rows, first)
+        for number, log in rows
         if log.topics and log.topics[0].lower() in wanted_topics and log.address.lower() in wanted_addresses
     ]
     text = pl.DataFrame(
@@ -167,6 +190,10 @@ def _to_frame(
     numbers = text.with_columns(_number(name) for name in ("block_number", "transaction_index", "log_index", "block_time"))
     if times:
         dated = pl.col("block_number").replace_strict(list(times), list(times.values()), default=None, return_dtype=pl.Int64)
+        other = numbers.filter(pl.col("block_time") != dated)
+        if other.height:
+            what = f"its timestamp is {other['block_time'][0]}, and the block list says otherwise for block {other['block_number'][0]}."
+            raise refusal(f"{path.name} row {other['row'][0]}", what, "Find out which is true.")
         numbers = numbers.with_columns(block_time=pl.col("block_time").fill_null(dated))
     undated = numbers.filter(pl.col("block_time").is_null())
     if undated.height:
@@ -209,7 +236,7 @@ def _check_text(path: Path, text: pl.DataFrame, data_is_hex: bool) -> None:
         "topic2": r"^0x([0-9a-fA-F]{64})?$",
         "data": r"^0x([0-9a-fA-F]{2})*$",
         "block_number": r"^0x[0-9a-fA-F]{1,12}$",
-        "block_time": r"^0x[0-9a-fA-F]{1,10}$",
+        "block_time": r"^0x0*[0-9a-fA-F]{1,8}$",
         "block_hash": r"^0x[0-9a-f]{64}$",
         "transaction_hash": r"^0x[0-9a-f]{64}$",
         "transaction_index": r"^0x[0-9a-fA-F]{1,12}$",
@@ -221,7 +248,7 @@ def _check_text(path: Path, text: pl.DataFrame, data_is_hex: bool) -> None:
     for name, shape in shapes.items():
         bad = text.filter(~pl.col(name).str.contains(shape).fill_null(name == "block_time"))
         for row, value in bad.select("row", name).head(20).iter_rows():
-            what = f'{name} is "{value[:80]}", which is not hex of the right length.'
+            what = f'{name} is "{value[:80]}", which is not 0x and hex digits of the right length.'
             problems.append(Finding("error", f"{path.name} row {row}", what, "Export the row again, as the node returned it."))
     for row in text.filter("removed").get_column("row").head(20):
         what = "the log was removed by a reorganisation (removed: true)."
