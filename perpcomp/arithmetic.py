@@ -114,6 +114,10 @@ def _function(function: Any, inputs: list[Node]) -> Node:
     name = function if isinstance(function, str) else next(iter(function))
     if isinstance(function, dict) and name == "Clip":
         limits = function["Clip"]
+        if limits["has_min"] and limits["has_max"]:
+            raise InexactError(
+                "it clips at both ends at once, whose meaning is unclear when they cross: write .clip(low).clip(upper_bound=high)"
+            )
         low = inputs[1] if limits["has_min"] else None
         high = inputs[-1] if limits["has_max"] else None
         node = Node("at_least", (low, inputs[0])) if low else inputs[0]

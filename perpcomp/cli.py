@@ -399,7 +399,7 @@ def _say(words: str) -> None:
 
 def _print_problems(problems: list[Finding]) -> None:
     for problem in problems:
-        _say(f"{problem.level}: {_printable(problem.where)}: {_printable(problem.what)} {_printable(problem.what_to_do)}".rstrip())
+        _say(f"{problem.level}: {_printable(str(problem))}")
 
 
 def _printable(text: str) -> str:

@@ -4,11 +4,15 @@ A finding is never dropped and never just a log line. Findings travel in frames 
 leave nothing to compute with.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+VERB = re.compile(
+    r"(column|is|are|was|belongs|has|have|had|does|holds|names|gives|reads|computes|cannot|can|leaves|starts|nests|fails|failed|may|refuses|shares)\b"
+)
 Level = Literal["note", "warning", "error"]
 
 
@@ -22,6 +26,11 @@ class Finding:
     what_to_do: str
     stops: bool = False
 
+    def __str__(self) -> str:
+        """Place, what and what to do as sentences: "x.toml: title is missing. Add it." A text that begins with a verb continues the place."""
+        joined = f"{self.where} {self.what}" if VERB.match(self.what) else f"{self.where}: {self.what}"
+        return f"{joined} {self.what_to_do}".rstrip()
+
 
 class InputError(Exception):
     """The user's input cannot be used. Carries every problem found, not the first one.
@@ -32,7 +41,7 @@ class InputError(Exception):
     def __init__(self, problems: Iterable[Finding], exit_code: int = 2) -> None:
         self.problems = list(problems)
         self.exit_code = exit_code
-        super().__init__("\n".join(f"{p.where}: {p.what} {p.what_to_do}".strip() for p in self.problems))
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 def refusal(where: str, what: str, what_to_do: str = "", exit_code: int = 2) -> InputError:

@@ -345,7 +345,7 @@ def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -
 def _wanted(column: Column) -> str:
     words = {
         "amount": "Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5.",
-        "integer": "A whole number is wanted, e.g. 13500195.",
+        "integer": "A whole number without separators is wanted.",
         "digits": "A whole number of base units is wanted.",
         "text": "A text without control characters is wanted.",
         "address": "An address is wanted: 0x and 40 lower-case hex digits.",

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +129,15 @@ def test_a_users_mistake_has_no_stack(tmp_path: Path) -> None:
     assert call("run", "--nonsense", cwd=tmp_path).returncode == 2
 
 
+def test_a_problem_is_printed_as_its_sentence(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("title = [")
+    (tmp_path / "strange\x1b.toml").write_text("title = [")
+    said = "error: bad.toml is not valid TOML: Invalid value (at end of document). Correct the line named.\n"
+    assert call("run", "bad.toml", cwd=tmp_path).stderr == said
+    assert call("run", "nowhere.toml", cwd=tmp_path).stderr.startswith("error: nowhere.toml: There is no such file. Give the path")
+    assert call("run", "strange\x1b.toml", cwd=tmp_path).stderr.startswith("error: strange\N{REPLACEMENT CHARACTER}.toml is no name")
+
+
 def test_an_error_level_finding_is_exit_1_and_the_results_say_so(tmp_path: Path) -> None:
     lines = gzip.decompress((incident.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).decode().splitlines()
     kept = [line for line in lines if v1.MARGIN_CHANGED.topic0 not in line]
@@ -187,12 +195,35 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_ends_with_a_sentence_and_nothing_half_written(tmp_path: Path) -> None:
-    big = str(ROOT / "tests" / "lab" / "large.toml")
+STOPS = """
+import sys, time
+from perpcomp.cli import main
+
+ending = sys.argv.pop(1)
+
+def stop(event, arguments):
+    if event == "open" and str(arguments[0]).endswith(ending):
+        print("opening", ending, file=sys.stderr, flush=True)
+        time.sleep(60)
+
+sys.addaudithook(stop)
+main()
+"""
+
+
+@pytest.mark.parametrize("ending", ["rehearsal/logs.jsonl.gz", ".manifest.json.partial"], ids=["while reading", "while writing"])
+def test_ctrl_c_ends_with_a_sentence_and_nothing_half_written(tmp_path: Path, ending: str) -> None:
+    """The process says that it opens the file and waits there, so that the signal always finds it at work."""
     process = subprocess.Popen(
-        [PERPCOMP, "run", big, "--out", "o"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STOPS, ending, "run", "--out", "o"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    time.sleep(1.2)
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"opening {ending}\n"
+    assert (tmp_path / "o").exists() == ("partial" in ending)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130

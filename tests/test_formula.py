@@ -72,13 +72,13 @@ def test_each_of_ours_pays_every_recorded_liquidation(name: str, liquidations: p
 
 
 def test_an_unknown_name_gives_the_nearest_and_the_list() -> None:
-    with pytest.raises(InputError, match=r"formula 'margin-onli': is not installed\. Did you mean 'margin-only'\? Known: .*split-50-50"):
+    with pytest.raises(InputError, match=r"formula 'margin-onli' is not installed\. Did you mean 'margin-only'\? Known: .*split-50-50"):
         find("margin-onli")
 
 
 def test_no_formula_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
-    with pytest.raises(InputError, match=r"formula 'margin-only': is not installed\. There are none\."):
+    with pytest.raises(InputError, match=r"formula 'margin-only' is not installed\. There are none\."):
         find("margin-only")
 
 
@@ -88,7 +88,7 @@ def test_two_formulas_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -
         installed()
     said = str(caught.value)
     assert said == (
-        "formula 'margin-only': is installed twice, as perpcomp.formulas.margin_only:margin_only and as theirs.rules:margin."
+        "formula 'margin-only' is installed twice, as perpcomp.formulas.margin_only:margin_only and as theirs.rules:margin."
         " Uninstall one of the packages."
     )
 
@@ -105,7 +105,7 @@ def test_one_formula_seen_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("no_such_module:rule", "cannot be loaded from no_such_module:rule: ModuleNotFoundError("),
         ("perpcomp.formulas.margin_only:nothing", "cannot be loaded from perpcomp.formulas.margin_only:nothing: AttributeError("),
-        ("perpcomp.formulas.margin_only:Terms", "the entry point perpcomp.formulas.margin_only:Terms is not a formula of that name."),
+        ("perpcomp.formulas.margin_only:Terms", "entry point perpcomp.formulas.margin_only:Terms is not a formula of that name."),
         ("perpcomp.formulas.split_50_50:split_50_50", "is not a formula of that name."),
         ("perpcomp.formulas.margin_only", "is not a formula of that name."),
     ],
@@ -115,7 +115,7 @@ def test_a_broken_entry_point_is_reported(monkeypatch: pytest.MonkeyPatch, targe
     install(monkeypatch, ("margin-only", target))
     with pytest.raises(InputError) as caught:
         find("margin-only")
-    assert str(caught.value).startswith("formula 'margin-only': ")
+    assert str(caught.value).startswith("formula 'margin-only'")
     assert said in str(caught.value)
     assert caught.value.problems[0].what_to_do
 
@@ -124,7 +124,7 @@ def test_a_broken_entry_point_is_reported(monkeypatch: pytest.MonkeyPatch, targe
 
 
 def test_an_unknown_term_gives_the_nearest_one(liquidations: pl.DataFrame) -> None:
-    assert "formula term 'margn': is unknown. Did you mean 'margin'? Known: " in refused(lambda t: t.margn, liquidations)
+    assert "formula term 'margn' is unknown. Did you mean 'margin'? Known: " in refused(lambda t: t.margn, liquidations)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_an_unknown_term_gives_the_nearest_one(liquidations: pl.DataFrame) -> No
 )
 def test_who_is_paid_is_no_term(name: str, liquidations: pl.DataFrame) -> None:
     """A formula says how much, never who: neither by term nor by column."""
-    assert f"formula term '{name}': is unknown." in refused(lambda t: getattr(t, name), liquidations)
+    assert f"formula term '{name}' is unknown." in refused(lambda t: getattr(t, name), liquidations)
     said = refused(lambda t: pl.when(pl.col(name).is_null()).then(t.margin).otherwise(0), liquidations)
-    assert said.startswith(f"formula 'made-up': reads {name}. ")
+    assert said.startswith(f"formula 'made-up' reads {name}. ")
 
 
 def test_a_column_that_is_nowhere_is_refused(liquidations: pl.DataFrame) -> None:
@@ -172,6 +172,7 @@ def test_a_whole_number_is_no_amount(name: str, liquidations: pl.DataFrame) -> N
         (lambda t: t.margin.first(), "it looks at other rows"),
         (lambda t: t.margin.shift(1), "it calls Shift"),
         (lambda t: t.margin + pl.len(), "it looks at other rows"),
+        (lambda t: t.margin.clip(0, 5), "it clips at both ends at once"),
         (lambda t: t.margin + pl.lit(Decimal("0.0000000000000000001")), "a literal has more than 18 decimals"),
     ],
     ids=[
@@ -187,12 +188,13 @@ def test_a_whole_number_is_no_amount(name: str, liquidations: pl.DataFrame) -> N
         "first",
         "shift",
         "len",
+        "clip at both ends",
         "19 decimals",
     ],
 )
 def test_what_is_not_exact_is_refused_before_anything_is_computed(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
     message = refused(rule, liquidations)
-    assert message.startswith("formula 'made-up': is not exact: ")
+    assert message.startswith("formula 'made-up' is not exact: ")
     assert said in message
     assert message.endswith("Nothing was computed.")
 
@@ -213,7 +215,7 @@ def test_a_result_that_is_no_amount_is_refused(rule: Rule, said: str, liquidatio
 
 def test_one_value_for_all_rows_is_refused(liquidations: pl.DataFrame) -> None:
     said = refused(lambda t: fixed.amount(100), liquidations)
-    assert f"gives 1 values for {liquidations.height} liquidations." in said
+    assert f"gives 1 value(s) for {liquidations.height} liquidations." in said
 
 
 def test_a_negative_result_is_refused_unless_the_formula_says_so(liquidations: pl.DataFrame) -> None:
@@ -229,8 +231,15 @@ def test_a_negative_result_is_refused_unless_the_formula_says_so(liquidations: p
 
 def test_a_result_beyond_the_largest_amount_is_refused(liquidations: pl.DataFrame) -> None:
     said = refused(lambda t: fixed.mul(t.margin + 10**15, fixed.amount(10**15)), liquidations)
-    assert said.startswith("formula 'made-up': failed: overflow in decimal multiplication")
+    assert said.startswith("formula 'made-up' cannot be computed: overflow in decimal multiplication")
     assert "1e20" in said
+
+
+def test_a_rule_that_polars_cannot_compute_is_named(liquidations: pl.DataFrame) -> None:
+    """Its own reason, and no advice about large numbers."""
+    said = refused(lambda t: t.margin + t.side, liquidations)
+    assert said.startswith("formula 'made-up' cannot be computed: ")
+    assert "1e20" not in said
 
 
 def test_nothing_for_a_row_whose_terms_are_known_is_refused(liquidations: pl.DataFrame) -> None:
@@ -240,12 +249,47 @@ def test_nothing_for_a_row_whose_terms_are_known_is_refused(liquidations: pl.Dat
 
 
 @pytest.mark.parametrize(
-    "rule", [lambda t: t.open_notional, lambda t: t.open_notional.clip(0), lambda t: (t.margin + t.open_notional).clip(0, 5)]
+    "rule",
+    [lambda t: t.open_notional, lambda t: t.open_notional.clip(0), lambda t: (t.margin + t.open_notional).clip(0).clip(upper_bound=5)],
 )
 def test_what_the_logs_do_not_hold_stays_unknown(rule: Rule, liquidations: pl.DataFrame) -> None:
     """Not 0: a clamp must not turn the unknown into nothing owed."""
     unknown = liquidations.with_columns(pl.lit(None, fixed.AMOUNT).alias("open_notional"))
     assert [None] * liquidations.height == entitlements(made(rule), unknown).to_list()
+
+
+HIDING: dict[str, Rule] = {
+    "max_horizontal": lambda t: pl.max_horizontal(t.margin, t.open_notional, 0),
+    "min_horizontal": lambda t: pl.min_horizontal(t.margin, t.open_notional).clip(0),
+    "a literal beside it": lambda t: pl.max_horizontal(t.open_notional, fixed.amount(0)),
+    "clip at it": lambda t: t.margin.clip(t.open_notional),
+    "clip below it": lambda t: t.margin.clip(0).clip(upper_bound=t.open_notional),
+    "asked whether it is null": lambda t: pl.when(t.open_notional.is_null()).then(0).otherwise(t.open_notional),
+    "in a condition": lambda t: pl.when(t.open_notional > 0).then(t.margin).otherwise(0),
+    "in half a condition": lambda t: pl.when((t.margin >= 0) | (t.open_notional > 0)).then(t.margin).otherwise(0),
+    "in the branch not taken": lambda t: pl.when(t.margin >= 0).then(t.margin).otherwise(t.open_notional),
+}
+
+
+@pytest.mark.parametrize("rule", HIDING.values(), ids=HIDING)
+def test_a_rule_cannot_hide_what_the_logs_do_not_hold(rule: Rule, liquidations: pl.DataFrame) -> None:
+    """Whoever's term is unknown is owed an unknown amount, whatever the rule makes of a null; the others are not touched by it."""
+    known = liquidations.with_columns(pl.col("margin").clip(0))
+    whole = entitlements(made(rule), known).to_list()
+    assert None not in whole
+    unknown = pl.int_range(pl.len()) % 3 == 1
+    holed = known.with_columns(pl.when(~unknown).then("open_notional").alias("open_notional"))
+    assert holed["open_notional"].null_count() > 2
+    assert entitlements(made(rule), holed).to_list() == [None if n % 3 == 1 else value for n, value in enumerate(whole)]
+    nobody = known.with_columns(pl.lit(None, fixed.AMOUNT).alias("open_notional"))
+    assert entitlements(made(rule), nobody).to_list() == [None] * known.height
+
+
+def test_an_unknown_that_a_rule_does_not_read_changes_nothing(liquidations: pl.DataFrame) -> None:
+    unknown = liquidations.with_columns(pl.lit(None, fixed.AMOUNT).alias("open_notional"))
+    rule = find("margin-upl-funding")
+    assert "open_notional" not in reads(rule)
+    assert entitlements(rule, unknown).equals(entitlements(rule, liquidations))
 
 
 def test_no_liquidations_are_owed_nothing(liquidations: pl.DataFrame) -> None:
@@ -274,7 +318,7 @@ def test_a_decimal_literal_may_stand_in_a_product(liquidations: pl.DataFrame) ->
 def test_a_rule_that_is_no_expression_is_named(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
     """Other people's mistakes are no stack traces of ours."""
     message = refused(rule, liquidations)
-    assert message.startswith("formula 'made-up': ")
+    assert message.startswith("formula 'made-up' ")
     assert said in message
 
 

@@ -375,7 +375,7 @@ def test_a_fraction_of_a_second_is_no_block_time(tmp_path: Path) -> None:
 def test_a_missing_column_of_raw_logs_is_named(tmp_path: Path, column: str) -> None:
     ours = {"contract_address": "address", "tx_hash": "transaction_hash", "index": "log_index"}.get(column, column)
     said = refused([written(tmp_path, as_dune().drop(column), "dune.csv")])
-    assert "dune.csv: " in said
+    assert said.startswith("dune.csv ")
     assert f"{ours} is missing." in said or f"{ours} are missing." in said
 
 
@@ -475,7 +475,7 @@ def test_cryos_event_columns_are_read_from_their_text(tmp_path: Path, rehearsal:
 def test_cryos_floats_are_refused(tmp_path: Path) -> None:
     floats = as_cryo_events("PositionChanged").drop("event__margin_string")
     said = refused([written(tmp_path, floats, "cryo.parquet")], block_list(tmp_path))
-    assert "cryo.parquet: column event__margin_f64 is a float, and margin is not there as text." in said
+    assert "cryo.parquet column event__margin_f64 is a float, and margin is not there as text." in said
     assert "export it as text" in said
 
 
@@ -530,7 +530,7 @@ def test_data_cut_off_before_it_was_decoded_is_seen_by_its_length(tmp_path: Path
 @pytest.mark.parametrize("column", ["margin", "funding_payment", "liquidator", "log_index", "transaction_hash"])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     said = refused([written(tmp_path, as_long().drop(column), "long.csv")])
-    assert f"long.csv: column {column} is missing." in said
+    assert f"long.csv column {column} is missing." in said
 
 
 def test_a_missing_field_of_an_answer_is_named(tmp_path: Path) -> None:
@@ -538,7 +538,7 @@ def test_a_missing_field_of_an_answer_is_named(tmp_path: Path) -> None:
     for row in answer["positionChangedEvents"]:
         del row["badDebt"]
     said = refused([answered(tmp_path, answer)])
-    assert "answer.json positionChangedEvents: column bad_debt is missing." in said
+    assert "answer.json positionChangedEvents column bad_debt is missing." in said
 
 
 def test_several_events_need_the_column_that_tells_them_apart(tmp_path: Path) -> None:
@@ -570,7 +570,7 @@ def test_block_numbers_and_times_may_be_json_numbers(tmp_path: Path, rehearsal: 
 def test_changes_without_liquidations_are_refused(tmp_path: Path) -> None:
     """An answer that lost the second list would pay nobody."""
     alone = {"positionChangedEvents": as_answer()["positionChangedEvents"]}
-    assert "answer.json: holds no PositionLiquidated, without which a liquidation is not seen." in refused([answered(tmp_path, alone)])
+    assert "answer.json holds no PositionLiquidated, without which a liquidation is not seen." in refused([answered(tmp_path, alone)])
 
 
 def test_a_lost_liquidation_is_a_missing_victim(tmp_path: Path) -> None:
@@ -594,8 +594,8 @@ def test_a_full_page_may_be_cut_off(tmp_path: Path) -> None:
     [
         ({"errors": [{"message": "indexing_error"}], "data": None}, "is no good answer of a subgraph."),
         ([1], "is no good answer of a subgraph."),
-        ({"data": {"positions": []}}, "positions: is no list of events."),
-        ({"data": {"positionChangedEvents": {}}}, "positionChangedEvents: is no list of events."),
+        ({"data": {"positions": []}}, "positions is no list of events."),
+        ({"data": {"positionChangedEvents": {}}}, "positionChangedEvents is no list of events."),
         ({"data": {"fundingRateUpdatedEvents": []}}, "holds events of a kind that is not read (FundingRateUpdated)."),
     ],
 )
@@ -644,7 +644,7 @@ def test_kinds_of_files_are_not_mixed(tmp_path: Path) -> None:
 )
 def test_an_unknown_shape_names_the_nearest(tmp_path: Path, columns: list[str], nearest: str) -> None:
     said = refused([written(tmp_path, pl.DataFrame({name: [f"0x{1:064x}-1"] for name in columns}), "strange.csv")])
-    assert "strange.csv: has the columns of no known export" in said
+    assert "strange.csv has the columns of no known export" in said
     assert nearest in said
     assert "Known: raw logs (cryo, ethereum-etl, Dune's gnosis.logs, a warehouse); " in said
 
@@ -653,4 +653,4 @@ def test_an_unknown_shape_names_the_nearest(tmp_path: Path, columns: list[str], 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    assert f"{name}: cannot be read (" in refused([path])
+    assert f"{name} cannot be read (" in refused([path])

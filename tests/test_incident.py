@@ -94,7 +94,7 @@ def test_every_built_in_query_loads_by_name_and_by_path(query: Path) -> None:
     ],
 )
 def test_an_unknown_key_is_refused_with_the_known_ones(old: str, new: str, place: str, meant: str) -> None:
-    says(refused((old, new)), f"rehearsal.toml: {place}: is unknown.", meant)
+    says(refused((old, new)), f"rehearsal.toml: {place} is unknown.", meant)
 
 
 def test_an_unknown_key_names_the_nearest_one() -> None:
@@ -120,24 +120,24 @@ def test_an_unknown_key_names_the_nearest_one() -> None:
     ],
 )
 def test_a_policy_has_no_default(old: str, place: str) -> None:
-    says(refused((old, "")), f"rehearsal.toml: {place}: is missing. Add it to ")
+    says(refused((old, "")), f"rehearsal.toml: {place} is missing. Add it to ")
 
 
 def test_a_missing_table_is_named_once() -> None:
     """Its keys are not listed as missing beside it."""
     message = refused(('[formula]\nname = "margin-upl-funding"\nsource = ["F34", "F35"]\n', ""))
-    assert message == "rehearsal.toml: [formula]: is missing. Every incident states it."
+    assert message == "rehearsal.toml: [formula] is missing. Every incident states it."
 
 
 def test_a_table_written_as_a_list_is_named_once() -> None:
-    assert refused(("[chain]", "[[chain]]")) == "rehearsal.toml: chain: is not a table. Write [chain]."
+    assert refused(("[chain]", "[[chain]]")) == "rehearsal.toml: chain is not a table. Write [chain]."
 
 
 def test_a_list_written_as_a_table_says_how_to_write_it() -> None:
     budget = '[[budget]]\nname = "on-chain analysis"\ntoken = "PERP"\namount = 45_000\nsource = "F2"\n'
     rest = TEXT[TEXT.index(budget) + len(budget) : TEXT.index("[[expect]]")]
-    says(refused((rest, ""), ("[[budget]]", "[budget]")), "budget: is not a list of tables. Write [[budget]].")
-    says(refused(("[formula]\n", 'exclude = "nobody"\n[formula]\n')), "[eligibility] exclude: is not a list", "[[eligibility.exclude]]")
+    says(refused((rest, ""), ("[[budget]]", "[budget]")), "budget is not a list of tables. Write [[budget]].")
+    says(refused(("[formula]\n", 'exclude = "nobody"\n[formula]\n')), "[eligibility] exclude is not a list", "[[eligibility.exclude]]")
 
 
 # Sources
@@ -158,11 +158,11 @@ def test_a_list_written_as_a_table_says_how_to_write_it() -> None:
     ],
 )
 def test_a_policy_table_without_a_source_is_refused(old: str, new: str, place: str) -> None:
-    says(refused((old, new)), f"rehearsal.toml: {place}: has no source.", "voter", "Add source")
+    says(refused((old, new)), f"rehearsal.toml: {place} has no source.", "voter", "Add source")
 
 
 def test_a_source_must_stand_in_sources() -> None:
-    says(refused(('source = "F18"', 'source = "F81"')), '[allocation] source: names "F81", which is not in [sources].', "F18")
+    says(refused(('source = "F18"', 'source = "F81"')), '[allocation] source names "F81", which is not in [sources].', "F18")
     says(refused(('source = ["F3", "price"]', 'source = ["F3", "prize"]')), '"prize"', "Did you mean 'price'?")
 
 
@@ -199,7 +199,7 @@ def test_a_local_time_with_its_zone_is_the_same_instant() -> None:
     ],
 )
 def test_a_window_that_is_no_instant_is_refused(value: str, parts: Sequence[str]) -> None:
-    says(refused((FROM, f"from = {value}")), "[eligibility] from: ", *parts)
+    says(refused((FROM, f"from = {value}")), "[eligibility] from is ", *parts)
 
 
 @pytest.mark.parametrize("local", ["2020-11-01T01:30:00", "2020-03-08T02:30:00"], ids=["twice", "never"])
@@ -210,7 +210,7 @@ def test_a_local_time_that_the_clocks_repeat_or_skip_is_refused(local: str) -> N
 
 @pytest.mark.parametrize("zone", ['"Asia/Taipe"', '"../etc/passwd"', '"CST6"', "8"])
 def test_an_unknown_time_zone_is_refused(zone: str) -> None:
-    says(refused((FROM, f"time_zone = {zone}\n{FROM}")), "[eligibility] time_zone: is", "no time zone", "Asia/Taipei")
+    says(refused((FROM, f"time_zone = {zone}\n{FROM}")), "[eligibility] time_zone is", "no time zone", "Asia/Taipei")
 
 
 def test_the_start_of_the_vesting_needs_a_zone_too() -> None:
@@ -219,7 +219,7 @@ def test_the_start_of_the_vesting_needs_a_zone_too() -> None:
 
 @pytest.mark.parametrize("end", ["2021-02-21T06:45:00+08:00", "2021-02-20T22:00:00Z"], ids=["just then", "before"])
 def test_a_window_that_holds_no_second_is_refused(end: str) -> None:
-    says(refused((TO, f"to = {end}")), "[eligibility]: the window holds no second", "2021-02-21 06:45:00+08:00 to ", "to is not")
+    says(refused((TO, f"to = {end}")), "he window holds no second", "2021-02-21 06:45:00+08:00 to ", "to is not")
 
 
 # Numbers
@@ -251,7 +251,7 @@ def test_a_window_that_holds_no_second_is_refused(end: str) -> None:
     ],
 )
 def test_a_price_that_is_no_exact_amount_is_refused(value: str, said: str) -> None:
-    says(refused((PRICE, f"price = {value}")), "rehearsal.toml: [[settlement]] 1 price: " + said)
+    says(refused((PRICE, f"price = {value}")), "rehearsal.toml: [[settlement]] 1 price " + said)
 
 
 @pytest.mark.parametrize(
@@ -263,24 +263,24 @@ def test_a_price_of_at_most_18_decimals_is_kept_exactly(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["0", "-3", "3.0", "true", '"3"', "nan", "1000000000000000"])
 def test_a_count_is_a_whole_number_above_0(value: str) -> None:
-    says(refused(("length = 3", f"length = {value}")), "[vesting] length: is ", value.strip('"'), "whole number above 0")
+    says(refused(("length = 3", f"length = {value}")), "[vesting] length is ", value.strip('"'), "whole number above 0")
 
 
 @pytest.mark.parametrize("value", ["0", "19", "true", '"18"', "6.0"])
 def test_a_token_has_1_to_18_decimals(value: str) -> None:
-    says(refused(("decimals = 18", f"decimals = {value}")), "[[settlement]] 1 decimals: is ", "1 to 18 decimals")
+    says(refused(("decimals = 18", f"decimals = {value}")), "[[settlement]] 1 decimals is ", "1 to 18 decimals")
 
 
 @pytest.mark.parametrize("value", ["1", '"true"', "0.0"])
 def test_affected_is_true_or_false(value: str) -> None:
-    says(refused(("affected = true", f"affected = {value}")), f"[[market]] 1 affected: is {value}", "Write true or false.")
+    says(refused(("affected = true", f"affected = {value}")), f"[[market]] 1 affected is {value}", "Write true or false.")
 
 
 @pytest.mark.parametrize(
     "value", ['"3/2"', '"1/0"', '"1/3 "', '"-1/3"', '"１/3"', '"1/٣"', "1.5", "-0.5", '"0.5"', "nan", "true", "1e-1", "[1, 3]"]
 )
 def test_a_share_that_is_none_is_refused(value: str) -> None:
-    says(refused(("upfront = 0.5", f"upfront = {value}")), "[vesting] upfront: is ", value, "share")
+    says(refused(("upfront = 0.5", f"upfront = {value}")), "[vesting] upfront is ", value, "share")
 
 
 @pytest.mark.parametrize(("value", "share"), [("0", (0, 1)), ("1", (1, 1)), ("0.25", (1, 4)), ('"1/3"', (1, 3)), ('"2/6"', (1, 3))])
@@ -299,7 +299,7 @@ def test_three_legs_of_a_third_each_add_up() -> None:
 
 @pytest.mark.parametrize("share", ["0.9", '"1/3"', "0", "0.999999999999999999"])
 def test_shares_that_do_not_add_up_are_refused(share: str) -> None:
-    says(refused(("share = 1\n", f"share = {share}\n")), "[[settlement]]: shares do not add up to 1.", "share = 0.5 in both")
+    says(refused(("share = 1\n", f"share = {share}\n")), "[[settlement]] shares do not add up to 1.", "share = 0.5 in both")
 
 
 # Addresses
@@ -328,11 +328,11 @@ def test_a_right_checksum_is_accepted_and_lower_cased() -> None:
     ],
 )
 def test_an_address_that_is_none_is_refused(value: str, parts: Sequence[str]) -> None:
-    says(refused((HOUSE, value)), "rehearsal.toml: [chain] clearing_house: ", *parts)
+    says(refused((HOUSE, value)), "rehearsal.toml: [chain] clearing_house", *parts)
 
 
 def test_an_address_without_quotes_is_refused() -> None:
-    says(refused((f'"{HOUSE}"', HOUSE)), f"[chain] clearing_house: is {int(HOUSE, 16)}, not an address.", "in quotes")
+    says(refused((f'"{HOUSE}"', HOUSE)), f"[chain] clearing_house is {int(HOUSE, 16)}, not an address.", "in quotes")
 
 
 # Texts
@@ -355,12 +355,12 @@ def test_an_address_without_quotes_is_refused() -> None:
     ],
 )
 def test_a_character_that_cannot_be_seen_is_named(piece: str, named: str) -> None:
-    says(refused(('title = "', f'title = "A{piece}')), f"title: holds the character {named}.", "Remove it")
+    says(refused(('title = "', f'title = "A{piece}')), f"title holds the character {named}.", "Remove it")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "＝", "＋", "－", "＠"])
 def test_a_text_that_a_spreadsheet_would_read_as_a_formula_is_refused(start: str) -> None:
-    says(refused(('title = "', f'title = "{start}')), f"title: starts with '{start.strip()}'", "begin with a word")
+    says(refused(('title = "', f'title = "{start}')), f"title starts with '{start.strip()}'", "begin with a word")
 
 
 @pytest.mark.parametrize("value", ['""', '"  "', "5", "true", "2021-01-01"])
@@ -373,10 +373,10 @@ def test_a_text_is_a_text_in_quotes(value: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ('system = "perpetual-v1"', 'system = "perpetual"', ("system: is", '"perpetual"', "Did you mean 'perpetual-v1'?")),
+        ('system = "perpetual-v1"', 'system = "perpetual"', ("system is", '"perpetual"', "Did you mean 'perpetual-v1'?")),
         ('"calendar-months"', '"calendar-month"', ("[vesting] calendar", "Did you mean 'calendar-months'?", "fixed-days")),
         ('rebound_shorts = "exclude"', 'rebound_shorts = "excluded"', ("[eligibility] rebound_shorts", "'exclude'")),
-        ('rebound_shorts = "exclude"', "rebound_shorts = false", ("[eligibility] rebound_shorts: is false.", "exclude, include")),
+        ('rebound_shorts = "exclude"', "rebound_shorts = false", ("[eligibility] rebound_shorts is false.", "exclude, include")),
         ('binding = "tranches"', 'binding = "lines"', ("[vesting] binding", "'line'")),
         ('what = "liquidations"', 'what = "liquidation"', ("[[expect]] 1 what", "'liquidations'")),
     ],
@@ -409,36 +409,36 @@ def test_an_excluded_address_written_in_another_case_still_stands_twice() -> Non
 
 @pytest.mark.parametrize("new", ["affected = false", ""])
 def test_an_incident_without_an_affected_market_is_refused(new: str) -> None:
-    says(refused(("affected = true", new)), "[[market]]: none is affected.", "Set affected = true")
+    says(refused(("affected = true", new)), "one is affected.", "Set affected = true")
 
 
 def test_a_calendar_of_blocks_needs_its_block_and_its_seconds() -> None:
     message = refused(('calendar = "calendar-months"', 'calendar = "blocks"'))
-    says(message, "[vesting] start_block: is missing.", "[vesting] block_seconds: is missing.")
+    says(message, "[vesting] start_block is missing.", "[vesting] block_seconds is missing.")
     blocks = accepted(('calendar = "calendar-months"', 'calendar = "blocks"\nstart_block = 14_000_000\nblock_seconds = 5.2'))
     assert (14_000_000, Decimal("5.2")) == (blocks.vesting.start_block, blocks.vesting.block_seconds)
 
 
 def test_a_start_block_without_a_calendar_of_blocks_is_refused() -> None:
-    says(refused(("length = 3", "length = 3\nstart_block = 5")), "[vesting] start_block: belongs to a calendar of blocks.", "Remove it")
+    says(refused(("length = 3", "length = 3\nstart_block = 5")), "[vesting] start_block belongs to a calendar of blocks.", "Remove it")
 
 
 def test_more_than_a_thousand_tranches_are_refused() -> None:
-    says(refused(("tranches = 3", "tranches = 1001")), "[vesting] tranches: is 1001.", "At most 1000")
+    says(refused(("tranches = 3", "tranches = 1001")), "[vesting] tranches is 1001.", "At most 1000")
 
 
 @pytest.mark.parametrize(
     ("what", "key"), [("eligible", "trader"), ("amount", "token")]
 )  # a figure of one trader or of one token says of which
 def test_an_expectation_says_of_whom(what: str, key: str) -> None:
-    says(refused(('what = "liquidations"', f'what = "{what}"')), f"[[expect]] 1 {key}: is missing.")
+    says(refused(('what = "liquidations"', f'what = "{what}"')), f"[[expect]] 1 {key} is missing.")
 
 
 def test_several_problems_come_at_once() -> None:
     message = refused(("title = ", "titel = "), (PRICE, "price = 1e5"), ('source = "F18"', 'source = "F81"'), (HOUSE, "0x12"))
     said = message.splitlines()
     assert len(said) == 5
-    for piece in ("title: is missing", "titel: is unknown", "price: is 1e5", '"F81"', '"0x12", not an address'):
+    for piece in ("title is missing", "titel is unknown", "price is 1e5", '"F81"', '"0x12", not an address'):
         assert any(piece in line for line in said), piece
 
 
@@ -464,7 +464,7 @@ def test_several_problems_come_at_once() -> None:
 @pytest.mark.parametrize("key", ["file", "blocks"])
 def test_an_input_outside_the_folder_is_refused(key: str, value: str, said: str) -> None:
     message = refused(('file = "rehearsal/logs.jsonl.gz"', f'{key} = "{value}"'))
-    says(message, f"rehearsal.toml: [input] {key}: is ", said)
+    says(message, f"rehearsal.toml: [input] {key} is ", said)
 
 
 @pytest.mark.parametrize("key", ["file", "blocks"])
@@ -476,7 +476,7 @@ def test_an_input_that_is_a_link_to_outside_is_refused(tmp_path: Path, key: str)
     (folder / "link.jsonl").symlink_to(outside)
     lines = 'file = "link.jsonl"' if key == "file" else 'file = "logs.jsonl"\nblocks = "link.jsonl"'
     loaded = incident.parse(changed(('file = "rehearsal/logs.jsonl.gz"', lines)), "rehearsal", folder)
-    with pytest.raises(InputError, match=r"link\.jsonl: is a link that leaves the incident file's folder\. Put the file itself there\."):
+    with pytest.raises(InputError, match=r"link\.jsonl is a link that leaves the incident file's folder\. Put the file itself there\."):
         find_input(loaded, None)
 
 
@@ -499,7 +499,7 @@ def test_an_input_that_is_not_there_names_file_and_folder(tmp_path: Path) -> Non
 
 def test_an_input_of_another_kind_is_refused(tmp_path: Path) -> None:
     loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "logs.docx")), "rehearsal", tmp_path)
-    with pytest.raises(InputError, match=r"logs\.docx: is of no known kind \(docx\)\. Known: \.jsonl"):
+    with pytest.raises(InputError, match=r"logs\.docx is of no known kind \(docx\)\. Known: \.jsonl"):
         find_input(loaded, None)
 
 
@@ -513,7 +513,7 @@ def test_an_incident_without_an_input_could_be_helped_by_a_network_only() -> Non
 def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "big.toml"
     file.write_text("# " + "x" * 2**20)
-    with pytest.raises(InputError, match=r"big\.toml: is 1048578 bytes long; an incident file has at most 1048576\."):
+    with pytest.raises(InputError, match=r"big\.toml is 1048578 bytes long; an incident file has at most 1048576\."):
         incident.load(str(file))
 
 
@@ -523,7 +523,7 @@ def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
         (b'title = "\xff"\n', "is not UTF-8 (byte 9). Save it as UTF-8 text."),
         (TEXT.encode("utf-16"), "is not UTF-8 (byte 0)."),
         (b"x = " + b"[" * 100_000 + b"]" * 100_000, "nests too deeply"),
-        (b"x = " + b'{"a" = ' * 1_000 + b"1" + b"}" * 1_000, "nests too deeply"),
+        (b"x = " + b'{"a" = ' * 50_000 + b"1" + b"}" * 50_000, "nests too deeply"),
         (b"x = " + b"1" * 200_000, "thousands of digits"),
         (b"title = \n", "is not valid TOML: Invalid value (at line 1, column 9). Correct the line named."),
         (b'title = "a"\ntitle = "b"\n', "is not valid TOML: Cannot overwrite a value (at line 2, "),
@@ -534,7 +534,7 @@ def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
 def test_a_file_that_is_no_toml_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(InputError) as caught:
         incident.parse(raw, "rehearsal", QUERIES)
-    assert str(caught.value).startswith("rehearsal.toml: ")
+    assert str(caught.value).startswith("rehearsal.toml ")
     assert said in str(caught.value)
 
 
@@ -543,7 +543,7 @@ def test_numbers_too_long_to_be_shown_are_still_refused_by_name() -> None:
     long = "0x" + "f" * 5000
     places = [(FROM, "from = "), ("id = 100", "id = "), ("upfront = 0.5", "upfront = "), ('system = "perpetual-v1"', "system = ")]
     for old, new in places:
-        says(refused((old, new + long)), f"{new.split()[0]}: is a number of thousands of digits.")
+        says(refused((old, new + long)), f"{new.split()[0]} is a number of thousands of digits.")
 
 
 @pytest.mark.parametrize("name", ["Rehearsal", "a.b", "a_b", "-a", "", "..", "a" * 81, "a b", "ä", "a\n"])
@@ -553,7 +553,7 @@ def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
 
 
 def test_a_near_built_in_name_is_offered() -> None:
-    with pytest.raises(InputError, match=r"rehersal: is no incident file and no built-in query\. Did you mean 'rehearsal'\?"):
+    with pytest.raises(InputError, match=r"rehersal is no incident file and no built-in query\. Did you mean 'rehearsal'\?"):
         incident.load("rehersal")
 
 

@@ -83,7 +83,7 @@ def _shape_rules(event: Event) -> list[tuple[str, pl.Expr]]:
     size = WORD * len(event.words)
     rules = [
         (f"its data is not {size} bytes long, as {event.name} has it", pl.col("data").bin.size() == size),
-        (f"it has not {len(event.indexed)} indexed arguments, as {event.name} has it", pl.col("topics") == len(event.indexed) + 1),
+        (f"it does not have the {len(event.indexed)} indexed arguments of {event.name}", pl.col("topics") == len(event.indexed) + 1),
     ]
     for n, argument in enumerate(event.indexed, 1):
         topic = pl.col(f"topic{n}")

@@ -103,7 +103,7 @@ class Fetcher:
             logs = await self._windows(asked, progress)
             if not await self._fit(logs) or (await self.header(last)).hash != before.hash:
                 continue
-            frame = to_raw(f"blocks {first} to {last}", logs, 1, self.addresses, self.topics, {})
+            frame = to_raw(f"blocks {first} to {last}", list(enumerate(logs, 1)), self.addresses, self.topics, {})
             store.add(first, last, start.parent_hash, before.hash, frame.sort("block_number", "log_index"))
             progress.done += width(asked)
             progress.logs += frame.height
