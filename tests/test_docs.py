@@ -49,13 +49,17 @@ def test_make_run_and_make_test_are_what_they_say() -> None:
         assert {"make run": "perpcomp run", "make test": "pytest"}[command] in plan
 
 
-def test_the_real_incidents_command_reaches_its_input(workplace: Path) -> None:
-    """The one command whose data is not here: with other logs it says that they hold nothing of that ClearingHouse."""
-    (command,) = (line for line in EXAMPLES if line.startswith("perpcomp "))
+def test_the_real_incidents_commands_reach_their_input(workplace: Path) -> None:
+    """The two commands whose data is not here: what they say with other logs, and with a node that is not there."""
+    fetch, given = (line for line in EXAMPLES if line.startswith("perpcomp "))
     perpcomp = str(Path(sys.executable).with_name("perpcomp"))
-    done = subprocess.run([perpcomp, *shlex.split(command)[1:]], cwd=workplace, capture_output=True, text=True, check=False)
+    done = subprocess.run([perpcomp, *shlex.split(given)[1:]], cwd=workplace, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "holds no PositionChanged of the ClearingHouse 0x5d9593586b4b5edbd23e7eba8d88fd8f09d83ebd" in done.stderr
+    words = shlex.split(fetch.replace("URL", "ipc:///nowhere"))[1:]
+    done = subprocess.run([perpcomp, *words], cwd=workplace, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "cannot be reached" in done.stderr or "failed" in done.stderr
 
 
 def test_the_files_that_the_readme_names_are_those_of_a_run(rehearsal: Run) -> None:
@@ -90,7 +94,9 @@ def test_the_map_names_every_module() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for path in (ROOT / "perpcomp").iterdir():
         if path.suffix == ".py" or (path / "__init__.py").exists():
-            assert f"`{path.name}{'/' if path.is_dir() else ''}" in text.replace("systems/perpetual_v1/", "systems/"), path.name
+            assert f"`{path.name}{'/' if path.is_dir() else ''}" in text, path.name
+    for path in (ROOT / "perpcomp" / "ingest").glob("[a-z]*.py"):
+        assert path.name in text, path.name
     for name in re.findall(r"^\| `([\w/]+\.py)`", text, re.M):
         assert (ROOT / "perpcomp" / name).exists()
 
