@@ -168,7 +168,7 @@ def _findings(table: pl.DataFrame) -> list[Finding]:
     return findings
 
 
-def left_out(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> pl.DataFrame:
+def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame], incident: Incident) -> pl.DataFrame:
     """The left-out table: every trader with an event in the window who has no eligible liquidation, with one reason.
 
     liquidations is the published table. A trader whose liquidations in the window all fell to a rule is named with the first of
@@ -189,7 +189,8 @@ def left_out(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[s
                     *named, "block_number", "block_time", pl.lit(kind).alias("kind"), pl.lit(None, dtype=fixed.AMOUNT).alias("bad_debt")
                 )
             )
-    others = pl.concat(seen).filter(in_window(incident) & out & ~pl.col("trader").is_in(fallen.get_column("trader").implode()))
+    unknown = in_window(incident) & out & ~pl.col("trader").is_in(fallen.get_column("trader").implode())
+    others = pl.concat(seen).filter(unknown).collect(engine="streaming")
     counts = others.group_by("trader", "kind").len().sort("trader", "kind")
     deeds = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("deeds"))
     under_water = pl.col("bad_debt") > 0

@@ -4,9 +4,10 @@ Nothing here writes, and nothing here asks the clock, the network or the machine
 Run. What may be published of it is in publish/.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -18,8 +19,9 @@ from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident import Incident
 from perpcomp.ingest.chain import default_store
-from perpcomp.ingest.imports import read_foreign
-from perpcomp.ingest.logs import read_logs
+from perpcomp.ingest.imports import foreign_pieces
+from perpcomp.ingest.logs import Places, log_pieces, no_logs
+from perpcomp.ingest.spill import Spill
 from perpcomp.ingest.store import LOGS as STORED
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
@@ -50,10 +52,22 @@ class Input:
 
 @dataclass(frozen=True)
 class Events:
-    """The decoded input: the events table, and every other event by name as far as the input holds it."""
+    """The decoded input, lazily: the events table, and every other event by name as far as the input holds it.
 
-    table: pl.DataFrame
-    others: dict[str, pl.DataFrame]
+    `table` and `others` are the same in memory, for a history that fits there. `spill` keeps what lies on disk alive.
+    """
+
+    lazy: pl.LazyFrame
+    lazy_others: dict[str, pl.LazyFrame]
+    spill: Spill | None = None
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        return check(self.lazy.collect(), EVENTS)
+
+    @cached_property
+    def others(self) -> dict[str, pl.DataFrame]:
+        return {name: table.collect() for name, table in self.lazy_others.items()}
 
 
 @dataclass(frozen=True)
@@ -116,34 +130,46 @@ def read_events(source: Input, incident: Incident) -> Events:
     """The decoded events of the input; InputError names file and row."""
     house = incident.chain.clearing_house
     addresses = [house, *(m.amm for m in incident.markets)]
+    name = source.file.name
     try:
-        if source.file.name.endswith(LOGS):
-            found: pl.DataFrame | dict[str, pl.DataFrame] | None
-            found = read_logs(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
+        found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame] | None
+        if name.endswith(LOGS):
+            found = log_pieces(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
         else:
-            found = read_foreign(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
+            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
         if found is None:  # our own events table
-            others, table = {}, v1_events.recheck(read(source.file, EVENTS), incident.chain.id)
+            events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
-            others = found if isinstance(found, dict) else v1_events.decode_all(found, incident.chain.id, house)
-            table = v1_events.events_table(others)
+            events = _decoded(name, found, incident)
     except InputError as error:  # decoding knows rows, not files
         raise InputError(
-            [
-                p if source.file.name in p.where else Finding(p.level, f"{source.file.name} {p.where}", p.what, p.what_to_do)
-                for p in error.problems
-            ],
+            [p if name in p.where else Finding(p.level, f"{name} {p.where}", p.what, p.what_to_do) for p in error.problems],
             error.exit_code,
         ) from None
-    if table.is_empty():
+    if events.lazy.select("block_number").head(1).collect().is_empty():
         what = f"holds no PositionChanged of the ClearingHouse {house}."
-        raise refusal(source.file.name, what, "Is it the right file, and are chain and addresses of the incident right?")
-    return Events(table, others)
+        raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
+    return events
+
+
+def _decoded(name: str, found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame], incident: Incident) -> Events:
+    """Raw pieces decoded one by one, or tables that an export had decoded already."""
+    spill = Spill()
+    if isinstance(found, dict):
+        spill.add(found)
+    else:
+        places = Places(name)
+        for raw in chain((no_logs(),), found):  # at least one piece, so that every table is there
+            places.add(raw)
+            spill.add(v1_events.decode_all(raw, incident.chain.id, incident.chain.clearing_house))
+        places.check()
+    tables = spill.tables()
+    return Events(v1_events.events_table(tables), tables, spill)
 
 
 def liquidations(events: Events, incident: Incident) -> tuple[pl.DataFrame, list[Finding]]:
     """The published liquidations table: found, valued, judged."""
-    found, doubts = perpetual_v1.liquidations(events.table, events.others, incident.chain.liquidation_fee_ratio)
+    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio)
     judged, remarks = eligibility.decide(at_reference(found, incident), incident)
     return judged, doubts + remarks
 
@@ -166,7 +192,7 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
         liquidations=table,
         payouts=paid,
         claims=vesting.vest(paid, incident),
-        left_out=eligibility.left_out(table, events.table, events.others, incident),
+        left_out=eligibility.left_out(table, events.lazy, events.lazy_others, incident),
         comparison=compare.compare(beside, table),
         in_kind=payouts.in_kind(table),
         problems=tuple(problems),

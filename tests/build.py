@@ -12,6 +12,7 @@ from perpcomp import incident, pipeline
 from perpcomp.fixed import from_integer, mul_integers, to_integer
 from perpcomp.incident import Incident
 from perpcomp.pipeline import Input, Run
+from perpcomp.systems.perpetual_v1.events import events_table
 from perpcomp.tables import EVENTS, check, to_csv
 
 MARKET, KEEPER = "0x" + "bb" * 20, "0x" + "cc" * 20
@@ -158,6 +159,11 @@ def liquidated(
 
 def table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     return check(pl.DataFrame(list(rows), schema=EVENTS.schema), EVENTS)
+
+
+def events_of(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The events table of decoded tables in memory."""
+    return check(events_table({name: frame.lazy() for name, frame in tables.items()}).collect(), EVENTS)
 
 
 def run(folder: Path, rows: Iterable[dict[str, Any]], changes: Mapping[str, str] | None = None, formula: str | None = None) -> Run:

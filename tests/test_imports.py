@@ -18,6 +18,7 @@ from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
 from perpcomp.pipeline import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.tables import EVENTS, to_csv, to_parquet
+from tests import build
 
 REHEARSAL = incident.load("rehearsal")
 HOUSE = REHEARSAL.chain.clearing_house
@@ -265,7 +266,7 @@ def test_raw_logs_with_times_are_the_nodes_rows(tmp_path: Path, make: Callable[[
     assert raw.drop("row").equals(DIRECT.drop("row"))
     tables = v1.decode_all(raw, 100, HOUSE)
     assert all(tables[event].equals(TABLES[event]) for event in TABLES)
-    assert v1.events_table(tables).equals(rehearsal.events.table)
+    assert build.events_of(tables).equals(rehearsal.events.table)
 
 
 @pytest.mark.parametrize(
@@ -415,7 +416,7 @@ def check_decoded(tables: dict[str, pl.DataFrame], run: Run, *lacks: str) -> Non
     for event, table in tables.items():
         assert table.schema == TABLES[event].schema, event
         assert table.equals(lacking(TABLES[event], *lacks)), event
-    assert v1.events_table(tables).equals(lacking(run.events.table, *lacks))
+    assert build.events_of(tables).equals(lacking(run.events.table, *lacks))
 
 
 @pytest.mark.parametrize("name", ["long.csv", "long.parquet"])
@@ -577,7 +578,7 @@ def test_a_lost_liquidation_is_a_missing_victim(tmp_path: Path) -> None:
     answer = as_answer()
     del answer["positionLiquidatedEvents"][4]
     with pytest.raises(InputError, match="has no PositionLiquidated in the logs"):
-        v1.events_table(imported_tables([answered(tmp_path, answer)]))
+        build.events_of(imported_tables([answered(tmp_path, answer)]))
 
 
 def test_a_full_page_may_be_cut_off(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_two_liquidations_of_one_trader_in_one_transaction_keep_their_pairs() ->
                 pl.lit(one_block, dtype=pl.Int64).alias("block_number"),
             )
         merged[name] = frame
-    table = v1.events_table(merged)
+    table = v1.events_table({name: frame.lazy() for name, frame in merged.items()}).collect()
     paired = table.filter(pl.col("liquidator").is_not_null()).sort("log_index")
     assert (
         paired.height
@@ -338,9 +338,9 @@ def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     events = pipeline.read_events(Input(source, None), incident.load(str(tmp_path / "both.toml")))
     # Take away all that tells the era of the first row of era 2: ratio unknown, no earlier logs, no flags.
-    table, others = events.table, {k: v for k, v in events.others.items() if k != "LiquidationFeeRatioChanged"}
+    table, others = events.table, {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
     full = table.filter(pl.col("block_number") > 16_000_000, pl.col("kind") == "liquidation", pl.col("bad_debt") == 0)
     assert full.height == 0 or full["liquidation_penalty"].min() is not None
-    found, findings = perpetual_v1.liquidations(table, others, None)
+    found, findings = perpetual_v1.liquidations(table.lazy(), others, None)
     assert found["era"].to_list() == [1] * 36 + [2] * 17
     assert not [f for f in findings if f.stops]

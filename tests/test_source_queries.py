@@ -19,6 +19,7 @@ from perpcomp import incident
 from perpcomp.ingest.imports import PAGE, read_foreign
 from perpcomp.pipeline import Run
 from perpcomp.systems.perpetual_v1 import events as v1
+from tests import build
 from tests.conftest import LAB
 from tests.test_imports import (
     DIRECT,
@@ -111,14 +112,14 @@ def test_the_warehouse_query_gives_the_nodes_rows(tmp_path: Path, rehearsal: Run
     assert raw.drop("row").equals(DIRECT.filter((pl.col("address") == HOUSE) == pl.col("topic0").is_in(house)).drop("row"))
     tables = v1.decode_all(raw, 100, HOUSE)
     assert all(tables[event].equals(TABLES[event]) for event in TABLES)
-    assert v1.events_table(tables).equals(rehearsal.events.table)
+    assert build.events_of(tables).equals(rehearsal.events.table)
 
 
 def test_the_warehouse_query_runs_without_markets(tmp_path: Path, rehearsal: Run) -> None:
     (sql,) = sqlglot.transpile(WAREHOUSE, read="bigquery", write="duckdb")
     raw = imported_raw([exported(database(tmp_path), tmp_path, sql, "raw.csv", {**warehouse_parameters(), "markets": []})])
     assert set(raw["address"]) == {HOUSE}
-    assert v1.events_table(v1.decode_all(raw, 100, HOUSE)).equals(rehearsal.events.table)
+    assert build.events_of(v1.decode_all(raw, 100, HOUSE)).equals(rehearsal.events.table)
 
 
 def test_the_window_of_the_sql_is_half_open(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ lost its last digits, and no export says so.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import polars as pl
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.ingest.decode import WORD, Argument, Event
-from perpcomp.ingest.logs import RAW_SCHEMA, binary, block_times, check_logs, dated, old_layout
+from perpcomp.ingest.logs import RAW_SCHEMA, Places, binary, block_times, dated, old_layout, whole
 from perpcomp.tables import IDENTITY
 
 # What others call our columns, after event__x_string is cut to x and camelCase is made snake_case.
@@ -41,6 +41,7 @@ ALIASES = {
 # In a table of PositionLiquidated alone bad_debt means what we call fee_shortfall; beside PositionChanged it means that event's.
 OF_ONE_EVENT = {"PositionLiquidated": {"bad_debt": "fee_shortfall"}}
 
+PIECE = 200_000  # rows of a Parquet file read at a time
 OURS = ("system", "kind")  # columns that only our events table has
 PLACE = ("block_number", "transaction_hash", "log_index")
 SHAPES = {
@@ -87,35 +88,57 @@ class Wanted:
 
 
 def read_foreign(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None) -> pl.DataFrame | dict[str, pl.DataFrame] | None:
-    """One export in one or more files: the raw frame (RAW_SCHEMA), or event name -> typed table as decoding gives it.
+    """foreign_pieces, with the pieces of raw logs as one frame: checked as a whole, sorted."""
+    found = foreign_pieces(paths, wanted, blocks)
+    return found if found is None or isinstance(found, dict) else whole(_label(paths), found)
+
+
+def foreign_pieces(
+    paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None
+) -> Iterator[pl.DataFrame] | dict[str, pl.DataFrame] | None:
+    """One export in one or more files: raw frames (RAW_SCHEMA) piece by piece, or event name -> typed table as decoding gives it.
 
     None where the one file is perpcomp's own events table, which tables.py reads. A decoded export gives the events that its columns
     can hold, and null where it lacks block_hash or transaction_index. `blocks` dates rows without a timestamp: a block list as for
     logs, or a .csv or .parquet with (block_)number and timestamp. Rows are counted in each file, but in the raw frame through all
-    of them. InputError lists what is wrong: an unknown shape, a missing column, cells that are none, amounts that were floats, a
-    log that stands twice, an answer that may be cut off.
+    of them. InputError lists what is wrong: an unknown shape, a missing column, cells that are none, amounts that were floats, an
+    answer that may be cut off; a log that stands twice is for Places to find.
     """
     assert paths
-    label = paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
-    sheets = [sheet for path in paths for sheet in _sheets(path)]
-    shapes = {_shape(sheet, wanted) for sheet in sheets}
-    if len(shapes) > 1:
-        raise refusal(label, f"{' and '.join(sorted(shapes))} stand side by side.", "Give one kind; raw logs say the most.")
-    if shapes == {"an events table"}:
-        if len(sheets) > 1:
-            raise refusal(label, "are several events tables.", "Give one.")
-        return None
+    shape = _shape(next(_sheets(paths[0])), wanted)
     times = _times(blocks) if blocks else {}
-    if shapes == {"raw logs"}:
-        parts, before = [], 0
-        for sheet in sheets:
-            parts.append(_raw(sheet, wanted, times).with_columns(pl.col("row") + before))
-            before += sheet.frame.height
-        raw = pl.concat(parts)
-        check_logs(label, raw)
-        return raw.sort("block_number", "log_index")
-    _check_pages(label, sheets)
-    return _tables(label, [(event, part) for sheet in sheets for event, part in _decoded(sheet, wanted, times)], wanted)
+    sheets = (sheet for path in paths for sheet in _sheets(path))
+    if shape == "raw logs":
+        return _raw_pieces(paths, sheets, wanted, times)
+    all_sheets = list(sheets)
+    for sheet in all_sheets:
+        _same_shape(paths, shape, _shape(sheet, wanted))
+    if shape == "an events table":
+        if len(paths) > 1:
+            raise refusal(_label(paths), "are several events tables.", "Give one.")
+        return None
+    _check_pages(_label(paths), all_sheets)
+    return _tables(_label(paths), [(event, part) for sheet in all_sheets for event, part in _decoded(sheet, wanted, times)], wanted)
+
+
+def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wanted, times: dict[int, int]) -> Iterator[pl.DataFrame]:
+    before, name = 0, None
+    counted = 0
+    for sheet in sheets:
+        _same_shape(paths, "raw logs", _shape(sheet, wanted))
+        if sheet.name != name:  # rows count on through the files
+            before, name = counted, sheet.name
+        counted += sheet.frame.height
+        yield _raw(sheet, wanted, times).with_columns(pl.col("row") + before)
+
+
+def _same_shape(paths: Sequence[Path], one: str, other: str) -> None:
+    if one != other:
+        raise refusal(_label(paths), f"{' and '.join(sorted({one, other}))} stand side by side.", "Give one kind; raw logs say the most.")
+
+
+def _label(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
 
 
 # A foreign table and its cells
@@ -234,7 +257,9 @@ def _sheets(path: Path) -> Iterator[_Sheet]:
         if path.suffix == ".json":
             yield from _answers(path)
         elif path.suffix == ".parquet":
-            yield _sheet(path.name, pl.read_parquet(path, glob=False), 1)
+            rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+            for start in range(0, max(rows, 1), PIECE):  # a file may be larger than memory
+                yield _sheet(path.name, pl.scan_parquet(path, glob=False).slice(start, PIECE).collect(), 1 + start)
         else:  # as text: a guessed schema would make floats of base units
             yield _sheet(path.name, pl.read_csv(path, infer_schema=False, glob=False), 2)
     except (pl.exceptions.PolarsError, msgspec.MsgspecError, OSError, UnicodeDecodeError, RecursionError) as error:
@@ -448,7 +473,10 @@ def _tables(label: str, parts: list[tuple[str, pl.DataFrame]], wanted: Wanted) -
         what = f"holds no {' and no '.join(missing)}, without which a liquidation is not seen."
         raise refusal(label, what, "Export these events too, and give all files together.")
     joined = {name: pl.concat([part for of, part in parts if of == name]) for name in names}
-    check_logs(label, pl.concat([table.select("row", *(c.name for c in IDENTITY)) for table in joined.values()]))
+    places = Places(label)
+    for table in joined.values():
+        places.add(table)
+    places.check()
     return {name: table.drop("row").sort("block_number", "log_index") for name, table in joined.items()}
 
 

@@ -9,7 +9,7 @@ import io
 import re
 import zlib
 from binascii import unhexlify
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -22,6 +22,7 @@ from perpcomp.tables import TIME
 CHUNK_BYTES = 4 * 2**20  # a chunk, its rows and its columns stay in caches and kept memory: 1.5 times as fast as 32 MiB
 PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
+LOGS_OF_A_BLOCK = 2**20  # more than a block can hold
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
 RAW_SCHEMA = {
@@ -66,21 +67,90 @@ class Block(msgspec.Struct):
 def read_logs(
     path: Path, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...] = (), blocks: Path | None = None
 ) -> pl.DataFrame:
-    """The raw frame (RAW_SCHEMA, sorted by block and log index) of the rows whose address and topic0 are wanted.
+    """The raw frame (RAW_SCHEMA, sorted by block and log index) of the rows of log_pieces, checked as a whole."""
+    return whole(path.name, log_pieces(path, addresses, topics, refused, blocks))
+
+
+def log_pieces(
+    path: Path, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...] = (), blocks: Path | None = None
+) -> Iterator[pl.DataFrame]:
+    """Raw frames (RAW_SCHEMA), piece by piece, of the rows whose address and topic0 are wanted.
 
     `addresses` and `topics` are lower-case. A topic that begins as one of `refused` is an event of a layout that cannot be read: an
-    error, not a row to pass over. `blocks` dates logs whose node gave no blockTimestamp. InputError lists what is wrong by
-    line: unreadable rows, removed logs, a (transaction, log index) that stands twice, a block with two times or two hashes.
+    error, not a row to pass over. `blocks` dates logs whose node gave no blockTimestamp. InputError lists what is wrong by line:
+    unreadable rows, removed logs, contradictory times. What only the whole input shows is for Places to find.
     """
     times = block_times(blocks) if blocks else {}
-    parts = []
     for rows in _rows(path, Log):
         for number, log in rows:
             _check_filter(f"{path.name} row {number}", log, addresses, refused)
-        parts.append(to_raw(path.name, rows, addresses, topics, times))
-    raw = pl.concat(parts) if parts else pl.DataFrame(schema=RAW_SCHEMA)
-    check_logs(path.name, raw)
+        yield to_raw(path.name, rows, addresses, topics, times)
+
+
+def whole(name: str, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The pieces as one frame, in order, after Places has found nothing."""
+    places, parts = Places(name), []
+    for piece in pieces:
+        places.add(piece)
+        parts.append(piece)
+    places.check()
+    raw = pl.concat(parts) if parts else no_logs()
     return raw.sort("block_number", "log_index")
+
+
+def no_logs() -> pl.DataFrame:
+    """A raw frame without rows."""
+    return pl.DataFrame(schema=RAW_SCHEMA)
+
+
+class Places:
+    """Where the logs of an input stand: one log, one row; one block, one time and one hash.
+
+    Holds some 25 bytes a log, so that millions can be checked: block and log index in one number, and a 64-bit hash of the
+    transaction's with its log index. Two transactions of one such hash would be refused although they differ: one chance in a million
+    at five million logs, and never a wrong result.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.logs: list[pl.DataFrame] = []
+        self.blocks: list[pl.DataFrame] = []
+
+    def add(self, raw: pl.DataFrame) -> None:
+        """The rows of one more raw frame."""
+        place = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")
+        of_transaction = pl.struct("transaction_hash", "log_index").hash(0)
+        self.logs.append(raw.select("row", place.alias("place"), of_transaction.alias("of_transaction")))
+        self.blocks.append(
+            raw.select("block_number", "block_time", "block_hash", "row").unique(["block_number", "block_time", "block_hash"], keep="first")
+        )
+
+    def check(self) -> None:
+        """InputError, with the rows of the file, where a log stands twice or a block has two times or hashes."""
+        if not self.logs:
+            return
+        logs = pl.concat(self.logs)
+        self.logs = [logs]
+        problems = []
+        for key, whose in (("of_transaction", "of its transaction"), ("place", "of block {block}")):
+            if logs.get_column(key).n_unique() == logs.height:
+                continue
+            twice = logs.filter(pl.col(key).is_duplicated()).sort("place", "row").head(20)
+            for row, place in twice.select("row", "place").iter_rows():
+                block, index = divmod(place, LOGS_OF_A_BLOCK)
+                what = f"log {index} {whose.format(block=block)} stands in another row too."
+                problems.append(
+                    Finding("error", f"{self.name} row {row}", what, "Remove the duplicate, or find out which of them is true.")
+                )
+            raise InputError(problems)
+        blocks = pl.concat(self.blocks).unique(["block_number", "block_time", "block_hash"], keep="first", maintain_order=True)
+        twice = blocks.filter(pl.col("block_number").is_duplicated()).group_by("block_number").agg(pl.col("row").min()).sort("row")
+        for number, row in twice.head(20).iter_rows():
+            what = f"block {number} has more than one timestamp or hash."
+            advice = "The rows come from two chains or a reorganisation: fetch them again."
+            problems.append(Finding("error", f"{self.name} row {row}", what, advice))
+        if problems:
+            raise InputError(problems)
 
 
 def old_layout(where: str, topic: str) -> InputError:
@@ -267,25 +337,3 @@ def _check_text(name: str, text: pl.DataFrame, data_is_hex: bool) -> None:
         problems.append(Finding("error", f"{name} row {row}", what, "Fetch the range again below a final block."))
     if problems:
         raise InputError(problems[:20])
-
-
-def check_logs(name: str, raw: pl.DataFrame) -> None:
-    """One log, one row; one block, one time and one hash: InputError, with the rows of the file of this name."""
-    problems = []
-    for key in (["transaction_hash", "log_index"], ["block_number", "log_index"]):
-        twice = raw.filter(pl.struct(key).is_duplicated()).sort("block_number", "log_index", "row").head(20)
-        for row, transaction, log in twice.select("row", "transaction_hash", "log_index").iter_rows():
-            what = f"log {log} of transaction {transaction} stands in another row too."
-            problems.append(Finding("error", f"{name} row {row}", what, "Remove the duplicate, or find out which of them is true."))
-        if problems:
-            raise InputError(problems)
-    blocks = raw.group_by("block_number").agg(
-        pl.col("block_time").n_unique().alias("times"), pl.col("block_hash").n_unique().alias("hashes"), pl.col("row").min()
-    )
-    for number, row in (
-        blocks.filter((pl.col("times") > 1) | (pl.col("hashes") > 1)).sort("row").select("block_number", "row").head(20).iter_rows()
-    ):
-        what = f"block {number} has more than one timestamp or hash."
-        problems.append(Finding("error", f"{name} row {row}", what, "The rows come from two chains or a reorganisation: fetch them again."))
-    if problems:
-        raise InputError(problems)

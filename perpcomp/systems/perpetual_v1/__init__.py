@@ -8,8 +8,20 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.findings import Finding
 from perpcomp.systems.perpetual_v1.eras import tell_eras
-from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED
+from perpcomp.systems.perpetual_v1.events import (
+    LIQUIDATION_FEE_RATIO_CHANGED,
+    MARGIN_CHANGED,
+    POSITION_ADJUSTED,
+    POSITION_SETTLED,
+    UPGRADED,
+)
 from perpcomp.systems.perpetual_v1.lives import ORDER, POSITION, before_events
+from perpcomp.tables import EVENTS
+
+OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
+OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, UPGRADED.name)
+# What it reads of the events table: all but what neither a position nor a liquidation depends on.
+READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
 
 # What this stage gives: the liquidations table without what the incident's rules add (reference price, eligibility).
 COLUMNS = (
@@ -32,19 +44,22 @@ COLUMNS = (
 
 
 def liquidations(
-    events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], liquidation_fee_ratio: Decimal | None
+    events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], liquidation_fee_ratio: Decimal | None
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
 
-    tables are the other events by name, as far as the input holds them. The fee ratio (/1) is assumed where no log states it.
+    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio (/1) is assumed where no log states it.
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
     closing = pl.col("kind").is_in(["liquidation", "partial-liquidation"])
-    touched = events.join(events.filter(closing).select(POSITION).unique(), on=POSITION, how="semi")
-    rows = before_events(touched, dict(tables)).filter(closing).sort(ORDER)
+    victims = events.filter(closing).select(POSITION).unique().collect(engine="streaming")
+    touched = events.select(READ).join(victims.lazy(), on=POSITION, how="semi").collect(engine="streaming").sort(ORDER)
+    tables = {name: others[name].join(victims.lazy(), on=POSITION, how="semi").collect() for name in OF_POSITIONS if name in others}
+    tables |= {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
+    rows = before_events(touched, tables).filter(closing).sort(ORDER)
     ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
-    rows, findings = tell_eras(rows, dict(tables), ratio, MARGIN_CHANGED.name in tables)
+    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in tables)
 
     size = pl.col("position_size_after") - pl.col("exchanged_position_size")
     partial = pl.col("kind") == "partial-liquidation"

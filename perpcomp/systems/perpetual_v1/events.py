@@ -4,7 +4,7 @@ Names are ours where one thing has two names on chain: `trader` for MarginChange
 order and types are the contracts' own; topic0 is the keccak of those types (a test computes it).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -109,15 +109,17 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str) -> dict[st
     return tables
 
 
-def events_table(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """The published events table: every PositionChanged, with the PositionLiquidated that belongs to it.
+def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """The published events table, lazily: every PositionChanged, with the PositionLiquidated that belongs to it.
 
     A liquidation logs PositionLiquidated and then its PositionChanged, in one transaction, for one trader and market; several may
     share a transaction, and the same trader may trade there too. So each PositionLiquidated takes the first PositionChanged of its
     (transaction, trader, market) behind it. One that finds none is a missing victim: InputError.
     """
-    changed, liquidated = tables[POSITION_CHANGED.name], tables[POSITION_LIQUIDATED.name]
+    changed, liquidated = tables[POSITION_CHANGED.name], tables[POSITION_LIQUIDATED.name].collect()
     of_one = ["transaction_hash", "trader", "market"]
+    beside = changed.join(liquidated.lazy(), on="transaction_hash", how="semi")
+    candidates = beside.select(*of_one, "log_index", "position_notional", "exchanged_position_size").collect(engine="streaming")
     pairs = (
         liquidated.select(
             *of_one,
@@ -126,7 +128,7 @@ def events_table(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
             pl.col("position_notional").alias("liquidated_notional"),
             pl.col("position_size").alias("liquidated_size"),
         )
-        .join(changed.select(*of_one, "log_index", "position_notional", "exchanged_position_size"), on=of_one)
+        .join(candidates, on=of_one)
         .filter(pl.col("log_index") > pl.col("liquidated_index"))
         .sort("log_index")
         .unique([*of_one, "liquidated_index"], keep="first", maintain_order=True)
@@ -139,14 +141,11 @@ def events_table(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
         pairs.select("transaction_hash", pl.col("liquidated_index").alias("log_index")), on=["transaction_hash", "log_index"], how="anti"
     )
     joined = changed.join(
-        pairs.select("transaction_hash", "log_index", "liquidator", "liquidation_fee", "fee_shortfall"),
+        pairs.select("transaction_hash", "log_index", "liquidator", "liquidation_fee", "fee_shortfall").lazy(),
         on=["transaction_hash", "log_index"],
         how="left",
+        maintain_order="left",
     )
-    # Only liquidations show a penalty, and only they close for no fee where the market charges one.
-    charged = (pl.col("fee") > 0).any().over("market")
-    free_close = charged & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0) & (pl.col("position_notional") >= DUST)
-    unpaired = joined.filter(pl.col("liquidator").is_null() & ((pl.col("liquidation_penalty") > 0) | free_close))
     problems = [
         Finding(
             "error",
@@ -154,12 +153,26 @@ def events_table(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
             f"{name} of {trader} has no {other} in the logs.",
             "Logs are missing: pull both events again.",
         )
-        for name, other, frame in (("PositionLiquidated", "PositionChanged", alone), ("PositionChanged", "PositionLiquidated", unpaired))
+        for name, other, frame in (
+            ("PositionLiquidated", "PositionChanged", alone),
+            ("PositionChanged", "PositionLiquidated", _without_their_log(joined)),
+        )
         for transaction, log, trader in frame.select("transaction_hash", "log_index", "trader").head(20).iter_rows()
     ]
     if problems:
         raise InputError(problems)
-    return check(joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema), EVENTS)
+    return joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema)
+
+
+def _without_their_log(joined: pl.LazyFrame) -> pl.DataFrame:
+    """PositionChanged events that show a liquidation without a PositionLiquidated beside them.
+
+    Only liquidations show a penalty, and only they close for no fee where the market charges one.
+    """
+    charging = joined.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
+    free = pl.col("market").is_in(charging.implode()) & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0)
+    shows = (pl.col("liquidation_penalty") > 0) | (free & (pl.col("position_notional") >= DUST))
+    return joined.filter(pl.col("liquidator").is_null() & shows).head(20).collect(engine="streaming")
 
 
 def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:

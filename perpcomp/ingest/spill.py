@@ -1,0 +1,63 @@
+"""Decoded events of any number: in memory while they are few, on disk once they are many, lazily read from there.
+
+An incident's whole history may be larger than memory, while what a run needs of it is small: the lives that were liquidated and what
+happened in the window. So pieces are decoded one by one, and only what a later stage asks for is read again.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+IN_MEMORY = 1_000_000  # rows of all tables together
+SORTED = ("block_number", "log_index")
+
+
+class Spill:
+    """Tables that grow piece by piece. The pieces on disk live as long as this object."""
+
+    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+        self.in_memory = in_memory
+        self.rows = 0
+        self.pieces: dict[str, list[pl.DataFrame]] = {}
+        self.files: dict[str, list[Path]] = {}
+        self.last: dict[str, tuple[int, int]] = {}
+        self.in_order: dict[str, bool] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
+        """One more piece of each table."""
+        for name, frame in tables.items():
+            piece = frame.sort(SORTED)
+            if piece.height:
+                first, last = (piece.select(SORTED).row(n) for n in (0, -1))
+                self.in_order[name] = self.in_order.get(name, True) and self.last.get(name, (-1, -1)) < first
+                self.last[name] = last
+            if piece.height or name not in self.pieces:
+                self.pieces.setdefault(name, []).append(piece)
+            self.rows += piece.height
+        if self.rows > self.in_memory:
+            self._write()
+
+    def tables(self) -> dict[str, pl.LazyFrame]:
+        """Every table, sorted by block and log index."""
+        found = {}
+        for name, pieces in self.pieces.items():
+            parts = [pl.scan_parquet(file) for file in self.files.get(name, [])] + [piece.lazy() for piece in pieces]
+            table = pl.concat(parts)
+            # Inputs are as good as always in order; one that is not is sorted, in memory.
+            found[name] = table if self.in_order.get(name, True) else table.sort(SORTED).collect().lazy()
+        return found
+
+    def _write(self) -> None:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="perpcomp-")
+        for name, pieces in self.pieces.items():
+            rows = pl.concat(pieces)
+            if rows.height:
+                files = self.files.setdefault(name, [])
+                files.append(Path(self._folder.name) / f"{name}-{len(files):05}.parquet")
+                rows.write_parquet(files[-1], compression="lz4", statistics=False)
+            self.pieces[name] = [rows.clear()]
+        self.rows = 0
