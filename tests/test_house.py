@@ -19,6 +19,7 @@ ORDER = [
     "incident",
     "ingest",
     "systems",
+    "replay",
     "valuation",
     "eligibility",
     "arithmetic",
@@ -65,7 +66,9 @@ MONEY = ["fixed.py", "payouts.py", "vesting.py", "eligibility.py", "valuation.py
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1")], ids=lambda p: p.name
+    "path",
+    [p for p in MODULES if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1", "replay")],
+    ids=lambda p: p.name,
 )
 def test_no_float_stands_where_money_is_counted(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
