@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from perpcomp.findings import refusal
+from perpcomp.findings import InputError, refusal
 from perpcomp.incident import Incident
 from perpcomp.ingest import evidence
 from perpcomp.ingest.fetch import HEADERS_AT_ONCE, Fetcher, Progress, Settings, differing_block, grid
 from perpcomp.ingest.refusals import Range, width
-from perpcomp.ingest.rpc import NETWORK, Endpoint, Fault, Pool, Refused, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Pool, Refused, read_strictly, to_int
 from perpcomp.ingest.store import LOGS, Store, Subject, write_whole
 from perpcomp.tables import CSV_TIME, to_parquet
 
@@ -148,8 +148,9 @@ async def _fetch(
     pool = _pool(urls, options)
     second = _pool([options.second], options) if options.second else None
     try:
-        for endpoint in [*pool.endpoints, *(second.endpoints if second else [])]:
-            await check_chain(endpoint, pool, incident)
+        pool.endpoints = await _well(pool, incident)
+        if second is not None:
+            await _well(second, incident)
         about = subject(incident, topics)
         store = Store(options.store, about)
         fetcher = Fetcher(pool, about, options.settings)
@@ -184,9 +185,25 @@ async def _fetch(
             await second.close()
 
 
+async def _well(pool: Pool, incident: Incident) -> list[Endpoint]:
+    """The endpoints that answer. One of another chain is refused; one that does not answer is passed over while another does."""
+    well, faults = [], []
+    for endpoint in pool.endpoints:
+        try:
+            await check_chain(endpoint, pool, incident)
+            well.append(endpoint)
+        except InputError as error:
+            if any(problem.where != UNREACHED for problem in error.problems):
+                raise
+            faults.append(error)
+    if not well:
+        raise faults[-1]
+    return well
+
+
 async def check_chain(endpoint: Endpoint, pool: Pool, incident: Incident) -> None:
     """Refuse a node of another chain before anything else is asked of it."""
-    one = Pool([endpoint], pool.attempts, pool.patience, pool.at_once)
+    one = Pool([endpoint], min(pool.attempts, 3), pool.patience, pool.at_once)
     found = await one.call("eth_chainId", [], lambda raw: to_int(read_strictly(raw)))
     if found != incident.chain.id:
         what = f"{endpoint.name} is a node of chain {found}; {incident.name} lies on chain {incident.chain.id}."

@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +24,7 @@ from perpcomp.findings import InputError, refusal
 from perpcomp.ingest.logs import Log
 
 T = TypeVar("T")
+UNREACHED = "the network"
 NETWORK = 3  # the exit code of what only another endpoint, or time, can help
 
 
@@ -151,6 +153,8 @@ class Endpoint:
             elif scheme in ("ws", "wss"):
                 self._provider = WebSocketProvider(self.url, request_timeout=self.timeout)
             elif scheme in ("", "file", "ipc"):
+                if not Path(urlsplit(self.url).path).exists():
+                    raise Fault("ipc cannot be reached: there is no such socket")
                 self._provider = AsyncIPCProvider(urlsplit(self.url).path, request_timeout=self.timeout)
             else:
                 raise refusal(
@@ -170,7 +174,7 @@ class Endpoint:
             answer = await asyncio.wait_for(provider.make_request(RPCEndpoint(request["method"]), request["params"]), self.timeout)
             # These providers match ids themselves.
             return None, msgspec.json.encode({**answer, "id": request["id"]}), None
-        except InputError:
+        except (InputError, Fault):
             raise
         except TimeoutError:
             raise Fault(f"{self.name} did not answer within {self.timeout:g} s", 504) from None
@@ -320,7 +324,7 @@ class Pool:
             await asyncio.sleep(min(wait, 60.0) if attempt < self.attempts - 1 else 0)
         what = f"{method} failed {len(faults)} times. The last: {faults[-1]}."
         raise refusal(
-            "the network", what, "Nothing half-fetched is kept; the same command goes on where it stopped, or add another --rpc.", NETWORK
+            UNREACHED, what, "Nothing half-fetched is kept; the same command goes on where it stopped, or add another --rpc.", NETWORK
         )
 
 
