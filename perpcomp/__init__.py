@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import polars as pl
 
     from perpcomp.audit.verify import Verdict
+    from perpcomp.findings import Finding
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
     from perpcomp.pipeline import Run
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "liquidations", "plan_fetch", "publish_run", "verify"]
+__all__ = ["compute", "events", "fetch", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
@@ -56,6 +58,35 @@ def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.Dat
 
     loaded = incident.load(query)
     return pipeline.liquidations(pipeline.read_events(pipeline.find_input(loaded, input), loaded), loaded)[0]
+
+
+def positions(
+    query: str = "rehearsal", at: "int | datetime | None" = None, input: Path | None = None
+) -> "tuple[pl.DataFrame, list[Finding]]":
+    """Every open position at the end of a block, or at a time (default: as the window begins), and what the logs do not tell.
+
+    The positions table: marked at the markets' reference prices, and valued on the curve as the contracts' views do.
+    """
+    from datetime import timedelta
+
+    from perpcomp import incident, pipeline
+    from perpcomp.replay import doubts, replay
+
+    loaded = incident.load(query)
+    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
+    found, _ = pipeline.liquidations(events, loaded)
+    eras = found.select("block_number", "era")
+    second = eras.filter(era=2).get_column("block_number").min()
+    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
+    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
+    replayed = replay(events.others, events.table, later_ratio_from=later)
+    marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
+    moment = loaded.eligibility.start if at is None else at
+    if isinstance(moment, int):
+        frame = replayed.positions(block=moment, mark_prices=marks)
+    else:
+        frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
+    return frame, [*replayed.findings, *doubts(frame)]
 
 
 def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:

@@ -17,6 +17,8 @@ from perpcomp import __version__
 from perpcomp.findings import Finding, InputError, refusal
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
     from rich.console import Console
 
@@ -149,6 +151,38 @@ def events(
     with _unbroken():
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
         _print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
+
+
+@app.command(rich_help_panel=FOLLOW)
+def positions(
+    query: Query = "rehearsal",
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="BLOCK|TIME", help="A block, or a time with its zone; default: as the window begins.")
+    ] = None,
+    input: Input = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every open position at a block or time, replayed from the logs: margin, funding, three profits, margin ratio, liquidation price."""
+    import perpcomp
+    from perpcomp.tables import POSITIONS
+
+    shown = (
+        "trader",
+        "size",
+        "margin",
+        "open_notional",
+        "funding_owed",
+        "unrealized_pnl_mark",
+        "unrealized_pnl_curve",
+        "margin_ratio",
+        "liquidation_price",
+    )
+    with _unbroken():
+        found, problems = perpcomp.positions(query, _block_or_time(at), input)
+    _print_table(found, POSITIONS, shown, as_json)
+    _print_problems([problem for problem in problems if problem.level != "note"])
+    if any(problem.level == "error" for problem in problems):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -336,6 +370,20 @@ def _fetched(
     return fetched.file
 
 
+def _block_or_time(text: str | None) -> "int | datetime | None":
+    from datetime import datetime
+
+    if text is None or (text.isascii() and text.replace("_", "").isdigit()):
+        return None if text is None else int(text.replace("_", ""))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise refusal("--at", f"'{text}' is no block and no time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
+    if moment.tzinfo is None:
+        raise refusal("--at", f"{text} has no zone.", "Add Z, or an offset as +08:00.")
+    return moment
+
+
 def _block_range(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -475,8 +523,8 @@ def _readable(value: Any) -> str:
         return ""
     if isinstance(value, Decimal):
         whole, _, places = f"{value:f}".partition(".")
-        sign = "-" if whole.startswith("-") else ""
-        return f"{sign}{int(whole.lstrip('-')):,}.{places[:6]}"
+        shown = f"{int(whole.lstrip('-')):,}.{places[:6]}"
+        return f"-{shown}" if whole.startswith("-") and shown.strip("0.") else shown
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(_plain(value))

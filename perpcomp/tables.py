@@ -222,6 +222,49 @@ reason           | text     |      | why, in a sentence
 """),
 )
 
+POSITIONS = Table(
+    "positions",
+    ("block_number", "market", "trader"),
+    _columns("""
+block_number            | integer |      | the position at the end of this block
+time                    | time?   | UTC  | what the TWAPs take as now: the block's timestamp, unless another was asked for
+trader                  | address |      | whose position
+market                  | address |      | the market's AMM contract
+life                    | integer |      | of the trader in the market: 1, 2 ...; 0 before the first
+size                    | amount? | base | signed size, + long, adjusted for liquidity migrations
+margin                  | amount? | USDC | stored margin, funding not taken
+open_notional           | amount? | USDC | what was paid for the size
+latest_premium_fraction | amount? | USDC per base | the market's cumulative premium fraction
+last_premium_fraction   | amount? | USDC per base | the same at the position's last settlement
+funding_owed            | amount? | USDC | + the trader owes, - the trader is owed
+margin_with_funding     | amount? | USDC | margin - funding_owed, not below 0
+unrealized_pnl_mark     | amount? | USDC | at the mark price asked for, without slippage; null where none was
+notional_curve          | amount? | USDC | what closing now would move, with slippage
+unrealized_pnl_curve    | amount? | USDC | by that
+notional_twap           | amount? | USDC | the average of the same over 15 minutes
+unrealized_pnl_twap     | amount? | USDC | by that
+margin_ratio            | amount? | /1   | (margin + the better of the two profits - funding_owed) / denominator; null without a position
+liquidation_price       | amount? | USDC per base | spot price on today's k at which the ratio is maintenance once the TWAP has followed
+liquidatable_when       | text?   |      | spot falls below, spot rises above (that price); never; at every price; null without a position
+spot_price              | amount? | USDC per base | quote_reserve / base_reserve
+quote_reserve           | amount? | USDC | the market's pool
+base_reserve            | amount? | base | the market's pool
+unknown                 | text?   |      | why something is null that exists; null where everything is known
+"""),
+)
+
+PRICES = Table(
+    "prices",
+    ("block_number",),
+    _columns("""
+block_time   | time    | UTC  | timestamp of the block
+block_number | integer |      | a block in which the market logged something
+spot_price   | amount? | USDC per base | at the end of the block
+twap_price   | amount? | USDC per base | average of the 15 minutes before block_time
+index_price  | amount? | USDC per base | what the last funding payment took as the underlying's price; null before the first
+"""),
+)
+
 FINDINGS = Table(
     "findings",
     ("number",),

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import perpcomp
 from perpcomp import incident
 from perpcomp.pipeline import Run
 from perpcomp.systems.perpetual_v1 import events as v1
+from tests.conftest import truth
 
 PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
 ROOT = Path(__file__).parent.parent
@@ -42,11 +44,13 @@ def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
     script += "heavy = {'polars', 'web3', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("run", "events", "liquidations", "payouts", "claims", "compare", "explain", "formulas", "verify"):
+    for verb in ("run", "events", "positions", "liquidations", "payouts", "claims", "compare", "explain", "formulas", "verify"):
         assert re.search(rf"^ +{verb} ", done.stdout, re.M)
 
 
-@pytest.mark.parametrize("verb", ["run", "events", "liquidations", "payouts", "claims", "compare", "explain", "formulas", "verify"])
+@pytest.mark.parametrize(
+    "verb", ["run", "events", "positions", "liquidations", "payouts", "claims", "compare", "explain", "formulas", "verify"]
+)
 def test_every_command_has_help(verb: str, tmp_path: Path) -> None:
     done = call(verb, "--help", cwd=tmp_path)
     assert done.returncode == 0
@@ -65,6 +69,35 @@ def test_json_carries_every_column_with_exact_amounts(verb: str, table: str, reh
     for name in frame.columns:
         if str(frame.schema[name]).startswith("Decimal"):
             assert [row[name] for row in rows] == [None if v is None else f"{v:f}" for v in frame[name]]
+
+
+def test_positions_at_a_block_are_the_contracts_views(tmp_path: Path) -> None:
+    """All accounts with a position at the reference block of the recording, by the command."""
+    views = truth("february")
+    done = call("positions", "--at", str(views["reference_block"]), "--json", cwd=tmp_path)
+    markets = {market.name: market.amm for market in incident.load("rehearsal").markets}
+    expected = {
+        (markets[name], trader): tuple(int(view[k]) for k in ("size", "margin", "openNotional", "spotUpl"))
+        for name, traders in views["reference_positions"].items()
+        for trader, view in traders.items()
+        if view["size"] != "0"
+    }
+    names = ("size", "margin", "open_notional", "unrealized_pnl_curve")
+    found = {(row["market"], row["trader"]): tuple(int(Decimal(row[n]).scaleb(18)) for n in names) for row in json.loads(done.stdout)}
+    assert found == expected
+
+
+def test_positions_as_the_window_begins_and_at_a_time(tmp_path: Path) -> None:
+    by_default = json.loads(call("positions", "--json", cwd=tmp_path).stdout)
+    at_time = json.loads(call("positions", "--at", "2021-02-21T06:45:00+08:00", "--json", cwd=tmp_path).stdout)
+    assert {row["trader"] for row in by_default} == {row["trader"] for row in at_time}
+    assert by_default[0]["time"] == "2021-02-20T22:45:00Z"
+    marked = [row for row in by_default if row["unrealized_pnl_mark"] is not None]
+    assert len(marked) > 25, "the affected market's, at its reference price"
+    for wrong in ("yesterday", "2021-02-20T22:45:00", "１３"):
+        refused = call("positions", "--at", wrong, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("error: --at: ")
 
 
 def test_tables_go_to_stdout_and_words_to_stderr(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from perpcomp import incident, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.pipeline import Events, Input
-from perpcomp.replay import POSITIONS, Replay, contract, doubts, replay
+from perpcomp.replay import Replay, contract, doubts, replay
 from perpcomp.replay.contract import Average, Reserves
 from perpcomp.replay.trigger import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price
-from perpcomp.tables import check
+from perpcomp.tables import POSITIONS, check
 from tests.conftest import LAB, truth
 from tests.test_perpetual_v1 import LOGS, both_eras, rows_of
 

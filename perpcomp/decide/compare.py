@@ -28,6 +28,7 @@ def compare(formulas: Sequence[Formula], liquidations: pl.DataFrame) -> pl.DataF
     for chosen in sorted(formulas, key=lambda f: f.name):
         amounts = _per_trader(traders, compensated(formula.entitlements(chosen, eligible), eligible))
         ranked = sorted((a for a in amounts.values() if a is not None), reverse=True)
+        rank = {amount: place for place, amount in reversed(list(enumerate(ranked, 1)))}
         for trader, amount in amounts.items():
             loss = equity[trader]
             ratio = None if amount is None or loss is None or loss <= 0 else fixed.div_integers(amount, loss)
@@ -37,7 +38,7 @@ def compare(formulas: Sequence[Formula], liquidations: pl.DataFrame) -> pl.DataF
                     "formula": chosen.name,
                     "amount": None if amount is None else fixed.from_integer(amount),
                     "recovery_ratio": None if ratio is None else fixed.from_integer(ratio),
-                    "rank": None if amount is None else ranked.index(amount) + 1,
+                    "rank": None if amount is None else rank[amount],
                 }
             )
     return check(pl.DataFrame(rows, schema=COMPARISON.schema), COMPARISON)

@@ -4,6 +4,7 @@ Once a window's range is known, final and held whole, nothing is asked of any no
 """
 
 import asyncio
+import gc
 import json
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
@@ -134,7 +135,14 @@ def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], option
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
+    # Millions of small objects live for one window and refer to nothing: looking through them for cycles is a fifth of the time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return asyncio.run(work)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _pool(urls: Sequence[str], options: Options) -> Pool:

@@ -152,17 +152,20 @@ class Fetcher:
 
     def _checked(self, logs: list[Log], asked: Range) -> list[Log]:
         """The logs, if they are of what was asked, in order, each once; a Fault names what is not."""
-        before = (-1, -1)
+        before, ours = (-1, -1), set[tuple[str, str]]()
         for log in logs:
             here = (to_int(log.block_number), to_int(log.log_index))
-            if log.removed:
+            if log.removed is True:
                 raise Fault(f"a log of block {here[0]} was removed by a reorganisation")
             if not asked[0] <= here[0] <= asked[1]:
                 raise Fault(f"a log of block {here[0]} is in the answer for {asked[0]} to {asked[1]}")
             if here <= before:
                 raise Fault(f"the logs of block {here[0]} are out of order or doubled")
-            if log.address.lower() not in self.addresses or not log.topics or log.topics[0].lower() not in self.topics:
-                raise Fault(f"a log of block {here[0]} is of another contract or event")
+            origin = (log.address, log.topics[0] if log.topics else "")
+            if origin not in ours:  # as the node spells them: one look for each spelling
+                if origin[0].lower() not in self.addresses or origin[1].lower() not in self.topics:
+                    raise Fault(f"a log of block {here[0]} is of another contract or event")
+                ours.add(origin)
             before = here
         return logs
 
@@ -172,11 +175,12 @@ class Fetcher:
         batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
         asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_header) for batch in batches]
         headers = {to_int(header.number): header for batch in await side_by_side(asked) for header in batch}
+        of_text = {number: headers.get(to_int(number)) for number in numbers}
         for log in logs:
-            header = headers.get(to_int(log.block_number))
-            if header is None or header.hash.lower() != log.block_hash.lower():
+            header, stated = of_text[log.block_number], log.block_timestamp
+            if header is None or (header.hash != log.block_hash and header.hash.lower() != log.block_hash.lower()):
                 return False
-            if log.block_timestamp is not None and to_int(log.block_timestamp) != to_int(header.timestamp):
+            if stated is not None and stated != header.timestamp and to_int(stated) != to_int(header.timestamp):
                 return False
             log.block_timestamp = header.timestamp
         return True

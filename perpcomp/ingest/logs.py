@@ -42,7 +42,7 @@ RAW_SCHEMA = {
 }
 
 
-class Log(msgspec.Struct, rename="camel"):
+class Log(msgspec.Struct, rename="camel", gc=False):
     """One row of eth_getLogs. Nodes add fields of their own; those are ignored."""
 
     address: str
@@ -54,7 +54,7 @@ class Log(msgspec.Struct, rename="camel"):
     transaction_index: str
     log_index: str
     block_timestamp: str | None = None
-    removed: bool = False
+    removed: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Block(msgspec.Struct):
@@ -255,7 +255,7 @@ def to_raw(
             "transaction_hash": [log.transaction_hash.lower() for _, log in kept],
             "transaction_index": [log.transaction_index for _, log in kept],
             "log_index": [log.log_index for _, log in kept],
-            "removed": [log.removed for _, log in kept],
+            "removed": [log.removed is True for _, log in kept],
         },
         schema={**dict.fromkeys(RAW_SCHEMA, pl.String()), "row": pl.Int64(), "topics": pl.Int64(), "removed": pl.Boolean()},
     )

@@ -24,10 +24,11 @@ from perpcomp.findings import Finding, refusal
 from perpcomp.fixed import to_integer
 from perpcomp.replay import history
 from perpcomp.replay.history import History, Market, Position, Timeline
-from perpcomp.replay.valued import POSITIONS, PRICES, Place, doubts, to_frame
+from perpcomp.replay.valued import Place, doubts, to_frame
 from perpcomp.systems.perpetual_v1.events import MARGIN_RATIO_CHANGED
+from perpcomp.tables import POSITIONS, PRICES
 
-__all__ = ["POSITIONS", "PRICES", "Point", "Replay", "doubts", "replay"]
+__all__ = ["Point", "Replay", "doubts", "replay"]
 
 Point = tuple[str, str, int]  # trader, market, block
 Price = Decimal | int | str

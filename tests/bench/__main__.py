@@ -3,10 +3,16 @@
 import argparse
 import sys
 
-from tests.bench import decoding, importing, replaying, startup
+from tests.bench import decoding, fetching, importing, replaying, startup
 from tests.bench.measure import Line
 
-BENCHES = {"startup": startup.lines, "decoding": decoding.lines, "replaying": replaying.lines, "importing": importing.lines}
+BENCHES = {
+    "startup": startup.lines,
+    "decoding": decoding.lines,
+    "fetching": fetching.lines,
+    "replaying": replaying.lines,
+    "importing": importing.lines,
+}
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 
 

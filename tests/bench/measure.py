@@ -3,6 +3,7 @@
 import gc
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 5
+STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,10 @@ def child_seconds(command: Sequence[str], folder: Path) -> float:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return median(seconds[1:])
+
+
+def peak_memory() -> int:
+    """The most memory this process held so far, in bytes. Linux counts in ru_maxrss what the parent held before: VmHWM is our own."""
+    if STATUS.exists():
+        return 1024 * next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
