@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from perpcomp.pipeline import Run
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
+__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
@@ -87,6 +87,13 @@ def positions(
     else:
         frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
     return frame, [*replayed.findings, *doubts(frame)]
+
+
+def has_input(query: str) -> bool:
+    """Whether the incident file names logs of its own, so that nothing need be fetched."""
+    from perpcomp import incident
+
+    return incident.load(query).input is not None
 
 
 def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:

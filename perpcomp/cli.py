@@ -3,28 +3,22 @@
 Everything heavy is imported inside the commands: `perpcomp --help` must load neither polars nor web3.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perpcomp import __version__
-from perpcomp.findings import Finding, InputError, refusal
+from perpcomp import __version__, terminal
+from perpcomp.findings import InputError, refusal
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import polars as pl
-    from rich.console import Console
-
     from perpcomp.pipeline import Run
-    from perpcomp.publish.summary import Line
-    from perpcomp.tables import Table
 
 
 class Proved(StrEnum):
@@ -75,7 +69,7 @@ def main() -> None:
     try:
         app(_with_default(sys.argv[1:]))
     except InputError as error:
-        _print_problems(error.problems)
+        terminal.print_problems(error.problems)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `perpcomp events | head`
         sys.stderr.close()
@@ -123,10 +117,10 @@ def run(
         folder = out if out is not None else Path("outputs") / done.incident.name
         published = perpcomp.publish_run(done, folder)
     if as_json:
-        _print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
+        terminal.print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
     elif not quiet:
-        _print_summary(summary(done))
-        _say(f"{len(published)} files in {folder}: start with vote.xlsx; every number by `perpcomp explain ADDRESS`.")
+        terminal.print_summary(summary(done))
+        terminal.say(f"{len(published)} files in {folder}: start with vote.xlsx; every number by `perpcomp explain ADDRESS`.")
     _exit_by(done)
 
 
@@ -150,7 +144,7 @@ def events(
     shown = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
     with _unbroken():
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
-        _print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
+        terminal.print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -179,8 +173,8 @@ def positions(
     )
     with _unbroken():
         found, problems = perpcomp.positions(query, _block_or_time(at), input)
-    _print_table(found, POSITIONS, shown, as_json)
-    _print_problems([problem for problem in problems if problem.level != "note"])
+    terminal.print_table(found, POSITIONS, shown, as_json)
+    terminal.print_problems([problem for problem in problems if problem.level != "note"])
     if any(problem.level == "error" for problem in problems):
         raise typer.Exit(1)
 
@@ -193,7 +187,7 @@ def liquidations(query: Query = "rehearsal", input: Input = None, as_json: AsJso
 
     shown = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
     with _unbroken():
-        _print_table(perpcomp.liquidations(query, input), LIQUIDATIONS, shown, as_json)
+        terminal.print_table(perpcomp.liquidations(query, input), LIQUIDATIONS, shown, as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -204,7 +198,7 @@ def payouts(query: Query = "rehearsal", input: Input = None, formula: FormulaNam
 
     with _unbroken():
         done = perpcomp.compute(query, input, formula)
-    _print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json)
+    terminal.print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json)
     _exit_by(done)
 
 
@@ -217,8 +211,8 @@ def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName
 
     with _unbroken():
         done = perpcomp.compute(query, input, formula)
-    _print_table(done.claims, CLAIMS, ("trader", "token", "tranche", "unlocks_at", "amount", "cumulative"), as_json)
-    _say(in_words(done.incident.vesting))
+    terminal.print_table(done.claims, CLAIMS, ("trader", "token", "tranche", "unlocks_at", "amount", "cumulative"), as_json)
+    terminal.say(in_words(done.incident.vesting))
     _exit_by(done)
 
 
@@ -233,19 +227,19 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
     with _unbroken():
         done = perpcomp.compute(query, input)
     if as_json:
-        _print_table(done.comparison, COMPARISON, (), as_json)
+        terminal.print_table(done.comparison, COMPARISON, (), as_json)
         return
     beside = wide(done.comparison)
     names = beside.columns[1:]
-    rows = [[str(row[0]), *(_readable(value) for value in row[1:])] for row in beside.iter_rows()]
-    _print_grid(["trader", *(f"{name} (USDC)" for name in names)], rows, right=range(1, len(names) + 1))
-    _print_grid(
+    rows = [[str(row[0]), *(terminal.readable(value) for value in row[1:])] for row in beside.iter_rows()]
+    terminal.print_grid(["trader", *(f"{name} (USDC)" for name in names)], rows, right=range(1, len(names) + 1))
+    terminal.print_grid(
         ["formula", "total (USDC)", "paid", "below 0"],
         [[name, in_full(total), str(paid), str(below)] for name, total, paid, below in totals(done.comparison)],
         right=(1, 2, 3),
     )
     better = preferences(done.comparison)
-    _print_grid(
+    terminal.print_grid(
         ["traders who get more under, than under", *names],
         [[f, *("" if f == g else str(better[f, g]) for g in names)] for f in names],
         right=range(1, len(names) + 1),
@@ -268,7 +262,7 @@ def explain(
     with _unbroken():
         lines = explained(perpcomp.compute(query, input, formula), who)
     if as_json:
-        _print_json(lines)
+        terminal.print_json(lines)
     else:
         for line in lines:
             print(line)
@@ -294,7 +288,7 @@ def formulas(as_json: AsJson = False) -> None:
             }
         )
     if as_json:
-        _print_json(listed)
+        terminal.print_json(listed)
         return
     for entry in listed:
         print(f"{entry['name']}    [{entry['source']}]{'' if entry['may be paid'] else '    compared, never paid'}")
@@ -316,7 +310,7 @@ def verify(
     with _unbroken():
         verdict = perpcomp.verify(run)
     if as_json:
-        _print_json(
+        terminal.print_json(
             {
                 "same": verdict.same,
                 "files": verdict.files,
@@ -326,13 +320,13 @@ def verify(
         )
     elif not verdict.same:
         shown = verdict.differences[:50]
-        _print_grid(["where", "published", "recomputed"], [[d.where, d.published, d.recomputed] for d in shown])
+        terminal.print_grid(["where", "published", "recomputed"], [[d.where, d.published, d.recomputed] for d in shown])
         if len(verdict.differences) > len(shown):
-            _say(f"… and {len(verdict.differences) - len(shown)} more differences; --json lists all.")
+            terminal.say(f"… and {len(verdict.differences) - len(shown)} more differences; --json lists all.")
     if not quiet:
         for note in verdict.notes:
-            _say(f"note: {note}")
-        _say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(verdict.differences)} differences.")
+            terminal.say(f"note: {note}")
+        terminal.say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(verdict.differences)} differences.")
     if not verdict.same:
         raise typer.Exit(1)
 
@@ -354,19 +348,23 @@ def _fetched(
     import perpcomp
 
     asked = _block_range(blocks)
+    if perpcomp.has_input(query):  # the URL may stand in the environment, meant for other incidents
+        if not quiet:
+            terminal.say(f"'{query}' has its own logs: nothing is fetched.")
+        return None
     if dry_run:
         for line in perpcomp.plan_fetch(query, asked, store):
-            _say(line)
+            terminal.say(line)
         raise typer.Exit
-    with _progress(quiet) as show:
+    with terminal.progress(quiet) as show:
         fetched = perpcomp.fetch(
             query, rpc or [], blocks=asked, store=store, second=second, prove=prove.value if prove else None, show=show
         )
     if not quiet:
         kind = "all final" if fetched.final else "not all final yet: a reorganisation could still change the newest"
-        _say(f"Blocks {fetched.first:,} to {fetched.last:,}, {kind}; {fetched.requests} requests; kept in {fetched.file.parent}.")
+        terminal.say(f"Blocks {fetched.first:,} to {fetched.last:,}, {kind}; {fetched.requests} requests; kept in {fetched.file.parent}.")
         for line in fetched.proof:
-            _say(line)
+            terminal.say(line)
     return fetched.file
 
 
@@ -394,141 +392,17 @@ def _block_range(text: str | None) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Any]:
-    """A bar with blocks, logs, rate and time left on a terminal; nothing in a pipe or with --quiet."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("blocks"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[logs]:,} logs, {task.fields[rate]:,.0f} a second"),
-        TimeRemainingColumn(),
-    )
-    console = _console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("fetch", total=None, logs=0, rate=0)
-
-        def show(state: Any) -> None:
-            bar.update(task, total=state.blocks, completed=state.done, logs=state.logs, rate=state.rate)
-
-        yield show
-
-
-@contextmanager
 def _unbroken(on_interrupt: str = "Nothing was written.") -> Iterator[None]:
     """Ctrl-C ends with a sentence and 130, not with a stack."""
     try:
         yield
     except KeyboardInterrupt:
-        _say(f"Interrupted. {on_interrupt} The same command starts again.")
+        terminal.say(f"Interrupted. {on_interrupt} The same command starts again.")
         raise typer.Exit(130) from None
 
 
 def _exit_by(done: "Run") -> None:
     """Say the errors and warnings; exit 1 where an error-level finding stands."""
-    _print_problems([p for p in done.problems if p.level != "note"])
+    terminal.print_problems([p for p in done.problems if p.level != "note"])
     if done.has_errors:
         raise typer.Exit(1)
-
-
-def _console(stderr: bool = False) -> "Console":
-    from rich.console import Console
-
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:  # a pipe has no width: nothing is folded
-        console.width = 100_000
-    return console
-
-
-def _say(words: str) -> None:
-    _console(stderr=True).print(words)
-
-
-def _print_problems(problems: list[Finding]) -> None:
-    for problem in problems:
-        _say(f"{problem.level}: {_printable(str(problem))}")
-
-
-def _printable(text: str) -> str:
-    """Without control characters: data must not steer the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> None:
-    """A table where it fits; on a narrower terminal a block a row, so that no digit is folded or cut."""
-    from rich import box
-    from rich.table import Table as Grid
-
-    console = _console()
-    shown = [[_printable(cell) for cell in row] for row in rows]
-    widest = [max(map(len, column)) for column in zip(header, *shown, strict=True)]
-    if sum(widest) + 3 * len(widest) > console.width:
-        for row in shown:
-            for name, cell in zip(header, row, strict=True):
-                if cell:
-                    print(f"{name}: {cell}")
-            print()
-        return
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    for n, name in enumerate(header):
-        grid.add_column(name, justify="right" if n in right else "left")
-    for row in shown:
-        grid.add_row(*row)
-    console.print(grid)
-
-
-def _print_summary(lines: "list[Line]") -> None:
-    """The summary as label and value; sources beside them where there is room, else in vote.xlsx and --json."""
-    from rich.table import Table as Grid
-
-    console = _console()
-    grid = Grid(box=None, pad_edge=False, show_header=False)
-    grid.add_column(style="bold", overflow="fold", min_width=10)
-    grid.add_column(overflow="fold", ratio=2)
-    with_sources = console.width >= 160
-    if with_sources:
-        grid.add_column(overflow="fold", ratio=1, style="dim")
-    for line in lines:
-        grid.add_row(*(_printable(cell) for cell in (line.label, line.value, line.source)[: 3 if with_sources else 2]))
-    console.print(grid)
-
-
-def _print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], as_json: bool) -> None:
-    """A published table: all columns as JSON, or those shown, to read."""
-    if as_json:
-        _print_json([{name: _plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
-        return
-    columns = [column for column in table.columns if column.name in shown]
-    rows = [[_readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
-    numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
-    _print_grid([f"{c.name} ({c.unit})" if c.unit else c.name for c in columns], rows, right=numeric)
-
-
-def _plain(value: Any) -> Any:
-    """A cell for JSON: amounts as exact text, times in UTC."""
-    from datetime import datetime
-    from decimal import Decimal
-
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
-
-
-def _readable(value: Any) -> str:
-    """A cell to read: amounts cut to six places, with separators. The exact ones are in --json and the CSV files."""
-    from decimal import Decimal
-
-    if value is None:
-        return ""
-    if isinstance(value, Decimal):
-        whole, _, places = f"{value:f}".partition(".")
-        shown = f"{int(whole.lstrip('-')):,}.{places[:6]}"
-        return f"-{shown}" if whole.startswith("-") and shown.strip("0.") else shown
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(_plain(value))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

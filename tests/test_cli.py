@@ -109,6 +109,12 @@ def test_tables_go_to_stdout_and_words_to_stderr(tmp_path: Path) -> None:
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("", "", 0)
 
 
+def test_a_url_in_the_environment_does_not_concern_an_incident_with_its_own_logs(tmp_path: Path) -> None:
+    done = call("run", cwd=tmp_path, PERPCOMP_RPC_URL="http://127.0.0.1:1/key")
+    assert done.returncode == 0
+    assert "'rehearsal' has its own logs: nothing is fetched." in done.stderr
+
+
 def test_a_real_incident_says_what_it_needs(tmp_path: Path) -> None:
     for name in ("2021-02-21-btc-flash-crash", "2021-04-18-eth-flash-crash"):
         done = call("run", name, cwd=tmp_path)

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perpcomp import fixed, formula
 from perpcomp.findings import InputError
@@ -347,3 +349,24 @@ def test_a_broken_formula_leaves_the_others_in_the_comparison(monkeypatch: pytes
     assert [f.name for f in usable] == ["margin-only"]
     assert [(p.level, p.where) for p in problems] == [("warning", "formula 'theirs'")]
     assert "It is left out of the comparison." in problems[0].what_to_do
+
+
+AMOUNTS = st.integers(-(10**30), 10**30)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("name", ["margin-only", "margin-upl-funding", "restore-position", "split-50-50", "realized-loss"])
+@given(rows=st.lists(st.tuples(st.integers(0, 10**30), AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=8))
+def test_no_formula_pays_a_negative_and_both_engines_agree(name: str, rows: list[tuple[int, int, int, int]]) -> None:
+    """Ours, over any margin, profit and funding. realized-loss may show a negative; that one is compared, never paid."""
+    columns = ("margin", "unrealized_pnl_at_reference", "funding_payment", "realized_pnl")
+    data = {column: [fixed.from_integer(row[n]) for row in rows] for n, column in enumerate(columns)}
+    frame = pl.DataFrame(data, schema=dict.fromkeys(columns, fixed.AMOUNT)).with_columns(
+        pl.lit("0x").alias("transaction_hash"), pl.int_range(pl.len()).alias("log_index")
+    )
+    chosen = formula.find(name)
+    values = formula.entitlements(chosen, frame)  # raises where the engines differ, or a formula that may not goes below 0
+    assert chosen.negative == (name == "realized-loss")
+    if name == "margin-upl-funding":
+        expected = [max(0, margin + profit - funding) for margin, profit, funding, _ in rows]
+        assert [fixed.to_integer(value) for value in values] == expected

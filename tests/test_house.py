@@ -33,7 +33,7 @@ ORDER = [
     "publish",
     "audit",
 ]
-APART = {"__init__", "cli"}  # they call everything
+APART = {"__init__", "cli", "terminal"}  # they call everything
 
 
 def room(path: Path) -> str:
