@@ -18,11 +18,10 @@ from perpcomp.decide import compare, published
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident import Incident
-from perpcomp.ingest.chain import default_store
+from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
-from perpcomp.ingest.store import LOGS as STORED
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
 from perpcomp.tables import EVENTS, FINDINGS, check, read
@@ -104,8 +103,8 @@ def find_input(incident: Incident, given: Path | None) -> Input:
         file = given
     elif incident.input is not None:
         file, named = incident.folder / incident.input, True
-    elif (default_store(incident) / STORED).is_file():
-        file = default_store(incident) / STORED
+    elif (fetched := stored(incident)) is not None:
+        file = fetched
     else:
         what = f"'{incident.name}' names no input: its logs are on chain {incident.chain.id}."
         advice = (

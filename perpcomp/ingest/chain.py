@@ -81,6 +81,28 @@ def held(incident: Incident, topics: Sequence[str], options: Options) -> Fetched
     return Fetched(*asked, True, options.store / LOGS, 0)
 
 
+def stored(incident: Incident) -> Path | None:
+    """The logs that an earlier fetch left for this incident, None without one.
+
+    Only those of the whole window, all final: of anything less a victim could be missing, so it is refused unless it is asked for by
+    name.
+    """
+    options = Options(default_store(incident))
+    file = options.store / LOGS
+    if not file.is_file():
+        return None
+    try:
+        stated = json.loads((options.store / RANGE).read_bytes())
+    except (ValueError, OSError):
+        stated = {}
+    if stated.get("asked") != _asked(incident, options) or not stated.get("final"):
+        blocks = f"blocks {stated.get('first')} to {stated.get('last')}" if "first" in stated else "an unfinished range"
+        what = f"holds {blocks}, which is not the whole and final range of the window of '{incident.name}'."
+        advice = f"Fetch it with --rpc URL, or take these logs on purpose with --input {file}."
+        raise refusal(str(options.store), what, advice, NETWORK)
+    return file
+
+
 def _proved(incident: Incident, topics: Sequence[str], options: Options, known: Fetched) -> Fetched | None:
     """A range that is held, with its proof made again from the evidence in the store where one is asked for; None without evidence."""
     if options.prove is None:

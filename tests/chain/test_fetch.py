@@ -358,7 +358,10 @@ def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedC
     again = call("run", query, "--rpc", "http://127.0.0.1:1/nobody", "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "0 requests" in again.stderr
-    assert call("payouts", query, "--json", cwd=tmp_path).returncode == 0, "what was fetched is the incident's input from then on"
+    partly = call("payouts", query, "--json", cwd=tmp_path)
+    assert partly.returncode == 3
+    assert "which is not the whole and final range of the window" in partly.stderr, "a victim could be missing"
+    assert call("payouts", query, "--json", "--input", "store/live/logs.parquet", cwd=tmp_path).returncode == 0
     for words in (done.stdout, done.stderr, again.stderr):
         assert KEY not in words
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
@@ -403,6 +406,26 @@ def test_the_windows_blocks_are_found_by_their_times(crash_chain: TradedChain, a
     query = incident.parse(text.encode(), "live", tmp_path)
     fetched = puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(tmp_path / "store", settings=SMALL), lambda _: None)
     assert (fetched.first, fetched.last) == (crash_chain.first_block, end - 1)
+
+
+def test_what_was_fetched_for_the_window_is_the_incidents_input_from_then_on(
+    crash_chain: TradedChain, about: Incident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime
+
+    end = int(crash_chain.world.rpc("eth_getBlockByNumber", hex(crash_chain.last_block - 45), False)["timestamp"], 16)
+    text = re.sub(r"to = .*\n", f"to = {datetime.fromtimestamp(end, UTC):%Y-%m-%dT%H:%M:%SZ}\n", about.raw.decode(), count=1)
+    query = incident.parse(text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}").encode(), "live", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="names no input"):
+        pipeline.find_input(query, None)
+    puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(puller.default_store(query)), lambda _: None)
+    assert pipeline.find_input(query, None).file == Path("store/live/logs.parquet")
+    other = incident.parse(query.raw + b"\n[[expect]]\nwhat = 'traders'\nvalue = 1\nsource = 'script'\n", "live", tmp_path)
+    assert pipeline.find_input(other, None).file.is_file(), "another policy, the same window"
+    (tmp_path / "store" / "live" / "range.json").unlink()
+    with pytest.raises(InputError, match="an unfinished range"):
+        pipeline.find_input(query, None)
 
 
 def test_a_window_that_is_not_over_is_refused(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
