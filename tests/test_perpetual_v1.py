@@ -15,6 +15,8 @@ from perpcomp.fixed import from_integer, to_integer
 from perpcomp.pipeline import Input, Run
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1
+from perpcomp.systems.perpetual_v1.lives import before_events
+from tests import build
 from tests.conftest import LAB, truth
 
 LOGS = incident.shelf() / "rehearsal" / "logs.jsonl.gz"
@@ -344,3 +346,55 @@ def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp
     found, findings = perpetual_v1.liquidations(table.lazy(), others, None)
     assert found["era"].to_list() == [1] * 36 + [2] * 17
     assert not [f for f in findings if f.stops]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_unknown(complete: bool) -> None:
+    """A reverse carries the open notional over: 1 long at 100, 1 more at 110, reversed to 1 short by selling 3 for 330, 10 realized."""
+    one, trader = Decimal(1), build.address(1)
+    rows = [build.opened(1, trader, build.START, one, Decimal(100), Decimal(50))]
+    more = {"margin": Decimal(50), "spot_price": Decimal(110)}
+    if complete:
+        rows.append(
+            build.event(
+                2,
+                trader,
+                build.START,
+                kind="increase",
+                position_notional=Decimal(110),
+                exchanged_position_size=one,
+                position_size_after=2 * one,
+                **more,
+            )
+        )
+    rows.append(
+        build.event(
+            3,
+            trader,
+            build.START,
+            kind="reverse",
+            position_notional=Decimal(330),
+            exchanged_position_size=-3 * one,
+            position_size_after=-one,
+            realized_pnl=Decimal(10),
+            **more,
+        )
+    )
+    rows.append(
+        build.event(
+            4,
+            trader,
+            build.START,
+            kind="increase",
+            position_notional=Decimal(105),
+            exchanged_position_size=-one,
+            position_size_after=-2 * one,
+            **more,
+        )
+    )
+    found = before_events(build.table(rows), {})
+    last = found.row(-1, named=True)
+    assert last["life"] == 2
+    assert last["continuous"] is complete
+    # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.
+    assert last["open_notional_replayed"] == (Decimal(110) if complete else None)

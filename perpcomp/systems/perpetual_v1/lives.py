@@ -78,7 +78,8 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
         (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over(POSITION).alias("margin_base"),
     )
     size_before = pl.col("size") - exchanged
-    broken = pl.col("is_event") & ~pl.col("opens") & (size_before != pl.col("size_expected")).fill_null(False)
+    # A reverse carries the open notional over, so what is missing before it is missing after it too.
+    broken = pl.col("is_event") & ~pl.col("from_nothing") & (size_before != pl.col("size_expected")).fill_null(False)
     line = line.with_columns(
         (pl.col("signed_notional") - pl.col("base")).alias("signed_after"),
         (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs().alias("open_notional_replayed"),
