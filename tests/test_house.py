@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "findings",
     "fixed",
+    "writing",
     "tables",
     "reading",
     "incident",

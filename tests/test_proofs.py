@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from trie import HexaryTrie
 
 from perpcomp.findings import InputError
+from perpcomp.ingest import headers as block_headers
 from perpcomp.ingest import proofs
-from perpcomp.ingest.proofs import Incomplete, Proof, check_headers, check_seal, encode_header, encode_receipts, header_hash, read_header
+from perpcomp.ingest.headers import Incomplete, check_headers, check_seal, encode_header, header_hash, read_header
+from perpcomp.ingest.proofs import Proof, encode_receipts
 
 LAB = Path(__file__).parent / "lab" / "audit"
 AURA = json.loads((LAB / "aura-headers.json").read_text())["vectors"]
@@ -133,11 +135,11 @@ def test_a_block_opened_in_vain_is_counted() -> None:
 
 def test_a_store_of_concatenated_headers_is_split_and_proved() -> None:
     blob = b"".join(map(encode_header, HEADERS))
-    assert check_headers(proofs.split(blob), ANCHOR, 1) == check_headers(HEADERS, ANCHOR, 1)
+    assert check_headers(block_headers.split(blob), ANCHOR, 1) == check_headers(HEADERS, ANCHOR, 1)
     with pytest.raises(InputError, match="no whole RLP item begins here"):
-        list(proofs.split(blob[:-1]))
+        list(block_headers.split(blob[:-1]))
     with pytest.raises(InputError, match="no whole RLP item begins here"):
-        list(proofs.split(blob + b"\xf9\x02"))
+        list(block_headers.split(blob + b"\xf9\x02"))
 
 
 # Tampering, as audit tools must catch it: ten of ten
@@ -460,10 +462,10 @@ def test_a_header_before_london_has_fifteen_fields() -> None:
 @pytest.mark.parametrize(("fork", "fields"), [("before London", 15), ("London", 16), ("Shanghai", 17), ("Cancun", 20), ("Prague", 21)])
 def test_a_fork_adds_its_fields_in_order(fork: str, fields: int) -> None:
     header = dict(HEADERS[3])
-    for name in proofs.LATER[fields - 15 :]:
+    for name in block_headers.LATER[fields - 15 :]:
         del header[name]
     numbers = {"difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas"}
-    names = [*proofs.BODY, "mixHash", "nonce", *proofs.LATER][:fields]
+    names = [*block_headers.BODY, "mixHash", "nonce", *block_headers.LATER][:fields]
     plain = [int(header[name], 16) if name in numbers else bytes.fromhex(header[name][2:]) for name in names]
     assert header_hash(header) == keccak(rlp.encode(plain)), fork
     assert len(read_header(header).items) == fields
@@ -483,7 +485,7 @@ def test_aura_headers(vector: dict[str, Any], form: Callable[[str], object], sto
     assert len(header.items) == vector["fields"]
     assert header.step == int(vector["header"]["step"], 16)
     if "signer" in vector:
-        assert proofs.signer(header) == vector["signer"] == header.miner
+        assert block_headers.signer(header) == vector["signer"] == header.miner
     check_seal(header, None, signature=True)
 
 

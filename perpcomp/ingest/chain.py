@@ -16,10 +16,12 @@ from perpcomp.findings import InputError, refusal
 from perpcomp.incident import Incident
 from perpcomp.ingest import evidence
 from perpcomp.ingest.fetch import HEADERS_AT_ONCE, Fetcher, Progress, Settings, differing_block, grid
+from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Range, width
-from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Pool, Refused, read_strictly, to_int
-from perpcomp.ingest.store import LOGS, Store, Subject, write_whole
+from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, read_strictly, to_int
+from perpcomp.ingest.store import LOGS, Store, Subject
 from perpcomp.tables import CSV_TIME, to_parquet
+from perpcomp.writing import write_whole
 
 T = TypeVar("T")
 RANGE = "range.json"

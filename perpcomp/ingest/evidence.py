@@ -12,10 +12,12 @@ import polars as pl
 
 from perpcomp.findings import refusal
 from perpcomp.ingest.fetch import HEADERS_AT_ONCE, receipts_of, side_by_side
-from perpcomp.ingest.proofs import Proof, blocks_to_open, encode_header, encode_receipts, prove, split
+from perpcomp.ingest.headers import encode_header, split
+from perpcomp.ingest.pool import Pool
+from perpcomp.ingest.proofs import Proof, blocks_to_open, encode_receipts, prove
 from perpcomp.ingest.refusals import Range
-from perpcomp.ingest.rpc import Pool, read_strictly
-from perpcomp.ingest.store import write_whole
+from perpcomp.ingest.rpc import read_strictly
+from perpcomp.writing import write_whole
 
 PROOF = "proof"
 BATCHES = 8  # batches of headers asked side by side

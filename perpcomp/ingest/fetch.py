@@ -18,8 +18,9 @@ import polars as pl
 
 from perpcomp.findings import refusal
 from perpcomp.ingest.logs import Log, to_raw
+from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Action, Range, classify, pieces, width
-from perpcomp.ingest.rpc import NETWORK, Fault, Header, Pool, Refused, read_header, read_logs_reply, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_logs_reply, read_strictly, to_int
 from perpcomp.ingest.store import Segment, Store, Subject
 
 HEADERS_AT_ONCE = 100

@@ -7,7 +7,6 @@ fetched again. Nothing is ever changed in place.
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import polars as pl
 from perpcomp.findings import refusal
 from perpcomp.ingest.logs import RAW_SCHEMA
 from perpcomp.tables import to_parquet
+from perpcomp.writing import write_synced, write_whole
 
 FORMAT = "perpcomp-store-v1"
 JOURNAL = "journal.jsonl"
@@ -119,10 +119,7 @@ class Store:
     def _append(self, entry: dict[str, Any]) -> None:
         body = json.dumps(entry, sort_keys=True)
         line = json.dumps({"sum": hashlib.sha256(body.encode()).hexdigest()[:16], "entry": body}) + "\n"
-        with (self.folder / JOURNAL).open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(self.folder / JOURNAL, line.encode(), "ab")
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:
@@ -135,18 +132,3 @@ def _checked(line: bytes) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return entry
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, also across a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

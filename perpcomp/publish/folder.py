@@ -1,12 +1,12 @@
 """Writing a run's folder: each file to a temporary name, synced, renamed; the manifest last. A failure leaves the old run whole."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from perpcomp.audit.manifest import MANIFEST, read_manifest
 from perpcomp.findings import refusal
+from perpcomp.writing import sync_folder, write_synced
 
 PARTIAL = ".partial"
 
@@ -25,10 +25,7 @@ def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}{PARTIAL}")
             written.append(temporary)
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(temporary, data)
     except BaseException as error:
         for temporary in written:
             temporary.unlink(missing_ok=True)
@@ -44,7 +41,7 @@ def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
     for name in old - set(files):
         (folder / name).unlink(missing_ok=True)
     for directory in {(folder / name).parent for name in files}:
-        _sync(directory)
+        sync_folder(directory)
 
 
 def _older_run(folder: Path, query: str) -> set[str]:
@@ -83,11 +80,3 @@ def _remove_empty(folder: Path, files: Mapping[str, bytes]) -> None:
     for directory in sorted({(folder / name).parent for name in files}, key=lambda p: -len(p.parts)):
         with contextlib.suppress(OSError):
             directory.rmdir()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

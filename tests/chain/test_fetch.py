@@ -21,7 +21,7 @@ from perpcomp.incident import Incident
 from perpcomp.ingest import chain as puller
 from perpcomp.ingest.chain import Options
 from perpcomp.ingest.fetch import Settings
-from perpcomp.ingest.proofs import Incomplete
+from perpcomp.ingest.headers import Incomplete
 from perpcomp.pipeline import Input
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from perpcomp.tables import EVENTS, row_hash
