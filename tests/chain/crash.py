@@ -20,10 +20,10 @@ def _at(text: str) -> int:
 
 
 @contextmanager
-def crash(tools: NodeTools) -> Iterator[TradedChain]:
-    """Era 1, traded and still running."""
+def crash(tools: NodeTools, options: tuple[str, ...] = ()) -> Iterator[TradedChain]:
+    """Era 1, traded and still running. `options` are further ones of the node."""
     first = 14_000_000
-    with chain(tools.anvil, first, _at("2021-02-19T00:00:00")) as url:
+    with chain(tools.anvil, first, _at("2021-02-19T00:00:00"), options=options) as url:
         world = World(url, contracts(tools.modules), _at("2021-02-20T12:00:00"))
         yield _trade_crash(world, first)
 

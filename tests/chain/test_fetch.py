@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -25,7 +26,9 @@ from perpcomp.ingest.headers import Incomplete
 from perpcomp.pipeline import Input
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from perpcomp.tables import EVENTS, row_hash
+from tests.chain.crash import crash
 from tests.chain.faults import KINDS, Fault
+from tests.chain.node import NodeTools
 from tests.chain.proxy import Proxy
 from tests.chain.refusals import REFUSALS
 from tests.chain.traded import TradedChain
@@ -311,8 +314,16 @@ def test_a_node_that_is_not_there_is_said_so(about: Incident, crash_chain: Trade
     assert error.value.exit_code == 3
 
 
-def test_websocket_and_ipc(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+def test_websocket(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
     assert pull(about, [crash_chain.url.replace("http://", "ws://")], options(crash_chain, tmp_path)).equals(truth)
+
+
+def test_ipc(node_tools: NodeTools, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
+    """A node of its own, with a socket; its script is the same, so its logs are."""
+    with TemporaryDirectory() as short:  # a socket's path has some 100 characters at most
+        socket = f"{short}/node.ipc"
+        with crash(node_tools, ("--ipc", socket)) as chain:
+            assert pull(about, [socket], options(chain, tmp_path)).equals(truth)
 
 
 KEY = "s3cr3tKey0123456789abcdef"
