@@ -21,7 +21,7 @@ from perpcomp.ingest.logs import Log, to_raw
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Action, Range, classify, pieces, width
 from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_logs_reply, read_strictly, to_int
-from perpcomp.ingest.store import Segment, Store, Subject
+from perpcomp.ingest.store import Store, Subject
 
 HEADERS_AT_ONCE = 100
 AGAIN = 6  # how often a segment is fetched again because the chain moved under it
@@ -250,8 +250,3 @@ def differing_block(mine: pl.DataFrame, theirs: pl.DataFrame) -> int | None:
     alone = pl.concat([ours.join(others, on=ours.columns, how="anti"), others.join(ours, on=ours.columns, how="anti")])
     first = alone.get_column("block_number").min()
     return first if isinstance(first, int) else None
-
-
-def last_segment(store: Store) -> Segment | None:
-    """The newest segment held."""
-    return max(store.segments, key=lambda s: s.last, default=None)
