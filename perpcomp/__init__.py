@@ -57,7 +57,8 @@ def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.Dat
     from perpcomp import incident, pipeline
 
     loaded = incident.load(query)
-    return pipeline.liquidations(pipeline.read_events(pipeline.find_input(loaded, input), loaded), loaded)[0]
+    source = pipeline.find_input(loaded, input)
+    return pipeline.liquidations(pipeline.read_events(source, loaded), source, loaded).table
 
 
 def positions(
@@ -70,16 +71,13 @@ def positions(
     from datetime import timedelta
 
     from perpcomp import incident, pipeline
-    from perpcomp.replay import doubts, replay
+    from perpcomp.replay import doubts
 
     loaded = incident.load(query)
-    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
-    found, _ = pipeline.liquidations(events, loaded)
-    eras = found.select("block_number", "era")
-    second = eras.filter(era=2).get_column("block_number").min()
-    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
-    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
-    replayed = replay(events.others, events.table, later_ratio_from=later)
+    source = pipeline.find_input(loaded, input)
+    events = pipeline.read_events(source, loaded)
+    found = pipeline.liquidations(events, source, loaded)
+    replayed = found.replayed or pipeline.replayed(events, found.table)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):
