@@ -148,7 +148,8 @@ def _refuse_empty_window(liquidations: pl.DataFrame, incident: Incident) -> None
 def _findings(table: pl.DataFrame) -> list[Finding]:
     """What a voter should look at among the eligible rows."""
     findings = []
-    for row in table.filter("eligible").iter_rows(named=True):
+    remarkable = (pl.col("liquidator") == pl.col("trader")) | (pl.col("compensated_size") != pl.col("size").abs())
+    for row in table.filter(pl.col("eligible") & remarkable).iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
         if row["liquidator"] == row["trader"]:
             findings.append(

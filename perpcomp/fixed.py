@@ -6,6 +6,7 @@ vectorised forms below correct the rounded result by its residual; the plain fun
 A frame holds amounts as Decimal(38,18); the Python side holds the same number as an integer of 1e-18.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import polars as pl
@@ -61,6 +62,18 @@ def to_integer(value: Decimal) -> int:
 def from_integer(value: int) -> Decimal:
     """The Decimal with 18 places of an integer of 1e-18, independent of the decimal context's precision."""
     return Decimal((int(value < 0), tuple(map(int, str(abs(value)))), -18))
+
+
+def to_integers(column: pl.Series) -> list[int | None]:
+    """to_integer of every cell of a column of type Decimal(38,18); null stays null."""
+    assert column.dtype == AMOUNT, column.dtype
+    integers: list[int | None] = column.reinterpret(dtype=pl.Int128).to_list()
+    return integers
+
+
+def from_integers(values: Sequence[int | None]) -> pl.Series:
+    """from_integer of every value, as a column; one of 39 or more digits raises Polars' ComputeError or OverflowError."""
+    return pl.Series(values, dtype=pl.Int128).to_frame("n").select(pl.col("n").reinterpret(dtype=AMOUNT)).to_series()
 
 
 def _integer(expr: pl.Expr) -> pl.Expr:

@@ -93,7 +93,14 @@ def _findings(rows: pl.DataFrame) -> list[Finding]:
     """Rows that contradict themselves or the logs before them."""
     findings = []
     pull = "Pull the position's PositionChanged events from its opening on."
-    for row in rows.iter_rows(named=True):
+    wrong = [
+        pl.col("margin_before") < 0,
+        pl.col("size") == 0,
+        pl.col("open_notional").is_null(),
+        pl.col("open_notional_replayed") != pl.col("open_notional"),
+        pl.col("size_expected") != pl.col("size"),
+    ]
+    for row in rows.filter(pl.any_horizontal(wrong)).iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
         if row["margin_before"] < 0:
             what = f"The margin before it comes out as {row['margin_before']:f}; the contract stores none below 0."
