@@ -195,6 +195,11 @@ class _Sheet:
         if series.dtype.is_nested():
             self.problems.append(Finding("error", self.name, f"column {theirs} is {series.dtype}.", advice))
             return nothing
+        if series.dtype == pl.String and not (series.null_count() and not optional):
+            # Most cells stand in many rows, and most exports are as we want them: then no cell is read twice.
+            distinct = series.drop_nulls().unique()
+            if distinct.str.contains(pattern).all() and (distinct.str.to_lowercase() == distinct).all():
+                return series
         if series.dtype == pl.Binary:
             series = self.frame.select(pl.lit("0x") + pl.col(name).bin.encode("hex")).to_series().alias(name)
         text = series.cast(pl.String).replace("", None)
@@ -205,11 +210,20 @@ class _Sheet:
         return text.set(~good, None).str.to_lowercase()
 
     def numbers(self, name: str, optional: bool = False) -> pl.Series:
+        """A column of whole numbers below 10^18, null where that may be."""
+        if self.has(name) and (series := self.frame.get_column(name)).dtype.is_integer():
+            low, high = series.min(), series.max()
+            if (optional or not series.null_count()) and isinstance(low, int) and isinstance(high, int) and 0 <= low <= high < 10**18:
+                return series.cast(pl.Int64)
         return self.cells(name, "number", optional).cast(pl.Int64)
 
     def bytes(self, name: str, kind: str) -> pl.Series:
         """A column of data or topics, from bytes or from hex; a topic that is not there is empty."""
         series = self.frame.get_column(name)
+        if kind == "topic" and series.dtype == pl.Binary:
+            series = series.fill_null(b"")
+            if series.bin.size().is_in((0, WORD)).all():
+                return series
         if kind == "data" and not series.null_count():  # most of a file: not worth a second look where it is good
             if series.dtype == pl.Binary:
                 return series
@@ -222,6 +236,9 @@ class _Sheet:
         """block_time in unix seconds, null where it is not said. A time without a zone is UTC: chains know no other."""
         if self.has("block_time") and isinstance(dtype := self.frame.schema["block_time"], pl.Datetime):
             time = pl.col("block_time").dt.convert_time_zone("UTC") if dtype.time_zone else pl.col("block_time")
+            whole = (time.dt.truncate("1s") == time) & time.dt.year().is_between(0, 9999)
+            if self.frame.select(whole.all()).item():
+                return self.frame.select(time.dt.epoch("s").alias("block_time")).to_series()
             written = self.frame.with_columns(time.dt.strftime("%Y-%m-%dT%H:%M:%S%.f"))
             return _Sheet(self.name, written, self.theirs, None, self.problems).seconds()
         text = self.cells("block_time", "time", optional=True).str.to_uppercase()
