@@ -15,12 +15,13 @@ from perpcomp.systems.perpetual_v1.events import (
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import ORDER, POSITION, before_events
+from perpcomp.systems.perpetual_v1.lives import EVENT, ORDER, POSITION, REPLAYED, before_events
 from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
+HASHES = ("block_hash", "transaction_hash")
 OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, UPGRADED.name)
-# What it reads of the events table: all but what neither a position nor a liquidation depends on.
+# What is read of a liquidation: all of the events table but what neither it nor its position depends on.
 READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
 
 # What this stage gives: the liquidations table without what the incident's rules add (reference price, eligibility).
@@ -53,13 +54,15 @@ def liquidations(
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
     closing = pl.col("kind").is_in(["liquidation", "partial-liquidation"])
-    victims = events.filter(closing).select(POSITION).unique().collect(engine="streaming")
-    touched = events.select(READ).join(victims.lazy(), on=POSITION, how="semi").collect(engine="streaming").sort(ORDER)
-    tables = {name: others[name].join(victims.lazy(), on=POSITION, how="semi").collect() for name in OF_POSITIONS if name in others}
-    tables |= {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
-    rows = before_events(touched, tables).filter(closing).sort(ORDER)
+    closed = events.filter(closing).select(READ).collect(engine="streaming").sort(ORDER)
+    victims = closed.lazy().select(POSITION).unique()
+    touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
+    lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
+    before = before_events(touched, {name: line.collect(engine="streaming") for name, line in lines.items()})
+    rows = closed.join(before.select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
+    tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
     ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
-    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in tables)
+    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in others)
 
     size = pl.col("position_size_after") - pl.col("exchanged_position_size")
     partial = pl.col("kind") == "partial-liquidation"

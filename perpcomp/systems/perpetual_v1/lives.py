@@ -15,6 +15,9 @@ from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED, POSITION_ADJUST
 
 POSITION = ["trader", "market"]
 ORDER = ["block_number", "log_index"]
+AMOUNTS = ["margin", "exchanged_position_size", "position_notional", "realized_pnl"]
+# What `before_events` reads of the events table.
+EVENT = [*POSITION, *ORDER, "block_time", "kind", *AMOUNTS, "position_size_after"]
 
 # Columns that `before_events` adds to the events table.
 REPLAYED = {
@@ -38,7 +41,7 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
     lines = [
         _line(
             events,
-            ["kind", "margin", "exchanged_position_size", "position_notional", "realized_pnl"],
+            ["kind", *AMOUNTS],
             size=pl.col("position_size_after"),
             margin_moved=pl.lit(None, dtype=fixed.AMOUNT),
         )
@@ -50,7 +53,9 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
     if POSITION_SETTLED.name in tables:
         lines.append(_line(tables[POSITION_SETTLED.name], [], size=fixed.amount(0), margin=fixed.amount(0)))
 
-    line = pl.concat(lines, how="diagonal").sort(*POSITION, *ORDER)
+    # A number a position: two texts would be hashed again in every window below.
+    positions = events.select(POSITION).unique(maintain_order=True).with_row_index("position")
+    line = pl.concat([part.join(positions, on=POSITION).drop(POSITION) for part in lines], how="diagonal").sort("position", *ORDER)
     exchanged, notional = pl.col("exchanged_position_size"), pl.col("position_notional")
     line = line.with_columns(
         pl.when(exchanged > 0).then(notional).otherwise(-notional).add(pl.col("realized_pnl")).fill_null(0).alias("signed_notional_moved"),
@@ -63,19 +68,19 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
         fixed.check_sum(line, summed)
 
     line = line.with_columns(
-        pl.col("signed_notional_moved").cum_sum().over(POSITION).alias("signed_notional"),
-        pl.col("margin_moved").cum_sum().over(POSITION).alias("margin_moved_so_far"),
-        pl.col("size").forward_fill().shift(1).over(POSITION).alias("size_expected"),
+        pl.col("signed_notional_moved").cum_sum().over("position").alias("signed_notional"),
+        pl.col("margin_moved").cum_sum().over("position").alias("margin_moved_so_far"),
+        pl.col("size").forward_fill().shift(1).over("position").alias("size_expected"),
         # Events of a position that was open before the first log belong to life 1 too.
-        (pl.col("opens").cum_sum() + (~pl.col("opens").filter(pl.col("is_event")).first())).over(POSITION).cast(pl.Int64).alias("life"),
+        (pl.col("opens").cum_sum() + (~pl.col("opens").filter(pl.col("is_event")).first())).over("position").cast(pl.Int64).alias("life"),
     )
     line = line.with_columns(
         pl.when("from_nothing")
         .then(pl.col("signed_notional") - pl.col("signed_notional_moved"))
         .forward_fill()
-        .over(POSITION)
+        .over("position")
         .alias("base"),
-        (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over(POSITION).alias("margin_base"),
+        (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over("position").alias("margin_base"),
     )
     size_before = pl.col("size") - exchanged
     # A reverse carries the open notional over, so what is missing before it is missing after it too.
@@ -84,14 +89,14 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
         (pl.col("signed_notional") - pl.col("base")).alias("signed_after"),
         (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs().alias("open_notional_replayed"),
         (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
-        (broken.cum_sum() == 0).over([*POSITION, "life"]).alias("continuous"),
+        (broken.cum_sum() == 0).over("position", "life").alias("continuous"),
     )
     line = line.with_columns(
-        pl.when("opens").then("block_time").forward_fill().over(POSITION).alias("opened_at"),
+        pl.when("opens").then("block_time").forward_fill().over("position").alias("opened_at"),
         pl.when("opens")
         .then(fixed.div(pl.col("signed_after").abs(), pl.col("margin")))
         .forward_fill()
-        .over(POSITION)
+        .over("position")
         .alias("leverage_at_open"),
     ).with_columns(pl.when("continuous").then("open_notional_replayed"))
     return events.join(line.filter("is_event").select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
