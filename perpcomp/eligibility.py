@@ -175,11 +175,10 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
     liquidations is the published table. A trader whose liquidations in the window all fell to a rule is named with the first of
     them; one who was not liquidated there, with the last event in the window and what was done in it.
     """
-    eligible = liquidations.filter("eligible").get_column("trader").unique()
-    out = ~pl.col("trader").is_in(eligible.implode())
+    eligible = liquidations.filter("eligible").select("trader").unique()
     named = ["trader", "market", "transaction_hash", "log_index"]
-    fallen = liquidations.filter(in_window(incident) & out).unique("trader", keep="first", maintain_order=True)
-    fallen = fallen.select(*named, "reason_code", "reason")
+    fallen = liquidations.filter(in_window(incident)).join(eligible, on="trader", how="anti", maintain_order="left")
+    fallen = fallen.unique("trader", keep="first", maintain_order=True).select(*named, "reason_code", "reason")
 
     words = {"MarginChanged": "margin change", "PositionAdjusted": "migration", "PositionSettled": "settlement"}
     seen = [events.select(*named, "block_number", "block_time", "kind", "bad_debt")]
@@ -190,8 +189,8 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
                     *named, "block_number", "block_time", pl.lit(kind).alias("kind"), pl.lit(None, dtype=fixed.AMOUNT).alias("bad_debt")
                 )
             )
-    unknown = in_window(incident) & out & ~pl.col("trader").is_in(fallen.get_column("trader").implode())
-    others = pl.concat(seen).filter(unknown).collect(engine="streaming")
+    known = pl.concat([eligible, fallen.select("trader")]).lazy()
+    others = pl.concat(seen).filter(in_window(incident)).join(known, on="trader", how="anti").collect(engine="streaming")
     counts = others.group_by("trader", "kind").len().sort("trader", "kind")
     deeds = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("deeds"))
     under_water = pl.col("bad_debt") > 0

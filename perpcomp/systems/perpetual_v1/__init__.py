@@ -15,7 +15,7 @@ from perpcomp.systems.perpetual_v1.events import (
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import EVENT, ORDER, POSITION, REPLAYED, before_events
+from perpcomp.systems.perpetual_v1.lives import EVENT, ORDER, POSITION, before_events
 from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
@@ -59,7 +59,7 @@ def liquidations(
     touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
     lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
     before = before_events(touched, {name: line.collect(engine="streaming") for name, line in lines.items()})
-    rows = closed.join(before.select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
+    rows = closed.join(before, on=ORDER, how="left", maintain_order="left")
     tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
     ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
     rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in others)

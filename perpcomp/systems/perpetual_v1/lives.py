@@ -32,7 +32,7 @@ REPLAYED = {
 
 
 def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """The events table with REPLAYED columns: the position just before each event, from earlier logs alone.
+    """ORDER and REPLAYED of every row of the events table: the position just before each event, from earlier logs alone.
 
     open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs;
     size_expected is the size that the event before left; continuous says that within the life no event was seen to be missing.
@@ -99,7 +99,7 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
         .over("position")
         .alias("leverage_at_open"),
     ).with_columns(pl.when("continuous").then("open_notional_replayed"))
-    return events.join(line.filter("is_event").select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
+    return line.filter("is_event").select(*ORDER, *REPLAYED)
 
 
 def _line(table: pl.DataFrame, kept: list[str], **named: pl.Expr) -> pl.DataFrame:
