@@ -47,16 +47,13 @@ def to_integer(value: Decimal) -> int:
     """The integer of 1e-18 behind a Decimal, exactly; ValueError where it has none or is out of range."""
     if not value.is_finite():
         raise ValueError(f"{value} is not a number")
-    sign, digits, exponent = value.as_tuple()
-    assert isinstance(exponent, int)
-    whole, shift = int("".join(map(str, digits))), exponent + 18
-    unit: int = 10 ** abs(shift)
-    scaled, rest = (whole * unit, 0) if shift >= 0 else divmod(whole, unit)
+    numerator, denominator = value.as_integer_ratio()
+    scaled, rest = divmod(numerator * ONE, denominator)
     if rest:
         raise ValueError(f"{value} has more than 18 decimals")
-    if scaled >= LIMIT:
+    if abs(scaled) >= LIMIT:
         raise ValueError(f"{value} is 1e20 or more")
-    return -scaled if sign else scaled
+    return scaled
 
 
 def from_integer(value: int) -> Decimal:

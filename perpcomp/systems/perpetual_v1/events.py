@@ -157,7 +157,7 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         )
         for name, other, frame in (
             ("PositionLiquidated", "PositionChanged", alone),
-            ("PositionChanged", "PositionLiquidated", _without_their_log(joined)),
+            ("PositionChanged", "PositionLiquidated", _without_their_log(changed, pairs)),
         )
         for transaction, log, trader in frame.select("transaction_hash", "log_index", "trader").head(20).iter_rows()
     ]
@@ -166,15 +166,16 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema)
 
 
-def _without_their_log(joined: pl.LazyFrame) -> pl.DataFrame:
-    """PositionChanged events that show a liquidation without a PositionLiquidated beside them.
+def _without_their_log(changed: pl.LazyFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """PositionChanged events that show a liquidation but are not among the pairs: they have no PositionLiquidated beside them.
 
     Only liquidations show a penalty, and only they close for no fee where the market charges one.
     """
-    charging = joined.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
+    charging = changed.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
     free = pl.col("market").is_in(charging.implode()) & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0)
     shows = (pl.col("liquidation_penalty") > 0) | (free & (pl.col("position_notional") >= DUST))
-    return joined.filter(pl.col("liquidator").is_null() & shows).head(20).collect(engine="streaming")
+    showing = changed.filter(shows).select("transaction_hash", "log_index", "block_number", "trader").collect(engine="streaming")
+    return showing.join(pairs, on=["transaction_hash", "log_index"], how="anti").sort("block_number", "log_index").head(20)
 
 
 def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
