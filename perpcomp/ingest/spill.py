@@ -29,7 +29,7 @@ class Spill:
     def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """One more piece of each table."""
         for name, frame in tables.items():
-            piece = frame if _in_order(frame) else frame.sort(SORTED)
+            piece = frame if frame.height < 2 or _in_order(frame) else frame.sort(SORTED)
             if piece.height:
                 first, last = (piece.select(SORTED).row(n) for n in (0, -1))
                 self.in_order[name] = self.in_order.get(name, True) and self.last.get(name, (-1, -1)) < first

@@ -12,7 +12,7 @@ from perpcomp import fixed
 from perpcomp.findings import Finding, InputError
 from perpcomp.ingest.decode import decode, event
 from perpcomp.ingest.imports import Wanted
-from perpcomp.tables import EVENTS, IDENTITY, check
+from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
 
 SYSTEM = "perpetual-v1"
 
@@ -104,10 +104,12 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str) -> dict[st
     )
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
-            rows = decode(parts.get((kind.topic0, at_house), raw.clear()), kind)
-            keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
-            market = [] if at_house else [pl.col("address").alias("market")]
-            tables[kind.name] = rows.select(*keys, *market, *kind.schema)
+            schema = {c.name: KINDS[c.kind][0] for c in IDENTITY} | ({} if at_house else {"market": pl.String()}) | kind.schema
+            if (kind.topic0, at_house) not in parts:  # most pieces hold few of the events
+                tables[kind.name] = pl.DataFrame(schema=schema)
+                continue
+            rows = decode(parts[kind.topic0, at_house], kind).with_columns(pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"))
+            tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(*schema)
     return tables
 
 
