@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import polars as pl
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.ingest.decode import WORD, Argument, Event
-from perpcomp.ingest.logs import RAW_SCHEMA, Places, binary, block_times, dated, old_layout, whole
+from perpcomp.ingest.logs import RAW_SCHEMA, Piece, Places, binary, block_times, dated, old_layout, whole
 from perpcomp.tables import IDENTITY
 
 # What others call our columns, after event__x_string is cut to x and camelCase is made snake_case.
@@ -93,10 +94,8 @@ def read_foreign(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = No
     return found if found is None or isinstance(found, dict) else whole(_label(paths), found)
 
 
-def foreign_pieces(
-    paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None
-) -> Iterator[pl.DataFrame] | dict[str, pl.DataFrame] | None:
-    """One export in one or more files: raw frames (RAW_SCHEMA) piece by piece, or event name -> typed table as decoding gives it.
+def foreign_pieces(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None) -> Iterator[Piece] | dict[str, pl.DataFrame] | None:
+    """One export in one or more files: pieces of raw frames (RAW_SCHEMA), or event name -> typed table as decoding gives it.
 
     None where the one file is perpcomp's own events table, which tables.py reads. A decoded export gives the events that its columns
     can hold, and null where it lacks block_hash or transaction_index. `blocks` dates rows without a timestamp: a block list as for
@@ -121,7 +120,7 @@ def foreign_pieces(
     return _tables(_label(paths), [(event, part) for sheet in all_sheets for event, part in _decoded(sheet, wanted, times)], wanted)
 
 
-def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wanted, times: dict[int, int]) -> Iterator[pl.DataFrame]:
+def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wanted, times: dict[int, int]) -> Iterator[Piece]:
     before, name = 0, None
     counted = 0
     for sheet in sheets:
@@ -129,7 +128,7 @@ def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wante
         if sheet.name != name:  # rows count on through the files
             before, name = counted, sheet.name
         counted += sheet.frame.height
-        yield _raw(sheet, wanted, times).with_columns(pl.col("row") + before)
+        yield partial(_raw, sheet, wanted, times, before)
 
 
 def _same_shape(paths: Sequence[Path], one: str, other: str) -> None:
@@ -370,8 +369,8 @@ def _shape(sheet: _Sheet, wanted: Wanted) -> str:
 # Raw logs
 
 
-def _raw(sheet: _Sheet, wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
-    """The wanted rows of a table of raw logs as a raw frame, undated rows dated by `times`."""
+def _raw(sheet: _Sheet, wanted: Wanted, times: dict[int, int], before: int) -> pl.DataFrame:
+    """The wanted rows of a table of raw logs as a raw frame, undated rows dated by `times`; `before` counts the rows of earlier files."""
     if not sheet.has("topic0"):
         _spread(sheet)
     sheet.require(SHAPES[next(iter(SHAPES))], next(iter(SHAPES)))
@@ -387,7 +386,7 @@ def _raw(sheet: _Sheet, wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
     count = pl.sum_horizontal((pl.col(t.name).bin.size() > 0).cast(pl.Int64) for t in topics) + 1
     raw = pl.DataFrame([*kept.identity(wanted.chain_id), address.filter(keep), topic0.filter(keep), *topics, kept.bytes("data", "data")])
     sheet.settle()
-    return dated(sheet.name, raw.with_columns(count.alias("topics")), times).select(RAW_SCHEMA.keys())
+    return dated(sheet.name, raw.with_columns(count.alias("topics")), times).select(RAW_SCHEMA.keys()).with_columns(pl.col("row") + before)
 
 
 def _spread(sheet: _Sheet) -> None:

@@ -1,11 +1,12 @@
 """Perpetual Protocol V1: from its logs to the liquidations table. Event semantics: events.py; earlier state: lives.py; eras: eras.py."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.events import (
@@ -45,7 +46,7 @@ COLUMNS = (
 
 
 def liquidations(
-    events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], liquidation_fee_ratio: Decimal | None
+    events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], liquidation_fee_ratio: Decimal | None, engine: Engine = LOCAL
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
 
@@ -58,7 +59,8 @@ def liquidations(
     victims = closed.lazy().select(POSITION).unique()
     touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
     lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
-    before = before_events(touched, {name: line.collect(engine="streaming") for name, line in lines.items()})
+    parts = _partitions(touched, {name: line.collect(engine="streaming") for name, line in lines.items()}, engine.partitions)
+    before = pl.concat(engine.map(_before, parts))
     rows = closed.join(before, on=ORDER, how="left", maintain_order="left")
     tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
     ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
@@ -90,6 +92,20 @@ def liquidations(
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
         *("opened_at", "leverage_at_open"),
     ).select(COLUMNS), findings
+
+
+Partition = tuple[pl.DataFrame, dict[str, pl.DataFrame]]
+
+
+def _partitions(events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int) -> Iterator[Partition]:
+    """Events and tables in so many parts, all of a position in one of them."""
+    part = pl.struct(POSITION).hash() % count
+    for n in range(count):
+        yield events.filter(part == n), {name: table.filter(part == n) for name, table in tables.items()}
+
+
+def _before(part: Partition) -> pl.DataFrame:
+    return before_events(*part)
 
 
 def _findings(rows: pl.DataFrame) -> list[Finding]:
