@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from perpcomp.audit.verify import Verdict
+    from perpcomp.engine import Engine
     from perpcomp.findings import Finding
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
@@ -24,12 +25,13 @@ __version__ = "0.1.0"
 __all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
 
 
-def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
-    """The whole run in memory: every table, nothing written. `formula` overrides the incident's."""
+def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
+    """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
     loaded = incident.load(query)
-    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula)
+    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
 def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
@@ -44,21 +46,23 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
     return published
 
 
-def events(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The events table: every PositionChanged, with its PositionLiquidated."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
     loaded = incident.load(query)
-    return pipeline.read_events(pipeline.find_input(loaded, input), loaded).table
+    return pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL).table
 
 
-def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+def liquidations(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The liquidations table: every liquidation in the input, eligible or not."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
-    loaded = incident.load(query)
+    loaded, place = incident.load(query), engine or LOCAL
     source = pipeline.find_input(loaded, input)
-    return pipeline.liquidations(pipeline.read_events(source, loaded), source, loaded).table
+    return pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place).table
 
 
 def positions(

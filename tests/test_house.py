@@ -13,6 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The order of the design: a module imports only from those before it.
 ORDER = [
     "findings",
+    "engine",
     "fixed",
     "writing",
     "tables",

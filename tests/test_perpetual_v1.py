@@ -397,8 +397,7 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
             **more,
         )
     )
-    found = before_events(build.table(rows), {}, pl.lit(False))
-    last = found.row(-1, named=True)
+    last = before_events(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     assert last["life"] == 2
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.
