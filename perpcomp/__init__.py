@@ -70,16 +70,11 @@ def positions(
     from datetime import timedelta
 
     from perpcomp import incident, pipeline
-    from perpcomp.replay import doubts, replay
+    from perpcomp.replay import doubts
 
     loaded = incident.load(query)
     events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
-    found, _ = pipeline.liquidations(events, loaded)
-    eras = found.select("block_number", "era")
-    second = eras.filter(era=2).get_column("block_number").min()
-    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
-    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
-    replayed = replay(events.others, events.table, later_ratio_from=later)
+    replayed = pipeline.replayed(events, pipeline.liquidations(events, loaded)[0])
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):

@@ -222,7 +222,7 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
     import perpcomp
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.decide.published import in_full
-    from perpcomp.tables import COMPARISON
+    from perpcomp.tables import CAPACITY, COMPARISON
 
     with _unbroken():
         done = perpcomp.compute(query, input)
@@ -238,6 +238,9 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
         [[name, in_full(total), str(paid), str(below)] for name, total, paid, below in totals(done.comparison)],
         right=(1, 2, 3),
     )
+    if done.capacity.height:
+        enough = ("formula", "source_of_funds", "available_value", "to_cover", "covered", "shortfall", "left")
+        terminal.print_table(done.capacity, CAPACITY, enough, False)
     better = preferences(done.comparison)
     terminal.print_grid(
         ["traders who get more under, than under", *names],

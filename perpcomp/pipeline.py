@@ -14,7 +14,7 @@ import polars as pl
 
 from perpcomp import eligibility, payouts, vesting
 from perpcomp import formula as formulas
-from perpcomp.decide import compare, published
+from perpcomp.decide import capacity, compare, published
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident import Incident
@@ -22,6 +22,7 @@ from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
+from perpcomp.replay import Replay, replay
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
 from perpcomp.tables import EVENTS, FINDINGS, check, read
@@ -83,6 +84,7 @@ class Run:
     claims: pl.DataFrame
     left_out: pl.DataFrame
     comparison: pl.DataFrame
+    capacity: pl.DataFrame
     in_kind: pl.DataFrame
     problems: tuple[Finding, ...]
 
@@ -127,15 +129,15 @@ def find_input(incident: Incident, given: Path | None) -> Input:
 
 def read_events(source: Input, incident: Incident) -> Events:
     """The decoded events of the input; InputError names file and row."""
-    house = incident.chain.clearing_house
-    addresses = [house, *(m.amm for m in incident.markets)]
+    house, fund = incident.chain.clearing_house, incident.fund_in_logs
+    addresses = [house, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     try:
         found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
+            found = log_pieces(source.file, addresses, v1_events.topics(fund), v1_events.OLD_LAYOUTS, source.blocks)
         else:
-            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
+            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses, fund), source.blocks)
         if found is None:  # our own events table
             events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
@@ -160,7 +162,7 @@ def _decoded(name: str, found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame],
         places = Places(name)
         for raw in chain((no_logs(),), found):  # at least one piece, so that every table is there
             places.add(raw)
-            spill.add(v1_events.decode_all(raw, incident.chain.id, incident.chain.clearing_house))
+            spill.add(v1_events.decode_all(raw, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs))
         places.check()
     tables = spill.tables()
     return Events(v1_events.events_table(tables), tables, spill)
@@ -173,6 +175,15 @@ def liquidations(events: Events, incident: Incident) -> tuple[pl.DataFrame, list
     return judged, doubts + remarks
 
 
+def replayed(events: Events, found: pl.DataFrame) -> Replay:
+    """The input's events replayed; `found` is a table of its liquidations, which tells the code that ran."""
+    eras = found.select("block_number", "era")
+    second = eras.filter(era=2).get_column("block_number").min()
+    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
+    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
+    return replay(events.others, events.table, later_ratio_from=later)
+
+
 def compute(incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None) -> Run:
     """The whole run. `formula` overrides the incident's; `compared` names the formulas set side by side, default all installed."""
     chosen = formulas.find(formula or incident.formula)
@@ -181,7 +192,11 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
     table, doubts = liquidations(events, incident)
     stopped = any(doubt.stops for doubt in doubts)
     paid = payouts.pay(chosen, table, incident, stopped)
-    problems += doubts + published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
+    comparison = compare.compare(beside, table)
+    balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(v1_events.TRANSFER.name), incident)
+    enough = capacity.capacity(comparison, balance, incident)
+    problems += doubts + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
+    problems += published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
     return Run(
         incident=incident,
         input=source,
@@ -192,7 +207,8 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
         payouts=paid,
         claims=vesting.vest(paid, incident),
         left_out=eligibility.left_out(table, events.lazy, events.lazy_others, incident),
-        comparison=compare.compare(beside, table),
+        comparison=comparison,
+        capacity=enough,
         in_kind=payouts.in_kind(table),
         problems=tuple(problems),
     )

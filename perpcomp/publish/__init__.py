@@ -3,7 +3,20 @@
 from perpcomp.decide.compare import wide
 from perpcomp.pipeline import Run
 from perpcomp.publish.workbook import workbook
-from perpcomp.tables import CLAIMS, COMPARISON, EVENTS, FINDINGS, IN_KIND, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Table, to_csv, to_parquet
+from perpcomp.tables import (
+    CAPACITY,
+    CLAIMS,
+    COMPARISON,
+    EVENTS,
+    FINDINGS,
+    IN_KIND,
+    LEFT_OUT,
+    LIQUIDATIONS,
+    PAYOUTS,
+    Table,
+    to_csv,
+    to_parquet,
+)
 
 SMALL = 5_000  # events: up to here a CSV twin stands beside the Parquet file
 
@@ -13,6 +26,7 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "3-payouts.csv": ("payouts", PAYOUTS),
     "4-claims.csv": ("claims", CLAIMS),
     "comparison.csv": ("comparison", COMPARISON),
+    "capacity.csv": ("capacity", CAPACITY),
     "restore-in-kind.csv": ("in_kind", IN_KIND),
     "left-out.csv": ("left_out", LEFT_OUT),
     "findings.csv": ("findings", FINDINGS),
