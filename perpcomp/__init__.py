@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from perpcomp.pipeline import Run
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
+__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "prices", "publish_run", "verify"]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
@@ -82,6 +82,23 @@ def positions(
     else:
         frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
     return frame, [*replayed.findings, *doubts(frame)]
+
+
+def prices(
+    query: str = "rehearsal", market: str | None = None, input: Path | None = None
+) -> "tuple[dict[str, pl.DataFrame], list[Finding]]":
+    """The price path of each affected market, or of one by name, through the window and the hour before; and what the logs do not tell.
+
+    Market name -> its prices table: spot, 15-minute average and index price at every block in which the market logged something.
+    """
+    from perpcomp import incident, pipeline
+    from perpcomp.replay.path import crash_paths
+
+    loaded = incident.load(query)
+    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
+    replayed = pipeline.replayed(events, pipeline.liquidations(events, loaded)[0])
+    paths, untold = crash_paths(replayed, loaded, market)
+    return paths, [*replayed.findings, *untold]
 
 
 def has_input(query: str) -> bool:

@@ -33,6 +33,7 @@ ORDER = [
     "explain",
     "publish",
     "audit",
+    "chart",
 ]
 APART = {"__init__", "cli", "terminal"}  # they call everything
 
