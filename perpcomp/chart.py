@@ -19,15 +19,15 @@ SERIES = {
 def price_chart(path: pl.DataFrame, width: int, colours: bool) -> str:
     """Spot, average and index price of a PRICES frame over time, in lines of at most `width` columns.
 
-    Each series has a mark of its own, so that the drawing can be read without colours. "" where there is nothing to draw: fewer than
-    two blocks, no price, or a width below NARROWEST.
+    Each series has a mark of its own, so that the drawing can be read without colours. "" where there is nothing to draw: no two
+    times, no price, or a width below NARROWEST.
     """
     from plotille import Figure, color
 
     drawn = {column: _points(path, column, steps) for column, (_, _, _, steps) in SERIES.items()}
     values = [value for _, prices in drawn.values() for value in prices]
     times = path.get_column("block_time").to_list()
-    if width < NARROWEST or len(times) < 2 or not values:
+    if width < NARROWEST or not times or times[0] == times[-1] or not values:
         return ""
     low, high = min(values), max(values)
     margin = (high - low) / 20 or high / 20

@@ -124,8 +124,10 @@ def print_price_chart(path: "pl.DataFrame") -> None:
     from perpcomp.chart import price_chart
 
     screen = console()
-    if screen.is_terminal and not screen.options.ascii_only and (chart := price_chart(path, screen.width, not screen.no_color)):
-        print(chart)
+    if screen.is_terminal and not screen.options.ascii_only:
+        chart = price_chart(path, screen.width, screen.color_system is not None and not screen.no_color)
+        if chart:
+            print(chart)
 
 
 def plain_rows(frame: "pl.DataFrame") -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from perpcomp.decide.capacity import Balance, fund_balance
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident import FUND, Incident
 from perpcomp.pipeline import Input, Run
-from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TRANSFER
+from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, SWAP_INPUT, TRANSFER
 from perpcomp.tables import COMPARISON, EVENTS, to_csv
 from tests import build
 
@@ -192,10 +192,19 @@ def test_transfers_of_other_tokens_and_between_others_do_not_count(tmp_path: Pat
         {**one, "address": "0x" + "77" * 20, "logIndex": "0xf00"},
         {**one, "topics": [one["topics"][0], one["topics"][1], one["topics"][1]], "logIndex": "0xf01"},
         {**one, "topics": ["0x" + "12" * 32, *one["topics"][1:]], "logIndex": "0xf02"},
+        {**one, "address": with_fund("february").chain.clearing_house, "logIndex": "0xf03"},
     ]
     assert balance_of(write(tmp_path, logs + foreign), with_fund("february")) == balance_of(
         RECORDINGS["february"][1], with_fund("february")
     )
+
+
+def test_a_markets_event_at_the_token_makes_it_no_market(tmp_path: Path) -> None:
+    logs = raw("february")
+    swap = next(log for log in logs if log["topics"][0] == SWAP_INPUT.topic0)
+    source = write(tmp_path, [*logs, {**swap, "address": TOKEN, "logIndex": "0xf00"}])
+    found = pipeline.read_events(Input(source, None), with_fund("february")).others["SwapInput"]
+    assert TOKEN not in found["market"]
 
 
 def test_a_transfer_to_itself_changes_no_balance(tmp_path: Path) -> None:
@@ -269,10 +278,11 @@ DOLLARS = '[[settlement]]\ntoken = "USDC"\ndecimals = 6\nshare = "2/3"\nprice = 
 
 def test_a_budget_covers_what_is_settled_in_its_token(tmp_path: Path) -> None:
     rows = [row for n in range(1, 8) for row in build.position(n, build.address(n), 1, 40_000, f"900.{n:018d}", 39_000)]
-    changes = {"[sources]": BUDGETS + "\n", "share = 1\n": 'share = "1/3"\n', "[vesting]": DOLLARS}
+    changes = {"[sources]": given("10_000").replace("[sources]", BUDGETS) + "\n", "share = 1\n": 'share = "1/3"\n', "[vesting]": DOLLARS}
     run = build.run(tmp_path, rows, changes)
     chosen = {row["source_of_funds"]: row for row in run.capacity.filter(formula=run.formula.name).iter_rows(named=True)}
-    assert set(chosen) == {"half in PERP", "dollars"}, "nothing says what ether is worth"
+    assert set(chosen) == {FUND, "half in PERP", "dollars"}, "nothing says what ether is worth"
+    assert chosen[FUND]["to_cover"] == chosen[FUND]["total"] == run.payouts["value"].sum(), "the fund is asked for all of it"
     for name, token in (("half in PERP", "PERP"), ("dollars", "USDC")):
         values = run.payouts.filter(token=token)["value"]
         assert chosen[name]["to_cover"] == sum(values), "to the last unit, also where shares do not divide"

@@ -93,6 +93,14 @@ def test_a_market_without_a_log_there_is_named() -> None:
     assert in_words("ETHUSDC", paths["ETHUSDC"]) == "ETHUSDC: no block to show."
 
 
+def test_a_market_without_any_log_is_named_too(tmp_path: Path) -> None:
+    link = next(market.amm for market in incident.load("rehearsal").markets if market.name == "LINKUSDC")
+    (tmp_path / "logs.jsonl").write_text("\n".join(line for line in rehearsal_lines() if link[2:] not in line))
+    paths, problems = perpcomp.prices("rehearsal", "LINKUSDC", tmp_path / "logs.jsonl")
+    assert paths["LINKUSDC"].is_empty()
+    assert any("LINKUSDC has no log in the window" in str(problem) for problem in problems)
+
+
 def test_an_unknown_market_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"--market: 'BTCUSD' is no market of rehearsal.toml. Did you mean 'BTCUSDC'\?"):
         perpcomp.prices("rehearsal", "BTCUSD")
@@ -148,6 +156,13 @@ def test_an_error_in_the_logs_is_exit_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_cannot_show_the_characters_gets_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    text = on_terminal(120, "prices", cwd=tmp_path)
+    assert "36,597.296338" in text
+    assert "15-minute average" not in text
 
 
 # The drawing

@@ -7,7 +7,7 @@ import polars as pl
 from perpcomp.findings import Finding, near_miss, refusal
 from perpcomp.incident import Incident
 from perpcomp.replay import Replay
-from perpcomp.tables import CSV_TIME
+from perpcomp.tables import CSV_TIME, PRICES
 
 LEAD_IN = timedelta(hours=1)  # funding is paid hourly, so an hour holds a price from before the fall, and an index price
 UNTOLD = {
@@ -26,11 +26,11 @@ def crash_paths(replayed: Replay, incident: Incident, market: str | None) -> tup
     if market is not None and market not in names:
         raise refusal("--market", f"'{market}' is no market of {incident.name}.toml.", near_miss(market, names))
     start, end = incident.eligibility.start - LEAD_IN, incident.eligibility.end - timedelta(seconds=1)
-    paths = {
-        one.name: replayed.price_path(one.amm, start, end)
-        for one in incident.markets
-        if (one.affected if market is None else one.name == market)
-    }
+    paths = {}
+    for one in incident.markets:
+        if one.affected if market is None else one.name == market:
+            logged = one.amm in replayed.markets
+            paths[one.name] = replayed.price_path(one.amm, start, end) if logged else PRICES.empty()
     return paths, [finding for name, path in paths.items() for finding in _untold(name, path)]
 
 
