@@ -21,6 +21,7 @@ from perpcomp.pipeline import Input, Run
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, SWAP_INPUT, TRANSFER
 from perpcomp.tables import COMPARISON, EVENTS, to_csv
 from tests import build
+from tests.test_imports import as_dune, as_etl
 
 LAB = Path(__file__).parent / "lab"
 QUERIES = Path(__file__).parent.parent / "queries"
@@ -86,6 +87,12 @@ def test_in_the_rehearsal_the_crash_costs_the_fund_money(rehearsal: Run) -> None
     assert finding.level == "note"
     assert finding.what.startswith("20,036,904.932804 USDC as the window begins, 20,034,301.768494 USDC as it ends (312 Transfer logs")
     assert finding.what.endswith("margin-upl-funding gives 56,987.450818642970225288 USDC: enough, 19,977,314.317675357029774712 left.")
+
+
+@pytest.mark.parametrize("export", [as_dune, lambda: as_etl(timed=True)], ids=["dune", "ethereum-etl"])
+def test_raw_logs_that_others_exported_give_the_same_balance(export: Callable[[], pl.DataFrame], tmp_path: Path) -> None:
+    export().write_csv(tmp_path / "export.csv")
+    assert balance_of(tmp_path / "export.csv", with_fund("february")) == balance_of(RECORDINGS["february"][1], with_fund("february"))
 
 
 def test_the_fund_changes_nothing_but_its_own_table() -> None:
