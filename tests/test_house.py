@@ -36,6 +36,7 @@ ORDER = [
     "explain",
     "publish",
     "audit",
+    "chart",
 ]
 APART = {"__init__", "cli", "terminal"}  # they call everything
 
