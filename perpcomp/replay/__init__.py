@@ -25,7 +25,7 @@ from perpcomp.fixed import to_integer
 from perpcomp.replay import history
 from perpcomp.replay.history import History, Market, Position, Timeline
 from perpcomp.replay.valued import Place, doubts, to_frame
-from perpcomp.systems.perpetual_v1.events import MARGIN_RATIO_CHANGED
+from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
 from perpcomp.tables import POSITIONS, PRICES
 
 __all__ = ["Place", "Point", "Replay", "doubts", "replay"]
@@ -195,7 +195,7 @@ def replay(
     *,
     block_times: Mapping[int, int] | None = None,
     later_ratio_from: int | None = None,
-    maintenance: Price = "0.0625",
+    maintenance: Price = MAINTENANCE,
 ) -> Replay:
     """Replay an input's events: `tables` are the other events by name, `events` the events table (pipeline.Events has both).
 

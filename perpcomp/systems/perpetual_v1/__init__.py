@@ -13,7 +13,9 @@ from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.events import (
     LIQUIDATION_FEE_RATIO_CHANGED,
     LIQUIDITY_CHANGED,
+    MAINTENANCE,
     MARGIN_CHANGED,
+    MARGIN_RATIO_CHANGED,
     POSITION_ADJUSTED,
     POSITION_SETTLED,
     UPGRADED,
@@ -23,7 +25,7 @@ from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
 HASHES = ("block_hash", "transaction_hash")
-OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, UPGRADED.name)
+OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, MARGIN_RATIO_CHANGED.name, UPGRADED.name)
 # What is read of a liquidation: all of the events table but what neither it nor its position depends on.
 READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
 
@@ -85,7 +87,7 @@ def liquidations(
         stated.alias("open_notional_stated"),
         pl.when(partial).then("open_notional_replayed").otherwise(stated).alias("open_notional"),
     )
-    findings += _findings(rows)
+    findings += _findings(rows) + _could_not_be(rows, tables.get(MARGIN_RATIO_CHANGED.name))
     left = pl.col("margin_before") + realized - pl.col("funding_payment")
     return rows.select(
         *("chain_id", "block_number", "block_time", "transaction_hash", "log_index", "trader", "market"),
@@ -147,4 +149,29 @@ def _findings(rows: pl.DataFrame) -> list[Finding]:
         if row["size_expected"] not in (None, row["size"]):
             what = f"The position had a size of {row['size']:f}, but the event before it left {row['size_expected']:f}."
             findings.append(Finding("warning", where, what, "An event between them is missing, or PositionAdjusted was not pulled."))
+    return findings
+
+
+def _could_not_be(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Finding]:
+    """A warning for each full liquidation of a position that stood too well to be liquidated, by its own event.
+
+    What it realized is its profit at spot, and the contracts take the better of that and the average's: a margin ratio of maintenance
+    or more at spot (over the open notional, in era 2 over the position's) can never have been liquidated.
+    """
+    ratio = pl.lit(MAINTENANCE, dtype=fixed.AMOUNT)
+    if changes is not None:
+        dated = changes.select(*ORDER, pl.col("margin_ratio").alias("maintenance")).sort(ORDER)
+        rows = rows.sort(ORDER).join_asof(dated.drop("log_index"), on="block_number").with_columns(pl.col("maintenance").fill_null(ratio))
+        ratio = pl.col("maintenance")
+    equity = pl.col("margin_before") + pl.col("realized_pnl") - pl.col("funding_payment")
+    denominator = pl.when(pl.col("era") == 1).then("open_notional").otherwise("position_notional")
+    stood = fixed.div(equity, denominator)
+    found = rows.select(
+        "transaction_hash", "log_index", stood.alias("stood"), ratio.alias("maintenance"), pl.col("partial"), pl.col("size")
+    ).filter(~pl.col("partial") & (pl.col("stood") >= pl.col("maintenance")))
+    findings = []
+    for transaction, log, margin_ratio, maintenance in found.select("transaction_hash", "log_index", "stood", "maintenance").iter_rows():
+        what = f"It stood at a margin ratio of {margin_ratio:.4f} when it was liquidated, and the contracts liquidate below {maintenance:.4f} only."
+        advice = "An example, or logs of other contracts: do not pay by it before that is known."
+        findings.append(Finding("warning", f"tx {transaction} log {log}", what, advice))
     return findings

@@ -5,6 +5,7 @@ order and types are the contracts' own; topic0 is the keccak of those types (a t
 """
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 
 import polars as pl
 
@@ -101,6 +102,7 @@ def wanted(chain_id: int, clearing_house: str, addresses: Collection[str], fund:
     return Wanted(chain_id, clearing_house, addresses, topics(fund), OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
 
 
+MAINTENANCE = Decimal("0.0625")  # the margin ratio below which a position may be liquidated, where no MarginRatioChanged tells
 DUST = fixed.amount("0.000000000001")  # a notional above this has a fee above 0
 
 
