@@ -22,6 +22,7 @@ from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
+from perpcomp.ingest.store import own_pieces
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
 from perpcomp.tables import EVENTS, FINDINGS, check, read
@@ -134,7 +135,7 @@ def read_events(source: Input, incident: Incident) -> Events:
         found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
             found = log_pieces(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
-        else:
+        elif (found := own_pieces(source.file, addresses)) is None:
             found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
         if found is None:  # our own events table
             events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from perpcomp.tables import rising
+
 IN_MEMORY = 1_000_000  # rows of all tables together
 SORTED = ("block_number", "log_index")
 
@@ -29,7 +31,7 @@ class Spill:
     def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """One more piece of each table."""
         for name, frame in tables.items():
-            piece = frame.sort(SORTED)
+            piece = frame if rising(frame, SORTED) else frame.sort(SORTED)
             if piece.height:
                 first, last = (piece.select(SORTED).row(n) for n in (0, -1))
                 self.in_order[name] = self.in_order.get(name, True) and self.last.get(name, (-1, -1)) < first

@@ -99,10 +99,11 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str) -> dict[st
     Logs of the ClearingHouse's events elsewhere, or of a market's events at the ClearingHouse, are not ours and are dropped.
     """
     tables = {}
+    there = frozenset(raw.get_column("topic0").unique())
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
             mine = (pl.col("topic0") == kind.topic0) & ((pl.col("address") == clearing_house) == at_house)
-            rows = decode(raw.filter(mine), kind)
+            rows = decode(raw.filter(mine) if kind.topic0 in there else raw.clear(), kind)
             keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
             market = [] if at_house else [pl.col("address").alias("market")]
             tables[kind.name] = rows.select(*keys, *market, *kind.schema)
