@@ -64,7 +64,7 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
     InputError lists rows whose data has another length, whose topics are not padded addresses, or with a word of 39 or more digits.
     """
     if raw.is_empty():
-        return raw.hstack(pl.DataFrame(schema=event.schema))
+        return raw.hstack(pl.DataFrame(schema={a.name: event.schema[a.name] for a in event.indexed + event.words}))
     rows = max(1, BATCH_BYTES // max(WORD, WORD * len(event.words)))
     # Made once: building 40 expressions costs a batch as much as running them.
     shape = [rule.all(ignore_nulls=False).alias(str(n)) for n, (_, rule) in enumerate(_shape_rules(event))]

@@ -127,7 +127,7 @@ class Endpoint:
         around = _around(body, result)
         _check_keys(around, 1)
         if b"\\" in around:
-            raise Fault("the answer holds a disguised key", status)
+            raise Fault("the answer holds a doubled or disguised key", status)
         return result
 
     async def call_many(self, method: str, many: Sequence[Sequence[Any]]) -> list[bytes]:
@@ -205,9 +205,9 @@ class Endpoint:
 
 
 def _around(body: bytes, result: bytes) -> bytes:
-    """A reply without its result: the text in which a doubled key can stand. The whole of it where the result is not found at once."""
+    """A reply without its list or object: the text in which a key of its own can stand twice. Else the whole of it."""
     start = body.find(result[:100])
-    return body[:start] + body[start + len(result) :] if result and body.startswith(result, start) else body
+    return body[:start] + body[start + len(result) :] if result.startswith((b"[", b"{")) and body.startswith(result, start) else body
 
 
 def _check_keys(body: bytes, replies: int) -> None:
