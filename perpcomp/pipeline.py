@@ -23,6 +23,7 @@ from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
+from perpcomp.ingest.store import own_pieces
 from perpcomp.replay import Replay, replay
 from perpcomp.stress import index_drawdowns
 from perpcomp.systems import perpetual_v1
@@ -147,7 +148,7 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
         found: Iterable[Piece] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
             found = log_pieces(source.file, addresses, v1_events.topics(fund), v1_events.OLD_LAYOUTS, source.blocks)
-        else:
+        elif (found := own_pieces(source.file, addresses)) is None:
             found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses, fund), source.blocks)
         if found is None:  # our own events table
             events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})

@@ -64,10 +64,12 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
 
     InputError lists rows whose data has another length, whose topics are not padded addresses, or with a word of 39 or more digits.
     """
+    if raw.is_empty():
+        return raw.hstack(pl.DataFrame(schema={a.name: event.schema[a.name] for a in event.indexed + event.words}))
     rows = max(1, BATCH_BYTES // max(WORD, WORD * len(event.words)))
     shape, halves, typed = _expressions(event)
     parts = []
-    for start in range(0, max(raw.height, 1), rows):
+    for start in range(0, raw.height, rows):
         batch = raw.slice(start, rows)
         shaped = all(ok is True for ok in batch.select_seq(shape).row(0))
         split = _split(batch, event, halves) if shaped else None
@@ -126,7 +128,7 @@ def _split(batch: pl.DataFrame, event: Event, halves: list[pl.Expr]) -> pl.DataF
     flat = batch.select_seq(pl.col("data").bin.reinterpret(dtype=array, endianness="big").explode().alias("half"))
     split = flat.select_seq(halves)
     series = split.get_columns()
-    fits = all(_fits(series[2 * n], series[2 * n + 1], a.type) for n, a in enumerate(event.words)) if batch.height else True
+    fits = all(_fits(series[2 * n], series[2 * n + 1], a.type) for n, a in enumerate(event.words))
     return split if fits else None
 
 
