@@ -21,6 +21,7 @@ from perpcomp.reading import Section
 
 MAX_QUERY_BYTES = 2**20
 SYSTEMS = ("perpetual-v1",)
+RESERVED = ("profiles", "vectors")  # words of `perpcomp guards`, where a query's name stands
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,8 @@ def shelf() -> Path:
 def find(query: str) -> Path:
     """The file behind a path or a built-in name; InputError with the near miss."""
     path = Path(query)
+    if path.stem in RESERVED:
+        raise refusal(query, f"'{path.stem}' is a word of `perpcomp guards` and no name for an incident.", "Rename the file.")
     if path.suffix == ".toml" and path.is_file():
         return path
     built_in = {p.stem: p for p in shelf().glob("*.toml")}
