@@ -20,13 +20,14 @@ from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.reading import Section
 
 MAX_QUERY_BYTES = 2**20
-SYSTEMS = ("perpetual-v1",)
+SYSTEMS = ("perpetual-v1", "synthetix_v2")
 RESERVED = ("profiles", "vectors")  # words of `perpcomp guards`, where a query's name stands
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Where the protocol lives. genesis is the hash of the chain's first block. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
+    """Where the protocol lives. clearing_house is the contract beside the markets whose logs count: the ClearingHouse, or for synthetix_v2
+    PerpsV2MarketSettings, named by the key `settings`. genesis is the hash of the chain's first block. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
 
     id: int
     clearing_house: str
@@ -272,7 +273,7 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
         title=top.take("title", reading.text) or "",
         notice=top.take("notice", reading.text, "", required=False) or "",
         system=top.take("system", reading.choice(SYSTEMS)) or "",
-        chain=_chain(top.sub("chain"), known),
+        chain=_chain(top.sub("chain"), known, "settings" if top.table.get("system") == "synthetix_v2" else "clearing_house"),
         input=given.take("file", reading.inside, required=False),
         blocks=given.take("blocks", reading.inside, required=False),
         markets=tuple(_market(section, known) for section in top.each("market", required=True)),
@@ -315,10 +316,10 @@ def _across(top: Section, incident: Incident) -> None:
         top.problem("[eligibility]", f"the window holds no second: {written}.", "Let it end after it starts; from is inside, to is not.")
 
 
-def _chain(section: Section, known: dict[str, Source]) -> Chain:
+def _chain(section: Section, known: dict[str, Source], house: str) -> Chain:
     chain = Chain(
         id=section.take("id", reading.count) or 0,
-        clearing_house=section.take("clearing_house", reading.address) or "",
+        clearing_house=section.take(house, reading.address) or "",
         genesis=section.take("genesis", reading.block_hash, required=False),
         first_block=section.take("first_block", reading.count, required=False),
         liquidation_fee_ratio=section.take("liquidation_fee_ratio", reading.amount, required=False),

@@ -22,8 +22,7 @@ from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
-from perpcomp.systems import perpetual_v1
-from perpcomp.systems.perpetual_v1 import events as v1_events
+from perpcomp.systems import SYSTEMS, synthetix_v2
 from perpcomp.tables import EVENTS, FINDINGS, check, read
 from perpcomp.valuation import at_reference
 
@@ -85,6 +84,7 @@ class Run:
     comparison: pl.DataFrame
     in_kind: pl.DataFrame
     problems: tuple[Finding, ...]
+    flags: pl.DataFrame | None = None  # where the protocol flags before it liquidates
 
     @cached_property
     def findings(self) -> pl.DataFrame:
@@ -127,17 +127,17 @@ def find_input(incident: Incident, given: Path | None) -> Input:
 
 def read_events(source: Input, incident: Incident) -> Events:
     """The decoded events of the input; InputError names file and row."""
-    house = incident.chain.clearing_house
+    house, protocol = incident.chain.clearing_house, SYSTEMS[incident.system].events
     addresses = [house, *(m.amm for m in incident.markets)]
     name = source.file.name
     try:
         found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
+            found = log_pieces(source.file, addresses, protocol.TOPICS, protocol.OLD_LAYOUTS, source.blocks)
         else:
-            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
+            found = foreign_pieces(source.files, protocol.wanted(incident.chain.id, house, addresses), source.blocks)
         if found is None:  # our own events table
-            events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
+            events = Events(protocol.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
             events = _decoded(name, found, incident)
     except InputError as error:  # decoding knows rows, not files
@@ -146,29 +146,29 @@ def read_events(source: Input, incident: Incident) -> Events:
             error.exit_code,
         ) from None
     if events.lazy.select("block_number").head(1).collect().is_empty():
-        what = f"holds no PositionChanged of the ClearingHouse {house}."
+        what = f"holds no {protocol.CHANGES.format(house=house)}."
         raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
     return events
 
 
 def _decoded(name: str, found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame], incident: Incident) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
-    spill = Spill()
+    spill, protocol = Spill(), SYSTEMS[incident.system].events
     if isinstance(found, dict):
         spill.add(found)
     else:
         places = Places(name)
         for raw in chain((no_logs(),), found):  # at least one piece, so that every table is there
             places.add(raw)
-            spill.add(v1_events.decode_all(raw, incident.chain.id, incident.chain.clearing_house))
+            spill.add(protocol.decode_all(raw, incident.chain.id, incident.chain.clearing_house))
         places.check()
     tables = spill.tables()
-    return Events(v1_events.events_table(tables), tables, spill)
+    return Events(protocol.events_table(tables), tables, spill)
 
 
 def liquidations(events: Events, incident: Incident) -> tuple[pl.DataFrame, list[Finding]]:
     """The published liquidations table: found, valued, judged."""
-    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio)
+    found, doubts = SYSTEMS[incident.system].liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio)
     judged, remarks = eligibility.decide(at_reference(found, incident), incident)
     return judged, doubts + remarks
 
@@ -195,7 +195,14 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
         comparison=compare.compare(beside, table),
         in_kind=payouts.in_kind(table),
         problems=tuple(problems),
+        flags=_flags(events, incident),
     )
+
+
+def _flags(events: Events, incident: Incident) -> pl.DataFrame | None:
+    if incident.system != synthetix_v2.events.SYSTEM:
+        return None
+    return synthetix_v2.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
 
 
 def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]]:

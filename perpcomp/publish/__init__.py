@@ -3,7 +3,7 @@
 from perpcomp.decide.compare import wide
 from perpcomp.pipeline import Run
 from perpcomp.publish.workbook import workbook
-from perpcomp.tables import CLAIMS, COMPARISON, EVENTS, FINDINGS, IN_KIND, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Table, to_csv, to_parquet
+from perpcomp.tables import CLAIMS, COMPARISON, EVENTS, FINDINGS, FLAGS, IN_KIND, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Table, to_csv, to_parquet
 
 SMALL = 5_000  # events: up to here a CSV twin stands beside the Parquet file
 
@@ -33,6 +33,8 @@ def files(run: Run) -> dict[str, bytes]:
         published[f"events/{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
     for name, (attribute, table) in CSV_FILES.items():
         published[name] = to_csv(getattr(run, attribute), table)
+    if run.flags is not None:
+        published["flags.csv"] = to_csv(run.flags, FLAGS)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published["vote.xlsx"] = workbook(run)
     return published
