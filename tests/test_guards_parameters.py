@@ -1,7 +1,6 @@
 """Parameters by market and date, beside the collection of governance values they were made from."""
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
-from perpcomp.guards import margins
-from perpcomp.guards.parameters import NAMES, OF_ALL_MARKETS, Parameters, at, doubts, from_names, markets
+from perpcomp.guards import margins, parameters
+from perpcomp.guards.parameters import NAMES, OF_ALL_MARKETS, Parameters, at, from_names, markets
 
 COLLECTED: dict[str, Any] = json.loads((Path(__file__).parent / "lab" / "guards" / "parameters.json").read_text())
 SNAPSHOT = datetime.fromisoformat(COLLECTED["snapshot"]["commit_date_utc"])
@@ -91,11 +90,11 @@ def test_what_is_not_known_is_refused_by_name(market: str, when: datetime, said:
         assert words in str(refused.value)
 
 
-def test_a_limit_of_0_is_doubted_and_a_missing_one_refused() -> None:
+def test_a_missing_limit_is_refused_and_one_of_0_lets_nothing_pass() -> None:
+    """0 is what a market has whose limit was never set: a state of the contract, that no size is strictly below."""
     values = dict.fromkeys(NAMES, ONE)
-    assert doubts("sETHPERP", from_names("sETHPERP", values)) == []
     unset = from_names("sETHPERP", values | {"maxPD": 0, "maxLiquidationDelta": 0})
-    assert [re.split(" is", str(doubt))[0] for doubt in doubts("sETHPERP", unset)] == ["sETHPERP maxLiquidationDelta", "sETHPERP maxPD"]
+    assert margins.largest_passing(unset.max_liquidation_delta, unset.skew_scale) == -1
     del values["maxLiquidationDelta"], values["maxPD"]
     with pytest.raises(InputError) as refused:
         from_names("sETHPERP", values)
@@ -103,6 +102,34 @@ def test_a_limit_of_0_is_doubted_and_a_missing_one_refused() -> None:
         "sETHPERP: maxLiquidationDelta is missing",
         "sETHPERP: maxPD is missing",
     ]
+
+
+DAMAGED = [
+    ("maxPD = 0.003,", "maxPD = 0,", ("maxPD is 0", "above 0")),
+    ("maxPD = 0.003,", "maxPD = 3e-3,", ("maxPD is 3e-3", "plain decimal")),
+    ("maxPD = 0.003,", "maxPd = 0.003,", ("maxPd is unknown", "Did you mean 'maxPD'?")),
+    ("skewScale = 1000000,", "skewScale = 0,", ("skewScale is 0",)),
+    ('source = ["SCCP-2001"]', 'source = ["SCCP-2010"]', ('source names "SCCP-2010", which is not known', "Did you mean")),
+    ('source = ["SCCP-2001"]', "source = []", ("no source",)),
+    ('unset = ["minKeeperFee"]', 'unset = ["minKeeperFees"]', ("unset names", "Did you mean 'minKeeperFee'?")),
+    ("on = 2023-05-02T00:00:00Z,", "", ("on is missing",)),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), DAMAGED, ids=[new or "no date" for _, new, _ in DAMAGED])
+def test_a_damaged_file_is_named_with_table_and_key(
+    old: str, new: str, said: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (parameters.shelf() / parameters.FILE).read_text()
+    assert old in text
+    (tmp_path / parameters.FILE).parent.mkdir()
+    (tmp_path / parameters.FILE).write_text(text.replace(old, new, 1))
+    monkeypatch.setattr(parameters, "shelf", lambda: tmp_path)
+    with pytest.raises(InputError) as refused:
+        at("sETHPERP", DAY)
+    assert str(refused.value).startswith(parameters.FILE)
+    for words in said:
+        assert words in str(refused.value)
 
 
 def test_no_parameters_with_a_skew_scale_of_0_can_be_made() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from perpcomp import reading
@@ -85,13 +86,6 @@ def _impossible(where: str, values: Mapping[str, int]) -> list[Finding]:
     return problems
 
 
-def doubts(where: str, parameters: Parameters) -> list[Finding]:
-    """What is legal and rarely meant: a limit of 0, which nothing is strictly below."""
-    limits = {"maxLiquidationDelta": parameters.max_liquidation_delta, "maxPD": parameters.max_pd}
-    what = "is 0: nobody but an endorsed account can liquidate there."
-    return [Finding("warning", f"{where} {name}", what, "Give the limit if there was one.") for name, limit in limits.items() if limit == 0]
-
-
 @dataclass(frozen=True)
 class Dated:
     """The parameters of a market at a time, the time of the change that they stand by, and each one's source in words."""
@@ -119,7 +113,7 @@ def at(market: str, when: datetime, min_keeper_fee: Decimal | None = None) -> Da
     """
     if when.tzinfo is None:
         raise refusal(market, f"{when.isoformat()} has no zone.", "Give a time in UTC.")
-    changes, everywhere, until = _read()
+    changes, everywhere, until = _read(shelf() / FILE)
     if market not in changes:
         raise refusal(market, "is no market with known parameters.", near_miss(market, changes))
     if when > until:
@@ -150,7 +144,7 @@ def at(market: str, when: datetime, min_keeper_fee: Decimal | None = None) -> Da
 
 def markets() -> list[str]:
     """The markets with known parameters."""
-    return sorted(_read()[0])
+    return sorted(_read(shelf() / FILE)[0])
 
 
 def _first_complete(changes: list[_Change]) -> datetime | None:
@@ -163,11 +157,12 @@ def _first_complete(changes: list[_Change]) -> datetime | None:
 
 
 @cache
-def _read() -> tuple[dict[str, list[_Change]], list[_Change], datetime]:
+def _read(path: Path) -> tuple[dict[str, list[_Change]], list[_Change], datetime]:
     """Market -> its changes in order of time; the changes that hold for all markets; when the file's knowledge ends."""
-    document = tomllib.loads((shelf() / FILE).read_text(), parse_float=reading.exact)
+    document = tomllib.loads(path.read_text(), parse_float=reading.exact)
     top = Section(FILE, "", document, [])
-    known: dict[str, str] = top.take("sources", dict) or {}
+    listed = top.sub("sources")
+    known = {key: listed.take(key, reading.text) or "" for key in listed.table}
     for key in ("title", "notice", "snapshot"):
         top.take(key, reading.text)
     until = top.take("until", reading.moment) or datetime.min.replace(tzinfo=UTC)
@@ -188,9 +183,9 @@ def _read() -> tuple[dict[str, list[_Change]], list[_Change], datetime]:
 def _change(section: Section, known: Mapping[str, str]) -> _Change:
     on = section.take("on", reading.moment)
     values = {name: section.take(name, partial(_integer, name), required=False) for name in NAMES}
-    unset = section.take("unset", tuple, (), required=False) or ()
+    unset = section.take("unset", _names, required=False) or ()
     note = section.take("note", reading.text, required=False)
-    keys = section.take("source", partial(_known, known)) or []
+    keys = section.take("source", partial(_known, known)) or ()
     section.close()
     source = "; ".join([*([note] if note else []), *(f"{key}: {known[key]}" for key in keys)])
     return _Change(on or datetime.min.replace(tzinfo=UTC), {n: v for n, v in values.items() if v is not None}, unset, source)
@@ -202,7 +197,15 @@ def _integer(name: str, value: Any) -> int:
     return 0 if value == 0 and may_be_nothing and not isinstance(value, bool) else to_integer(Decimal(reading.amount(value)))
 
 
-def _known(known: Mapping[str, str], value: Any) -> list[str]:
-    if not isinstance(value, list) or not value or not all(key in known for key in value):
-        raise ValueError(f"is {value!r}.", "Name keys of [sources].")
-    return value
+def _names(value: Any) -> tuple[str, ...]:
+    return _known(NAMES, value)
+
+
+def _known(known: Mapping[str, str], value: Any) -> tuple[str, ...]:
+    keys = value if isinstance(value, list) else [value]
+    if not keys:
+        raise ValueError("has no source.", "Name at least one key of [sources].")
+    for key in keys:
+        if not isinstance(key, str) or key not in known:
+            raise ValueError(f"names {reading.shown(key)}, which is not known.", near_miss(str(key), known))
+    return tuple(keys)
