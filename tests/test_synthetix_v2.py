@@ -477,6 +477,33 @@ def test_the_layouts_before_the_guards_are_read_too(tmp_path: Path) -> None:
     assert done.events.others["PositionFlagged"].get_column("price").to_list() == [None]
 
 
+def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Path, done: Run) -> None:
+    rows = [json.loads(line) for line in (place / "logs.jsonl").read_text().splitlines()]
+    table = pl.DataFrame(
+        [
+            {
+                **{f"topic{n}": (row["topics"] + [None] * 4)[n] for n in range(4)},
+                **{name: row[theirs] for name, theirs in (("address", "address"), ("data", "data"), ("block_hash", "blockHash"))},
+                "transaction_hash": row["transactionHash"],
+                **{name: int(row[theirs], 16) for name, theirs in (("block_number", "blockNumber"), ("log_index", "logIndex"))},
+                "timestamp": int(row["blockTimestamp"], 16),
+            }
+            for row in rows
+        ]
+    )
+    table.write_parquet(tmp_path / "logs.parquet")
+    again = perpcomp.compute(str(place / "made-up-v2.toml"), tmp_path / "logs.parquet")
+    assert again.liquidations.equals(done.liquidations)
+
+    decoded = done.events.others["PositionModified"].drop("market").with_columns(event=pl.lit("PositionModified"))
+    decoded = decoded.with_columns(
+        pl.col(n).reinterpret(dtype=pl.Int128) for n in ("margin", "size", "trade_size", "last_price", "fee", "skew")
+    )
+    decoded.cast(pl.String).drop("block_time").with_columns(timestamp=pl.lit(str(START))).write_csv(tmp_path / "decoded.csv")
+    with pytest.raises(InputError, match=r"decoded elsewhere\. Export raw logs"):
+        perpcomp.compute(str(place / "made-up-v2.toml"), tmp_path / "decoded.csv")
+
+
 def test_what_this_system_does_not_offer_says_so(place: Path, tmp_path: Path, done: Run) -> None:
     with pytest.raises(InputError, match=r"positions are replayed for perpetual-v1 only"):
         perpcomp.positions(str(place / "made-up-v2.toml"), None, place / "logs.jsonl")

@@ -72,7 +72,7 @@ OLD_LAYOUTS = ()  # all layouts of the deployed contracts are read
 
 def wanted(chain_id: int, settings: str, addresses: Collection[str]) -> Wanted:
     """What an import must find in other people's exports: raw logs of the events of this file; none that somebody else decoded."""
-    return Wanted(chain_id, settings, addresses, TOPICS, OLD_LAYOUTS, (PARAMETER_UPDATED,), (POSITION_MODIFIED.name,))
+    return Wanted(chain_id, settings, addresses, TOPICS, OLD_LAYOUTS, (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
 
 
 def decode_all(raw: pl.DataFrame, chain_id: int, settings: str) -> dict[str, pl.DataFrame]:
@@ -102,8 +102,10 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
 
     Null is what the logs do not say: the spot price after a trade (the oracle's price is not logged there), what a contract of another
     system states (unrealized_pnl_after, liquidation_penalty), and what depends on a position's earlier logs where these are missing. A
-    PositionLiquidated without its PositionModified is a missing victim: InputError.
+    PositionLiquidated without its PositionModified is a missing victim: InputError. So is an export that others decoded.
     """
+    if any(layouts[0].name not in tables for layouts in MARKET_EVENTS):
+        raise refusal("the export", "holds events that were decoded elsewhere.", "Export raw logs: address, topics and data.")
     rows = before_each({name: table.collect() for name, table in tables.items()})
     liquidated = pl.col("liquidator").is_not_null()
     none = pl.lit(None, dtype=fixed.AMOUNT)
