@@ -64,6 +64,9 @@ QUESTIONS = {
 
 # What the text does not say. Both profiles do what the contracts do.
 SILENT = {
+    "The liquidation margin": "contains the liquidator's fee, also where a forced liquidation pays none",
+    "The price impact that is limited": "|size| / skewScale: the change of the next unit's price; the average fill moves by half of it",
+    "A limit that was never set": "is 0, which nothing is below: only endorsed accounts can liquidate",
     "Margin left after the fees goes": "to the fee pool, all of it, also when the account is healthy again",
     "The premium or discount that is limited": "that before the liquidation: what the liquidation does to the skew counts neither way",
     "A stale price, a tripped circuit or a suspension": "stops every call, a forced liquidation too",
