@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from perpcomp.audit.verify import Verdict
+    from perpcomp.engine import Engine
     from perpcomp.findings import Finding
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
@@ -24,12 +25,13 @@ __version__ = "0.1.0"
 __all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
 
 
-def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
-    """The whole run in memory: every table, nothing written. `formula` overrides the incident's."""
+def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
+    """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
     loaded = incident.load(query)
-    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula)
+    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
 def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
@@ -44,20 +46,23 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
     return published
 
 
-def events(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The events table: every PositionChanged, with its PositionLiquidated."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
     loaded = incident.load(query)
-    return pipeline.read_events(pipeline.find_input(loaded, input), loaded).table
+    return pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL).table
 
 
-def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+def liquidations(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The liquidations table: every liquidation in the input, eligible or not."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
-    loaded = incident.load(query)
-    return pipeline.liquidations(pipeline.read_events(pipeline.find_input(loaded, input), loaded), loaded)[0]
+    loaded, place = incident.load(query), engine or LOCAL
+    source = pipeline.find_input(loaded, input)
+    return pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place).table
 
 
 def positions(
@@ -71,20 +76,17 @@ def positions(
 
     from perpcomp import incident, pipeline
     from perpcomp.findings import refusal
-    from perpcomp.replay import doubts, replay
+    from perpcomp.replay import doubts
     from perpcomp.systems import perpetual_v1
 
     loaded = incident.load(query)
     if loaded.system != perpetual_v1.events.SYSTEM:
         what = f"is an incident of {loaded.system}; positions are replayed for {perpetual_v1.events.SYSTEM} only."
         raise refusal(f"{loaded.name}.toml", what, "The position before each liquidation stands in `perpcomp liquidations`.")
-    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
-    found, _ = pipeline.liquidations(events, loaded)
-    eras = found.select("block_number", "era")
-    second = eras.filter(era=2).get_column("block_number").min()
-    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
-    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
-    replayed = replay(events.others, events.table, later_ratio_from=later)
+    source = pipeline.find_input(loaded, input)
+    events = pipeline.read_events(source, loaded)
+    found = pipeline.liquidations(events, source, loaded)
+    replayed = found.replayed or pipeline.replayed(events, found.table)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):

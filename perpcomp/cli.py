@@ -28,6 +28,13 @@ class Proved(StrEnum):
     ALL = "all"
 
 
+class Engines(StrEnum):
+    """Where the work is done."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
 FOLLOW, LOOK, CHECK = "Follow the money", "Look before you vote", "Check"
 
 app = typer.Typer(
@@ -61,6 +68,12 @@ Prove = Annotated[
 Blocks = Annotated[str | None, typer.Option("--blocks", metavar="FROM:TO", help="Fetch these blocks instead of the window's.")]
 StoreFolder = Annotated[Path | None, typer.Option("--store", metavar="FOLDER", help="Where fetched logs are kept; default store/NAME.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the node; send nothing.")]
+OnEngine = Annotated[
+    Engines, typer.Option("--engine", help="Where the logs are decoded and replayed; dask needs pip install 'perpcomp[dask]'.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, tcp://HOST:PORT; default: one on this machine.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
@@ -104,16 +117,20 @@ def run(
     blocks: Blocks = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
+    engine: OnEngine = Engines.LOCAL,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """From the incident file to a folder of results: liquidations, payouts, claims, vote sheet."""
     import perpcomp
+    from perpcomp.engine import opened
     from perpcomp.publish.summary import summary
 
     with _unbroken("Nothing was written over an older run."):
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
-        done = perpcomp.compute(query, input, formula)
+        with opened(engine, scheduler) as place:
+            done = perpcomp.compute(query, input, formula, place)
         folder = out if out is not None else Path("outputs") / done.incident.name
         published = perpcomp.publish_run(done, folder)
     if as_json:
@@ -134,17 +151,22 @@ def events(
     blocks: Blocks = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
+    engine: OnEngine = Engines.LOCAL,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Every position change in the input; with --rpc, fetched from the chain first."""
     import perpcomp
+    from perpcomp.engine import opened
     from perpcomp.tables import EVENTS
 
     shown = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
     with _unbroken():
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
-        terminal.print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
+        with opened(engine, scheduler) as place:
+            found = perpcomp.events(query, input, place)
+        terminal.print_table(found, EVENTS, shown, as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -180,14 +202,23 @@ def positions(
 
 
 @app.command(rich_help_panel=FOLLOW)
-def liquidations(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
+def liquidations(
+    query: Query = "rehearsal",
+    input: Input = None,
+    engine: OnEngine = Engines.LOCAL,
+    scheduler: Scheduler = None,
+    as_json: AsJson = False,
+) -> None:
     """Every liquidation in the input, with the position just before it, eligible or not."""
     import perpcomp
+    from perpcomp.engine import opened
     from perpcomp.tables import LIQUIDATIONS
 
     shown = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
     with _unbroken():
-        terminal.print_table(perpcomp.liquidations(query, input), LIQUIDATIONS, shown, as_json)
+        with opened(engine, scheduler) as place:
+            found = perpcomp.liquidations(query, input, place)
+        terminal.print_table(found, LIQUIDATIONS, shown, as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -222,7 +253,7 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
     import perpcomp
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.decide.published import in_full
-    from perpcomp.tables import COMPARISON
+    from perpcomp.tables import COMPARISON, RESTORE_ORDERS
 
     with _unbroken():
         done = perpcomp.compute(query, input)
@@ -244,6 +275,10 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
         [[f, *("" if f == g else str(better[f, g]) for g in names)] for f in names],
         right=range(1, len(names) + 1),
     )
+    if done.restore_orders.height:
+        terminal.say("Opening the positions again on the curve, by [restore], and what other orders would come to:")
+        shown = ("market_name", "order", "restore_notional", "restore_fee", "entitlement", "largest_change", "spot_after")
+        terminal.print_table(done.restore_orders, RESTORE_ORDERS, shown, as_json)
     _exit_by(done)
 
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 VERB = re.compile(
-    r"(column|is|are|was|belongs|has|have|had|does|holds|names|gives|reads|computes|cannot|can|leaves|starts|nests|fails|failed|may|refuses|shares)\b"
+    r"(column|is|are|was|belongs|has|have|had|does|holds|names|gives|reads|computes|cannot|can|leaves|starts|nests|fails|failed|may|refuses|shares|lies|logged|stands)\b"
 )
 Level = Literal["note", "warning", "error"]
 
@@ -42,6 +42,9 @@ class InputError(Exception):
         self.problems = list(problems)
         self.exit_code = exit_code
         super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[type["InputError"], tuple[list[Finding], int]]:
+        return InputError, (self.problems, self.exit_code)  # it may come from another process
 
 
 def refusal(where: str, what: str, what_to_do: str = "", exit_code: int = 2) -> InputError:

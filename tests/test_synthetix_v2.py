@@ -33,6 +33,7 @@ from perpcomp.guards.trading import close, deposit, modify, withdraw
 from perpcomp.guards.vectors import opened
 from perpcomp.pipeline import Run
 from perpcomp.systems.synthetix_v2 import events as v2
+from perpcomp.systems.synthetix_v2.lives import SINCE_CRASH
 from perpcomp.tables import EVENTS, to_csv
 from tests.test_explain import steps, value_of
 from tests.test_guards import LAB, VECTORS
@@ -400,6 +401,10 @@ def test_trades_margin_moves_and_a_second_life(tmp_path: Path) -> None:
         assert row["remaining_margin"] == paid if event["stakers_fee"] else row["remaining_margin"] <= paid
     assert done.liquidations.get_column("reason_code").to_list() == ["eligible", "second-life"]
     assert market.minted["anyone"] == 4 * ONE
+    # A had bought 30 at 250.0375 (with a fee of 22.503375) before the window begins; then: 20 more, 50 sUSD out, 10 less.
+    first, second = (done.liquidations.select(SINCE_CRASH).row(n) for n in (0, 1))
+    assert [f"{value.normalize():f}" for value in first] == ["30", "977.496625", "7501.125", "0", "50", "20", "10"]
+    assert second == (0,) * 7  # its life was opened later
 
 
 def rewritten(logs: Path, keep: Any) -> Path:
@@ -511,6 +516,9 @@ def test_what_this_system_does_not_offer_says_so(place: Path, tmp_path: Path, do
     table.write_bytes(to_csv(done.events.table, EVENTS))
     with pytest.raises(InputError, match=r"does not hold the margins before"):
         perpcomp.compute(str(place / "made-up-v2.toml"), table)
+    text = (place / "made-up-v2.toml").read_text() + '[valuation]\nprice = "mark"\nsource = "test"\n'
+    with pytest.raises(InputError, match=r'"synthetix_v2" has no pool and is not replayed'):
+        incident.parse(text.replace("reference_price", "#").encode(), "made-up-v2", place)
     text = (place / "made-up-v2.toml").read_text().replace("settings = ", "clearing_house = ")
     with pytest.raises(InputError) as refused:
         incident.parse(text.encode(), "made-up-v2", place)

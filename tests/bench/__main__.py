@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, guarding, importing, replaying, startup
+from tests.bench import decoding, fetching, guarding, replaying, scaling, startup
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -11,7 +11,7 @@ BENCHES = {
     "decoding": decoding.lines,
     "fetching": fetching.lines,
     "replaying": replaying.lines,
-    "importing": importing.lines,
+    "scaling": scaling.lines,
     "guarding": guarding.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")

@@ -1,26 +1,30 @@
 """Perpetual Protocol V1: from its logs to the liquidations table. Event semantics: events.py; earlier state: lives.py; eras: eras.py."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.events import (
     LIQUIDATION_FEE_RATIO_CHANGED,
+    LIQUIDITY_CHANGED,
     MARGIN_CHANGED,
     POSITION_ADJUSTED,
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import ORDER, POSITION, before_events
+from perpcomp.systems.perpetual_v1.lives import EVENT, ORDER, POSITION, SINCE_CRASH, before_events
 from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
+HASHES = ("block_hash", "transaction_hash")
 OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, UPGRADED.name)
-# What it reads of the events table: all but what neither a position nor a liquidation depends on.
+# What is read of a liquidation: all of the events table but what neither it nor its position depends on.
 READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
 
 # What this stage gives: the liquidations table without what the incident's rules add (reference price, eligibility).
@@ -40,26 +44,36 @@ COLUMNS = (
     ),
     *("margin", "open_notional", "entry_price", "position_notional", "realized_pnl", "funding_payment", "remaining_margin", "bad_debt"),
     *("spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life", "opened_at", "leverage_at_open"),
+    *SINCE_CRASH,
 )
 
 
 def liquidations(
-    events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], liquidation_fee_ratio: Decimal | None
+    events: pl.LazyFrame,
+    others: Mapping[str, pl.LazyFrame],
+    liquidation_fee_ratio: Decimal | None,
+    before_crash: pl.Expr,
+    engine: Engine = LOCAL,
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
 
-    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio (/1) is assumed where no log states it.
+    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio
+    (/1) is assumed where no log states it. `before_crash` is true of the blocks before the crash, by block_number or block_time.
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
     closing = pl.col("kind").is_in(["liquidation", "partial-liquidation"])
-    victims = events.filter(closing).select(POSITION).unique().collect(engine="streaming")
-    touched = events.select(READ).join(victims.lazy(), on=POSITION, how="semi").collect(engine="streaming").sort(ORDER)
-    tables = {name: others[name].join(victims.lazy(), on=POSITION, how="semi").collect() for name in OF_POSITIONS if name in others}
-    tables |= {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
-    rows = before_events(touched, tables).filter(closing).sort(ORDER)
+    closed = events.filter(closing).select(READ).collect(engine="streaming").sort(ORDER)
+    victims = closed.lazy().select(POSITION).unique()
+    touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
+    lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
+    parts = _partitions(touched, {name: line.collect(engine="streaming") for name, line in lines.items()}, engine.partitions)
+    of_markets = {name: others[name].collect() for name in (LIQUIDITY_CHANGED.name,) if name in others}
+    before = pl.concat(engine.map(functools.partial(_before, before_crash, of_markets), parts))
+    rows = closed.join(before, on=ORDER, how="left", maintain_order="left")
+    tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
     ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
-    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in tables)
+    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in others)
 
     size = pl.col("position_size_after") - pl.col("exchanged_position_size")
     partial = pl.col("kind") == "partial-liquidation"
@@ -85,15 +99,37 @@ def liquidations(
         *("position_notional", "realized_pnl", "funding_payment"),
         pl.when(left > 0).then(left).otherwise(fixed.amount(0)).alias("remaining_margin"),
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
-        *("opened_at", "leverage_at_open"),
+        *("opened_at", "leverage_at_open", *SINCE_CRASH),
     ).select(COLUMNS), findings
+
+
+Partition = tuple[pl.DataFrame, dict[str, pl.DataFrame]]
+
+
+def _partitions(events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int) -> Iterator[Partition]:
+    """Events and tables in so many parts, all of a position in one of them."""
+    part = pl.struct(POSITION).hash() % count
+    for n in range(count):
+        yield events.filter(part == n), {name: table.filter(part == n) for name, table in tables.items()}
+
+
+def _before(before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], part: Partition) -> pl.DataFrame:
+    events, tables = part
+    return before_events(events, tables | of_markets, before_crash)
 
 
 def _findings(rows: pl.DataFrame) -> list[Finding]:
     """Rows that contradict themselves or the logs before them."""
     findings = []
     pull = "Pull the position's PositionChanged events from its opening on."
-    for row in rows.iter_rows(named=True):
+    wrong = [
+        pl.col("margin_before") < 0,
+        pl.col("size") == 0,
+        pl.col("open_notional").is_null(),
+        pl.col("open_notional_replayed") != pl.col("open_notional"),
+        pl.col("size_expected") != pl.col("size"),
+    ]
+    for row in rows.filter(pl.any_horizontal(wrong)).iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
         if row["margin_before"] < 0:
             what = f"The margin before it comes out as {row['margin_before']:f}; the contract stores none below 0."

@@ -12,7 +12,7 @@ from perpcomp import fixed
 from perpcomp.findings import Finding, InputError
 from perpcomp.ingest.decode import decode, event
 from perpcomp.ingest.imports import Wanted
-from perpcomp.tables import EVENTS, IDENTITY, check
+from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
 
 SYSTEM = "perpetual-v1"
 CHANGES = "PositionChanged of the ClearingHouse {house}"  # what an input must hold
@@ -100,13 +100,17 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str) -> dict[st
     Logs of the ClearingHouse's events elsewhere, or of a market's events at the ClearingHouse, are not ours and are dropped.
     """
     tables = {}
+    parts = raw.with_columns((pl.col("address") == clearing_house).alias("at_house")).partition_by(
+        "topic0", "at_house", include_key=False, as_dict=True
+    )
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
-            mine = (pl.col("topic0") == kind.topic0) & ((pl.col("address") == clearing_house) == at_house)
-            rows = decode(raw.filter(mine), kind)
-            keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
-            market = [] if at_house else [pl.col("address").alias("market")]
-            tables[kind.name] = rows.select(*keys, *market, *kind.schema)
+            schema = {c.name: KINDS[c.kind][0] for c in IDENTITY} | ({} if at_house else {"market": pl.String()}) | kind.schema
+            if (kind.topic0, at_house) not in parts:  # most pieces hold few of the events
+                tables[kind.name] = pl.DataFrame(schema=schema)
+                continue
+            rows = decode(parts[kind.topic0, at_house], kind).with_columns(pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"))
+            tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(*schema)
     return tables
 
 
@@ -156,7 +160,7 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         )
         for name, other, frame in (
             ("PositionLiquidated", "PositionChanged", alone),
-            ("PositionChanged", "PositionLiquidated", _without_their_log(joined)),
+            ("PositionChanged", "PositionLiquidated", _without_their_log(changed, pairs)),
         )
         for transaction, log, trader in frame.select("transaction_hash", "log_index", "trader").head(20).iter_rows()
     ]
@@ -165,15 +169,16 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema)
 
 
-def _without_their_log(joined: pl.LazyFrame) -> pl.DataFrame:
-    """PositionChanged events that show a liquidation without a PositionLiquidated beside them.
+def _without_their_log(changed: pl.LazyFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """PositionChanged events that show a liquidation but are not among the pairs: they have no PositionLiquidated beside them.
 
     Only liquidations show a penalty, and only they close for no fee where the market charges one.
     """
-    charging = joined.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
+    charging = changed.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
     free = pl.col("market").is_in(charging.implode()) & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0)
     shows = (pl.col("liquidation_penalty") > 0) | (free & (pl.col("position_notional") >= DUST))
-    return joined.filter(pl.col("liquidator").is_null() & shows).head(20).collect(engine="streaming")
+    showing = changed.filter(shows).select("transaction_hash", "log_index", "block_number", "trader").collect(engine="streaming")
+    return showing.join(pairs, on=["transaction_hash", "log_index"], how="anti").sort("block_number", "log_index").head(20)
 
 
 def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:

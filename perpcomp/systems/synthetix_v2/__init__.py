@@ -1,4 +1,4 @@
-"""Synthetix Perps V2: from its logs to the liquidations table. Events: events.py; the state before each: timeline.py; flags: flags.py."""
+"""Synthetix Perps V2: from its logs to the liquidations table. See events.py, timeline.py, lives.py, flags.py."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -6,38 +6,48 @@ from decimal import Decimal
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
 from perpcomp.systems.synthetix_v2 import events
 from perpcomp.systems.synthetix_v2.flags import flags
-from perpcomp.systems.synthetix_v2.timeline import ORDER, POSITION, before_each
-from perpcomp.tables import KINDS, LIQUIDATIONS
+from perpcomp.systems.synthetix_v2.lives import SINCE_CRASH, with_lives
+from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
+from perpcomp.tables import KINDS
 
 __all__ = ["COLUMNS", "events", "flags", "liquidations"]
 
 # What this stage gives: the liquidations table without what the incident's rules add.
-ADDED = ("market_name", "reference_price", "unrealized_pnl_at_reference", "compensated_size", "eligible", "reason_code", "reason")
-COLUMNS = tuple(column.name for column in LIQUIDATIONS.columns if column.name not in ADDED)
+COLUMNS = (
+    *(
+        "chain_id",
+        "block_number",
+        "block_time",
+        "transaction_hash",
+        "log_index",
+        "trader",
+        "market",
+        "side",
+        "partial",
+        "size",
+        "size_after",
+    ),
+    *("margin", "open_notional", "entry_price", "position_notional", "realized_pnl", "funding_payment", "remaining_margin", "bad_debt"),
+    *("spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life", "opened_at", "leverage_at_open"),
+    *SINCE_CRASH,
+)
 
 
-def liquidations(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], ratio: Decimal | None) -> tuple[pl.DataFrame, list[Finding]]:
+def liquidations(
+    _: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], ratio: Decimal | None, before_crash: pl.Expr, engine: Engine = LOCAL
+) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation, with the position just before it, to the wei; and what does not fit. others are the decoded events by name.
 
     margin is what the last PositionModified stored; realized_pnl is the profit since then at the oracle's price, by which a position is
     closed. A liquidation whose last PositionModified or whose funding entries are not in the logs is an InputError: its margin is not
-    known. The incident's liquidation fee ratio is not used: the logs state every fee.
+    known. The incident's liquidation fee ratio is not used, as the logs state every fee, nor the engine, as nothing here is heavy.
     """
-    lines = before_each({name: table.collect() for name, table in others.items()})
-    opens = (pl.col("size_before") == 0) & (pl.col("size") != 0)
-    carried = (pl.col("size_before").first() != 0).over(POSITION)  # the line begins with a position already open
-    lines = lines.with_columns((opens.cum_sum().over(POSITION) + carried).cast(pl.Int64).alias("life"))
-    lines = lines.with_columns(
-        pl.when(opens).then("block_time").forward_fill().over([*POSITION, "life"]).alias("opened_at"),
-        pl.when(opens)
-        .then(fixed.div(pl.col("position_notional"), pl.col("margin")))
-        .forward_fill()
-        .over([*POSITION, "life"])
-        .alias("leverage_at_open"),
-    )
+    tables = {name: table.collect() for name, table in others.items()}
+    lines = with_lives(before_each(tables), tables["MarginTransferred"], before_crash)
     rows = lines.filter(pl.col("liquidator").is_not_null()).sort(ORDER)
     _refuse_unknown(rows)
     size = pl.col("size_before")
