@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from perpcomp.audit.verify import Verdict
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
+    from perpcomp.incident import Incident
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
     from perpcomp.pipeline import Run
+    from perpcomp.replay import Replay
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
+__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "prices", "publish_run", "verify"]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
@@ -74,9 +76,36 @@ def positions(
     """
     from datetime import timedelta
 
+    from perpcomp.replay import doubts
+
+    loaded, replayed = _replayed(query, input)
+    marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
+    moment = loaded.eligibility.start if at is None else at
+    if isinstance(moment, int):
+        frame = replayed.positions(block=moment, mark_prices=marks)
+    else:
+        frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
+    return frame, [*replayed.findings, *doubts(frame)]
+
+
+def prices(
+    query: str = "rehearsal", market: str | None = None, input: Path | None = None
+) -> "tuple[dict[str, pl.DataFrame], list[Finding]]":
+    """The price path of each affected market, or of one by name, through the window and the hour before; and what the logs do not tell.
+
+    Market name -> its prices table: spot, 15-minute average and index price at every block in which the market logged something.
+    """
+    from perpcomp.replay.path import crash_paths
+
+    loaded, replayed = _replayed(query, input)
+    paths, untold = crash_paths(replayed, loaded, market)
+    return paths, [*replayed.findings, *untold]
+
+
+def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
+    """The incident with its input replayed."""
     from perpcomp import incident, pipeline
     from perpcomp.findings import refusal
-    from perpcomp.replay import doubts
     from perpcomp.systems import perpetual_v1
 
     loaded = incident.load(query)
@@ -86,14 +115,7 @@ def positions(
     source = pipeline.find_input(loaded, input)
     events = pipeline.read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded)
-    replayed = found.replayed or pipeline.replayed(events, found.table)
-    marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
-    moment = loaded.eligibility.start if at is None else at
-    if isinstance(moment, int):
-        frame = replayed.positions(block=moment, mark_prices=marks)
-    else:
-        frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
-    return frame, [*replayed.findings, *doubts(frame)]
+    return loaded, found.replayed or pipeline.replayed(events, found.table)
 
 
 def has_input(query: str) -> bool:

@@ -4,7 +4,7 @@ Everything heavy is imported inside the commands: `perpcomp --help` must load ne
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from perpcomp.findings import InputError, refusal
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from perpcomp.findings import Finding
     from perpcomp.pipeline import Run
 
 
@@ -196,9 +197,7 @@ def positions(
     with _unbroken():
         found, problems = perpcomp.positions(query, _block_or_time(at), input)
     terminal.print_table(found, POSITIONS, shown, as_json)
-    terminal.print_problems([problem for problem in problems if problem.level != "note"])
-    if any(problem.level == "error" for problem in problems):
-        raise typer.Exit(1)
+    _say(problems)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -248,12 +247,36 @@ def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName
 
 
 @app.command(rich_help_panel=LOOK)
+def prices(
+    query: Query = "rehearsal",
+    market: Annotated[str | None, typer.Option("--market", metavar="NAME", help="One market; default: those that crashed.")] = None,
+    input: Input = None,
+    as_json: AsJson = False,
+) -> None:
+    """The fall and the recovery, block by block: spot, 15-minute average and index price; drawn where it is a terminal."""
+    import perpcomp
+    from perpcomp.replay.path import in_words
+    from perpcomp.tables import PRICES
+
+    with _unbroken():
+        paths, problems = perpcomp.prices(query, market, input)
+    if as_json:
+        terminal.print_json({name: terminal.plain_rows(path) for name, path in paths.items()})
+    else:
+        for name, path in paths.items():
+            terminal.print_table(path, PRICES, ("block_time", "spot_price", "twap_price", "index_price"), as_json)
+            terminal.print_price_chart(path)
+            terminal.say(in_words(name, path))
+    _say(problems)
+
+
+@app.command(rich_help_panel=LOOK)
 def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
     """Every installed formula side by side, trader by trader, and who is better off under which."""
     import perpcomp
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.decide.published import in_full
-    from perpcomp.tables import COMPARISON, RESTORE_ORDERS
+    from perpcomp.tables import CAPACITY, COMPARISON, RESTORE_ORDERS
 
     with _unbroken():
         done = perpcomp.compute(query, input)
@@ -269,6 +292,9 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
         [[name, in_full(total), str(paid), str(below)] for name, total, paid, below in totals(done.comparison)],
         right=(1, 2, 3),
     )
+    if done.capacity.height:
+        enough = ("formula", "source_of_funds", "available_value", "to_cover", "covered", "shortfall", "left")
+        terminal.print_table(done.capacity, CAPACITY, enough, False)
     better = preferences(done.comparison)
     terminal.print_grid(
         ["traders who get more under, than under", *names],
@@ -460,7 +486,11 @@ def _unbroken(on_interrupt: str = "Nothing was written.") -> Iterator[None]:
 
 
 def _exit_by(done: "Run") -> None:
+    _say(done.problems)
+
+
+def _say(problems: "Sequence[Finding]") -> None:
     """Say the errors and warnings; exit 1 where an error-level finding stands."""
-    terminal.print_problems([p for p in done.problems if p.level != "note"])
-    if done.has_errors:
+    terminal.print_problems([p for p in problems if p.level != "note"])
+    if any(p.level == "error" for p in problems):
         raise typer.Exit(1)

@@ -14,18 +14,18 @@ import polars as pl
 
 from perpcomp import eligibility, payouts, restore, vesting
 from perpcomp import formula as formulas
-from perpcomp.decide import compare, published
+from perpcomp.decide import capacity, compare, published
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
-from perpcomp.incident import Incident
+from perpcomp.incident import Incident, InsuranceFund
 from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.replay import Replay, replay
 from perpcomp.stress import index_drawdowns
-from perpcomp.systems import SYSTEMS, synthetix_v2
+from perpcomp.systems import SYSTEMS, perpetual_v1, synthetix_v2
 from perpcomp.tables import EVENTS, FINDINGS, check, read
 from perpcomp.valuation import at_reference, is_before_crash
 
@@ -87,6 +87,7 @@ class Run:
     claims: pl.DataFrame
     left_out: pl.DataFrame
     comparison: pl.DataFrame
+    capacity: pl.DataFrame
     in_kind: pl.DataFrame
     restore_orders: pl.DataFrame
     replayed: Replay | None
@@ -139,15 +140,15 @@ def find_input(incident: Incident, given: Path | None) -> Input:
 
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
     """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
-    house, protocol = incident.chain.clearing_house, SYSTEMS[incident.system].events
-    addresses = [house, *(m.amm for m in incident.markets)]
+    house, fund, protocol = incident.chain.clearing_house, incident.fund_in_logs, SYSTEMS[incident.system].events
+    addresses = [house, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     try:
         found: Iterable[Piece] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, protocol.TOPICS, protocol.OLD_LAYOUTS, source.blocks)
+            found = log_pieces(source.file, addresses, protocol.topics(fund), protocol.OLD_LAYOUTS, source.blocks)
         else:
-            found = foreign_pieces(source.files, protocol.wanted(incident.chain.id, house, addresses), source.blocks)
+            found = foreign_pieces(source.files, protocol.wanted(incident.chain.id, house, addresses, fund), source.blocks)
         if found is None:  # our own events table
             events = Events(protocol.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
@@ -170,7 +171,7 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
         spill.add(found)
     else:
         places = Places(name)
-        decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house)
+        decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
         for stand, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
             places.join(stand)
             spill.add(tables)
@@ -179,11 +180,13 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
     return Events(protocol.events_table(tables), tables, spill)
 
 
-def _decode(name: str, system: str, chain_id: int, clearing_house: str, piece: Piece) -> tuple[Places, dict[str, pl.DataFrame]]:
+def _decode(
+    name: str, system: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
+) -> tuple[Places, dict[str, pl.DataFrame]]:
     """One piece: where its logs stand, and its events."""
     raw, stand = piece(), Places(name)
     stand.add(raw)
-    return stand, SYSTEMS[system].events.decode_all(raw, chain_id, clearing_house)
+    return stand, SYSTEMS[system].events.decode_all(raw, chain_id, clearing_house, fund)
 
 
 def replayed(events: Events, found: pl.DataFrame) -> Replay:
@@ -242,9 +245,11 @@ def compute(
     table = found.table
     stopped = any(doubt.stops for doubt in found.problems)
     paid = payouts.pay(chosen, table, incident, stopped)
-    problems += (
-        found.problems + _unpaid(paid) + published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
-    )
+    comparison = compare.compare(beside, table)
+    balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(perpetual_v1.events.TRANSFER.name), incident)
+    enough = capacity.capacity(comparison, balance, incident)
+    problems += found.problems + _unpaid(paid) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
+    problems += published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
     return Run(
         incident=incident,
         input=source,
@@ -255,7 +260,8 @@ def compute(
         payouts=paid,
         claims=vesting.vest(paid, incident),
         left_out=eligibility.left_out(table, events.lazy, events.lazy_others, incident),
-        comparison=compare.compare(beside, table),
+        comparison=comparison,
+        capacity=enough,
         in_kind=found.in_kind,
         restore_orders=found.restore_orders,
         replayed=found.replayed,

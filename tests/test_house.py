@@ -37,6 +37,7 @@ ORDER = [
     "explain",
     "publish",
     "audit",
+    "chart",
 ]
 APART = {"__init__", "cli", "terminal"}  # they call everything
 

@@ -517,7 +517,7 @@ def test_what_this_system_does_not_offer_says_so(place: Path, tmp_path: Path, do
     with pytest.raises(InputError, match=r"does not hold the margins before"):
         perpcomp.compute(str(place / "made-up-v2.toml"), table)
     text = (place / "made-up-v2.toml").read_text() + '[valuation]\nprice = "mark"\nsource = "test"\n'
-    with pytest.raises(InputError, match=r'"synthetix_v2" has no pool and is not replayed'):
+    with pytest.raises(InputError, match=r'"synthetix_v2" has no pool, no fund and no replay'):
         incident.parse(text.replace("reference_price", "#").encode(), "made-up-v2", place)
     text = (place / "made-up-v2.toml").read_text().replace("settings = ", "clearing_house = ")
     with pytest.raises(InputError) as refused:

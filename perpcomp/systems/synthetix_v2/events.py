@@ -10,6 +10,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import refusal
+from perpcomp.incident import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
 from perpcomp.ingest.imports import Wanted
 from perpcomp.systems.synthetix_v2.timeline import before_each
@@ -70,12 +71,17 @@ TOPICS = frozenset(layout.topic0 for layouts in (*MARKET_EVENTS, (PARAMETER_UPDA
 OLD_LAYOUTS = ()  # all layouts of the deployed contracts are read
 
 
-def wanted(chain_id: int, settings: str, addresses: Collection[str]) -> Wanted:
+def topics(_: InsuranceFund | None) -> frozenset[str]:
+    """Every topic0 that is read. This protocol has no insurance fund: the debt pool bears what a margin does not cover."""
+    return TOPICS
+
+
+def wanted(chain_id: int, settings: str, addresses: Collection[str], _: InsuranceFund | None = None) -> Wanted:
     """What an import must find in other people's exports: raw logs of the events of this file; none that somebody else decoded."""
     return Wanted(chain_id, settings, addresses, TOPICS, OLD_LAYOUTS, (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
 
 
-def decode_all(raw: pl.DataFrame, chain_id: int, settings: str) -> dict[str, pl.DataFrame]:
+def decode_all(raw: pl.DataFrame, chain_id: int, settings: str, _: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:
     """Event name -> typed frame (identity columns, market, arguments) from a raw frame; ParameterUpdated counts at the settings only."""
     keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
     at_market = pl.col("address") != settings
