@@ -359,6 +359,29 @@ def formulas(as_json: AsJson = False) -> None:
         print()
 
 
+@app.command(rich_help_panel=LOOK)
+def guards(
+    query: Annotated[str, typer.Argument(metavar="profiles|vectors", help="The two readings of SIP-2005, or a check of recorded answers.")],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="For vectors: recorded answers, .json or .json.gz.")] = None,
+) -> None:
+    """Liquidation guards (SIP-2005): its text beside the deployed code; recorded answers of the real contracts, checked."""
+    if query == "profiles":
+        from perpcomp.guards.profiles import differences
+
+        terminal.print_grid(["rule", "the SIP's text", "the deployed code"], [[*row] for row in differences()])
+        return
+    if query != "vectors" or file is None:
+        raise refusal("guards", f"cannot use '{query}'.", "Write `perpcomp guards profiles`, or `perpcomp guards vectors FILE`.")
+    from perpcomp.guards.vectors import check
+
+    with _unbroken():
+        checked = check(file)
+    terminal.print_problems(checked.findings[:50])
+    print(f"{checked.passed:,} passed, {checked.failed:,} failed")
+    if checked.failed:
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=CHECK)
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a published run.")],
