@@ -5,6 +5,8 @@ the files nor each other; one that dies is replaced, and what it had not handed 
 imported when it is asked for.
 """
 
+import io
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -63,17 +65,17 @@ def _dask(scheduler: str | None) -> Iterator[Engine]:
             one_thread = {"POLARS_MAX_THREADS": "1"}
             with (
                 LocalCluster(threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", env=one_thread) as cluster,
-                Client(cluster, set_as_default=False) as client,
+                Client(cluster, set_as_default=False, direct_to_workers=True) as client,
             ):
-                yield _on(client, "the local cluster")
+                yield _on(client, "of this machine")
             return
         place = _without_secrets(scheduler)
         try:
-            client = Client(scheduler, timeout=SECONDS, set_as_default=False)
+            client = Client(scheduler, timeout=SECONDS, set_as_default=False, direct_to_workers=True)
         except (OSError, ValueError) as error:
-            reason = "did not answer" if isinstance(error, OSError) else "is no address"
-            what = f"{place} {reason} within {SECONDS} seconds." if isinstance(error, OSError) else f"'{place}' {reason} of a scheduler."
-            raise refusal("--scheduler", what, "Is it running there? `dask scheduler` prints its address.", NETWORK) from None
+            said = f"does not answer within {SECONDS} seconds" if isinstance(error, OSError) else "has an address that is none"
+            advice = "Is it running there? `dask scheduler` prints its address."
+            raise refusal(f"the scheduler {place}", f"{said}.", advice, NETWORK) from None
         with client:
             yield _on(client, place)
 
@@ -93,7 +95,7 @@ def _on(client: "Client", place: str) -> Engine:
     def mapped(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
         waiting = deque[Any]()
         for part in parts:
-            waiting.append(client.submit(function, part, pure=False))
+            waiting.append(client.submit(_work, packed((function, part)), pure=False))
             if len(waiting) > AHEAD * len(found):
                 yield _result(waiting.popleft(), place)
         while waiting:
@@ -106,7 +108,7 @@ def _result(future: Any, place: str) -> Any:
     from distributed import KilledWorker
 
     try:
-        return future.result()
+        return unpacked(future.result())
     except KilledWorker as error:
         what = f"lost {error.allowed_failures + 1} workers over one partition."
         raise refusal(f"the cluster {place}", what, "Was it their memory? Give the workers more, or use --engine local.", NETWORK) from None
@@ -114,6 +116,38 @@ def _result(future: Any, place: str) -> Any:
         raise refusal(f"the scheduler {place}", "went away.", "Start it again, then type the same command.", NETWORK) from None
     finally:
         future.release()
+
+
+def _work(task: bytes) -> bytes:
+    """What a worker does."""
+    function, part = unpacked(task)
+    return packed(function(part))
+
+
+def packed(thing: Any) -> bytes:
+    """A thing as bytes, the frames in it compressed: logs are full of zeros, and copying them is what a cluster costs."""
+    import polars as pl
+
+    class Packer(pickle.Pickler):
+        def reducer_override(self, value: Any) -> Any:
+            if not isinstance(value, pl.DataFrame):
+                return NotImplemented
+            return _frame, (value.write_ipc(None, compression="lz4").getvalue(),)
+
+    buffer = io.BytesIO()
+    Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(thing)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes) -> Any:
+    """What was packed."""
+    return pickle.loads(data)
+
+
+def _frame(data: bytes) -> Any:
+    import polars as pl
+
+    return pl.read_ipc(io.BytesIO(data))
 
 
 def versions() -> str:
