@@ -15,7 +15,7 @@ from perpcomp.fixed import from_integer, to_integer
 from perpcomp.pipeline import Input, Run
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1
-from perpcomp.systems.perpetual_v1.lives import SINCE_CRASH, before_events
+from perpcomp.systems.perpetual_v1.lives import SINCE_CRASH, before_liquidations
 from tests import build
 from tests.conftest import LAB, truth
 
@@ -405,14 +405,14 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
             4,
             trader,
             build.START,
-            kind="increase",
+            kind="liquidation",
             position_notional=Decimal(105),
-            exchanged_position_size=-one,
-            position_size_after=-2 * one,
+            exchanged_position_size=one,
+            position_size_after=0 * one,
             **more,
         )
     )
-    last = before_events(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     assert last["life"] == 2
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.

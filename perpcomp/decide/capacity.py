@@ -112,7 +112,7 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
     tokens = [leg.token for leg in legs]
     rows = []
     for (name,), part in sorted(comparison.group_by("formula"), key=lambda group: str(group[0])):
-        amounts = [fixed.to_integer(amount) for amount in part.get_column("amount") if amount is not None]
+        amounts = [amount for amount in fixed.to_integers(part.get_column("amount")) if amount is not None]
         for source, token, available, price in funds:
             in_part = source != FUND and token in tokens
             to_cover = sum(split(amount, legs)[tokens.index(token)] if in_part else amount for amount in amounts)

@@ -61,7 +61,7 @@ def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int]]:
     """(formula, total in 1e-18 USDC, traders with more than 0, traders below 0) by formula, summed in Python integers."""
     result = []
     for (name,), rows in sorted(comparison.group_by("formula"), key=lambda part: str(part[0])):
-        amounts = [fixed.to_integer(a) for a in rows.get_column("amount") if a is not None]
+        amounts = [a for a in fixed.to_integers(rows.get_column("amount")) if a is not None]
         result.append((str(name), sum(amounts), sum(a > 0 for a in amounts), sum(a < 0 for a in amounts)))
     return result
 

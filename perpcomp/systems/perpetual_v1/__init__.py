@@ -20,7 +20,7 @@ from perpcomp.systems.perpetual_v1.events import (
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import EVENT, ORDER, POSITION, SINCE_CRASH, before_events
+from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, SINCE_CRASH, before_liquidations
 from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
@@ -64,7 +64,7 @@ def liquidations(
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
-    closing = pl.col("kind").is_in(["liquidation", "partial-liquidation"])
+    closing = pl.col("kind").is_in(CLOSING)
     closed = events.filter(closing).select(READ).collect(engine="streaming").sort(ORDER)
     victims = closed.lazy().select(POSITION).unique()
     touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
@@ -117,7 +117,7 @@ def _partitions(events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: in
 
 def _before(before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], part: Partition) -> pl.DataFrame:
     events, tables = part
-    return before_events(events, tables | of_markets, before_crash)
+    return before_liquidations(events, tables | of_markets, before_crash)
 
 
 def _findings(rows: pl.DataFrame) -> list[Finding]:
