@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from perpcomp.audit.verify import Verdict
     from perpcomp.findings import Finding
+    from perpcomp.guards.answer import Answer
+    from perpcomp.incident import Incident
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
     from perpcomp.pipeline import Run
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
+__all__ = ["compute", "events", "fetch", "guarded", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
@@ -70,16 +72,12 @@ def positions(
     from datetime import timedelta
 
     from perpcomp import incident, pipeline
-    from perpcomp.replay import doubts, replay
+    from perpcomp.replay import doubts, first_of_later_code, replay
 
     loaded = incident.load(query)
     events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
     found, _ = pipeline.liquidations(events, loaded)
-    eras = found.select("block_number", "era")
-    second = eras.filter(era=2).get_column("block_number").min()
-    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
-    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
-    replayed = replay(events.others, events.table, later_ratio_from=later)
+    replayed = replay(events.others, events.table, later_ratio_from=first_of_later_code(found))
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):
@@ -87,6 +85,17 @@ def positions(
     else:
         frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
     return frame, [*replayed.findings, *doubts(frame)]
+
+
+def guarded(
+    query: str = "rehearsal", input: Path | None = None, rules: str | None = None, swept: bool = False
+) -> "tuple[Incident, Answer]":
+    """What liquidation guards would have done: verdicts, and if asked for the counterfactual under `rules` and a sweep of limits."""
+    from perpcomp import incident, pipeline
+    from perpcomp.guards.answer import answer
+
+    loaded = incident.load(query)
+    return loaded, answer(loaded, pipeline.find_input(loaded, input), rules, swept)
 
 
 def has_input(query: str) -> bool:

@@ -298,6 +298,41 @@ def formulas(as_json: AsJson = False) -> None:
         print()
 
 
+@app.command(rich_help_panel=LOOK)
+def guards(
+    query: Query = "rehearsal",
+    input: Input = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Also execute history again under the guards: the counterfactual.")] = False,
+    rules: Annotated[
+        str, typer.Option("--rules", metavar="NAME", help="Rules of the counterfactual: sip-2005, or V1's own later ones.")
+    ] = "sip-2005",
+    sweep: Annotated[bool, typer.Option("--sweep", help="Also count verdicts over a grid of limits.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where CSV files go; default outputs/NAME/guards.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Which liquidations guards like SIP-2005's would have held back: price impact and premium against their limits."""
+    import perpcomp
+    from perpcomp.guards import answer
+
+    with _unbroken():
+        loaded, found = perpcomp.guarded(query, input, rules if replay else None, sweep)
+        folder = out if out is not None else Path("outputs") / loaded.name / "guards"
+        written = answer.write(found, folder)
+    if as_json:
+        terminal.print_json(
+            {name: [terminal.plain_row(row) for row in frame.iter_rows(named=True)] for name, frame in found.tables.items()}
+        )
+    else:
+        for header, rows, right in answer.grids(found, loaded, terminal.readable):
+            terminal.print_grid(header, rows, right)
+    if not quiet:
+        for line in answer.words(found):
+            terminal.say(line)
+        terminal.say(f"{', '.join(written)} in {folder}.")
+    terminal.print_problems([p for p in found.findings if p.level != "note"])
+
+
 @app.command(rich_help_panel=CHECK)
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a published run.")],

@@ -129,6 +129,50 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """A market's liquidation guards: the most one liquidation may move the price, and the most the price may differ from the index.
+
+    Both are parts of the index price (/1); None: no limit. 0 lets nothing pass but a forced liquidation.
+    """
+
+    market: str | None  # None: every market without limits of its own
+    max_liquidation_delta: Decimal | None
+    max_pd: Decimal | None
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IndexPrices:
+    """A file of a market's index price, with the columns time and price, one row every `interval` seconds or less."""
+
+    market: str
+    file: str
+    interval: int
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Liquidation guards to try on history. Without limits each market's own fees give them.
+
+    flag_rule says at which price an account may be flagged: `index`, or `v1` by the contracts' own margin ratio. keeper: `historical`
+    tries an account first when history liquidated it, `eager` as soon as it may be. Accounts of liquidators that are `endorsed` may be
+    forced through the guards `forced_delay` seconds after the flag. The rest are settings that Perp V1's later guards need.
+    """
+
+    flag_rule: str = "index"
+    keeper: str = "historical"
+    endorsed: tuple[str, ...] = ()
+    forced_delay: int = 0
+    fluctuation_limit: Decimal | None = None
+    partial_liquidation_ratio: Decimal | None = None
+    backstop_providers: tuple[str, ...] = ()
+    limits: tuple[Limits, ...] = ()
+    prices: tuple[IndexPrices, ...] = ()
+    source: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """A text that a policy comes from."""
 
@@ -157,6 +201,7 @@ class Incident:
     vesting: Vesting
     budgets: tuple[Budget, ...]
     expectations: tuple[Expectation, ...]
+    guards: Guards
     sources: dict[str, Source]
     raw: bytes
     folder: Path
@@ -282,6 +327,7 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
         vesting=_vesting(top.sub("vesting"), known),
         budgets=tuple(_budget(section, known) for section in top.each("budget")),
         expectations=tuple(_expectation(section, known) for section in top.each("expect")),
+        guards=_guards(top.sub("guards"), known) if "guards" in top.table else Guards(),
         sources=known,
         raw=raw,
         folder=folder,
@@ -305,6 +351,14 @@ def _across(top: Section, incident: Incident) -> None:
     ):
         for twice in sorted({n for n in names if names.count(n) > 1}):
             top.problem(what, f'"{twice}" stands twice.', "Keep one.")
+    for what, names in (
+        ("[[guards.limits]]", [one.market for one in incident.guards.limits if one.market is not None]),
+        ("[[guards.index]]", [one.market for one in incident.guards.prices]),
+    ):
+        for name in sorted({n for n in names if n not in [m.name for m in incident.markets]}):
+            top.problem(f"{what} market", f'"{name}" is no market of this incident.', near_miss(name, [m.name for m in incident.markets]))
+        for twice in sorted({n for n in names if names.count(n) > 1}):
+            top.problem(f"{what} market", f'"{twice}" stands twice.', "Keep one.")
     if not incident.affected:
         top.problem("[[market]]", "none is affected.", "Set affected = true for the market that crashed.")
     if incident.eligibility.start >= incident.eligibility.end:
@@ -437,3 +491,35 @@ def _expectation(section: Section, known: dict[str, Source]) -> Expectation:
     )
     section.close()
     return expectation
+
+
+def _guards(section: Section, known: dict[str, Source]) -> Guards:
+    limits, prices = [], []
+    for one in section.each("limits"):
+        most = (one.take("max_liquidation_delta", reading.limit), one.take("max_pd", reading.limit))
+        limits.append(Limits(one.take("market", reading.text, required=False), *most, _source(one, known)))
+        one.close()
+    for one in section.each("index"):
+        file, interval = one.take("file", reading.inside), one.take("interval", reading.count)
+        prices.append(IndexPrices(one.take("market", reading.text) or "", file or "", interval or 1, _source(one, known)))
+        one.close()
+    guards = Guards(
+        flag_rule=section.take("flag_rule", reading.choice(("index", "v1")), "index", required=False) or "",
+        keeper=section.take("keeper", reading.choice(("historical", "eager")), "historical", required=False) or "",
+        endorsed=section.take("endorsed", _addresses, (), required=False) or (),
+        forced_delay=section.take("forced_delay", reading.count, 0, required=False) or 0,
+        fluctuation_limit=section.take("fluctuation_limit", reading.amount, required=False),
+        partial_liquidation_ratio=section.take("partial_liquidation_ratio", reading.amount, required=False),
+        backstop_providers=section.take("backstop_providers", _addresses, (), required=False) or (),
+        limits=tuple(limits),
+        prices=tuple(prices),
+        source=_source(section, known),
+    )
+    section.close()
+    return guards
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"is {reading.shown(value)}, not a list.", "Write addresses in brackets, each in quotes.")
+    return tuple(reading.address(one) for one in value)

@@ -130,6 +130,15 @@ def amount(value: Any) -> Decimal:
     return Decimal(value)
 
 
+def limit(value: Any) -> Decimal | None:
+    """An exact number of 0 or more with at most 18 places, or "none": no limit."""
+    if value == "none":
+        return None
+    if isinstance(value, int | Decimal) and not isinstance(value, bool) and value == 0:
+        return Decimal(0)
+    return amount(value)
+
+
 def ratio(value: Any) -> Fraction:
     """A share between 0 and 1: a decimal, 0, 1, or a fraction in quotes."""
     match = re.fullmatch(r"([0-9]{1,9})/([1-9][0-9]{0,8})", value, re.ASCII) if isinstance(value, str) else None

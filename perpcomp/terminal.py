@@ -108,12 +108,17 @@ def print_summary(lines: "list[Line]") -> None:
 def print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], as_json: bool) -> None:
     """A published table: all columns as JSON, or those shown, to read."""
     if as_json:
-        print_json([{name: plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)])
+        print_json([plain_row(row) for row in frame.iter_rows(named=True)])
         return
     columns = [column for column in table.columns if column.name in shown]
     rows = [[readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
     numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
     print_grid([f"{c.name} ({c.unit})" if c.unit else c.name for c in columns], rows, right=numeric)
+
+
+def plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for JSON."""
+    return {name: plain(value) for name, value in row.items()}
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,83 @@
+"""What the underlying cost elsewhere, as far as a market knew: the index price as of a log, and its age.
+
+From FundingRateUpdated: the underlying's price that the last funding payment took, which is the feed's average of an hour and appears
+once a funding period, so in a crash it is stale and smooth. Or from a file of the incident, which must have no gap where it is asked.
+A market without a price yet has none: nothing is guessed.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from perpcomp.findings import refusal
+from perpcomp.incident import Incident, IndexPrices
+from perpcomp.replay.history import integers
+from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
+from perpcomp.tables import CSV_TIME, INDEX_PRICES, read
+
+Place = tuple[int, int]  # block, log index
+
+
+@dataclass(frozen=True)
+class Index:
+    """One market's index prices, in order. `interval` is the most seconds between two of a file; None: they came with logs."""
+
+    name: str
+    places: list[Place]  # of the log; empty for a file
+    times: list[int]  # unix seconds
+    prices: list[int]
+    source: str
+    interval: int | None = None
+
+    def at(self, place: Place, time: int) -> tuple[int, int] | None:
+        """(price, age in seconds) known at a log; None before the first. InputError where a file has a gap there."""
+        n = bisect_right(self.times, time) if self.interval is not None else bisect_right(self.places, place)
+        if n == 0 and self.interval is None:
+            return None
+        if self.interval is not None and (n == 0 or time - self.times[n - 1] > self.interval):
+            since = "begins later" if n == 0 else f"has none since {_utc(self.times[n - 1])}, for more than {self.interval} seconds"
+            what = f"A price at {_utc(time)} is needed, but the file {since}."
+            raise refusal(self.name, what, "Fill the gap, or state a longer interval in [[guards.index]] if that is what it holds.")
+        return self.prices[n - 1], time - self.times[n - 1]
+
+
+def indices(markets: Iterable[str], tables: Mapping[str, pl.DataFrame], incident: Incident) -> dict[str, Index]:
+    """The index of each market (address): the file that the incident names, or the market's own funding payments."""
+    files = {one.market: one for one in incident.guards.prices}
+    names = {market.amm: market.name for market in incident.markets}
+    found = {}
+    for market in markets:
+        one = files.get(names.get(market, market))
+        found[market] = _of_logs(market, tables) if one is None else _of_file(one, incident)
+    return found
+
+
+def _of_logs(market: str, tables: Mapping[str, pl.DataFrame]) -> Index:
+    name = FUNDING_RATE_UPDATED.name
+    if name not in tables:
+        return Index(name, [], [], [], f"none: {name} was not pulled")
+    rows = tables[name].filter(pl.col("market") == market).sort("block_number", "log_index")
+    places = list(rows.select("block_number", "log_index").iter_rows())
+    times = rows.get_column("block_time").dt.epoch("s").to_list()
+    return Index(name, places, times, integers(rows.get_column("underlying_price")), f"{name} (an hour's average, once a funding period)")
+
+
+def _of_file(one: IndexPrices, incident: Incident) -> Index:
+    path = incident.folder / one.file
+    if not path.is_file():
+        raise refusal(one.file, "There is no such file.", f"[[guards.index]] of {incident.name}.toml names it, from its own folder.")
+    if path.suffix != ".csv":
+        raise refusal(one.file, "is no CSV file.", "Export columns time and price, e.g. 2021-02-20T22:45:00Z,56000.5.")
+    rows = read(path, INDEX_PRICES).sort("time")
+    for row in rows.filter(pl.col("price") <= 0).head(1).iter_rows(named=True):
+        raise refusal(one.file, f"The price at {row['time'].strftime(CSV_TIME)} is {row['price']:f}.", "A price is above 0.")
+    times = rows.get_column("time").dt.epoch("s").to_list()
+    words = f"{one.file} ({', '.join(one.source)})"
+    return Index(one.file, [], times, integers(rows.get_column("price")), words, one.interval)
+
+
+def _utc(time: int) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime(CSV_TIME)
