@@ -95,7 +95,9 @@ def guarded(
     from perpcomp.guards.answer import answer
 
     loaded = incident.load(query)
-    return loaded, answer(loaded, pipeline.find_input(loaded, input), rules, swept)
+    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
+    found, _ = pipeline.liquidations(events, loaded)
+    return loaded, answer(found, events.table, events.others, loaded, rules, swept)
 
 
 def has_input(query: str) -> bool:

@@ -21,6 +21,7 @@ ORDER = [
     "ingest",
     "systems",
     "replay",
+    "guards",
     "valuation",
     "eligibility",
     "arithmetic",
@@ -68,7 +69,7 @@ MONEY = ["fixed.py", "payouts.py", "vesting.py", "eligibility.py", "valuation.py
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in MODULES if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1", "replay")],
+    [p for p in MODULES if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1", "replay", "guards")],
     ids=lambda p: p.name,
 )
 def test_no_float_stands_where_money_is_counted(path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import pipeline
 from perpcomp.findings import Finding, refusal
 from perpcomp.guards.counterfactual import OUTCOMES
 from perpcomp.guards.rulebook import rulebook
@@ -15,7 +14,6 @@ from perpcomp.guards.scenarios import Scenarios, scenarios
 from perpcomp.guards.sweep import grid, sweep
 from perpcomp.guards.verdicts import MEANING, Screen, screen
 from perpcomp.incident import Incident
-from perpcomp.pipeline import Input
 from perpcomp.tables import COUNTERFACTUAL, DROPPED, PATHS, SWEEP, VERDICTS, Table, to_csv
 from perpcomp.writing import write_whole
 
@@ -49,13 +47,18 @@ class Answer:
         return [*self.screen.findings, *(self.replay.findings if self.replay else ())]
 
 
-def answer(incident: Incident, source: Input, rules: str | None, swept: bool) -> Answer:
+def answer(
+    liquidations: pl.DataFrame,
+    events: pl.DataFrame,
+    tables: Mapping[str, pl.DataFrame],
+    incident: Incident,
+    rules: str | None,
+    swept: bool,
+) -> Answer:
     """The whole answer. `rules` names the rules of the counterfactual; None: none is made."""
     chosen = None if rules is None else rulebook(rules, incident)
-    events = pipeline.read_events(source, incident)
-    liquidations, _ = pipeline.liquidations(events, incident)
-    verdicts = screen(liquidations, events, incident)
-    replayed = None if chosen is None else scenarios(chosen, liquidations, events, incident)
+    verdicts = screen(liquidations, events, tables, incident)
+    replayed = None if chosen is None else scenarios(chosen, liquidations, events, tables, incident)
     return Answer(verdicts, replayed, sweep(verdicts.verdicts, *grid(verdicts)) if swept else None)
 
 

@@ -4,7 +4,7 @@ An opening was given USDC and margin, a close and a liquidation the position's b
 compared: the pool that history had after each swap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import polars as pl
 from perpcomp.findings import refusal
 from perpcomp.fixed import ONE, mul_integers, to_integer
 from perpcomp.incident import Incident
-from perpcomp.pipeline import Events
 from perpcomp.replay import first_of_later_code, maintenance_ratios, replay
 from perpcomp.replay.contract import Reserves, out_price
 from perpcomp.replay.history import in_order, integers
@@ -61,13 +60,13 @@ class Chronicle:
     later_ratio_from: int | None
 
 
-def chronicle(liquidations: pl.DataFrame, events: Events, incident: Incident) -> Chronicle:
+def chronicle(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Chronicle:
     """The incident's history. InputError unless the logs hold all of it, from each market's launch on."""
     later = first_of_later_code(liquidations)
-    _refuse_holes(events, later)
+    _refuse_holes(events, tables, later)
     assumed = incident.chain.liquidation_fee_ratio
     fees = [] if assumed is None else [((-1, -1), to_integer(assumed))]
-    if (changes := events.others.get(v1.LIQUIDATION_FEE_RATIO_CHANGED.name)) is not None:
+    if (changes := tables.get(v1.LIQUIDATION_FEE_RATIO_CHANGED.name)) is not None:
         changes = changes.sort("block_number", "log_index")
         places = changes.select("block_number", "log_index").iter_rows()
         fees += zip(places, integers(changes.get_column("liquidation_fee_ratio")), strict=True)
@@ -75,22 +74,21 @@ def chronicle(liquidations: pl.DataFrame, events: Events, incident: Incident) ->
         what = "No log states the liquidation fee ratio, and [chain] does not either."
         raise refusal(f"{incident.name}.toml", what, "Add liquidation_fee_ratio to [chain].")
     reader = _Reader(liquidations, fees)
-    for block, log, time, transaction, market, what, values in _lines(events):
+    for block, log, time, transaction, market, what, values in _lines(events, tables):
         reader.here = ((block, log), time, transaction, market)
         getattr(reader, what)(*values)
-    return Chronicle(reader.actions, maintenance_ratios(events.others), fees, later)
+    return Chronicle(reader.actions, maintenance_ratios(tables), fees, later)
 
 
-def _refuse_holes(events: Events, later: int | None) -> None:
-    done = replay(events.others, events.table, later_ratio_from=later)
+def _refuse_holes(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], later: int | None) -> None:
+    done = replay(tables, events, later_ratio_from=later)
     found = [*done.findings, *(f"market {m.address}" for m in done.markets.values() if not m.from_launch)]
     if found:
         what = f"A counterfactual executes every log again, from each market's launch on, but: {found[0]}"
         raise refusal("The logs", what, "Pull every log of the ClearingHouse and of the markets, from their first block on.")
 
 
-def _lines(events: Events) -> Sequence[Any]:
-    tables = events.others
+def _lines(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Sequence[Any]:
     return in_order(
         [
             (tables[v1.RESERVE_SNAPSHOTTED.name], "snapshot", ("quote_asset_reserve", "base_asset_reserve")),
@@ -100,7 +98,7 @@ def _lines(events: Events) -> Sequence[Any]:
             (tables[v1.POSITION_ADJUSTED.name], "adjust", ("trader",)),
             (tables[v1.POSITION_SETTLED.name], "settle", ("trader",)),
             (
-                events.table,
+                events,
                 "change",
                 (
                     *("trader", "kind", "margin", "position_notional", "exchanged_position_size", "position_size_after"),

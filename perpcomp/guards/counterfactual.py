@@ -95,6 +95,7 @@ class Counterfactual:
     path: list[Step] = field(default_factory=list)
     early: dict[tuple[str, str], int] = field(default_factory=dict)  # results that history may catch up with
     number: int = -1  # of the action being executed
+    fee_ratio: int = 0  # in force at it
 
     def run(self) -> "Counterfactual":
         """Execute every action; then say what became of those who still wait."""
@@ -110,6 +111,7 @@ class Counterfactual:
             gate.maintenance = ratio_at(self.chronicle.maintenance, action.place[0])
             later = self.chronicle.later_ratio_from
             gate.over_position_notional = self.rules.over_position_notional or (later is not None and action.place[0] >= later)
+            self.fee_ratio = ratio_from(self.chronicle.fee_ratios, action.place)
             self._execute(action, gate)
             while self._round(action, gate):
                 pass
@@ -224,20 +226,20 @@ class Counterfactual:
         liquidator = row.liquidator if row else None
         endorsed = liquidator in self.guards.endorsed if liquidator else bool(self.guards.endorsed)
         assert case.flagged_at is not None
-        fee_ratio, held = ratio_from(self.chronicle.fee_ratios, action.place), venue.holding(case.trader)
-        before = venue.saved(case.trader)
+        held = venue.holding(case.trader)
         try:
-            share = gate.share(held, row.share if row else None, fee_ratio)
+            share = gate.share(held, row.share if row else None, self.fee_ratio)
             blocked = gate.blocks(held.size if share is None else mul_integers(held.size, share))
             if blocked and not (endorsed and action.time - case.flagged_at >= self.guards.forced_delay):
                 return False
-            closed = venue.close(case.trader) if share is None else venue.close_share(case.trader, share, fee_ratio)
+            before = venue.saved(case.trader)
+            closed = venue.close(case.trader) if share is None else venue.close_share(case.trader, share, self.fee_ratio)
         except Reverts:
             return False
         if gate.refuses(before.pool, closed, share, liquidator):
             venue.restore(case.trader, before)
             return False
-        fee = mul_integers(closed.notional, fee_ratio)
+        fee = mul_integers(closed.notional, self.fee_ratio)
         halved = self.rules.partial is not None or (row is not None and row.halves_fee)
         self._liquidated(gate, case, closed, blocked, 0 if blocked else fee // 2 if halved else fee)
         return True

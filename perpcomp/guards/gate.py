@@ -20,6 +20,7 @@ class Gate:
     index: int | None = None
     maintenance: int = 0
     over_position_notional: bool = False
+    _asked: tuple[Reserves | None, int | None, bool] = (None, None, False)  # the last answer of premium_blocks
 
     def __post_init__(self) -> None:
         if not self.rules.limited:
@@ -38,7 +39,7 @@ class Gate:
         if self.rules.flag_rule == "index":
             return None if self.index is None else held.size != 0 and self._at_index(held, self.index) < self.maintenance
         try:
-            if held.size == 0 or not self.venue.below(held, self.maintenance, self.over_position_notional):
+            if held.size == 0 or not self.venue.below(trader, self.maintenance, self.over_position_notional):
                 return False
         except Reverts:  # then liquidating reverts too
             return False
@@ -55,7 +56,10 @@ class Gate:
         """Whether the market is too far from the index for anybody to liquidate anything."""
         if self.limit.pd is None:
             return False
-        return self.index is None or premium(self.venue.pool, self.index) >= self.limit.pd
+        if self._asked[0] is not self.venue.pool or self._asked[1] != self.index:
+            far = self.index is None or premium(self.venue.pool, self.index) >= self.limit.pd
+            self._asked = (self.venue.pool, self.index, far)
+        return self._asked[2]
 
     def blocks(self, part: int) -> bool:
         """Whether a limit keeps ordinary keepers from closing this part (signed base)."""

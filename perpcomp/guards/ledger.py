@@ -6,12 +6,13 @@ sender gave: opening keeps its USDC, closing and liquidating keep the base. Fed 
 
 from dataclasses import dataclass, field, replace
 
-from perpcomp.fixed import div_integers, mul_integers
+from perpcomp.fixed import ONE, div_integers, mul_integers
 from perpcomp.replay.contract import (
     HOUR,
     QUARTER_HOUR,
     Average,
     Reserves,
+    Reverts,
     average_out_price,
     funding_owed,
     in_price,
@@ -51,6 +52,27 @@ class Closed:
     left: int
 
 
+def ratio(held: Holding, owed: int, notional: int, over_position_notional: bool) -> int:
+    """The margin ratio if closing moved `notional`."""
+    equity = held.margin + pnl(held.size, held.open_notional, notional) - owed
+    return margin_ratio(equity, notional if over_position_notional else held.open_notional)
+
+
+def bound(held: Holding, owed: int, maintenance: int, over_position_notional: bool) -> int:
+    """The notional of closing at which that ratio is just not below maintenance (above 0): the least for a long, the most for a short."""
+    if held.open_notional == 0 and not over_position_notional:
+        raise Reverts("nothing divides by 0")
+    if held.size > 0:
+        cost = held.open_notional - held.margin + owed
+        if over_position_notional:
+            return -(-cost * ONE // (ONE - maintenance))
+        return cost - (-maintenance * held.open_notional // ONE)
+    worth = held.open_notional + held.margin - owed
+    if over_position_notional:
+        return worth * ONE // (ONE + maintenance)
+    return worth + (-maintenance * held.open_notional // ONE)
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """A market and one position in it before an operation."""
@@ -75,6 +97,7 @@ class Venue:
     clock: int = 0
     block: int = -1
     snapshot_block: int = -1  # the last one of a block wins
+    _bounds: dict[str, tuple[tuple[Holding, int, int, bool], int]] = field(default_factory=dict)
     _average: tuple[tuple[int, int], Average | None, int] = ((-1, -1), None, 0)
 
     @classmethod
@@ -230,28 +253,32 @@ class Venue:
 
     # Margin ratios: Reverts where the contract's view has no answer
 
-    def below(self, held: Holding, maintenance: int, over_position_notional: bool) -> bool:
+    def below(self, trader: str, maintenance: int, over_position_notional: bool) -> bool:
         """Whether the margin ratio, with the better profit of spot and average, is below maintenance."""
-        if self.ratio(held, out_price(held.size, self.pool), over_position_notional) >= maintenance:
+        held = self.holding(trader)
+        key = (held, self.premium, maintenance, over_position_notional)
+        known = self._bounds.get(trader)
+        if known is None or known[0] != key:
+            known = self._bounds[trader] = (key, bound(held, self.owed(held), maintenance, over_position_notional))
+        edge, long = known[1], held.size > 0
+        notional = out_price(held.size, self.pool)
+        if over_position_notional and notional == 0:
+            raise Reverts("nothing divides by 0")
+        if notional >= edge if long else notional <= edge:
             return False
         average, spot = self._quarter_hour()
         # Most are below by far: closing without slippage at the average spot price is better than any average of closing.
-        size = abs(held.size)
-        best = mul_integers(size, spot + 1) + 1 if held.size > 0 else max(0, mul_integers(size, spot) - 1)
-        if best and self.ratio(held, best, over_position_notional) < maintenance:
+        best = mul_integers(abs(held.size), spot + 1) + 1 if long else mul_integers(abs(held.size), spot) - 1
+        if best < edge if long else best > edge:
             return True
-        return self.ratio(held, average_out_price(held.size, average), over_position_notional) < maintenance
+        by_average = average_out_price(held.size, average)
+        return by_average < edge if long else by_average > edge
 
     def ratios(self, held: Holding, over_position_notional: bool) -> tuple[int, int]:
         """The margin ratio at spot, and the better of it and the one by the average."""
-        at_spot = self.ratio(held, out_price(held.size, self.pool), over_position_notional)
-        by_average = self.ratio(held, average_out_price(held.size, self._quarter_hour()[0]), over_position_notional)
+        notionals = out_price(held.size, self.pool), average_out_price(held.size, self._quarter_hour()[0])
+        at_spot, by_average = (ratio(held, self.owed(held), notional, over_position_notional) for notional in notionals)
         return at_spot, max(at_spot, by_average)
-
-    def ratio(self, held: Holding, notional: int, over_position_notional: bool) -> int:
-        """The margin ratio if closing moved `notional`."""
-        equity = held.margin + pnl(held.size, held.open_notional, notional) - self.owed(held)
-        return margin_ratio(equity, notional if over_position_notional else held.open_notional)
 
     def _quarter_hour(self) -> tuple[Average, int]:
         """The time before now that the liquidation check averages, and its average spot price."""

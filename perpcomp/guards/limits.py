@@ -41,7 +41,7 @@ class Limit:
 NO_LIMIT = Limit(None, None, "no limit")
 
 
-def limits(markets: Iterable[str], events: pl.LazyFrame, incident: Incident) -> dict[str, Limit]:
+def limits(markets: Iterable[str], events: pl.DataFrame, incident: Incident) -> dict[str, Limit]:
     """The limits of each market (address), stated or derived. InputError where neither is possible."""
     stated = {one.market: one for one in incident.guards.limits}
     names = {market.amm: market.name for market in incident.markets}
@@ -64,7 +64,7 @@ def by_fees(name: str, fee: int) -> Limit:
     return Limit(2 * fee, 4 * fee, words)
 
 
-def fee_ratio(market: str, name: str, events: pl.LazyFrame) -> int:
+def fee_ratio(market: str, name: str, events: pl.DataFrame) -> int:
     """The part of the notional that the market's trades pay, from the logs: of the largest trade, and all others must agree.
 
     A fee is spread and toll, each truncated: it may be one base unit below the truncated product of their sum.
@@ -72,7 +72,7 @@ def fee_ratio(market: str, name: str, events: pl.LazyFrame) -> int:
     trades = events.filter((pl.col("market") == market) & pl.col("liquidator").is_null()).select(
         "transaction_hash", "log_index", "position_notional", "fee"
     )
-    rows = trades.collect().sort("position_notional")
+    rows = trades.sort("position_notional")
     largest = rows.tail(1).select("position_notional", "fee").rows()
     notional, fee = (to_integer(value) for value in largest[0]) if largest else (0, 0)
     if fee == 0:

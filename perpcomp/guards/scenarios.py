@@ -13,7 +13,6 @@ from perpcomp.guards.index import Index, indices
 from perpcomp.guards.limits import NO_LIMIT, Limit, limits
 from perpcomp.guards.rulebook import Rules
 from perpcomp.incident import Incident
-from perpcomp.pipeline import Events
 from perpcomp.replay.valued import to_frame
 from perpcomp.tables import COUNTERFACTUAL, DROPPED, PATHS, check
 
@@ -30,17 +29,19 @@ class Scenarios:
     findings: tuple[Finding, ...]
 
 
-def scenarios(rulebook: Sequence[Rules], liquidations: pl.DataFrame, events: Events, incident: Incident) -> Scenarios:
+def scenarios(
+    rulebook: Sequence[Rules], liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident
+) -> Scenarios:
     """Run each. InputError where the logs do not hold the whole history, or limits or index prices are not to be had.
 
     Only markets with a liquidation are told of. Paths begin with the block of the first liquidation: before it nothing differs.
     """
-    history = chronicle(liquidations, events, incident)
+    history = chronicle(liquidations, events, tables, incident)
     told = sorted(set(liquidations.get_column("market")))
-    allowed, index = limits(told, events.lazy, incident), indices(told, events.others, incident)
+    allowed, index = limits(told, events, incident), indices(told, tables, incident)
     others = sorted({action.market for action in history.actions} - set(told))
     everywhere = {**allowed, **dict.fromkeys(others, NO_LIMIT)}
-    known = {**index, **indices(others, events.others, incident)}
+    known = {**index, **indices(others, tables, incident)}
     start = int(incident.eligibility.start.timestamp())
     runs = [Counterfactual(history, rules, everywhere, known, incident.guards, start).run() for rules in rulebook]
     names = {market.amm: market.name for market in incident.markets}

@@ -18,7 +18,6 @@ from perpcomp.guards.curve import premium, price_impact, ratio_at_index
 from perpcomp.guards.index import Index, Place, indices
 from perpcomp.guards.limits import Limit, limits
 from perpcomp.incident import Incident
-from perpcomp.pipeline import Events
 from perpcomp.replay import maintenance_ratios, ratio_at
 from perpcomp.replay.contract import Reserves
 from perpcomp.replay.history import PULL, integers
@@ -48,11 +47,13 @@ class Screen:
     findings: tuple[Finding, ...]
 
 
-def screen(liquidations: pl.DataFrame, events: Events, incident: Incident) -> Screen:
-    """A verdict for every liquidation of the published table. InputError where limits or index prices are not to be had."""
-    tables = events.others
+def screen(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Screen:
+    """A verdict for every liquidation of the published table; `events` is the events table, `tables` the other events by name.
+
+    InputError where limits or index prices are not to be had.
+    """
     markets = sorted(set(liquidations.get_column("market")))
-    allowed, known = limits(markets, events.lazy, incident), indices(markets, tables, incident)
+    allowed, known = limits(markets, events, incident), indices(markets, tables, incident)
     pools, maintenance = _pools(tables), maintenance_ratios(tables)
     rows, findings = [], []
     columns = liquidations.with_columns(pl.col("block_time").dt.epoch("s").alias("time"))

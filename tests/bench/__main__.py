@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, importing, replaying, startup
+from tests.bench import decoding, fetching, guards_crash, importing, replaying, startup
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -12,6 +12,7 @@ BENCHES = {
     "fetching": fetching.lines,
     "replaying": replaying.lines,
     "importing": importing.lines,
+    "guards-crash": guards_crash.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 
