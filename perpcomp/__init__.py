@@ -59,7 +59,8 @@ def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.Dat
     from perpcomp import incident, pipeline
 
     loaded = incident.load(query)
-    return pipeline.liquidations(pipeline.read_events(pipeline.find_input(loaded, input), loaded), loaded)[0]
+    source = pipeline.find_input(loaded, input)
+    return pipeline.liquidations(pipeline.read_events(source, loaded), source, loaded).table
 
 
 def positions(
@@ -72,12 +73,13 @@ def positions(
     from datetime import timedelta
 
     from perpcomp import incident, pipeline
-    from perpcomp.replay import doubts, first_of_later_code, replay
+    from perpcomp.replay import doubts
 
     loaded = incident.load(query)
-    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
-    found, _ = pipeline.liquidations(events, loaded)
-    replayed = replay(events.others, events.table, later_ratio_from=first_of_later_code(found))
+    source = pipeline.find_input(loaded, input)
+    events = pipeline.read_events(source, loaded)
+    found = pipeline.liquidations(events, source, loaded)
+    replayed = found.replayed or pipeline.replayed(events, found.table)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):
@@ -95,8 +97,9 @@ def guarded(
     from perpcomp.guards.answer import answer
 
     loaded = incident.load(query)
-    events = pipeline.read_events(pipeline.find_input(loaded, input), loaded)
-    found, _ = pipeline.liquidations(events, loaded)
+    source = pipeline.find_input(loaded, input)
+    events = pipeline.read_events(source, loaded)
+    found = pipeline.liquidations(events, source, loaded).table
     return loaded, answer(found, events.table, events.others, loaded, rules, swept)
 
 

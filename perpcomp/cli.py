@@ -222,7 +222,7 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
     import perpcomp
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.decide.published import in_full
-    from perpcomp.tables import COMPARISON
+    from perpcomp.tables import COMPARISON, RESTORE_ORDERS
 
     with _unbroken():
         done = perpcomp.compute(query, input)
@@ -244,6 +244,10 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
         [[f, *("" if f == g else str(better[f, g]) for g in names)] for f in names],
         right=range(1, len(names) + 1),
     )
+    if done.restore_orders.height:
+        terminal.say("Opening the positions again on the curve, by [restore], and what other orders would come to:")
+        shown = ("market_name", "order", "restore_notional", "restore_fee", "entitlement", "largest_change", "spot_after")
+        terminal.print_table(done.restore_orders, RESTORE_ORDERS, shown, as_json)
     _exit_by(done)
 
 

@@ -17,13 +17,13 @@ from perpcomp.tables import CSV_TIME, LEFT_OUT, LIQUIDATIONS, check
 LIFE = ["trader", "market", "life"]
 
 
-def decide(liquidations: pl.DataFrame, incident: Incident) -> tuple[pl.DataFrame, list[Finding]]:
+def decide(liquidations: pl.DataFrame, incident: Incident, drawdowns: Mapping[str, int]) -> tuple[pl.DataFrame, list[Finding]]:
     """The published liquidations table: every liquidation, with eligible, reason_code, reason and compensated_size.
 
-    InputError where no liquidation of an affected market lies in the window; it names the nearest ones.
+    `drawdowns` is how far each market's index fell over the window, as far as a rule asks and the logs tell (stress.py). InputError where no liquidation of an affected market lies in the window; it names the nearest ones.
     """
     _refuse_empty_window(liquidations, incident)
-    judged = liquidations.sort("block_number", "log_index").with_columns(_codes(liquidations, incident))
+    judged = liquidations.sort("block_number", "log_index").with_columns(_codes(incident, drawdowns))
     passing = pl.col("reason_code").is_null()
     first = passing & (passing.cum_sum().over(LIFE) == 1)
     judged = judged.with_columns(pl.when(passing & ~first).then(pl.lit("same-life")).otherwise("reason_code").alias("reason_code"))
@@ -31,9 +31,9 @@ def decide(liquidations: pl.DataFrame, incident: Incident) -> tuple[pl.DataFrame
     judged = judged.with_columns(
         pl.col("reason_code").is_null().alias("eligible"),
         pl.col("reason_code").fill_null("eligible"),
-    ).with_columns(_sentences(incident).alias("reason"))
+    ).with_columns(_sentences(incident, drawdowns).alias("reason"))
     table = check(judged.select(*LIQUIDATIONS.schema), LIQUIDATIONS)
-    return table, _findings(table)
+    return table, _findings(table, incident)
 
 
 def in_window(incident: Incident) -> pl.Expr:
@@ -42,7 +42,7 @@ def in_window(incident: Incident) -> pl.Expr:
     return (pl.col("block_time") >= window.start) & (pl.col("block_time") < window.end)
 
 
-def _codes(liquidations: pl.DataFrame, incident: Incident) -> pl.Expr:
+def _codes(incident: Incident, drawdowns: Mapping[str, int]) -> pl.Expr:
     """The first rule that keeps a row out, as its code; null where none does."""
     rules = incident.eligibility
     affected = [m.amm for m in incident.affected]
@@ -74,10 +74,48 @@ def _codes(liquidations: pl.DataFrame, incident: Incident) -> pl.Expr:
         asked.append(("leverage-too-low", leverage < fixed.amount(rules.minimum_leverage)))
     if rules.maximum_leverage is not None:
         asked.append(("leverage-too-high", leverage > fixed.amount(rules.maximum_leverage)))
+    asked += [*_before_crash(incident), *_stress(incident, drawdowns)]
     codes = pl.lit(None, dtype=pl.String)
     for code, applies in reversed(asked):
         codes = pl.when(applies.fill_null(False)).then(pl.lit(code)).otherwise(codes)
     return codes.alias("reason_code")
+
+
+def _before_crash(incident: Incident) -> list[tuple[str, pl.Expr]]:
+    """Rules on what the position was before the crash."""
+    rules, asked = incident.eligibility, list[tuple[str, pl.Expr]]()
+    if not rules.by_replay:
+        return asked
+    was_open = pl.col("size_before_crash") != 0
+    asked.append(("not-open-before-crash", ~was_open))
+    leverage, price = pl.col("leverage_before_crash"), pl.col("liquidation_price_before_crash")
+    if rules.minimum_leverage_before_crash is not None or rules.maximum_leverage_before_crash is not None:
+        asked.append(("leverage-before-crash-unknown", leverage.is_null()))
+    if rules.minimum_leverage_before_crash is not None:
+        asked.append(("leverage-before-crash-too-low", leverage < fixed.amount(rules.minimum_leverage_before_crash)))
+    if rules.maximum_leverage_before_crash is not None:
+        asked.append(("leverage-before-crash-too-high", leverage > fixed.amount(rules.maximum_leverage_before_crash)))
+    if rules.liquidation_price_below is not None:
+        asked += [
+            ("liquidation-price-unknown", price.is_null()),
+            ("liquidation-price-too-high", price >= fixed.amount(rules.liquidation_price_below)),
+        ]
+    return asked
+
+
+def _stress(incident: Incident, drawdowns: Mapping[str, int]) -> list[tuple[str, pl.Expr]]:
+    """Rules on how far the index fell over the window."""
+    rules, asked = incident.eligibility, list[tuple[str, pl.Expr]]()
+    if rules.minimum_index_drawdown is None and rules.maximum_index_drawdown is None:
+        return asked
+    known = {market: fixed.from_integer(fall) for market, fall in drawdowns.items()}
+    fall = pl.col("market").replace_strict(known, default=None, return_dtype=fixed.AMOUNT)
+    asked.append(("index-unknown", fall.is_null()))
+    if rules.minimum_index_drawdown is not None:
+        asked.append(("market-not-in-stress", fall < fixed.amount(rules.minimum_index_drawdown)))
+    if rules.maximum_index_drawdown is not None:
+        asked.append(("market-in-stress", fall > fixed.amount(rules.maximum_index_drawdown)))
+    return asked
 
 
 def _compensated(judged: pl.DataFrame, incident: Incident) -> pl.DataFrame:
@@ -96,12 +134,15 @@ def _compensated(judged: pl.DataFrame, incident: Incident) -> pl.DataFrame:
     return lives.select("block_number", "log_index", share.alias("compensated_size"))
 
 
-def _sentences(incident: Incident) -> pl.Expr:
+def _sentences(incident: Incident, drawdowns: Mapping[str, int]) -> pl.Expr:
     """The reason in words, by code, with the numbers of the row."""
     rules = incident.eligibility
     window = f"{rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)}"
     when = pl.col("block_time").dt.strftime(CSV_TIME)
-    leverage = pl.col("leverage_at_open").cast(pl.String).str.replace(r"(\.[0-9]{2})[0-9]*$", "$1")
+    leverage, leverage_then = _cut("leverage_at_open"), _cut("leverage_before_crash")
+    price_then = _cut("liquidation_price_before_crash")
+    falls = {market: f"{100 * fixed.from_integer(fall):.2f} %" for market, fall in drawdowns.items()}
+    fell = pl.col("market").replace_strict(falls, default="", return_dtype=pl.String)
     reasons = {e.address: f"excluded: {e.reason} (evidence: {e.evidence})" for e in rules.exclusions}
     words: dict[str, pl.Expr] = {
         "eligible": pl.format("liquidated in {} inside the window by the crash", "market_name"),
@@ -118,12 +159,36 @@ def _sentences(incident: Incident) -> pl.Expr:
         "leverage-unknown": pl.lit("its opening is not in the logs, so its leverage cannot be tested"),
         "leverage-too-low": pl.format(f"opened with a leverage of {{}}, below {rules.minimum_leverage}", leverage),
         "leverage-too-high": pl.format(f"opened with a leverage of {{}}, above {rules.maximum_leverage}", leverage),
+        "not-open-before-crash": pl.lit("this position was not open before the crash"),
+        "leverage-before-crash-unknown": pl.lit("what it stood at before the crash is not in the logs, or was under water already"),
+        "leverage-before-crash-too-low": pl.format(
+            f"stood at a leverage of {{}} before the crash, below {rules.minimum_leverage_before_crash}", leverage_then
+        ),
+        "leverage-before-crash-too-high": pl.format(
+            f"stood at a leverage of {{}} before the crash, above {rules.maximum_leverage_before_crash}", leverage_then
+        ),
+        "liquidation-price-unknown": pl.lit("its liquidation price before the crash is not in the logs, or it had none"),
+        "liquidation-price-too-high": pl.format(
+            f"its liquidation price before the crash was {{}}, not below {rules.liquidation_price_below}", price_then
+        ),
+        "index-unknown": pl.format("how far the index of {} fell is not in the logs", "market_name"),
+        "market-not-in-stress": pl.format(
+            f"the index of {{}} fell by {{}} over the window, less than {rules.minimum_index_drawdown}", "market_name", fell
+        ),
+        "market-in-stress": pl.format(
+            f"the index of {{}} fell by {{}} over the window, more than {rules.maximum_index_drawdown}", "market_name", fell
+        ),
         "same-life": pl.lit("the same position was liquidated before in the window: a life is compensated once, by that row"),
     }
     sentence = pl.lit(None, dtype=pl.String)
     for code, text in words.items():
         sentence = pl.when(pl.col("reason_code") == code).then(text).otherwise(sentence)
     return sentence
+
+
+def _cut(column: str) -> pl.Expr:
+    """An amount as text, cut to two places."""
+    return pl.col(column).cast(pl.String).str.replace(r"(\.[0-9]{2})[0-9]*$", "$1")
 
 
 def _refuse_empty_window(liquidations: pl.DataFrame, incident: Incident) -> None:
@@ -145,11 +210,16 @@ def _refuse_empty_window(liquidations: pl.DataFrame, incident: Incident) -> None
     raise refusal(f"{incident.name}.toml [eligibility]", what, advice)
 
 
-def _findings(table: pl.DataFrame) -> list[Finding]:
+def _findings(table: pl.DataFrame, incident: Incident) -> list[Finding]:
     """What a voter should look at among the eligible rows."""
     findings = []
     for row in table.filter("eligible").iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
+        if incident.valuation.at is not None and (row["margin_removed"] or row["size_reduced"]):
+            what = f"{row['trader']} took out {row['margin_removed'] or 0:f} USDC and closed {row['size_reduced']:f} between the moment of [valuation] and the liquidation."
+            findings.append(
+                Finding("warning", where, what, "The position of that moment is compensated in full: decide whether that is meant.")
+            )
         if row["liquidator"] == row["trader"]:
             findings.append(
                 Finding("note", where, f"{row['trader']} liquidated their own position.", "Decide by self_liquidation in [eligibility].")

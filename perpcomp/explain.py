@@ -16,7 +16,9 @@ from perpcomp.decide.published import entitled
 from perpcomp.findings import near_miss, refusal
 from perpcomp.incident import Incident
 from perpcomp.pipeline import Run
+from perpcomp.replay.contract import Reserves, out_price
 from perpcomp.systems.perpetual_v1.lives import ORDER
+from perpcomp.valuation import valued_at
 from perpcomp.vesting import in_words
 
 Row = Mapping[str, Any]
@@ -97,15 +99,8 @@ def _liquidation(run: Run, row: Row) -> Iterator[str]:
     )
     yield from _margin(row, log, n)
     yield from _open_notional(run, row, n)
-    if row["unrealized_pnl_at_reference"] is not None:
-        sign = "-" if row["side"] == "long" else "+"
-        yield from _step(
-            "unrealized_pnl_at_reference",
-            f"trunc(size * reference_price) {sign} open_notional",
-            f"trunc({n['size']} * {n['reference_price']}) {sign} {n['open_notional']}",
-            f"{n['unrealized_pnl_at_reference']} USDC",
-            f"reference price {n['reference_price']}: {_sources(run.incident, _market_source(run.incident, row['market']))}",
-        )
+    yield from _since_crash(row, n)
+    yield from _valuation(run, row, n)
     if not row["eligible"]:
         yield f"  not compensated: {row['reason']} ({row['reason_code']})"
         return
@@ -166,7 +161,109 @@ def _open_notional(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
     )
 
 
+def _since_crash(row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    """What this life was before the crash, and what its trader did with it since."""
+    if row["size_before_crash"] is None:
+        yield "  before the crash: the logs do not tell what this position was"
+        return
+    if row["size_before_crash"] == 0:
+        yield "  before the crash: this position was not open"
+        return
+    done = {
+        "margin added": "margin_added",
+        "margin removed": "margin_removed",
+        "increased by": "size_added",
+        "reduced by": "size_reduced",
+    }
+    since = [f"{words} {n[name]}" for words, name in done.items() if row[name]]
+    stood = ", ".join(f"{name} {n[f'{name}_before_crash']}" for name in ("size", "margin", "open_notional"))
+    yield f"  before the crash: {stood}; since then {', '.join(since) or 'unchanged by its trader'}"
+
+
+def _valuation(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    """What the position was worth, by [valuation]."""
+    valuation, incident = run.incident.valuation, run.incident
+    cited = f"; {_sources(incident, valuation.source)}" if valuation.source else ""
+    if valuation.at is not None:
+        assert run.replayed is not None
+        block, _ = valued_at(row, incident, run.replayed)
+        parts = ", ".join(f"{name} {n[f'{name}_at_reference']}" for name in ("size", "margin", "open_notional", "funding"))
+        yield f"  valued at block {block}: {parts}, replayed from the logs{cited}"
+    if row["notional_at_reference"] is None:
+        yield "  its value at the reference is not known"
+        return
+    value = f"{n['notional_at_reference']} USDC"
+    if row["reference_price"] is not None:
+        of = {
+            "reference": f"{_sources(incident, _market_source(incident, row['market']))}",
+            "mark": "the market's spot price",
+            "index": "the market's index price",
+        }.get(valuation.price, f"by {valuation.price}")
+        note = f"reference price {n['reference_price']}: {of}{cited if valuation.price != 'reference' else ''}"
+        numbers = f"trunc(abs({n['size_at_reference']}) * {n['reference_price']})"
+        yield from _step("notional_at_reference", "trunc(abs(size_at_reference) * reference_price)", numbers, value, note)
+    else:
+        yield from _on_the_curve(run, row, value, cited)
+    opened, worth = n["open_notional_at_reference"], n["notional_at_reference"]
+    if row["unrealized_pnl_at_reference"] is not None:
+        long = row["side"] == "long"
+        yield from _step(
+            "unrealized_pnl_at_reference",
+            "notional_at_reference - open_notional" if long else "open_notional - notional_at_reference",
+            f"{worth} - {opened}" if long else f"{opened} - {worth}",
+            f"{n['unrealized_pnl_at_reference']} USDC",
+        )
+
+
+def _on_the_curve(run: Run, row: Row, value: str, cited: str) -> Iterator[str]:
+    """What closing would move, by the pool, or by the pools of the 15 minutes before, each for its seconds."""
+    assert run.replayed is not None
+    block, now = valued_at(row, run.incident, run.replayed)
+    place, size = run.replayed.place(row["market"], block, now), fixed.to_integer(row["size_at_reference"])
+    rule = "abs(trunc(trunc(quote * base) / (base + size)) - quote), rounded against the trader"
+    if run.incident.valuation.price == "curve":
+        assert place.pool is not None
+        note = f"closing it on the pool of block {block}{cited}"
+        yield from _step("notional_at_reference", rule, _closing(size, place.pool), value, note)
+        return
+    assert place.average is not None
+    parts = []
+    for pool, seconds in place.average.pools:
+        worth = number(out_price(size, pool))
+        parts.append(f"{worth} * {seconds}")
+        yield from _step(f"closing on the pool of {seconds} seconds", rule, _closing(size, pool), worth)
+    note = f"the average before block {block + 1}{cited}"
+    numbers = f"trunc(({' + '.join(parts)}) / {place.average.seconds})"
+    yield from _step("notional_at_reference", "trunc(sum(closing * seconds) / all seconds)", numbers, value, note)
+
+
+def _closing(size: int, pool: Reserves) -> str:
+    """What closing `size` on a pool moves, as arithmetic. Opening it moves what closing -size does."""
+    quote, base, signed = number(pool.quote), number(pool.base), number(size)
+    exact = f"abs(trunc(trunc({quote} * {base}) / ({base} + {signed})) - {quote})"
+    off = out_price(size, pool) - abs(pool.product // (pool.base + size) - pool.quote)
+    return f"{exact} {'+' if off > 0 else '-'} {number(abs(off))}" if off else exact
+
+
+def _restored(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    """What opening it again costs, where [restore] puts it on the curve and the formula reads that."""
+    restore = run.incident.restore
+    if restore is None or row["restore_notional"] is None or "restore_notional" not in formula.reads(run.formula):
+        return
+    listed = run.in_kind.filter((pl.col("block_number") == row["block_number"]) & (pl.col("log_index") == row["log_index"]))
+    quote, base, turn = listed.select("quote_reserve", "base_reserve", "turn").row(0)
+    pool, size = Reserves.of(fixed.to_integer(quote), fixed.to_integer(base)), fixed.to_integer(row["size_at_reference"])
+    rule = "abs(trunc(trunc(quote * base) / (base - size)) - quote), rounded against the trader"
+    place = "alone" if turn is None else f"number {turn}, {restore.order}"
+    note = f"opened again {place}, on a pool of {number(pool.quote)} USDC and {number(pool.base)} base; {_sources(run.incident, restore.source)}"
+    yield from _step("restore_notional", rule, _closing(-size, pool), f"{n['restore_notional']} USDC", note)
+    spread = number(arithmetic.term(restore.spread))
+    numbers = f"trunc({n['restore_notional']} * {spread})"
+    yield from _step("restore_fee", "trunc(restore_notional * spread)", numbers, f"{n['restore_fee']} USDC")
+
+
 def _entitlement(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    yield from _restored(run, row, n)
     node = formula.tree(run.formula)
     value = arithmetic.evaluate(node, row)
     if value is None:

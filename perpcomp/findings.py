@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 VERB = re.compile(
-    r"(column|is|are|was|belongs|has|have|had|does|holds|names|gives|reads|computes|cannot|can|leaves|starts|nests|fails|failed|may|refuses|shares)\b"
+    r"(column|is|are|was|belongs|has|have|had|does|holds|names|gives|reads|computes|cannot|can|leaves|starts|nests|fails|failed|may|refuses|shares|lies|logged|stands)\b"
 )
 Level = Literal["note", "warning", "error"]
 

@@ -7,7 +7,8 @@ wrong checksum: each is an error that names the table and the key, and all of th
 import hashlib
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -70,7 +71,55 @@ class Eligibility:
     surviving_life: str
     minimum_leverage: Decimal | None
     maximum_leverage: Decimal | None
+    minimum_leverage_before_crash: Decimal | None
+    maximum_leverage_before_crash: Decimal | None
+    liquidation_price_below: Decimal | None
+    minimum_index_drawdown: Decimal | None
+    maximum_index_drawdown: Decimal | None
     exclusions: tuple[Exclusion, ...]
+    source: tuple[str, ...]
+
+    @property
+    def by_replay(self) -> bool:
+        """Whether a rule asks what only a replay of the market tells."""
+        asked = (self.minimum_leverage_before_crash, self.maximum_leverage_before_crash, self.liquidation_price_below)
+        return any(limit is not None for limit in asked)
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """When a position is looked at, and what it is worth then.
+
+    at None: each at its own liquidation, by the event alone; else a block, or a time, for all. price: reference (each market's
+    reference_price), mark (the market's spot), curve, twap, index, or the name of a file of prices.
+    """
+
+    at: int | datetime | None = None
+    price: str = "reference"
+    source: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> str | None:
+        """The file of prices, where `price` names one."""
+        return self.price if self.price.endswith(SERIES) else None
+
+    @property
+    def by_event_alone(self) -> bool:
+        """Whether it needs nothing but the liquidation's own event: no other moment, and no price of the market's."""
+        return self.at is None and (self.price == "reference" or self.series is not None)
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Giving the same sizes back on the AMM's curve: at which pool, in which order, with which fee (spread, /1, of what is moved).
+
+    at is the block or time whose reserves are taken; pools states them instead, by market name: (USDC, base).
+    """
+
+    at: int | datetime | None
+    pools: Mapping[str, tuple[Decimal, Decimal]]
+    order: str
+    spread: Decimal
     source: tuple[str, ...]
 
 
@@ -143,9 +192,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class IndexPrices:
-    """A file of a market's index price, with the columns time and price, one row every `interval` seconds or less."""
+    """A file of index prices, with the columns market_name, time and price: a row every `interval` seconds or less of each market."""
 
-    market: str
     file: str
     interval: int
     source: tuple[str, ...]
@@ -168,7 +216,7 @@ class Guards:
     partial_liquidation_ratio: Decimal | None = None
     backstop_providers: tuple[str, ...] = ()
     limits: tuple[Limits, ...] = ()
-    prices: tuple[IndexPrices, ...] = ()
+    index: IndexPrices | None = None
     source: tuple[str, ...] = ()
 
 
@@ -193,6 +241,8 @@ class Incident:
     blocks: str | None
     markets: tuple[Market, ...]
     eligibility: Eligibility
+    valuation: Valuation
+    restore: Restore | None
     formula: str
     formula_source: tuple[str, ...]
     rounding_to: str
@@ -214,7 +264,16 @@ class Incident:
     def affected(self) -> tuple[Market, ...]:
         return tuple(market for market in self.markets if market.affected)
 
+    @property
+    def replays(self) -> bool:
+        """Whether anything asks for the market's own state at some block, beyond the liquidations' events."""
+        at_block = self.restore is not None and self.restore.at is not None
+        return not self.valuation.by_event_alone or self.eligibility.by_replay or at_block
 
+
+SERIES = ".csv"
+PRICES = ("reference", "mark", "curve", "twap", "index")
+ORDERS = ("each-alone", "as-liquidated", "largest-first", "smallest-first")
 EXPECTED = ("traders", "positions", "liquidations", "entitlement", "margin", "amount", "eligible")
 
 
@@ -309,6 +368,7 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
     known = _sources(top.sub("sources"))
     given = top.sub("input", required=False)
     formula, allocation = top.sub("formula"), top.sub("allocation")
+    valuation, one_price = _valuation(top.sub("valuation"), known) if "valuation" in top.table else (Valuation(), None)
     incident = Incident(
         name=name,
         title=top.take("title", reading.text) or "",
@@ -317,8 +377,10 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
         chain=_chain(top.sub("chain"), known),
         input=given.take("file", reading.inside, required=False),
         blocks=given.take("blocks", reading.inside, required=False),
-        markets=tuple(_market(section, known) for section in top.each("market", required=True)),
+        markets=tuple(_market(section, known, valuation, one_price) for section in top.each("market", required=True)),
         eligibility=_eligibility(top.sub("eligibility"), known),
+        valuation=valuation,
+        restore=_restore(top.sub("restore"), known) if "restore" in top.table else None,
         formula=formula.take("name", reading.text) or "",
         formula_source=_source(formula, known),
         rounding_to=allocation.take("rounded_off_to", reading.text) or "",
@@ -348,17 +410,25 @@ def _across(top: Section, incident: Incident) -> None:
         ("[[market]] amm", [m.amm for m in incident.markets]),
         ("[[settlement]] token", [leg.token for leg in incident.settlement]),
         ("[[eligibility.exclude]] address", [e.address for e in incident.eligibility.exclusions]),
+        ("[[guards.limits]] market", [one.market or "every market" for one in incident.guards.limits]),
     ):
         for twice in sorted({n for n in names if names.count(n) > 1}):
             top.problem(what, f'"{twice}" stands twice.', "Keep one.")
-    for what, names in (
-        ("[[guards.limits]]", [one.market for one in incident.guards.limits if one.market is not None]),
-        ("[[guards.index]]", [one.market for one in incident.guards.prices]),
-    ):
-        for name in sorted({n for n in names if n not in [m.name for m in incident.markets]}):
-            top.problem(f"{what} market", f'"{name}" is no market of this incident.', near_miss(name, [m.name for m in incident.markets]))
-        for twice in sorted({n for n in names if names.count(n) > 1}):
-            top.problem(f"{what} market", f'"{twice}" stands twice.', "Keep one.")
+    if incident.valuation.price == "reference" and "price" in top.table.get("valuation", {}) and len(incident.affected) > 1:
+        what = f"is one number for {len(incident.affected)} markets."
+        top.problem("[valuation] price", what, "Give each affected [[market]] its own reference_price instead.")
+    if incident.restore is not None:
+        missing = [m.name for m in incident.affected if m.name not in incident.restore.pools]
+        if incident.restore.at is None and missing:
+            top.problem("[restore]", f"does not say at which pool {missing[0]} is opened again.", "Add at = BLOCK, or [[restore.pool]].")
+        for name in incident.restore.pools:
+            if name not in [m.name for m in incident.affected]:
+                names = [m.name for m in incident.affected]
+                top.problem("[[restore.pool]] market", f'"{name}" is no affected market.', near_miss(name, names))
+    limited = [one.market for one in incident.guards.limits if one.market is not None]
+    for name in sorted({n for n in limited if n not in [m.name for m in incident.markets]}):
+        what = f'"{name}" is no market of this incident.'
+        top.problem("[[guards.limits]] market", what, near_miss(name, [m.name for m in incident.markets]))
     if not incident.affected:
         top.problem("[[market]]", "none is affected.", "Set affected = true for the market that crashed.")
     if incident.eligibility.start >= incident.eligibility.end:
@@ -379,18 +449,79 @@ def _chain(section: Section, known: dict[str, Source]) -> Chain:
     return chain
 
 
-def _market(section: Section, known: dict[str, Source]) -> Market:
+def _market(section: Section, known: dict[str, Source], valuation: Valuation, one_price: Decimal | None) -> Market:
     affected = section.take("affected", reading.flag, False, required=False) or False
+    elsewhere = valuation.price != "reference" or one_price is not None
     market = Market(
         name=section.take("name", reading.text) or "",
         amm=section.take("amm", reading.address) or "",
         affected=affected,
-        reference_price=section.take("reference_price", reading.amount, required=affected),
+        reference_price=section.take("reference_price", reading.amount, required=affected and not elsewhere),
         crash_below=section.take("crash_below", reading.amount, required=False),
         source=_source(section, known),
     )
     section.close()
+    if elsewhere and market.reference_price is not None:
+        section.problem("reference_price", "stands beside the price of [valuation].", "Keep one of the two.")
+    if affected and one_price is not None:
+        return replace(market, reference_price=one_price, source=tuple(dict.fromkeys(market.source + valuation.source)))
     return market
+
+
+def _valuation(section: Section, known: dict[str, Source]) -> tuple[Valuation, Decimal | None]:
+    """The valuation, and its price where that is a number: it then is the reference price of the affected market."""
+    price: str | Decimal | None = section.take("price", _price, required=False)
+    valuation = Valuation(
+        at=section.take("at", partial(_block_or_moment, or_words=("liquidation",)), required=False),
+        price=price if isinstance(price, str) else "reference",
+        source=_source(section, known),
+    )
+    section.close()
+    return valuation, price if isinstance(price, Decimal) else None
+
+
+def _price(value: Any) -> str | Decimal:
+    if isinstance(value, str) and value.endswith(SERIES):
+        return reading.inside(value)
+    if isinstance(value, str):
+        try:
+            return reading.choice(PRICES)(value)
+        except ValueError as error:
+            raise ValueError(error.args[0], f"{error.args[1]} Or a number without quotes, or a {SERIES} file of prices.") from None
+    return reading.amount(value)
+
+
+def _block_or_moment(value: Any, or_words: tuple[str, ...] = ()) -> int | datetime | None:
+    """A block or a time for all; None for one of the words."""
+    if value in or_words:
+        return None
+    if isinstance(value, datetime):
+        return reading.moment(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return reading.count(value)
+    words = "".join(f'"{word}", ' for word in or_words)
+    raise ValueError(f"is {reading.shown(value)}.", f"Write {words}a block as 13_500_195, or a time as 2021-02-20T22:45:00Z.")
+
+
+def _restore(section: Section, known: dict[str, Source]) -> Restore:
+    pools = {}
+    for entry in section.each("pool"):
+        name, quote, base = (
+            entry.take("market", reading.text),
+            entry.take("quote_reserve", reading.amount),
+            entry.take("base_reserve", reading.amount),
+        )
+        entry.close()
+        pools[name or ""] = (quote or Decimal(1), base or Decimal(1))
+    restore = Restore(
+        at=section.take("at", _block_or_moment, required=False),
+        pools=pools,
+        order=section.take("order", reading.choice(ORDERS)) or "",
+        spread=section.take("spread", reading.amount_or_zero) or Decimal(0),
+        source=_source(section, known),
+    )
+    section.close()
+    return restore
 
 
 def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
@@ -419,6 +550,11 @@ def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
         surviving_life=section.take("surviving_life", reading.choice(("closed-share", "whole")), "closed-share", required=False) or "",
         minimum_leverage=section.take("minimum_leverage", reading.amount, required=False),
         maximum_leverage=section.take("maximum_leverage", reading.amount, required=False),
+        minimum_leverage_before_crash=section.take("minimum_leverage_before_crash", reading.amount, required=False),
+        maximum_leverage_before_crash=section.take("maximum_leverage_before_crash", reading.amount, required=False),
+        liquidation_price_below=section.take("liquidation_price_below", reading.amount, required=False),
+        minimum_index_drawdown=section.take("minimum_index_drawdown", reading.amount, required=False),
+        maximum_index_drawdown=section.take("maximum_index_drawdown", reading.amount_or_zero, required=False),
         exclusions=tuple(exclusions),
         source=_source(section, known),
     )
@@ -494,15 +630,16 @@ def _expectation(section: Section, known: dict[str, Source]) -> Expectation:
 
 
 def _guards(section: Section, known: dict[str, Source]) -> Guards:
-    limits, prices = [], []
+    limits, index = [], None
     for one in section.each("limits"):
         most = (one.take("max_liquidation_delta", reading.limit), one.take("max_pd", reading.limit))
         limits.append(Limits(one.take("market", reading.text, required=False), *most, _source(one, known)))
         one.close()
-    for one in section.each("index"):
-        file, interval = one.take("file", reading.inside), one.take("interval", reading.count)
-        prices.append(IndexPrices(one.take("market", reading.text) or "", file or "", interval or 1, _source(one, known)))
-        one.close()
+    if "index" in section.table:
+        given = section.sub("index")
+        file, interval = given.take("file", reading.inside), given.take("interval", reading.count)
+        index = IndexPrices(file or "", interval or 1, _source(given, known))
+        given.close()
     guards = Guards(
         flag_rule=section.take("flag_rule", reading.choice(("index", "v1")), "index", required=False) or "",
         keeper=section.take("keeper", reading.choice(("historical", "eager")), "historical", required=False) or "",
@@ -512,7 +649,7 @@ def _guards(section: Section, known: dict[str, Source]) -> Guards:
         partial_liquidation_ratio=section.take("partial_liquidation_ratio", reading.amount, required=False),
         backstop_providers=section.take("backstop_providers", _addresses, (), required=False) or (),
         limits=tuple(limits),
-        prices=tuple(prices),
+        index=index,
         source=_source(section, known),
     )
     section.close()

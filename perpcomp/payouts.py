@@ -13,8 +13,9 @@ from perpcomp import fixed, formula
 from perpcomp.findings import refusal
 from perpcomp.formula import Formula
 from perpcomp.incident import Incident, Leg
-from perpcomp.tables import IN_KIND, PAYOUTS, check
+from perpcomp.tables import PAYOUTS, check
 
+UNKNOWN = "unknown"
 STOPPED = "payment is stopped by a finding: see findings.csv"
 
 
@@ -93,28 +94,9 @@ def _why_nothing(entitlement: int, rows: list[Mapping[str, object]]) -> str:
     if entitlement:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
     if any(row["value"] is None for row in rows):
-        return "unknown: the rule reads what the logs do not hold; see findings.csv"
-    if all(row["margin"] == 0 for row in rows):
+        return f"{UNKNOWN}: the rule reads what the logs do not hold; see findings.csv"
+    if all(row["size_at_reference"] == 0 for row in rows):
+        return "no-position: nothing of it was open at the moment of [valuation]"
+    if all(row["margin_at_reference"] == 0 for row in rows):
         return "no-margin: the position held no margin"
     return "under-water: nothing of the position is left by this rule"
-
-
-def in_kind(liquidations: pl.DataFrame) -> pl.DataFrame:
-    """The restore-in-kind table: what would be opened again for each eligible life, in proportion where a part survived.
-
-    margin_to_restore is margin - funding_payment, not below 0. size and open_notional are null where the logs do not hold the latter.
-    """
-    listed = []
-    for row in liquidations.filter("eligible").iter_rows(named=True):
-        whole, part = abs(fixed.to_integer(row["size"])), fixed.to_integer(row["compensated_size"])
-        margin = max(0, fixed.to_integer(row["margin"]) - fixed.to_integer(row["funding_payment"]))
-        known = row["open_notional"] is not None
-        listed.append(
-            {
-                **{name: row[name] for name in ("block_number", "log_index", "trader", "market", "market_name")},
-                "size": fixed.from_integer(part if row["size"] > 0 else -part) if known else None,
-                "open_notional": fixed.from_integer(fixed.to_integer(row["open_notional"]) * part // whole) if known else None,
-                "margin_to_restore": fixed.from_integer(margin * part // whole),
-            }
-        )
-    return check(pl.DataFrame(listed, schema=IN_KIND.schema), IN_KIND)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from perpcomp import eligibility, payouts, vesting
+from perpcomp import eligibility, payouts, restore, vesting
 from perpcomp import formula as formulas
 from perpcomp.decide import compare, published
 from perpcomp.findings import Finding, InputError, refusal
@@ -22,10 +22,12 @@ from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
+from perpcomp.replay import Replay, first_of_later_code, replay
+from perpcomp.stress import index_drawdowns
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1_events
 from perpcomp.tables import EVENTS, FINDINGS, check, read
-from perpcomp.valuation import at_reference
+from perpcomp.valuation import at_reference, is_before_crash
 
 LOGS = (".jsonl", ".jsonl.gz")
 TABLES = (".parquet", ".csv", ".json")
@@ -34,12 +36,14 @@ TABLES = (".parquet", ".csv", ".json")
 @dataclass(frozen=True)
 class Input:
     """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
-    without a timestamp. `members` names the files of a folder that count; without it all do.
+    without a timestamp. `members` names the files of a folder that count; without it all do. `prices` is the file of prices that
+    [valuation] names.
     """
 
     file: Path
     blocks: Path | None
     members: tuple[str, ...] = ()
+    prices: Path | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -84,6 +88,8 @@ class Run:
     left_out: pl.DataFrame
     comparison: pl.DataFrame
     in_kind: pl.DataFrame
+    restore_orders: pl.DataFrame
+    replayed: Replay | None
     problems: tuple[Finding, ...]
 
     @cached_property
@@ -112,14 +118,19 @@ def find_input(incident: Incident, given: Path | None) -> Input:
             " rows of eth_getLogs (.jsonl, .jsonl.gz), or a table (.parquet, .csv)."
         )
         raise refusal(f"{incident.name}.toml", what, advice, exit_code=3)
-    source = Input(file, incident.folder / incident.blocks if incident.blocks else None)
+    beside = {name: incident.folder / name for name in (incident.blocks, incident.valuation.series) if name}
+    source = Input(file, beside.get(incident.blocks or ""), prices=beside.get(incident.valuation.series or ""))
     unknown = [path.name for path in source.files if not path.name.endswith(LOGS + TABLES)]
     if unknown or not source.files:
         what = f"is of no known kind ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "is an empty folder."
         raise refusal(unknown[0] if unknown else file.name, what, f"Known: {', '.join(LOGS + TABLES)}.")
     if not file.exists():
         raise refusal(str(file.name), "There is no such file.", f"Looked in {file.parent.name or 'the current folder'}.")
-    for path in (file if named else None, source.blocks):
+    if source.prices is not None and not source.prices.is_file():
+        raise refusal(
+            f"{incident.name}.toml [valuation] price", f"names {source.prices.name}, which is no file.", "Put it beside the incident file."
+        )
+    for path in (file if named else None, source.blocks, source.prices):
         if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
             raise refusal(path.name, "is a link that leaves the incident file's folder.", "Put the file itself there.")
     return source
@@ -166,11 +177,42 @@ def _decoded(name: str, found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame],
     return Events(v1_events.events_table(tables), tables, spill)
 
 
-def liquidations(events: Events, incident: Incident) -> tuple[pl.DataFrame, list[Finding]]:
-    """The published liquidations table: found, valued, judged."""
-    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio)
-    judged, remarks = eligibility.decide(at_reference(found, incident), incident)
-    return judged, doubts + remarks
+def replayed(events: Events, found: pl.DataFrame) -> Replay:
+    """The input's events replayed; `found` is a table of its liquidations, which tells the code that ran."""
+    return replay(events.others, events.table, later_ratio_from=first_of_later_code(found))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The liquidations of an input: the published table, the replay where the incident asks for one, what restoring the positions
+    would come to, and what does not fit.
+    """
+
+    table: pl.DataFrame
+    replayed: Replay | None
+    restore_orders: pl.DataFrame
+    in_kind: pl.DataFrame
+    problems: list[Finding]
+
+
+def liquidations(events: Events, source: Input, incident: Incident) -> Found:
+    """Every liquidation: found, valued, judged, and opened again on the curve where the incident says so."""
+    begun = is_before_crash(incident)
+    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio, begun)
+    market = replayed(events, found) if incident.replays else None
+    valued, unknown = at_reference(found, incident, market, source.prices)
+    drawdowns = index_drawdowns(events.lazy_others, incident)
+    judged, remarks = eligibility.decide(valued, incident, drawdowns)
+    pools = restore.pools(incident, market)
+    opened = list(restore.openings(judged, pools, incident.restore, incident.restore.order)) if incident.restore else []
+    table, impossible = restore.on_curve(judged, incident, pools, opened)
+    return Found(
+        table=table,
+        replayed=market,
+        restore_orders=restore.orders(table, incident, pools),
+        in_kind=restore.in_kind(table, opened),
+        problems=doubts + unknown + remarks + impossible,
+    )
 
 
 def compute(incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None) -> Run:
@@ -178,10 +220,13 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
     chosen = formulas.find(formula or incident.formula)
     beside, problems = _compared(compared)
     events = read_events(source, incident)
-    table, doubts = liquidations(events, incident)
-    stopped = any(doubt.stops for doubt in doubts)
+    found = liquidations(events, source, incident)
+    table = found.table
+    stopped = any(doubt.stops for doubt in found.problems)
     paid = payouts.pay(chosen, table, incident, stopped)
-    problems += doubts + published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
+    problems += (
+        found.problems + _unpaid(paid) + published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
+    )
     return Run(
         incident=incident,
         input=source,
@@ -193,9 +238,21 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
         claims=vesting.vest(paid, incident),
         left_out=eligibility.left_out(table, events.lazy, events.lazy_others, incident),
         comparison=compare.compare(beside, table),
-        in_kind=payouts.in_kind(table),
+        in_kind=found.in_kind,
+        restore_orders=found.restore_orders,
+        replayed=found.replayed,
         problems=tuple(problems),
     )
+
+
+def _unpaid(paid: pl.DataFrame) -> list[Finding]:
+    """An error where somebody is paid nothing because the rule reads what the logs do not hold."""
+    unknown = paid.filter(pl.col("reason").str.starts_with(payouts.UNKNOWN))
+    if unknown.is_empty():
+        return []
+    formula, traders = unknown["formula"][0], unknown["trader"].unique().sort()
+    what = f"{len(traders)} traders are paid nothing for a liquidation that {formula} cannot value: it reads what the logs do not hold. First {traders[0]}."
+    return [Finding("error", "3-payouts.csv", what, "See the findings on it; pull the logs that tell, or choose another formula.")]
 
 
 def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]]:

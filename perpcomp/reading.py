@@ -118,6 +118,14 @@ def count(value: Any) -> int:
 
 def amount(value: Any) -> Decimal:
     """An exact number above 0 with at most 18 places, from a TOML integer or decimal."""
+    number = amount_or_zero(value)
+    if number == 0:
+        raise ValueError(f"is {shown(value)}.", "It must be above 0.")
+    return number
+
+
+def amount_or_zero(value: Any) -> Decimal:
+    """As `amount`, and 0 too."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         hint = "Write a plain decimal without quotes, as 0.5 or 50_000; no exponent, no nan, no inf."
         raise ValueError(f"is {shown(value)}, not a plain decimal.", hint)
@@ -125,7 +133,7 @@ def amount(value: Any) -> Decimal:
         integer = to_integer(Decimal(value))
     except ValueError:
         raise ValueError(f"is {shown(value)}.", "Write a number below 1e20 with at most 18 decimals.") from None
-    if integer <= 0:
+    if integer < 0:
         raise ValueError(f"is {shown(value)}.", "It must be above 0.")
     return Decimal(value)
 

@@ -138,8 +138,24 @@ era_rule             | text     |      | the tests that told the era
 life                 | integer  |      | of the trader in the market: 1, 2 ...; a life runs from the open to the next size 0
 opened_at            | time?    | UTC  | when this life was opened; null where the logs do not hold it
 leverage_at_open     | amount?  | /1   | position notional / margin of the opening trade, truncated
-reference_price      | amount?  | USDC per base | the price at which the position is valued
-unrealized_pnl_at_reference | amount? | USDC | size * reference_price against open_notional, no slippage
+size_before_crash    | amount?  | base | what this life held before the crash: as the window begins, or at the block of [valuation]; 0 where it was opened later, null where the logs do not tell
+margin_before_crash  | amount?  | USDC | its stored margin then
+open_notional_before_crash | amount? | USDC | its open notional then
+leverage_before_crash | amount? | /1   | its position notional on the curve / (margin + profit on the curve - funding owed) then, truncated; null where no rule or price asks for a replay, or nothing is left to divide by
+liquidation_price_before_crash | amount? | USDC per base | its liquidation price then; null where no rule or price asks for a replay, or there is none
+margin_added         | amount?  | USDC | put in between then and this liquidation
+margin_removed       | amount?  | USDC | taken out between then and this liquidation
+size_added           | amount?  | base | by which the position was increased between then and this liquidation
+size_reduced         | amount?  | base | by which its trader reduced it between then and this liquidation
+size_at_reference    | amount?  | base | signed size that is valued: by [valuation] that of the liquidation, or that of this life at one block, 0 where there was none
+margin_at_reference  | amount?  | USDC | its stored margin
+open_notional_at_reference | amount? | USDC | its open notional
+funding_at_reference | amount?  | USDC | the funding due then: + the trader pays
+reference_price      | amount?  | USDC per base | the price at which it is valued; null where the curve values it, or the market has none
+notional_at_reference | amount? | USDC | what it is worth: |size| * reference_price truncated, or what closing it on the curve would move
+unrealized_pnl_at_reference | amount? | USDC | notional_at_reference against open_notional_at_reference
+restore_notional     | amount?  | USDC | what opening the size again moves: by [restore] on the curve, where it is compensated; else notional_at_reference
+restore_fee          | amount?  | USDC | the trading fee of that; 0 without [restore]
 compensated_size     | amount?  | base | part of |size| that this life's liquidations are compensated for; null where not eligible
 eligible             | flag     |      | whether the incident file's rules pay for this row
 reason_code          | text     |      | why, in one word
@@ -205,7 +221,30 @@ market            | address |      | the market's AMM contract
 market_name       | text    |      | as the incident file names it
 size              | amount? | base | signed size to restore; null where the logs do not hold the open notional
 open_notional     | amount? | USDC | open notional to restore
-margin_to_restore | amount  | USDC | margin - funding_payment, not below 0
+margin_to_restore | amount? | USDC | margin_at_reference - funding_at_reference, not below 0
+turn              | integer? |     | place in the order of [restore]; null without it, or where each is opened alone
+quote_reserve     | amount? | USDC | the pool on which it is opened; null without [restore]
+base_reserve      | amount? | base | the same pool
+restore_notional  | amount? | USDC | what opening the whole size there moves
+restore_fee       | amount? | USDC | the trading fee of that
+"""),
+)
+
+RESTORE_ORDERS = Table(
+    "restore-orders",
+    ("market", "order"),
+    _columns("""
+market           | address |      | the market's AMM contract
+market_name      | text    |      | as the incident file names it
+order            | text    |      | each-alone, as-liquidated, largest-first or smallest-first
+chosen           | flag    |      | whether it is the one of [restore]
+positions        | integer |      | positions opened again
+restore_notional | amount  | USDC | what opening them moves, summed over them
+restore_fee      | amount  | USDC | the trading fees of that
+entitlement      | amount  | USDC | what the restore-position formula gives in all
+largest_change   | amount  | USDC | how much one trader gains or loses at most, against each-alone
+spot_before      | amount  | USDC per base | spot price of the pool before
+spot_after       | amount  | USDC per base | and after all; where each is opened alone, as before
 """),
 )
 
@@ -262,15 +301,6 @@ block_number | integer |      | a block in which the market logged something
 spot_price   | amount? | USDC per base | at the end of the block
 twap_price   | amount? | USDC per base | average of the 15 minutes before block_time
 index_price  | amount? | USDC per base | what the last funding payment took as the underlying's price; null before the first
-"""),
-)
-
-INDEX_PRICES = Table(
-    "index-prices",
-    ("time",),
-    _columns("""
-time  | time   | UTC  | when the price was published
-price | amount | USDC per base | the underlying's price on other markets
 """),
 )
 
@@ -382,6 +412,16 @@ verdict               | text    |      | what the guards would have done
 liquidations          | integer |      | how many
 notional              | amount  | USDC | what their closes fetched or cost
 remaining_margin      | amount  | USDC | what was left of their margins
+"""),
+)
+
+PRICE_SERIES = Table(
+    "price series",
+    ("market_name", "time"),
+    _columns("""
+market_name | text   |      | as the incident file names the market
+time        | time   | UTC  | from when the price holds, until the next row of the market
+price       | amount | USDC per base | the price
 """),
 )
 

@@ -33,7 +33,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
     assert "A rehearsal, not the historical incident" in done.stdout
-    assert "27 files in outputs/rehearsal" in done.stderr
+    assert "28 files in outputs/rehearsal" in done.stderr
     assert call("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
 
 
@@ -275,14 +275,14 @@ def test_formulas_lists_what_each_reads_and_quotes(tmp_path: Path) -> None:
     text = call("formulas", cwd=tmp_path).stdout
     for words in (
         "margin-only    [forum F1, april A1]",
-        "= max(0, ((margin + unrealized_pnl_at_reference) - funding_payment))",
+        "= max(0, ((margin_at_reference + unrealized_pnl_at_reference) - funding_at_reference))",
         "treat every one the same way",
         "compared, never paid",
     ):
         assert words in text
     listed = json.loads(call("formulas", "--json", cwd=tmp_path).stdout)
     assert {"margin-only", "margin-upl-funding", "restore-position", "split-50-50", "realized-loss"} <= {one["name"] for one in listed}
-    assert next(one for one in listed if one["name"] == "split-50-50")["reads"] == ["margin"]
+    assert next(one for one in listed if one["name"] == "split-50-50")["reads"] == ["margin_at_reference"]
 
 
 PLUGIN = '''

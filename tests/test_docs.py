@@ -77,7 +77,7 @@ def test_the_formula_of_the_readme_is_a_formula(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
     )
-    assert "['margin']" in done.stdout
+    assert "['margin_at_reference']" in done.stdout
 
 
 def test_every_formula_quotes_its_source_and_stands_in_the_changelog() -> None:

@@ -11,10 +11,13 @@ import pytest
 
 from perpcomp import incident, pipeline
 from perpcomp.findings import InputError
+from perpcomp.fixed import div_integers, from_integer
 from perpcomp.pipeline import Run
+from perpcomp.stress import index_drawdowns
 from perpcomp.systems.perpetual_v1 import events as v1
-from tests import build
+from tests import build, variants
 from tests.build import KEEPER, START, address, liquidated, opened, position
+from tests.conftest import truth
 
 DAY = timedelta(days=1)
 
@@ -24,13 +27,7 @@ def codes(done: Run) -> dict[str, str]:
 
 
 def rehearsal_with(changes: dict[str, str]) -> Run:
-    shelf = incident.shelf()
-    text = (shelf / "rehearsal.toml").read_text()
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    query = incident.parse(text.encode(), "changed", shelf)
-    return pipeline.compute(query, pipeline.find_input(query, None))
+    return variants.computed("rehearsal", changes=changes)
 
 
 def test_everybody_with_an_event_in_the_window_is_paid_or_left_out_once(rehearsal: Run) -> None:
@@ -101,6 +98,100 @@ def test_a_leverage_that_cannot_be_known_is_not_guessed(tmp_path: Path) -> None:
     rows += position(2, address(2), 1, 30_000, 10_000, 42_000)
     done = build.run(tmp_path, rows, {'self_liquidation = "include"': 'self_liquidation = "include"\nmaximum_leverage = 5'})
     assert codes(done) == {address(1): "leverage-unknown", address(2): "eligible"}
+
+
+# What the position was before the crash
+
+
+def eligible_by(rule: str, tables: str = "") -> Run:
+    return variants.computed("rehearsal", tables, {"surviving_life =": f"{rule}\nsurviving_life ="})
+
+
+def test_only_those_whose_liquidation_price_lay_below() -> None:
+    """The thread's question: "all positions that had liquidation price under 50k"."""
+    done = eligible_by("liquidation_price_below = 50_000")
+    price = done.liquidations["liquidation_price_before_crash"]
+    block = done.replayed.block_at(done.incident.eligibility.start - timedelta(seconds=1)) if done.replayed else 0
+    stood = pipeline.replayed(done.events, done.liquidations).positions(block=block, time=done.incident.eligibility.start)
+    limits = {(m, t): p for m, t, p in stood.select("market", "trader", "liquidation_price").iter_rows()}
+    seen = set()
+    for row, found in zip(done.liquidations.iter_rows(named=True), price, strict=True):
+        seen.add(row["reason_code"])
+        if row["size_before_crash"]:
+            assert found == limits[row["market"], row["trader"]]
+        if row["eligible"]:
+            assert found < 50_000
+        if row["reason_code"] == "liquidation-price-too-high":
+            assert found >= 50_000
+            assert row["reason"].startswith(f"its liquidation price before the crash was {f'{found:f}'[:8]}")
+    assert {"eligible", "liquidation-price-too-high"} <= seen
+    assert 0 < done.liquidations.filter("eligible").height < 29
+
+
+def test_only_those_who_stood_at_a_leverage_before_the_crash() -> None:
+    low = eligible_by("maximum_leverage_before_crash = 5")
+    high = eligible_by("minimum_leverage_before_crash = 5")
+    for done, code, wrong in ((low, "leverage-before-crash-too-high", 5), (high, "leverage-before-crash-too-low", 0)):
+        rows = done.liquidations
+        out = rows.filter(reason_code=code)["leverage_before_crash"]
+        assert out.len() > 0
+        assert out.min() > wrong  # type: ignore[operator]
+    assert low.liquidations.filter("eligible")["leverage_before_crash"].max() <= 5  # type: ignore[operator]
+    assert high.liquidations.filter("eligible")["leverage_before_crash"].min() >= 5  # type: ignore[operator]
+    assert low.liquidations.filter("eligible").height + high.liquidations.filter("eligible").height == 29
+
+
+def test_the_leverage_before_the_crash_is_notional_over_equity_by_the_views() -> None:
+    done = eligible_by("maximum_leverage_before_crash = 1_000")
+    views = {(one["tx"], one["trader"]): one["reference"] for one in truth("february")["liquidations"] if one.get("reference")}
+    compared = 0
+    for row in done.liquidations.filter("eligible").iter_rows(named=True):
+        view = views[row["transaction_hash"], row["trader"]]
+        owed = int(view["margin"]) - int(view["viewerMarginWithFunding"])  # none of them owed more than the margin
+        equity = int(view["margin"]) + int(view["spotUpl"]) - owed
+        if view["viewerMarginWithFunding"] != "0":
+            assert row["leverage_before_crash"] == from_integer(div_integers(int(view["spotNotional"]), equity))
+            compared += 1
+    assert compared > 20
+
+
+def test_a_position_that_was_not_open_before_the_crash_falls_to_such_a_rule() -> None:
+    changes = {"surviving_life =": "liquidation_price_below = 90_000\nsurviving_life ="}
+    for rule in ("opened_in_window", "second_life", "rebound_shorts"):
+        changes[f'{rule} = "exclude"'] = f'{rule} = "include"'
+    done = variants.computed("rehearsal", changes=changes)
+    fallen = done.liquidations.filter(reason_code="not-open-before-crash")
+    assert fallen.height > 0
+    assert set(fallen["size_before_crash"]) == {Decimal(0)}
+
+
+# How far the index fell
+
+
+def test_market_stress_by_the_drawdown_of_the_index() -> None:
+    """The market fell from 56,000 to 37,000, its index from 55,900 to 55,000: a crash of the platform, not of the asset."""
+
+    def stressed_by(rule: str) -> Run:
+        longer = {"to = 2021-02-21T08:45:01+08:00": "to = 2021-02-21T09:45:01+08:00"}  # until after the fall of the index
+        return variants.computed("rehearsal", changes=longer | {"surviving_life =": f"{rule}\nsurviving_life ="})
+
+    platform = stressed_by("maximum_index_drawdown = 0.1")
+    assert platform.liquidations.filter("eligible").height == 29
+    asset = stressed_by("minimum_index_drawdown = 0.1").liquidations.filter(reason_code="market-not-in-stress")
+    assert asset.height == 29
+    assert set(asset["reason"]) == {"the index of BTCUSDC fell by 1.61 % over the window, less than 0.1"}
+    known = index_drawdowns(platform.events.lazy_others, platform.incident)
+    assert known["0x75c35c980c0d37ef46df04d31a140b65503c0eed"] == (55_900 - 55_000) * 10**18 // 55_900
+    edge = from_integer(known["0x75c35c980c0d37ef46df04d31a140b65503c0eed"])
+    assert stressed_by(f"maximum_index_drawdown = {edge}").liquidations.filter("eligible").height == 29
+    below = edge - Decimal("0.000000000000000001")
+    assert stressed_by(f"maximum_index_drawdown = {below}").liquidations.filter(reason_code="market-in-stress").height == 29
+
+
+def test_an_index_that_is_not_in_the_logs_is_not_guessed(tmp_path: Path) -> None:
+    changes = {'self_liquidation = "include"': 'self_liquidation = "include"\nmaximum_index_drawdown = 0.5'}
+    done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), changes)
+    assert codes(done) == {address(1): "index-unknown"}
 
 
 def test_an_excluded_address_is_named_with_reason_and_evidence(rehearsal: Run) -> None:

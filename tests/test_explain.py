@@ -12,6 +12,8 @@ from perpcomp.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.pipeline import Run
+from tests.conftest import LAB
+from tests.variants import NO_PRICE, computed
 
 EXACT = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
@@ -60,6 +62,28 @@ def test_evaluating_what_is_printed_gives_what_is_paid(chain: str, formula: str,
             mine = done.liquidations.filter(trader=row["trader"])
             assert [Fraction(to_integer(v), 10**18) for v in mine[name]][: len(stated)] == stated or name == "margin"
     assert steps_seen > 4 * done.payouts.height
+
+
+RESTORING = '[restore]\nat = 16_000_209\norder = "{}"\nspread = 0.001\nsource = "recording"\n'
+
+
+@pytest.mark.parametrize("price", ["mark", "curve", "twap", "index", "reference"])
+@pytest.mark.parametrize("at", ['"liquidation"', "2021-05-19T03:00:05Z"])
+def test_evaluating_a_valuation_gives_its_value(price: str, at: str) -> None:
+    """Of every kind of price, at both kinds of moment; and restored in an order, where each pool is what the one before left."""
+    table = f'[valuation]\nat = {at}\nprice = "{price}"\nsource = "recording"\n\n'
+    order = "largest-first" if price == "curve" else "each-alone"
+    changes = NO_PRICE if price != "reference" else {}
+    done = computed(str(LAB / "later-contracts.toml"), table + RESTORING.format(order), changes, "restore-position")
+    seen = set()
+    for row in done.payouts.iter_rows(named=True):
+        lines = explain(done, row["trader"])
+        for name, numbers, value in steps(lines):
+            assert value_of(numbers) == value_of(value), (row["trader"], name, numbers)
+            seen.add(name.split(" on the pool")[0])
+        assert [v for n, _, v in steps(lines) if n.endswith("base units")] == [row["amount_base_units"]]
+    assert {"notional_at_reference", "unrealized_pnl_at_reference", "restore_notional", "restore_fee", "restore-position"} <= seen
+    assert ("closing" in seen) == (price == "twap")
 
 
 def test_every_number_names_its_transaction_and_its_source(rehearsal: Run) -> None:

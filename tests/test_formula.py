@@ -359,14 +359,22 @@ AMOUNTS = st.integers(-(10**30), 10**30)
 @given(rows=st.lists(st.tuples(st.integers(0, 10**30), AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=8))
 def test_no_formula_pays_a_negative_and_both_engines_agree(name: str, rows: list[tuple[int, int, int, int]]) -> None:
     """Ours, over any margin, profit and funding. realized-loss may show a negative; that one is compared, never paid."""
-    columns = ("margin", "unrealized_pnl_at_reference", "funding_payment", "realized_pnl")
+    columns = ("margin_at_reference", "unrealized_pnl_at_reference", "funding_at_reference", "realized_pnl")
     data = {column: [fixed.from_integer(row[n]) for row in rows] for n, column in enumerate(columns)}
     frame = pl.DataFrame(data, schema=dict.fromkeys(columns, fixed.AMOUNT)).with_columns(
-        pl.lit("0x").alias("transaction_hash"), pl.int_range(pl.len()).alias("log_index")
+        pl.lit("0x").alias("transaction_hash"),
+        pl.int_range(pl.len()).alias("log_index"),
+        pl.lit("long").alias("side"),
+        pl.col("unrealized_pnl_at_reference").alias("restore_notional"),
+        fixed.amount(0).alias("open_notional_at_reference"),
+        fixed.amount(1).alias("restore_fee"),
     )
     chosen = formula.find(name)
     values = formula.entitlements(chosen, frame)  # raises where the engines differ, or a formula that may not goes below 0
     assert chosen.negative == (name == "realized-loss")
+    if name == "restore-position":
+        deposits = [margin + profit - funding for margin, profit, funding, _ in rows]
+        assert [fixed.to_integer(value) for value in values] == [d + fixed.ONE if d > 0 else 0 for d in deposits]
     if name == "margin-upl-funding":
         expected = [max(0, margin + profit - funding) for margin, profit, funding, _ in rows]
         assert [fixed.to_integer(value) for value in values] == expected

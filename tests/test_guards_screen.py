@@ -258,8 +258,8 @@ def test_a_market_without_fees_needs_stated_limits(rehearsal: Run) -> None:
             "[[guards.limits]] market: \"BTCUSD\" is no market of this incident. Did you mean 'BTCUSDC'?",
         ),
         (
-            f"[guards]\n{SOURCE}" + 2 * f"[[guards.index]]\nmarket = 'BTCUSDC'\nfile = 'a.csv'\ninterval = 60\n{SOURCE}",
-            '[[guards.index]] market: "BTCUSDC" stands twice',
+            f"[guards]\n{SOURCE}" + 2 * f"[[guards.limits]]\nmarket = 'BTCUSDC'\nmax_pd = 1\nmax_liquidation_delta = 1\n{SOURCE}",
+            '[[guards.limits]] market: "BTCUSDC" stands twice',
         ),
         (f"[guards]\n{SOURCE}endorsed = ['0x1']\n", 'endorsed is "0x1", not an address'),
         (f"[guards]\n{SOURCE}endorsed = 7\n", "endorsed is 7, not a list"),
@@ -273,13 +273,13 @@ def test_a_mistake_in_the_file_is_named(rehearsal: Run, text: str, said: str) ->
 # Index prices
 
 
-INDEX = f"[guards]\n{SOURCE}[[guards.index]]\nmarket = 'BTCUSDC'\nfile = 'btc.csv'\ninterval = {{}}\n{SOURCE}"
+INDEX = f"[guards]\n{SOURCE}[guards.index]\nfile = 'btc.csv'\ninterval = {{}}\n{SOURCE}"
 
 
 def prices(run: Run, folder: Path, price: str = "55000.5") -> list[str]:
     """A file with a price at each BTC liquidation, a second before."""
     times = run.liquidations.filter(market_name="BTCUSDC")["block_time"].unique().sort()
-    lines = ["time,price", *(f"{t - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ},{price}" for t in times)]
+    lines = ["market_name,time,price", *(f"BTCUSDC,{t - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ},{price}" for t in times)]
     (folder / "btc.csv").write_text("\n".join(lines) + "\n")
     return lines
 
@@ -307,13 +307,17 @@ def test_a_gap_in_a_file_of_prices_is_named(rehearsal: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "btc.csv: There is no such file. [[guards.index]] of rehearsal.toml names it"),
-        ("time,price\n2021-01-01T00:00:00Z,0\n", "The price at 2021-01-01T00:00:00Z is 0.000000000000000000. A price is above 0."),
-        ("time,price\n2021-01-01,55000\n", 'btc.csv row 2: time is "2021-01-01"'),
-        ("time,price\n2021-01-01T00:00:00Z,5.5e4\n", 'price is "5.5e4"'),
-        ("time,close\n2021-01-01T00:00:00Z,1\n", "column price is missing"),
+        (None, "btc.csv: There is no such file. [guards.index] of rehearsal.toml names it"),
+        (
+            "market_name,time,price\nBTCUSDC,2021-01-01T00:00:00Z,0\n",
+            "The price of BTCUSDC at 2021-01-01T00:00:00Z is 0.000000000000000000. A price is above 0.",
+        ),
+        ("market_name,time,price\nBTCUSDC,2021-01-01,55000\n", 'btc.csv row 2: time is "2021-01-01"'),
+        ("market_name,time,price\nBTCUSDC,2021-01-01T00:00:00Z,5.5e4\n", 'price is "5.5e4"'),
+        ("market_name,time,price\nBTC,2021-01-01T00:00:00Z,1\n", "\"BTC\" is no market of this incident. Did you mean 'BTCUSDC'?"),
+        ("market_name,time,close\nBTCUSDC,2021-01-01T00:00:00Z,1\n", "column price is missing"),
     ],
-    ids=["no file", "zero", "time", "exponent", "column"],
+    ids=["no file", "zero", "time", "exponent", "market", "column"],
 )
 def test_a_bad_file_of_prices_is_named(rehearsal: Run, tmp_path: Path, content: str | None, said: str) -> None:
     if content is not None:

@@ -23,11 +23,13 @@ ORDER = [
     "replay",
     "guards",
     "valuation",
+    "stress",
     "eligibility",
     "arithmetic",
     "formula",
     "formulas",
     "payouts",
+    "restore",
     "vesting",
     "decide",
     "pipeline",
@@ -64,7 +66,18 @@ def test_imports_go_one_way(path: Path) -> None:
         assert ORDER.index(other) <= ORDER.index(here), f"{path.name} imports {other}, which stands below it"
 
 
-MONEY = ["fixed.py", "payouts.py", "vesting.py", "eligibility.py", "valuation.py", "arithmetic.py", "formula.py", "explain.py"]
+MONEY = [
+    "fixed.py",
+    "payouts.py",
+    "restore.py",
+    "stress.py",
+    "vesting.py",
+    "eligibility.py",
+    "valuation.py",
+    "arithmetic.py",
+    "formula.py",
+    "explain.py",
+]
 
 
 @pytest.mark.parametrize(

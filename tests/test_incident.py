@@ -87,6 +87,7 @@ def test_every_built_in_query_loads_by_name_and_by_path(query: Path) -> None:
         ("[allocation]\n", '[allocation]\nrounded_of_to = "x"\n', "[allocation] rounded_of_to", "rounded_off_to"),
         ("[[settlement]]\n", "[[settlement]]\ndecimal = 18\n", "[[settlement]] 1 decimal", "decimals"),
         ("[vesting]\n", "[vesting]\ntranche = 3\n", "[vesting] tranche", "tranches"),
+        ("[restore]\n", "[restore]\nspreads = 3\n", "[restore] spreads", "spread"),
         ("[[budget]]\n", "[[budget]]\namounts = 3\n", "[[budget]] 1 amounts", "amount"),
         ("[[expect]]\n", "[[expect]]\nvalues = 3\n", "[[expect]] 1 values", "value"),
         ("[sources]\n", '[sources]\nF99 = { text = "a", link = "b" }\n', "[sources.F99] link", "text, url"),
@@ -95,6 +96,41 @@ def test_every_built_in_query_loads_by_name_and_by_path(query: Path) -> None:
 )
 def test_an_unknown_key_is_refused_with_the_known_ones(old: str, new: str, place: str, meant: str) -> None:
     says(refused((old, new)), f"rehearsal.toml: {place} is unknown.", meant)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('price = "markt"\nsource = "F2"', "[valuation] price is \"markt\". Did you mean 'mark'?"),
+        ('price = "markt"\nsource = "F2"', "Or a number without quotes, or a .csv file of prices."),
+        ('price = "../prices.csv"\nsource = "F2"', "which leaves the folder of the incident file"),
+        ('price = 0\nsource = "F2"', "[valuation] price is 0. It must be above 0."),
+        ('price = -1\nsource = "F2"', "[valuation] price is -1."),
+        ('price = "curve"', "[valuation] has no source."),
+        ('price = "curve"\nsource = "F2"', "[[market]] 1 reference_price stands beside the price of [valuation]. Keep one of the two."),
+        ('price = 50_000\nsource = "F2"', "[[market]] 1 reference_price stands beside the price of [valuation]. Keep one of the two."),
+        ('at = "crash"\nsource = "F2"', 'at is "crash". Write "liquidation", a block as 13_500_195, or a time'),
+        ('at = -5\nsource = "F2"', "at is -5. Write a whole number above 0."),
+        ('at = 2021-02-20T22:45:00\nsource = "F2"', "without a zone"),
+        ('when = 5\nsource = "F2"', "[valuation] when is unknown."),
+    ],
+)
+def test_a_valuation_that_cannot_be_is_named(table: str, said: str) -> None:
+    assert said in refused(("[formula]\n", f"[valuation]\n{table}\n\n[formula]\n"))
+
+
+def test_one_price_for_two_markets_is_no_price() -> None:
+    both = ("affected = true\nreference_price = 50_000\ncrash_below = 54_500", "affected = true")
+    eth = ('name = "ETHUSDC"\n', 'name = "ETHUSDC"\naffected = true\n')
+    table = ("[formula]\n", '[valuation]\nprice = 50_000\nsource = "F2"\n\n[formula]\n')
+    says(refused(both, eth, table), "[valuation] price is one number for 2 markets.", "its own reference_price")
+
+
+def test_one_number_becomes_the_affected_markets_reference_price() -> None:
+    read = accepted(("reference_price = 50_000\n", ""), ("[formula]\n", '[valuation]\nprice = 51_000\nsource = "F2"\n\n[formula]\n'))
+    assert [m.reference_price for m in read.markets] == [51_000, None, None]
+    assert read.markets[0].source == ("F35", "recording", "F2")
+    assert read.valuation.by_event_alone
 
 
 def test_an_unknown_key_names_the_nearest_one() -> None:
@@ -153,6 +189,7 @@ def test_a_list_written_as_a_table_says_how_to_write_it() -> None:
         ('source = "F18"\n', "", "[allocation]"),
         ('source = ["F3", "price"]\n', "", "[[settlement]] 1"),
         ('source = ["F4", "recording"]\n', "", "[vesting]"),
+        ('source = ["F11", "recording"]\n', "", "[restore]"),
         ('source = "F2"\n', "", "[[budget]] 1"),
         ('value = 31\nsource = "recording"\n', "value = 31\n", "[[expect]] 1"),
     ],

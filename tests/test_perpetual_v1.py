@@ -15,7 +15,7 @@ from perpcomp.fixed import from_integer, to_integer
 from perpcomp.pipeline import Input, Run
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.perpetual_v1 import events as v1
-from perpcomp.systems.perpetual_v1.lives import before_events
+from perpcomp.systems.perpetual_v1.lives import SINCE_CRASH, before_events
 from tests import build
 from tests.conftest import LAB, truth
 
@@ -310,7 +310,12 @@ def test_an_events_table_gives_the_same_liquidations_as_the_logs(rehearsal: Run,
         (tmp_path / "events.parquet").write_bytes(to_parquet(done.events.table))
         for name in ("events.csv", "events.parquet"):
             again = pipeline.compute(done.incident, Input(tmp_path / name, None))
-            assert again.liquidations.drop("era_rule").equals(done.liquidations.drop("era_rule"))
+            by_replay = ("leverage_before_crash", "liquidation_price_before_crash", "restore_notional", "restore_fee")
+            needs_more = ("era_rule", *SINCE_CRASH, *by_replay)
+            assert again.liquidations.drop(needs_more).equals(done.liquidations.drop(needs_more))
+            for column in needs_more[1:]:  # Other events tell some of it: without them it is null, never another figure
+                pairs = zip(again.liquidations[column], done.liquidations[column], strict=True)
+                assert all(ours in (None, whole) for ours, whole in pairs), column
             assert again.payouts.equals(done.payouts)
 
 
@@ -343,7 +348,7 @@ def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp
     table, others = events.table, {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
     full = table.filter(pl.col("block_number") > 16_000_000, pl.col("kind") == "liquidation", pl.col("bad_debt") == 0)
     assert full.height == 0 or full["liquidation_penalty"].min() is not None
-    found, findings = perpetual_v1.liquidations(table.lazy(), others, None)
+    found, findings = perpetual_v1.liquidations(table.lazy(), others, None, pl.lit(False))
     assert found["era"].to_list() == [1] * 36 + [2] * 17
     assert not [f for f in findings if f.stops]
 
@@ -392,7 +397,7 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
             **more,
         )
     )
-    found = before_events(build.table(rows), {})
+    found = before_events(build.table(rows), {}, pl.lit(False))
     last = found.row(-1, named=True)
     assert last["life"] == 2
     assert last["continuous"] is complete

@@ -362,6 +362,7 @@ def test_an_empty_table_is_a_table(table: Table) -> None:
         (tables.COMPARISON, "comparison"),
         (tables.LEFT_OUT, "left_out"),
         (tables.IN_KIND, "in_kind"),
+        (tables.RESTORE_ORDERS, "restore_orders"),
     ],
 )
 def test_every_table_of_a_run_comes_back_from_its_files(tmp_path: Path, rehearsal: Run, table: Table, attribute: str) -> None:

@@ -37,7 +37,11 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
         "query": {"file": f"{run.incident.name}.toml", "sha256": run.incident.sha256},
         "inputs": {
             role: [{"file": path.name, "sha256": hashlib.sha256(files[f"inputs/{path.name}"]).hexdigest()} for path in paths]
-            for role, paths in (("files", run.input.files), ("blocks", [run.input.blocks] if run.input.blocks else []))
+            for role, paths in (
+                ("files", run.input.files),
+                ("blocks", [run.input.blocks] if run.input.blocks else []),
+                ("prices", [run.input.prices] if run.input.prices else []),
+            )
         },
         "formula": _formula(run.formula),
         "compared": [_formula(one) for one in run.compared],

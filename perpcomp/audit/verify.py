@@ -105,8 +105,9 @@ def _recompute(folder: Path, stated: dict[str, Any]) -> pipeline.Run:
     loaded = incident.parse(query.read_bytes(), query.stem, query.parent)
     names = {role: tuple(entry["file"] for entry in entries) for role, entries in stated["inputs"].items()}
     inputs = folder / "inputs"
-    blocks = inputs / names["blocks"][0] if names.get("blocks") else None
-    source = Input(inputs / names["files"][0], blocks) if len(names["files"]) == 1 else Input(inputs, blocks, names["files"])
+    blocks, prices = (inputs / names[role][0] if names.get(role) else None for role in ("blocks", "prices"))
+    one = len(names["files"]) == 1
+    source = Input(inputs / names["files"][0] if one else inputs, blocks, () if one else names["files"], prices)
     compared = [entry["name"] for entry in stated["compared"]]
     absent = [name for name in {stated["formula"]["name"], *compared} if name not in formula.installed()]
     if absent:

@@ -10,8 +10,8 @@ from perpcomp.formula import Formula
 from perpcomp.payouts import compensated
 from perpcomp.tables import COMPARISON, check
 
-# The equity at the reference price: what a position was worth, whichever formula pays for it.
-EQUITY = pl.col("margin") + pl.col("unrealized_pnl_at_reference") - pl.col("funding_payment")
+# The equity by [valuation]: what a position was worth, whichever formula pays for it.
+EQUITY = pl.col("margin_at_reference") + pl.col("unrealized_pnl_at_reference") - pl.col("funding_at_reference")
 
 
 def compare(formulas: Sequence[Formula], liquidations: pl.DataFrame) -> pl.DataFrame:

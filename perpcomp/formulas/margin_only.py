@@ -11,7 +11,7 @@ def margin_only(terms: Terms) -> pl.Expr:
 
     > "Reward the affected traders according to the margin they paid to open positions that were liquidated in the crash." (F1)
 
-    The margin is the stored one just before the liquidation, funding not yet taken. Unrealized profit does not count: a long
-    opened at 30,000 with 10,000 of margin gets 10,000, whatever it was worth at 50,000.
+    The margin is the stored one, funding not yet taken: just before the liquidation, or at the moment that [valuation] names.
+    Unrealized profit does not count: a long opened at 30,000 with 10,000 of margin gets 10,000, whatever it was worth at 50,000.
     """
-    return terms.margin
+    return terms.margin_at_reference

@@ -1,20 +1,23 @@
-"""The whole position again, as its value in cash at the reference price. The list in kind is a table of its own."""
+"""The whole position again: what it costs to open it. The list in kind is a table of its own."""
 
 import polars as pl
 
+from perpcomp import fixed
 from perpcomp.formula import Terms, formula
 
 
 @formula(name="restore-position", source="forum F11, F34")
 def restore_position(terms: Terms) -> pl.Expr:
-    """Pay what the restored position would be worth: its equity at the reference price.
+    """Pay what opening the same position again costs: the deposit that leaves the trader with the same open notional.
 
     > "refund all the lost profit or restore the trader's full position" (F11)
 
-    A restored position is the same size at the same open notional with the margin less funding, and its value at the reference
-    price is margin - funding_payment + unrealized PnL there. In cash this is margin-upl-funding by another road; it differs once
-    positions are opened again on the AMM's curve, with slippage. restore-in-kind.csv lists size, open notional and margin for
-    those who would rather restore than pay.
+    Opening the size again moves restore_notional; what that is above the old open notional (a short: below) has to be given on top
+    of the margin less funding, and the trading fee with it. Without [restore] in the query the size is opened at the reference price
+    and without a fee, so that this is margin-upl-funding by another road. With it, it is opened on the AMM's curve, in the order
+    stated: slippage makes it dearer. A position with nothing left is not opened again, and no fee is paid for it.
     """
-    margin_to_restore = terms.margin - terms.funding_payment
-    return (margin_to_restore + terms.unrealized_pnl_at_reference).clip(0)
+    opened, before = terms.restore_notional, terms.open_notional_at_reference
+    profit = pl.when(terms.side == "long").then(opened - before).otherwise(before - opened)
+    deposit = terms.margin_at_reference - terms.funding_at_reference + profit
+    return pl.when(deposit > fixed.amount(0)).then(deposit + terms.restore_fee).otherwise(fixed.amount(0))

@@ -15,4 +15,4 @@ def split_50_50(terms: Terms) -> pl.Expr:
 
     Half the value (a formula), not half of the tokens in USDC and half in PERP (a settlement, F15). A margin of 10,000 pays 5,000.
     """
-    return fixed.mul(terms.margin, fixed.amount("0.5"))
+    return fixed.mul(terms.margin_at_reference, fixed.amount("0.5"))

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from perpcomp.findings import refusal
+from perpcomp.findings import near_miss, refusal
 from perpcomp.incident import Incident, IndexPrices
 from perpcomp.replay.history import integers
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
-from perpcomp.tables import CSV_TIME, INDEX_PRICES, read
+from perpcomp.tables import CSV_TIME, PRICE_SERIES, read
 
 Place = tuple[int, int]  # block, log index
 
@@ -40,18 +40,22 @@ class Index:
         if self.interval is not None and (n == 0 or time - self.times[n - 1] > self.interval):
             since = "begins later" if n == 0 else f"has none since {_utc(self.times[n - 1])}, for more than {self.interval} seconds"
             what = f"A price at {_utc(time)} is needed, but the file {since}."
-            raise refusal(self.name, what, "Fill the gap, or state a longer interval in [[guards.index]] if that is what it holds.")
+            raise refusal(self.name, what, "Fill the gap, or state a longer interval in [guards.index] if that is what it holds.")
         return self.prices[n - 1], time - self.times[n - 1]
 
 
 def indices(markets: Iterable[str], tables: Mapping[str, pl.DataFrame], incident: Incident) -> dict[str, Index]:
-    """The index of each market (address): the file that the incident names, or the market's own funding payments."""
-    files = {one.market: one for one in incident.guards.prices}
+    """The index of each market (address): from the file that the incident names, as far as it has the market, or its funding payments."""
     names = {market.amm: market.name for market in incident.markets}
+    given = None if incident.guards.index is None else _file(incident.guards.index, incident)
+    held = set() if given is None else set(given.get_column("market_name"))
     found = {}
     for market in markets:
-        one = files.get(names.get(market, market))
-        found[market] = _of_logs(market, tables) if one is None else _of_file(one, incident)
+        name = names.get(market, market)
+        if given is not None and incident.guards.index is not None and name in held:
+            found[market] = _of_file(given.filter(market_name=name), incident.guards.index)
+        else:
+            found[market] = _of_logs(market, tables)
     return found
 
 
@@ -65,18 +69,26 @@ def _of_logs(market: str, tables: Mapping[str, pl.DataFrame]) -> Index:
     return Index(name, places, times, integers(rows.get_column("underlying_price")), f"{name} (an hour's average, once a funding period)")
 
 
-def _of_file(one: IndexPrices, incident: Incident) -> Index:
+def _file(one: IndexPrices, incident: Incident) -> pl.DataFrame:
     path = incident.folder / one.file
     if not path.is_file():
-        raise refusal(one.file, "There is no such file.", f"[[guards.index]] of {incident.name}.toml names it, from its own folder.")
+        raise refusal(one.file, "There is no such file.", f"[guards.index] of {incident.name}.toml names it, from its own folder.")
     if path.suffix != ".csv":
-        raise refusal(one.file, "is no CSV file.", "Export columns time and price, e.g. 2021-02-20T22:45:00Z,56000.5.")
-    rows = read(path, INDEX_PRICES).sort("time")
-    for row in rows.filter(pl.col("price") <= 0).head(1).iter_rows(named=True):
-        raise refusal(one.file, f"The price at {row['time'].strftime(CSV_TIME)} is {row['price']:f}.", "A price is above 0.")
-    times = rows.get_column("time").dt.epoch("s").to_list()
-    words = f"{one.file} ({', '.join(one.source)})"
-    return Index(one.file, [], times, integers(rows.get_column("price")), words, one.interval)
+        raise refusal(one.file, "is no CSV file.", "Export columns market_name, time and price, e.g. BTCUSDC,2021-02-20T22:45:00Z,56000.5.")
+    rows = read(path, PRICE_SERIES)
+    for row in rows.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
+        what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."
+        raise refusal(one.file, what, "A price is above 0.")
+    known = [market.name for market in incident.markets]
+    for name in sorted(set(rows.get_column("market_name")) - set(known)):
+        raise refusal(one.file, f'"{name}" is no market of this incident.', near_miss(name, known))
+    return rows
+
+
+def _of_file(rows: pl.DataFrame, one: IndexPrices) -> Index:
+    times = rows.sort("time").get_column("time").dt.epoch("s").to_list()
+    prices = integers(rows.sort("time").get_column("price"))
+    return Index(one.file, [], times, prices, f"{one.file} ({', '.join(one.source)})", one.interval)
 
 
 def _utc(time: int) -> str:

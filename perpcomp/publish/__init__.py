@@ -3,7 +3,20 @@
 from perpcomp.decide.compare import wide
 from perpcomp.pipeline import Run
 from perpcomp.publish.workbook import workbook
-from perpcomp.tables import CLAIMS, COMPARISON, EVENTS, FINDINGS, IN_KIND, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Table, to_csv, to_parquet
+from perpcomp.tables import (
+    CLAIMS,
+    COMPARISON,
+    EVENTS,
+    FINDINGS,
+    IN_KIND,
+    LEFT_OUT,
+    LIQUIDATIONS,
+    PAYOUTS,
+    RESTORE_ORDERS,
+    Table,
+    to_csv,
+    to_parquet,
+)
 
 SMALL = 5_000  # events: up to here a CSV twin stands beside the Parquet file
 
@@ -14,6 +27,7 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "4-claims.csv": ("claims", CLAIMS),
     "comparison.csv": ("comparison", COMPARISON),
     "restore-in-kind.csv": ("in_kind", IN_KIND),
+    "restore-orders.csv": ("restore_orders", RESTORE_ORDERS),
     "left-out.csv": ("left_out", LEFT_OUT),
     "findings.csv": ("findings", FINDINGS),
 }
@@ -23,7 +37,7 @@ def files(run: Run) -> dict[str, bytes]:
     """Relative name -> bytes of everything a run publishes, its own inputs among it, without the manifest."""
     events = run.events
     published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
-    for path in (*run.input.files, run.input.blocks):
+    for path in (*run.input.files, run.input.blocks, run.input.prices):
         if path is not None:
             published[f"inputs/{path.name}"] = path.read_bytes()
     published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 
 from perpcomp.decide.compare import totals
 from perpcomp.decide.published import affected_in_window, counts, entitled, in_full, total_of
@@ -32,8 +33,7 @@ def summary(run: Run) -> list[Line]:
         )
     window = f"{rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)} (UTC, end not included)"
     lines.append(Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"))
-    for market in incident.affected:
-        lines.append(Line(f"Reference price {market.name}", f"{market.reference_price} USDC", cite(incident, market.source)))
+    lines += _valued(incident)
     inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
     lines += [
         Line("In the window", f"{inside.traders} accounts, {inside.positions} positions, {inside.liquidations} liquidations"),
@@ -65,6 +65,34 @@ def summary(run: Run) -> list[Line]:
         Line("Payouts, row hash", row_hash(run.payouts, PAYOUTS)),
     ]
     return lines
+
+
+def _valued(incident: Incident) -> list[Line]:
+    """When positions are looked at and at which price; at what cost they would be opened again."""
+    lines, valuation, restore = [], incident.valuation, incident.restore
+    for market in incident.affected:
+        if market.reference_price is not None:
+            lines.append(Line(f"Reference price {market.name}", f"{market.reference_price} USDC", cite(incident, market.source)))
+    if valuation.source:
+        kinds = {
+            "reference": "the reference price",
+            "mark": "the market's own spot price, without slippage",
+            "curve": "closing on the market's curve, with slippage",
+            "twap": "closing on the market's curve, averaged over the 15 minutes before",
+            "index": "the market's index price, without slippage",
+        }
+        when = "its own liquidation" if valuation.at is None else moment_in_words(valuation.at)
+        price = kinds.get(valuation.price, f"the prices of {valuation.price}")
+        lines.append(Line("Valuation", f"each position as of {when}, by {price}", cite(incident, valuation.source)))
+    if restore is not None:
+        pool = "the pools stated" if restore.at is None else f"the pools of {moment_in_words(restore.at)}"
+        lines.append(Line("Restoring", f"on {pool}, {restore.order}, spread {restore.spread}", cite(incident, restore.source)))
+    return lines
+
+
+def moment_in_words(at: int | datetime) -> str:
+    """A block or a time, to be read."""
+    return f"block {at}" if isinstance(at, int) else at.strftime(CSV_TIME)
 
 
 def cite(incident: Incident, keys: tuple[str, ...]) -> str:

@@ -36,9 +36,19 @@ PAYOUT_COLUMNS = (
 LIQUIDATION_COLUMNS = (
     *("trader", "market_name", "side", "block_time", "eligible", "reason_code", "size", "margin", "open_notional", "funding_payment"),
     *("unrealized_pnl_at_reference", "realized_pnl", "bad_debt", "compensated_size", "entry_price", "reference_price", "partial", "life"),
+    *("size_before_crash", "margin_before_crash", "open_notional_before_crash", "leverage_before_crash", "liquidation_price_before_crash"),
+    *("margin_added", "margin_removed", "size_added", "size_reduced"),
+    *("size_at_reference", "margin_at_reference", "open_notional_at_reference", "funding_at_reference", "notional_at_reference"),
+    *("restore_notional", "restore_fee"),
     *("era", "era_rule", "reason", "liquidator", "block_number", "transaction_hash", "log_index"),
 )
-ONCE = ("share_of_budget", "price", "reference_price")  # ratios and prices: no exact twin beside them
+ONCE = (
+    "share_of_budget",
+    "price",
+    "reference_price",
+    "leverage_before_crash",
+    "liquidation_price_before_crash",
+)  # ratios and prices: no exact twin beside them
 LINE_HEIGHT = 15
 
 

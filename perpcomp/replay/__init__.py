@@ -28,7 +28,7 @@ from perpcomp.replay.valued import Place, doubts, to_frame
 from perpcomp.systems.perpetual_v1.events import MARGIN_RATIO_CHANGED
 from perpcomp.tables import POSITIONS, PRICES
 
-__all__ = ["Point", "Replay", "doubts", "first_of_later_code", "maintenance_ratios", "ratio_at", "replay"]
+__all__ = ["Place", "Point", "Replay", "doubts", "first_of_later_code", "maintenance_ratios", "ratio_at", "replay"]
 
 Point = tuple[str, str, int]  # trader, market, block
 Price = Decimal | int | str
@@ -93,12 +93,29 @@ class Replay:
         ]
         return self._valued(points, time, mark_prices, triggers).sort(POSITIONS.key)
 
-    def at_many(self, points: Iterable[Point], *, mark_prices: Mapping[str, Price] | None = None, triggers: bool = True) -> pl.DataFrame:
-        """Each point valued at the end of its block: a POSITIONS frame in the order given.
+    def at_many(
+        self,
+        points: Iterable[Point],
+        time: datetime | None = None,
+        *,
+        mark_prices: Mapping[str, Price] | None = None,
+        triggers: bool = True,
+    ) -> pl.DataFrame:
+        """Each point valued at the end of its block: a POSITIONS frame in the order given. `time` is as in `positions`.
 
         A point without a position is a row of size 0; its margin then is stray margin, put in before any position.
         """
-        return self._valued(list(points), None, mark_prices, triggers)
+        return self._valued(list(points), time, mark_prices, triggers)
+
+    def place(self, market: str, block: int, now: datetime | None = None) -> Place:
+        """A market at the end of a block, where positions can be valued: its pool, its average until now, its index price."""
+        return self._place(self._market(market), block, self._now(block, now))
+
+    def time_of(self, block: int) -> datetime:
+        """A block's timestamp; InputError where it logged nothing."""
+        if block not in self.times:
+            raise refusal(f"block {block}", "logged nothing, so its time is not known.", "Name the time instead of the block.")
+        return datetime.fromtimestamp(self.times[block], UTC)
 
     def price_path(self, market: str, start: datetime, end: datetime) -> pl.DataFrame:
         """The prices of a market at every block from start to end, both inclusive, in which it logged something: a PRICES frame."""

@@ -25,8 +25,9 @@ T = TypeVar("T")
 
 def lines() -> Iterator[Line]:
     query = incident.load(str(ROOT / "tests/lab/large.toml"))
-    events = pipeline.read_events(pipeline.find_input(query, None), query)
-    found, _ = pipeline.liquidations(events, query)
+    source = pipeline.find_input(query, None)
+    events = pipeline.read_events(source, query)
+    found = pipeline.liquidations(events, source, query).table
     table, others = events.table, events.others
 
     judged, seconds = _timed(lambda: screen(found, table, others, query))

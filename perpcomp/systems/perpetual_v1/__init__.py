@@ -10,16 +10,17 @@ from perpcomp.findings import Finding
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.events import (
     LIQUIDATION_FEE_RATIO_CHANGED,
+    LIQUIDITY_CHANGED,
     MARGIN_CHANGED,
     POSITION_ADJUSTED,
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import ORDER, POSITION, before_events
+from perpcomp.systems.perpetual_v1.lives import ORDER, POSITION, SINCE_CRASH, before_events
 from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
-OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, UPGRADED.name)
+OF_ALL = (LIQUIDATION_FEE_RATIO_CHANGED.name, UPGRADED.name, LIQUIDITY_CHANGED.name)
 # What it reads of the events table: all but what neither a position nor a liquidation depends on.
 READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
 
@@ -40,15 +41,17 @@ COLUMNS = (
     ),
     *("margin", "open_notional", "entry_price", "position_notional", "realized_pnl", "funding_payment", "remaining_margin", "bad_debt"),
     *("spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life", "opened_at", "leverage_at_open"),
+    *SINCE_CRASH,
 )
 
 
 def liquidations(
-    events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], liquidation_fee_ratio: Decimal | None
+    events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], liquidation_fee_ratio: Decimal | None, before_crash: pl.Expr
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
 
-    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio (/1) is assumed where no log states it.
+    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio
+    (/1) is assumed where no log states it. `before_crash` is true of the blocks before the crash, by block_number or block_time.
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
@@ -56,8 +59,8 @@ def liquidations(
     victims = events.filter(closing).select(POSITION).unique().collect(engine="streaming")
     touched = events.select(READ).join(victims.lazy(), on=POSITION, how="semi").collect(engine="streaming").sort(ORDER)
     tables = {name: others[name].join(victims.lazy(), on=POSITION, how="semi").collect() for name in OF_POSITIONS if name in others}
-    tables |= {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
-    rows = before_events(touched, tables).filter(closing).sort(ORDER)
+    tables |= {name: others[name].collect() for name in OF_ALL if name in others}
+    rows = before_events(touched, tables, before_crash).filter(closing).sort(ORDER)
     ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
     rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in tables)
 
@@ -85,7 +88,7 @@ def liquidations(
         *("position_notional", "realized_pnl", "funding_payment"),
         pl.when(left > 0).then(left).otherwise(fixed.amount(0)).alias("remaining_margin"),
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
-        *("opened_at", "leverage_at_open"),
+        *("opened_at", "leverage_at_open", *SINCE_CRASH),
     ).select(COLUMNS), findings
 
 

@@ -11,12 +11,20 @@ away, and a reverse carries the rest over. So S is one running sum, from the las
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
+from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
 
 POSITION = ["trader", "market"]
 ORDER = ["block_number", "log_index"]
 
-# Columns that `before_events` adds to the events table.
+# Columns that `before_events` adds to the events table: what a position was before the crash, and what its trader did since.
+SINCE_CRASH = dict.fromkeys(
+    (
+        *("size_before_crash", "margin_before_crash", "open_notional_before_crash"),
+        *("margin_added", "margin_removed", "size_added", "size_reduced"),
+    ),
+    fixed.AMOUNT,
+)
+# And what it was just before each event.
 REPLAYED = {
     "life": pl.Int64(),
     "opened_at": pl.Datetime("us", "UTC"),
@@ -25,15 +33,18 @@ REPLAYED = {
     "margin_replayed": fixed.AMOUNT,
     "size_expected": fixed.AMOUNT,
     "continuous": pl.Boolean(),
+    **SINCE_CRASH,
 }
 
 
-def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """The events table with REPLAYED columns: the position just before each event, from earlier logs alone.
+def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame], before_crash: pl.Expr) -> pl.DataFrame:
+    """The events table with REPLAYED columns: the position just before each event, and before the crash, from earlier logs alone.
 
     open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs;
     size_expected is the size that the event before left; continuous says that within the life no event was seen to be missing.
-    `tables` gives MarginChanged, PositionAdjusted and PositionSettled where the input holds them.
+    `tables` gives MarginChanged, PositionAdjusted and PositionSettled where the input holds them; `before_crash` is true of the
+    blocks (by block_number or block_time) before the crash. SINCE_CRASH columns speak of the event's own life: what it held before
+    the crash, 0 where it was opened later, and what its trader changed between then and the event.
     """
     lines = [
         _line(
@@ -41,10 +52,15 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
             ["kind", "margin", "exchanged_position_size", "position_notional", "realized_pnl"],
             size=pl.col("position_size_after"),
             margin_moved=pl.lit(None, dtype=fixed.AMOUNT),
+            moved_by_hand=pl.lit(None, dtype=fixed.AMOUNT),
         )
     ]
     if MARGIN_CHANGED.name in tables:
-        lines.append(_line(tables[MARGIN_CHANGED.name], [], margin_moved=pl.col("amount") - pl.col("funding_payment")))
+        lines.append(
+            _line(
+                tables[MARGIN_CHANGED.name], [], margin_moved=pl.col("amount") - pl.col("funding_payment"), moved_by_hand=pl.col("amount")
+            )
+        )
     if POSITION_ADJUSTED.name in tables:
         lines.append(_line(tables[POSITION_ADJUSTED.name], [], size=pl.col("new_position_size")))
     if POSITION_SETTLED.name in tables:
@@ -94,8 +110,58 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.D
         .over(POSITION)
         .alias("leverage_at_open"),
     ).with_columns(pl.when("continuous").then("open_notional_replayed"))
+    line = _since_crash(line, before_crash, tables)
     return events.join(line.filter("is_event").select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
 
 
 def _line(table: pl.DataFrame, kept: list[str], **named: pl.Expr) -> pl.DataFrame:
     return table.select(*POSITION, *ORDER, "block_time", *kept, **named)
+
+
+def _since_crash(line: pl.DataFrame, before_crash: pl.Expr, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Adds SINCE_CRASH to the line of every event of every position.
+
+    Null where an event that would tell was not pulled; so is a size that a liquidity migration has changed since it was stated.
+    """
+    nothing, has_margin_changes = fixed.amount(0), MARGIN_CHANGED.name in tables
+    stale = pl.lit(POSITION_ADJUSTED.name not in tables)
+    if LIQUIDITY_CHANGED.name in tables:
+        changed = (
+            tables[LIQUIDITY_CHANGED.name].filter(before_crash).group_by("market").agg(pl.col("block_number").max().alias("migrated_in"))
+        )
+        line = line.join(changed, on="market", how="left", maintain_order="left")
+        stated_in = pl.when(pl.col("size").is_not_null()).then("block_number").forward_fill()
+        stale |= (stated_in < pl.col("migrated_in")).fill_null(False)
+    gone = (pl.col("size").forward_fill() == 0).fill_null(False)
+    after = {
+        "size": pl.when(~stale).then(pl.col("size").forward_fill()),
+        "margin": pl.when(pl.lit(has_margin_changes)).then(
+            (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill() + pl.col("margin_moved_so_far")
+        ),
+        "open_notional": pl.when("continuous").then(pl.col("signed_after").abs()),
+    }
+    changes = {
+        "margin_added": pl.col("moved_by_hand"),
+        "margin_removed": -pl.col("moved_by_hand"),
+        "size_added": pl.when(pl.col("kind") == "increase").then(pl.col("exchanged_position_size").abs()),
+        "size_reduced": pl.when(pl.col("kind") == "reduce").then(pl.col("exchanged_position_size").abs()),
+    }
+    line = line.with_columns(before_crash.alias("before_crash")).with_columns(
+        *(pl.when(gone).then(nothing).otherwise(value).over(POSITION).alias(f"{name}_after") for name, value in after.items()),
+        *(pl.when(~pl.col("before_crash") & (value > 0)).then(value).otherwise(nothing).alias(name) for name, value in changes.items()),
+    )
+    for summed in changes:
+        fixed.check_sum(line, summed)
+    then = pl.col("before_crash")
+    held_then = pl.col("life").filter(then).last().over(POSITION) == pl.col("life")
+    was_open = held_then.fill_null(pl.col("opened_at").is_null())  # no event before the crash, and none that opened it: open, unknown
+    line = line.with_columns(
+        pl.when(was_open).then(pl.col(f"{name}_after").filter(then).last().over(POSITION)).otherwise(nothing).alias(f"{name}_before_crash")
+        for name in after
+    )
+    return line.with_columns(
+        pl.when(pl.lit(has_margin_changes) | pl.lit(not name.startswith("margin")))
+        .then(pl.col(name).cum_sum().over([*POSITION, "life"]))
+        .alias(name)
+        for name in changes
+    )

@@ -1,0 +1,202 @@
+"""Giving the same positions back: what opening them again costs on the AMM's curve, in which order, and the list in kind.
+
+Opening a long of size s takes s of base out of the pool and adds C of USDC; a short does the reverse. The contract's own rounding
+holds: what is moved to open a position is what closing the opposite one would move. Each opening moves the price for the next, so
+the order is policy: [restore] states it, and `orders` shows what each of them would come to.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from perpcomp import fixed, formula
+from perpcomp.findings import Finding
+from perpcomp.formulas.restore_position import restore_position
+from perpcomp.incident import ORDERS, Incident, Restore
+from perpcomp.payouts import compensated
+from perpcomp.replay import Replay
+from perpcomp.replay.contract import Reserves, Reverts, out_price
+from perpcomp.tables import IN_KIND, LIQUIDATIONS, RESTORE_ORDERS, check
+
+ALONE = "each-alone"
+IDENTITY = ("block_number", "log_index")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One position opened again: the pool it is opened on, what that moves (USDC), and the fee. turn is None where each stands alone."""
+
+    block_number: int
+    log_index: int
+    turn: int | None
+    pool: Reserves
+    notional: int
+    fee: int
+
+
+def pools(incident: Incident, replayed: Replay | None) -> dict[str, Reserves]:
+    """The affected markets' pools that [restore] names, by address, as far as the logs tell them."""
+    asked = incident.restore
+    found: dict[str, Reserves] = {}
+    for market in incident.affected if asked is not None else ():
+        assert asked is not None
+        if market.name in asked.pools:
+            found[market.amm] = Reserves.of(*(fixed.to_integer(amount) for amount in asked.pools[market.name]))
+            continue
+        assert replayed is not None
+        assert asked.at is not None
+        block = asked.at if isinstance(asked.at, int) else replayed.block_at(asked.at)
+        pool = replayed.place(market.amm, block).pool
+        if pool is not None:
+            found[market.amm] = pool
+    return found
+
+
+def openings(liquidations: pl.DataFrame, at: dict[str, Reserves], restore: Restore, order: str) -> Iterator[Opening]:
+    """Every eligible position of known size opened again, market by market, in the order named.
+
+    largest-first and smallest-first go by |size|, ties by address. A position that the pool cannot give is passed over.
+    """
+    for market, pool in at.items():
+        turn = 0
+        for row in _in_order(liquidations.filter(pl.col("eligible") & (pl.col("market") == market)), order):
+            size = fixed.to_integer(row["size_at_reference"])
+            try:
+                notional = out_price(-size, pool)
+            except Reverts:
+                continue
+            fee = fixed.mul_integers(notional, fixed.to_integer(restore.spread))
+            turn += 1
+            yield Opening(row["block_number"], row["log_index"], None if order == ALONE else turn, pool, notional, fee)
+            if order != ALONE:
+                pool = after(pool, size, notional)
+
+
+def after(pool: Reserves, size: int, notional: int) -> Reserves:
+    """The pool once a position of `size` was opened for `notional`."""
+    return Reserves.of(pool.quote + notional if size > 0 else pool.quote - notional, pool.base - size)
+
+
+def _in_order(rows: pl.DataFrame, order: str) -> Iterable[dict[str, Any]]:
+    known = rows.filter(pl.col("size_at_reference").is_not_null()).with_columns(pl.col("size_at_reference").abs().alias("_size"))
+    keys = list(IDENTITY) if order in (ALONE, "as-liquidated") else ["_size", "trader", *IDENTITY]
+    return known.sort(keys, descending=[key == "_size" and order == "largest-first" for key in keys]).iter_rows(named=True)
+
+
+def on_curve(
+    liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves], opened: list[Opening]
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """The liquidations table with restore_notional and restore_fee by [restore]: null where the row is not compensated.
+
+    Without [restore] the table as it is. A finding for each market whose pool is not known, and each position it cannot give.
+    """
+    if incident.restore is None:
+        return liquidations, []
+    table = check(_with(liquidations, opened), LIQUIDATIONS)
+    findings = []
+    for market in incident.affected:
+        if market.amm not in at:
+            what = f"names a block at which the logs do not tell the pool of {market.name}: nothing of it can be opened again."
+            advice = "Pull every log of the market, or state the pool in [[restore.pool]]."
+            findings.append(Finding("warning", f"{incident.name}.toml [restore] at", what, advice))
+    lacking = table.filter(pl.col("eligible") & pl.col("restore_notional").is_null() & pl.col("market").is_in(list(at)))
+    for row in lacking.iter_rows(named=True):
+        what = f"{row['trader']}'s position cannot be opened again: "
+        what += "its size is not known." if row["size_at_reference"] is None else "the pool does not hold that much."
+        advice = "restore-position pays nothing for it; name another block or pool in [restore]."
+        findings.append(Finding("warning", f"tx {row['transaction_hash']} log {row['log_index']}", what, advice))
+    return table, findings
+
+
+def _with(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
+    costs = _frame(opened).select(*IDENTITY, "restore_notional", "restore_fee")
+    return (
+        liquidations.drop("restore_notional", "restore_fee")
+        .join(costs, on=IDENTITY, how="left", maintain_order="left")
+        .select(*LIQUIDATIONS.schema)
+    )
+
+
+def _frame(opened: Iterable[Opening]) -> pl.DataFrame:
+    rows = [(o.block_number, o.log_index, o.turn, o.pool.quote, o.pool.base, o.notional, o.fee) for o in opened]
+    amounts = ("quote_reserve", "base_reserve", "restore_notional", "restore_fee")
+    schema = {**dict.fromkeys((*IDENTITY, "turn"), pl.Int64()), **dict.fromkeys(amounts, pl.Int128())}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(*amounts).reinterpret(dtype=fixed.AMOUNT))
+
+
+def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves]) -> pl.DataFrame:
+    """The restore-orders table: what each order comes to, market by market; empty without [restore]."""
+    rows: list[dict[str, object]] = []
+    names = {market.amm: market.name for market in incident.affected}
+    for market, pool in at.items():
+        assert incident.restore is not None
+        eligible = liquidations.filter(pl.col("eligible") & (pl.col("market") == market))
+        alone: dict[str, int] = {}
+        for order in ORDERS:  # each-alone is the first
+            opened = list(openings(eligible, {market: pool}, incident.restore, order))
+            owed = _per_trader(_with(eligible, opened))
+            alone = alone or owed
+            sizes = dict(zip(eligible.select(IDENTITY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
+            end = pool
+            if order != ALONE and opened:
+                last = opened[-1]
+                end = after(last.pool, fixed.to_integer(sizes[last.block_number, last.log_index]), last.notional)
+            amounts = {
+                "restore_notional": sum(o.notional for o in opened),
+                "restore_fee": sum(o.fee for o in opened),
+                "entitlement": sum(owed.values()),
+                "largest_change": max((abs(owed[trader] - alone[trader]) for trader in owed), default=0),
+                "spot_before": pool.spot,
+                "spot_after": end.spot,
+            }
+            rows.append(
+                {
+                    "market": market,
+                    "market_name": names[market],
+                    "order": order,
+                    "chosen": order == incident.restore.order,
+                    "positions": len(opened),
+                    **{name: fixed.from_integer(amount) for name, amount in amounts.items()},
+                }
+            )
+    return check(pl.DataFrame(rows, schema=RESTORE_ORDERS.schema), RESTORE_ORDERS)
+
+
+def _per_trader(eligible: pl.DataFrame) -> dict[str, int]:
+    values = compensated(formula.entitlements(restore_position, eligible), eligible)
+    sums: dict[str, int] = {}
+    for trader, value in zip(eligible.get_column("trader"), values, strict=True):
+        sums[trader] = sums.get(trader, 0) + (value or 0)
+    return sums
+
+
+def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
+    """The restore-in-kind table: what would be opened again for each eligible life, in proportion where a part survived.
+
+    margin_to_restore is margin - funding, not below 0. size and open_notional are null where the logs do not hold the latter. What
+    the opening costs is that of the whole position.
+    """
+    listed = []
+    for row in liquidations.filter("eligible").iter_rows(named=True):
+        whole, part = abs(fixed.to_integer(row["size"])), fixed.to_integer(row["compensated_size"])
+
+        def share(amount: Any, whole: int = whole, part: int = part) -> object:
+            return None if amount is None else fixed.from_integer(fixed.truncate(fixed.to_integer(amount) * part, whole))
+
+        margin, funding = row["margin_at_reference"], row["funding_at_reference"]
+        listed.append(
+            {
+                **{name: row[name] for name in (*IDENTITY, "trader", "market", "market_name")},
+                "size": share(row["size_at_reference"]) if row["open_notional_at_reference"] is not None else None,
+                "open_notional": share(row["open_notional_at_reference"]),
+                "margin_to_restore": None if margin is None or funding is None else share(max(margin - funding, 0 * margin)),
+                "restore_notional": row["restore_notional"],
+                "restore_fee": row["restore_fee"],
+            }
+        )
+    own = [name for name in IN_KIND.schema if name not in ("turn", "quote_reserve", "base_reserve")]
+    frame = pl.DataFrame(listed, schema={name: IN_KIND.schema[name] for name in own})
+    pool = _frame(opened).drop("restore_notional", "restore_fee")
+    return check(frame.join(pool, on=IDENTITY, how="left").select(*IN_KIND.schema), IN_KIND)

@@ -1,0 +1,353 @@
+"""What a position was worth: by every moment and price of [valuation], against the recorded contract views, to the wei."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from perpcomp import incident, pipeline
+from perpcomp.audit.verify import verify
+from perpcomp.findings import InputError
+from perpcomp.fixed import from_integer, to_integer
+from perpcomp.pipeline import Input, Run
+from perpcomp.replay import Replay
+from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
+from perpcomp.tables import PRICE_SERIES, to_csv
+from perpcomp.valuation import AT_REFERENCE
+from tests import build
+from tests.conftest import LAB, truth
+from tests.test_perpetual_v1 import rows_of
+from tests.test_replay import times
+from tests.variants import NO_PRICE, computed, variant
+
+QUERY = {"february": "rehearsal", "later-contracts": str(LAB / "later-contracts.toml"), "large": str(LAB / "large.toml")}
+REFERENCE = {"february": 13_500_195, "later-contracts": 16_000_026, "large": 14_001_554}
+BTC = pl.col("market_name") == "BTCUSDC"
+
+
+def valued(name: str, at: object, price: str, formula: str | None = None) -> Run:
+    return computed(QUERY[name], f'[valuation]\nat = {at}\nprice = "{price}"\nsource = "recording"\n', NO_PRICE, formula)
+
+
+def wei(value: Decimal | None) -> int | None:
+    return None if value is None else to_integer(value)
+
+
+def seconds(name: str, block: int) -> str:
+    return datetime.fromtimestamp(times(name)[block], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def in_window(done: Run, name: str) -> pl.DataFrame:
+    """The rows of the recording's own window, both ends inside."""
+    start, end = (datetime.fromtimestamp(second, UTC) for second in truth(name)["window"])
+    return done.liquidations.filter(BTC & pl.col("block_time").is_between(start, end))
+
+
+# One block for all
+
+
+@pytest.mark.parametrize("name", ["february", "later-contracts", "large"])
+@pytest.mark.parametrize("price", ["curve", "twap"])
+def test_at_the_reference_block_every_position_is_the_contracts_own_view(name: str, price: str) -> None:
+    """Named by its time too, since the block itself logged nothing and the average needs a clock."""
+    block = REFERENCE[name]
+    assert truth(name)["reference_block"] == block
+    done = valued(name, seconds(name, block), price)
+    rows = {(row["transaction_hash"], row["trader"]): row for row in done.liquidations.iter_rows(named=True)}
+    profit = {"curve": "spotUpl", "twap": "twapUpl"}[price]
+    compared = 0
+    for one in truth(name)["liquidations"]:
+        view = one.get("reference")
+        if not view or one["market"] != "BTCUSDC":
+            continue
+        row = rows[one["tx"], one["trader"]]
+        same_life = one.get("label") != "twice" or row["life"] == 1
+        expected = [int(view[n]) if same_life else 0 for n in ("size", "margin", "openNotional", profit)]
+        found = [row[n] for n in ("size_at_reference", "margin_at_reference", "open_notional_at_reference", "unrealized_pnl_at_reference")]
+        assert [wei(value) for value in found] == expected, (one.get("label"), row["trader"])
+        compared += 1
+    assert compared >= {"february": 31, "later-contracts": 17, "large": 63}[name]
+
+
+def test_the_sums_at_the_reference_block_are_those_of_the_recording() -> None:
+    rows = in_window(valued("february", REFERENCE["february"], "curve"), "february")
+    sums = {
+        name: sum(to_integer(v) for v in rows[name])
+        for name in ("margin_at_reference", "unrealized_pnl_at_reference", "funding_at_reference")
+    }
+    assert sums == {
+        "margin_at_reference": 46996251722642165538905,
+        "unrealized_pnl_at_reference": 55600807296566642650878,
+        "funding_at_reference": 1411002511869123080918,
+    }
+    assert rows.filter(pl.col("size_at_reference") != 0).height == 29
+
+
+@pytest.mark.parametrize(("price", "total"), [(50_000, 9930862804135880558603), (56_000, 56684640891297684104603)])
+def test_one_number_at_the_reference_block_is_the_mark_of_the_recording(price: int, total: int) -> None:
+    tables = f'[valuation]\nat = {REFERENCE["february"]}\nprice = {price}\nsource = "recording"\n'
+    rows = in_window(computed("rehearsal", tables, NO_PRICE), "february")
+    assert sum(to_integer(v) for v in rows["unrealized_pnl_at_reference"]) == total
+    assert set(rows["reference_price"]) == {Decimal(price)}
+
+
+def test_trap_liquidated_twice_is_valued_in_the_first_life_only() -> None:
+    done = valued("february", REFERENCE["february"], "curve")
+    label = next(one["trader"] for one in truth("february")["liquidations"] if one["label"] == "twice")
+    first, second = done.liquidations.filter(trader=label).sort("block_number").iter_rows(named=True)
+    assert (first["life"], second["life"]) == (1, 2)
+    assert first["margin_at_reference"] == 800
+    assert [second[name] for name in (*AT_REFERENCE, "notional_at_reference", "unrealized_pnl_at_reference")] == [0] * 6
+    # Joined by trader alone it would be 47,796.25.
+    rows = in_window(done, "february")
+    assert sum(to_integer(v) for v in rows["margin_at_reference"]) == 46996251722642165538905
+
+
+def test_a_second_life_is_owed_nothing_at_the_reference_and_told_so() -> None:
+    include = {'second_life = "exclude"': 'second_life = "include"', 'opened_in_window = "exclude"': 'opened_in_window = "include"'}
+    tables = f'[valuation]\nat = {REFERENCE["february"]}\nprice = "curve"\nsource = "recording"\n'
+    done = computed("rehearsal", tables, NO_PRICE | include | {'rebound_shorts = "exclude"': 'rebound_shorts = "include"'}, "margin-only")
+    short = next(one["trader"] for one in truth("february")["liquidations"] if one["label"] == "short_bottom")
+    row = done.payouts.filter(trader=short).row(0, named=True)
+    assert (row["entitlement"], row["reason"]) == (0, "no-position: nothing of it was open at the moment of [valuation]")
+
+
+def test_trap_funding_at_the_reference_is_not_that_of_the_liquidation() -> None:
+    done = valued("february", REFERENCE["february"], "curve")
+    labels = {one["label"]: one["trader"] for one in truth("february")["liquidations"]}
+    expected = {"C_top": ("156.75", "184.12"), "B_relever": ("165.50", "210.20")}
+    for label, (then, at_reference) in expected.items():
+        row = done.liquidations.filter(trader=labels[label]).row(0, named=True)
+        assert (f"{row['funding_payment']:.2f}", f"{row['funding_at_reference']:.2f}") == (then, at_reference)
+
+
+def test_trap_margin_at_the_reference_is_not_that_before_the_liquidation() -> None:
+    done = valued("february", REFERENCE["february"], "curve")
+    labels = {one["label"]: one["trader"] for one in truth("february")["liquidations"]}
+    added = done.liquidations.filter(trader=labels["added_liquidated"]).row(0, named=True)
+    assert [added[n] for n in ("margin_at_reference", "margin", "margin_added", "margin_removed")] == [1_200, 1_600, 400, 0]
+    reduced = done.liquidations.filter(trader=labels["L4"]).row(0, named=True)
+    assert (reduced["margin_at_reference"], f"{reduced['margin']:f}"[:7]) == (2_500, "2286.37")
+    assert reduced["size_reduced"] == abs(reduced["size_before_crash"]) - abs(reduced["size"]) > 0
+
+
+def test_who_took_something_out_since_the_reference_is_named() -> None:
+    done = valued("february", REFERENCE["february"], "curve")
+    trader = next(one["trader"] for one in truth("february")["liquidations"] if one["label"] == "L4")
+    said = [p for p in done.problems if "between the moment of [valuation] and the liquidation" in p.what]
+    assert [p.what.split(" ")[0] for p in said] == [trader]
+    assert not [p for p in computed("rehearsal").problems if "between the moment" in p.what]
+
+
+# What stood before the crash, from running sums alone, against the replay
+
+
+@pytest.mark.parametrize("name", ["february", "later-contracts", "large"])
+def test_the_position_before_the_crash_needs_no_replay_and_equals_it(name: str, request: pytest.FixtureRequest) -> None:
+    done: Run = request.getfixturevalue({"february": "rehearsal", "later-contracts": "later"}.get(name, name))
+    start = done.incident.eligibility.start
+    market = pipeline.replayed(done.events, done.liquidations)
+    block = market.block_at(start - timedelta(seconds=1))
+    rows = done.liquidations
+    then = market.at_many([(t, m, block) for t, m in rows.select("trader", "market").iter_rows()], time=start, triggers=False)
+    same = (then["life"] == rows["life"]) & (then["size"] != 0)
+    assert same.sum() > 0
+    for ours, theirs in (("size_before_crash", "size"), ("margin_before_crash", "margin"), ("open_notional_before_crash", "open_notional")):
+        assert rows.filter(same)[ours].to_list() == then.filter(same)[theirs].to_list(), ours
+        assert set(rows.filter(~same)[ours]) <= {Decimal(0)}, ours
+
+
+def test_what_a_trader_did_between_crash_and_liquidation_is_counted(tmp_path: Path) -> None:
+    """1 long before the window; inside it 1 more, then half of it sold, then liquidated. The second trader's opening is not known."""
+    start, one = build.START, Decimal(1)
+    trader, other = build.address(1), build.address(2)
+    rows = [
+        build.opened(1, trader, start - timedelta(days=1), one, Decimal(50_000), Decimal(10_000)),
+        build.event(2, trader, start, kind="increase", margin=Decimal(20_000), position_notional=Decimal(50_000),
+                    exchanged_position_size=one, position_size_after=2 * one, spot_price=Decimal(50_000)),
+        build.event(3, trader, start, kind="reduce", margin=Decimal(20_000), position_notional=Decimal(25_000),
+                    exchanged_position_size=-one / 2, position_size_after=3 * one / 2, spot_price=Decimal(50_000)),
+        build.liquidated(4, trader, start, 3 * one / 2, Decimal(75_000), Decimal(20_000), Decimal(60_000)),
+        build.liquidated(5, other, start, one, Decimal(50_000), Decimal(9_000), Decimal(42_000)),
+    ]  # fmt: skip
+    done = build.run(tmp_path, rows)
+    first, second = done.liquidations.iter_rows(named=True)
+    assert [first[n] for n in ("open_notional_before_crash", "size_added", "size_reduced")] == [50_000, 1, Decimal("0.5")]
+    assert first["margin_before_crash"] is None, "MarginChanged is not in the input"
+    assert first["size_before_crash"] is None, "nor is PositionAdjusted"
+    assert first["margin_added"] is None
+    assert [second[n] for n in ("size_before_crash", "margin_before_crash", "open_notional_before_crash")] == [None] * 3
+
+
+def test_a_position_opened_inside_the_window_was_nothing_before_it(rehearsal: Run) -> None:
+    opened = rehearsal.liquidations.filter(pl.col("opened_at") >= rehearsal.incident.eligibility.start)
+    assert opened.height > 0
+    for name in ("size_before_crash", "margin_before_crash", "open_notional_before_crash", "margin_added", "size_added"):
+        assert set(opened[name]) == {Decimal(0)}, name
+
+
+# Each at its own liquidation
+
+
+def test_at_the_liquidation_the_prices_are_those_that_its_block_found() -> None:
+    """Alone in its block, what closing was worth one block earlier is what the liquidation realized, by the contract's own view."""
+    done = valued("february", '"liquidation"', "curve")
+    rows = {row["transaction_hash"]: row for row in done.liquidations.iter_rows(named=True)}
+    compared = 0
+    for one in truth("february")["liquidations"]:
+        row, view = rows[one["tx"]], one["block_before"]
+        if one["market"] == "BTCUSDC" and not one["other_liquidations_in_block"]:
+            assert wei(row["unrealized_pnl_at_reference"]) == int(view["spotUpl"]), one["label"]
+            assert row["reference_price"] is None
+            compared += 1
+        assert row["margin_at_reference"] == row["margin"]
+        assert row["funding_at_reference"] == row["funding_payment"]
+    assert compared > 20
+
+
+@pytest.mark.parametrize("name", ["february", "later-contracts"])
+def test_the_mark_is_the_spot_price_and_the_index_the_feeds(name: str) -> None:
+    mark, index = (valued(name, '"liquidation"', price) for price in ("mark", "index"))
+    spot = {one["tx"]: int(one["block_before"]["spotPrice"]) for one in truth(name)["liquidations"]}
+    feed = [(f["block"], f["amm"], int(f["underlyingPrice"])) for f in truth(name)["funding"]]
+    for row in mark.liquidations.iter_rows(named=True):
+        assert wei(row["reference_price"]) == spot[row["transaction_hash"]]
+    for row in index.liquidations.iter_rows(named=True):
+        known = [price for block, amm, price in feed if amm == row["market"] and block < row["block_number"]]
+        assert wei(row["reference_price"]) == (known[-1] if known else None)
+        if known:
+            exact = int(Fraction(abs(row["size"])) * known[-1])
+            assert wei(row["notional_at_reference"]) == exact
+
+
+def test_a_market_without_an_index_is_named_and_nothing_is_guessed(tmp_path: Path) -> None:
+    logs = [row for row in rows_of(LAB / "later-contracts" / "logs.jsonl.gz") if row["topics"][0] != FUNDING_RATE_UPDATED.topic0]
+    (tmp_path / "logs.jsonl").write_text("\n".join(json.dumps(row) for row in logs))
+    tables = '[valuation]\nprice = "index"\nsource = "recording"\n'
+    changed = variant(QUERY["later-contracts"], tables, NO_PRICE)
+    done = pipeline.compute(changed, Input(tmp_path / "logs.jsonl", None), "margin-upl-funding")
+    assert done.liquidations["reference_price"].null_count() == done.liquidations.height
+    assert done.payouts["entitlement"].to_list() == [0] * done.payouts.height
+    assert set(done.payouts["reason"]) == {"unknown: the rule reads what the logs do not hold; see findings.csv"}
+    said = [p for p in done.problems if "[valuation] price = index" in p.what]
+    assert [(p.level, p.what.split(" of ")[0]) for p in said] == [("warning", "17 liquidations")]
+    assert any(p.level == "error" and p.what.startswith("6 traders are paid nothing") for p in done.problems)
+
+
+def test_the_default_is_the_event_alone(rehearsal: Run) -> None:
+    rows = rehearsal.liquidations
+    assert rehearsal.incident.valuation.by_event_alone
+    assert not incident.load(QUERY["large"]).replays
+    for name, (own, _) in AT_REFERENCE.items():
+        assert rows[name].to_list() == rows[own].to_list()
+    written_out = computed("rehearsal", '[valuation]\nat = "liquidation"\nprice = "reference"\nsource = "recording"\n')
+    assert written_out.liquidations.equals(rows)
+
+
+# A series of prices
+
+
+def series(folder: Path, rows: list[tuple[str, datetime, int]]) -> None:
+    frame = pl.DataFrame(
+        {"market_name": [r[0] for r in rows], "time": [r[1] for r in rows], "price": [Decimal(r[2]) for r in rows]},
+        schema=PRICE_SERIES.schema,
+    )
+    (folder / "prices.csv").write_bytes(to_csv(frame, PRICE_SERIES))
+
+
+def by_series(folder: Path, rows: list[dict[str, Any]], at: str = '"liquidation"') -> Run:
+    changes = {"reference_price = 50_000\n": "", "[formula]": f'[valuation]\nat = {at}\nprice = "prices.csv"\nsource = "test"\n\n[formula]'}
+    made = build.made_up(folder, changes)
+    (folder / "events.csv").write_bytes(build.to_csv(build.table(rows), build.EVENTS))
+    return pipeline.compute(made, pipeline.find_input(made, folder / "events.csv"))
+
+
+def test_each_liquidation_has_the_price_that_held_when_it_happened(tmp_path: Path) -> None:
+    start = build.START
+    series(
+        tmp_path,
+        [("BTCUSDC", start, 50_000), ("BTCUSDC", start + timedelta(seconds=90), 40_000), ("BTCUSDC", start + timedelta(hours=1), 45_000)],
+    )
+    rows = [
+        build.liquidated(
+            n, build.address(n), start + timedelta(seconds=60 * n), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000)
+        )
+        for n in (1, 2)
+    ]
+    done = by_series(tmp_path, rows)
+    assert done.liquidations["reference_price"].to_list() == [50_000, 40_000]
+    assert done.liquidations["unrealized_pnl_at_reference"].to_list() == [-2_000, -12_000]
+
+
+@pytest.mark.parametrize(("first", "last"), [(60, 3_600), (-60, 30)])
+def test_a_series_with_a_gap_is_refused_by_name(tmp_path: Path, first: int, last: int) -> None:
+    start = build.START
+    series(tmp_path, [("BTCUSDC", start + timedelta(seconds=second), 50_000) for second in (first, last)])
+    rows = [
+        build.liquidated(1, build.address(1), start + timedelta(seconds=45), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))
+    ]
+    with pytest.raises(InputError, match=r"prices.csv has no price of BTCUSDC for 2021-02-20T22:45:45Z\. It reaches from .*Z to .*Z\."):
+        by_series(tmp_path, rows)
+
+
+def test_a_series_without_the_market_is_refused(tmp_path: Path) -> None:
+    series(tmp_path, [("ETHUSDC", build.START, 2_000)])
+    rows = [build.liquidated(1, build.address(1), build.START, Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))]
+    with pytest.raises(InputError, match="It has none"):
+        by_series(tmp_path, rows)
+
+
+def test_a_run_by_a_series_is_published_with_it_and_verified(tmp_path: Path) -> None:
+    import perpcomp
+
+    series(tmp_path, [("BTCUSDC", build.START - timedelta(days=60), 50_000), ("BTCUSDC", build.START + timedelta(days=1), 56_000)])
+    text = (incident.shelf() / "rehearsal.toml").read_text().replace("reference_price = 50_000\n", "")
+    text = text.replace("[sources]\n", '[valuation]\nprice = "prices.csv"\nsource = "recording"\n\n[sources]\n', 1)
+    (tmp_path / "mine.toml").write_text(text)
+    done = perpcomp.compute(str(tmp_path / "mine.toml"), incident.shelf() / "rehearsal" / "logs.jsonl.gz")
+    perpcomp.publish_run(done, tmp_path / "out")
+    assert verify(tmp_path / "out").same
+    prices = tmp_path / "out" / "inputs" / "prices.csv"
+    prices.write_text(prices.read_text().replace("50000", "50001"))
+    assert [d.where for d in verify(tmp_path / "out").differences] == ["inputs/prices.csv"]
+
+
+# Moments that cannot be
+
+
+def test_a_moment_after_a_liquidation_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\[valuation\] at is block 13500300, but a position was liquidated in block \d+ already"):
+        valued("february", 13_500_300, "curve")
+
+
+def test_a_block_outside_the_logs_is_refused() -> None:
+    with pytest.raises(InputError, match="block 99 lies outside the logs"):
+        valued("february", 99, "curve")
+
+
+def test_the_average_at_a_block_that_logged_nothing_needs_its_time() -> None:
+    done = valued("february", REFERENCE["february"], "twap")
+    assert done.liquidations.filter(pl.col("size_at_reference") != 0)["notional_at_reference"].null_count() > 0
+    assert any("have no value by [valuation] price = twap" in p.what for p in done.problems)
+
+
+def test_at_a_block_of_a_series_the_block_must_have_a_time(tmp_path: Path) -> None:
+    series(tmp_path, [("BTCUSDC", build.START - timedelta(days=90), 50_000), ("BTCUSDC", build.START + timedelta(days=1), 50_000)])
+    text = f'[valuation]\nat = {REFERENCE["february"]}\nprice = "prices.csv"\nsource = "recording"\n'
+    changed = variant("rehearsal", text, NO_PRICE, tmp_path)
+    source = pipeline.find_input(changed, incident.shelf() / "rehearsal" / "logs.jsonl.gz")
+    with pytest.raises(InputError, match="block 13500195 logged nothing, so its time is not known"):
+        pipeline.compute(changed, source)
+
+
+def test_a_replay_prices_a_place_as_the_views_do(rehearsal: Run) -> None:
+    market: Replay = pipeline.replayed(rehearsal.events, rehearsal.liquidations)
+    place = market.place(rehearsal.incident.affected[0].amm, REFERENCE["february"])
+    views = truth("february")["reference_positions"]["BTCUSDC"].values()
+    assert place.pool is not None
+    assert {from_integer(place.pool.spot)} == {from_integer(int(view["spotPrice"])) for view in views}

@@ -1,0 +1,27 @@
+"""A recorded chain under another policy: its incident file with pieces of text put in or exchanged, computed anew."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from perpcomp import incident, pipeline
+from perpcomp.incident import Incident
+from perpcomp.pipeline import Run
+
+NO_PRICE = {"reference_price = 50_000\n": ""}
+
+
+def variant(query: str, tables: str = "", changes: Mapping[str, str] | None = None, folder: Path | None = None) -> Incident:
+    """The incident of a query with `tables` of TOML added and pieces of its text exchanged; its files are looked for in `folder`."""
+    path = incident.find(query)
+    text = path.read_text()
+    for old, new in (changes or {}).items():
+        assert old in text, old
+        text = text.replace(old, new)
+    text = text.replace("[sources]\n", f"{tables}\n[sources]\n", 1)
+    return incident.parse(text.encode(), path.stem, folder or path.parent)
+
+
+def computed(query: str, tables: str = "", changes: Mapping[str, str] | None = None, formula: str | None = None) -> Run:
+    """The run of that variant."""
+    changed = variant(query, tables, changes)
+    return pipeline.compute(changed, pipeline.find_input(changed, None), formula)
