@@ -76,6 +76,7 @@ class Eligibility:
     liquidation_price_below: Decimal | None
     minimum_index_drawdown: Decimal | None
     maximum_index_drawdown: Decimal | None
+    guard_verdicts: tuple[str, ...]  # only liquidations of these; empty: not asked
     exclusions: tuple[Exclusion, ...]
     source: tuple[str, ...]
 
@@ -219,6 +220,11 @@ class Guards:
     index: IndexPrices | None = None
     source: tuple[str, ...] = ()
 
+    @property
+    def stated(self) -> bool:
+        """Whether the incident file has them."""
+        return bool(self.source)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -265,6 +271,19 @@ class Incident:
         return tuple(market for market in self.markets if market.affected)
 
     @property
+    def judges_by_guards(self) -> bool:
+        """Whether a run asks what guards would have done."""
+        return self.guards.stated or bool(self.eligibility.guard_verdicts)
+
+    @property
+    def index_file(self) -> Path | None:
+        """The file of index prices, beside the incident file; in a published run all inputs stand in one folder."""
+        if self.guards.index is None:
+            return None
+        beside = self.folder / self.guards.index.file
+        return beside if beside.exists() else self.folder / beside.name
+
+    @property
     def replays(self) -> bool:
         """Whether anything asks for the market's own state at some block, beyond the liquidations' events."""
         at_block = self.restore is not None and self.restore.at is not None
@@ -274,6 +293,10 @@ class Incident:
 SERIES = ".csv"
 PRICES = ("reference", "mark", "curve", "twap", "index")
 ORDERS = ("each-alone", "as-liquidated", "largest-first", "smallest-first")
+VERDICTS = (
+    *("LIQUIDATED", "FLAG_ONLY_DELTA", "FLAG_ONLY_PD", "FLAG_ONLY_BOTH"),
+    *("NOT_FLAGGABLE_AT_INDEX", "NO_INDEX", "UNKNOWN"),
+)
 EXPECTED = ("traders", "positions", "liquidations", "entitlement", "margin", "amount", "eligible")
 
 
@@ -555,6 +578,7 @@ def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
         liquidation_price_below=section.take("liquidation_price_below", reading.amount, required=False),
         minimum_index_drawdown=section.take("minimum_index_drawdown", reading.amount, required=False),
         maximum_index_drawdown=section.take("maximum_index_drawdown", reading.amount_or_zero, required=False),
+        guard_verdicts=section.take("guard_verdicts", _verdicts, (), required=False) or (),
         exclusions=tuple(exclusions),
         source=_source(section, known),
     )
@@ -654,6 +678,12 @@ def _guards(section: Section, known: dict[str, Source]) -> Guards:
     )
     section.close()
     return guards
+
+
+def _verdicts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"is {reading.shown(value)}, not a list.", f"Write verdicts in brackets, of {', '.join(VERDICTS)}.")
+    return tuple(reading.choice(VERDICTS)(one) for one in value)
 
 
 def _addresses(value: Any) -> tuple[str, ...]:

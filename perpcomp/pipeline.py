@@ -17,6 +17,7 @@ from perpcomp import formula as formulas
 from perpcomp.decide import compare, published
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
+from perpcomp.guards.verdicts import beside, screen
 from perpcomp.incident import Incident
 from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
@@ -201,6 +202,8 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
     found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio, begun)
     market = replayed(events, found) if incident.replays else None
     valued, unknown = at_reference(found, incident, market, source.prices)
+    guarded = screen(valued, events.table, events.others, incident) if incident.judges_by_guards else None
+    valued = beside(valued, None if guarded is None else guarded.verdicts)
     drawdowns = index_drawdowns(events.lazy_others, incident)
     judged, remarks = eligibility.decide(valued, incident, drawdowns)
     pools = restore.pools(incident, market)
@@ -211,7 +214,7 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
         replayed=market,
         restore_orders=restore.orders(table, incident, pools),
         in_kind=restore.in_kind(table, opened),
-        problems=doubts + unknown + remarks + impossible,
+        problems=[*doubts, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
     )
 
 

@@ -140,11 +140,7 @@ def amount_or_zero(value: Any) -> Decimal:
 
 def limit(value: Any) -> Decimal | None:
     """An exact number of 0 or more with at most 18 places, or "none": no limit."""
-    if value == "none":
-        return None
-    if isinstance(value, int | Decimal) and not isinstance(value, bool) and value == 0:
-        return Decimal(0)
-    return amount(value)
+    return None if value == "none" else amount_or_zero(value)
 
 
 def ratio(value: Any) -> Fraction:

@@ -156,6 +156,11 @@ notional_at_reference | amount? | USDC | what it is worth: |size| * reference_pr
 unrealized_pnl_at_reference | amount? | USDC | notional_at_reference against open_notional_at_reference
 restore_notional     | amount?  | USDC | what opening the size again moves: by [restore] on the curve, where it is compensated; else notional_at_reference
 restore_fee          | amount?  | USDC | the trading fee of that; 0 without [restore]
+guard_verdict        | text?    |      | what the liquidation guards of the incident file would have done (see verdicts); null where it has none
+price_impact         | amount?  | /1   | change of the spot price by this liquidation, in parts of the index; null without guards or index, as the next three
+slack_delta          | amount?  | /1   | its limit - price_impact: 0 or less is blocked
+premium              | amount?  | /1   | distance of the spot price just before from the index, in parts of the index
+slack_pd             | amount?  | /1   | its limit - premium: 0 or less is blocked
 compensated_size     | amount?  | base | part of |size| that this life's liquidations are compensated for; null where not eligible
 eligible             | flag     |      | whether the incident file's rules pay for this row
 reason_code          | text     |      | why, in one word

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import fixed, incident
+import perpcomp
+from perpcomp import fixed, formula, incident, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.guards.curve import premium, price_impact, ratio_at_index
@@ -24,6 +25,7 @@ from perpcomp.incident import Incident
 from perpcomp.pipeline import Run
 from perpcomp.replay.contract import Reserves, Reverts
 from perpcomp.tables import VERDICTS, check
+from tests import variants
 from tests.conftest import truth
 
 CHAINS = {"rehearsal": "february", "later": "later-contracts", "large": "large"}
@@ -408,3 +410,78 @@ def test_the_ratio_at_the_index_is_that_of_the_facts() -> None:
     """A long of 2 at 100 with a margin of 20 and 1 of funding owed, at 95: (20 - 10 - 1) / 200; a short: (20 + 10 - 1) / 200."""
     assert ratio_at_index(2 * ONE, 20 * ONE, 200 * ONE, ONE, 95 * ONE) == 45 * ONE // 1000
     assert ratio_at_index(-2 * ONE, 20 * ONE, 200 * ONE, ONE, 95 * ONE) == 145 * ONE // 1000
+
+
+# What a run makes of the verdicts
+
+
+def run_with(text: str, changes: dict[str, str] | None = None, folder: Path | None = None) -> Run:
+    asked = variants.variant("rehearsal", text, changes, folder)
+    return pipeline.compute(asked, pipeline.find_input(asked, LOGS))
+
+
+LOGS = incident.shelf() / "rehearsal" / "logs.jsonl.gz"
+BY_GUARDS = {
+    'surviving_life = "closed-share"\n': 'surviving_life = "closed-share"\nguard_verdicts = ["FLAG_ONLY_DELTA", "FLAG_ONLY_BOTH"]\n'
+}
+
+
+def test_the_incident_file_knows_every_verdict() -> None:
+    assert set(incident.VERDICTS) == set(MEANING)
+
+
+def test_only_those_whom_the_guards_would_have_saved(rehearsal: Run) -> None:
+    done = run_with(f"[guards]\nflag_rule = 'v1'\n{SOURCE}", BY_GUARDS)
+    paid = done.liquidations.filter("eligible")
+    assert set(paid["guard_verdict"]) == {"FLAG_ONLY_BOTH"}
+    before = rehearsal.liquidations.filter("eligible").select("transaction_hash")
+    assert paid.height == 3
+    assert paid.join(before, on="transaction_hash", how="semi").height == 3
+    out = done.liquidations.filter(reason_code="guard-verdict")
+    assert out.height + paid.height == before.height
+    assert out["reason"][0] == "the guards' verdict on it is FLAG_ONLY_PD; compensated are FLAG_ONLY_DELTA, FLAG_ONLY_BOTH"
+    verdicts = screened(rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}").verdicts
+    assert done.liquidations["guard_verdict"].to_list() == verdicts["verdict"].to_list()
+    for name in ("price_impact", "slack_delta", "premium", "slack_pd"):
+        assert done.liquidations[name].to_list() == verdicts[name].to_list()
+
+
+def test_without_guards_a_run_knows_nothing_of_them(rehearsal: Run) -> None:
+    for name in ("guard_verdict", "price_impact", "slack_delta", "premium", "slack_pd"):
+        assert rehearsal.liquidations[name].null_count() == 36
+
+
+def test_a_verdict_that_is_none_is_named() -> None:
+    changes = {'surviving_life = "closed-share"\n': 'surviving_life = "closed-share"\nguard_verdicts = ["FLAG_ONLY"]\n'}
+    assert 'guard_verdicts is "FLAG_ONLY". Did you mean' in problems(lambda: variants.variant("rehearsal", "", changes))
+
+
+def test_a_formula_can_ask_for_the_ratios() -> None:
+    """The margin of those whose close moved the price by more than 0.5 %, as a rule of somebody else's."""
+
+    @formula.formula(name="moved", source="test")
+    def moved(terms: formula.Terms) -> pl.Expr:
+        return pl.when(terms.price_impact > fixed.amount("0.005")).then(terms.margin).otherwise(fixed.amount(0))
+
+    done = run_with(f"[guards]\n{SOURCE}")
+    assert formula.reads(moved) == ["price_impact", "margin"]
+    paid = formula.entitlements(moved, done.liquidations.filter("eligible"))
+    assert (paid > 0).sum() == 1
+
+
+def test_a_run_by_an_index_file_carries_the_file_and_is_verified(rehearsal: Run, tmp_path: Path) -> None:
+    query = tmp_path / "query"
+    (query / "data").mkdir(parents=True)
+    prices(rehearsal, query)
+    (query / "btc.csv").rename(query / "data" / "btc.csv")
+    (query / "data" / "logs.jsonl.gz").write_bytes(LOGS.read_bytes())
+    text = variants.variant("rehearsal", INDEX.format(60).replace("btc.csv", "data/btc.csv"), BY_GUARDS).raw
+    (query / "ours.toml").write_bytes(text.replace(b"rehearsal/logs", b"data/logs"))
+    done = perpcomp.compute(str(query / "ours.toml"))
+    assert set(done.liquidations.filter(market_name="BTCUSDC")["guard_verdict"]) >= {"NOT_FLAGGABLE_AT_INDEX"}
+    published = perpcomp.publish_run(done, tmp_path / "out")
+    assert published["inputs/btc.csv"] == (query / "data" / "btc.csv").read_bytes()
+    assert perpcomp.verify(tmp_path / "out").same
+    changed = (tmp_path / "out/inputs/btc.csv").read_text().replace("55000.5", "55000.6", 1)
+    (tmp_path / "out/inputs/btc.csv").write_text(changed)
+    assert [d.where for d in perpcomp.verify(tmp_path / "out").differences] == ["inputs/btc.csv"]

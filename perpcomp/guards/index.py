@@ -70,11 +70,13 @@ def _of_logs(market: str, tables: Mapping[str, pl.DataFrame]) -> Index:
 
 
 def _file(one: IndexPrices, incident: Incident) -> pl.DataFrame:
-    path = incident.folder / one.file
-    if not path.is_file():
+    path = incident.index_file
+    if path is None or not path.is_file():
         raise refusal(one.file, "There is no such file.", f"[guards.index] of {incident.name}.toml names it, from its own folder.")
     if path.suffix != ".csv":
         raise refusal(one.file, "is no CSV file.", "Export columns market_name, time and price, e.g. BTCUSDC,2021-02-20T22:45:00Z,56000.5.")
+    if not path.resolve().is_relative_to(incident.folder.resolve()):
+        raise refusal(one.file, "is a link that leaves the incident file's folder.", "Put the file itself there.")
     rows = read(path, PRICE_SERIES)
     for row in rows.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
         what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import Finding
+from perpcomp.fixed import AMOUNT
 from perpcomp.guards.curve import premium, price_impact, ratio_at_index
 from perpcomp.guards.index import Index, Place, indices
 from perpcomp.guards.limits import Limit, limits
@@ -34,6 +35,8 @@ MEANING = {
     "NO_INDEX": "not judged: no index price was known before it",
     "UNKNOWN": "not judged: the logs do not tell the pool or the position before it",
 }
+IDENTITY = ["chain_id", "transaction_hash", "log_index"]
+RATIOS = ("price_impact", "slack_delta", "premium", "slack_pd")
 BY_LIMITS = {(False, False): "LIQUIDATED", (True, False): "FLAG_ONLY_DELTA", (False, True): "FLAG_ONLY_PD", (True, True): "FLAG_ONLY_BOTH"}
 
 
@@ -69,6 +72,16 @@ def screen(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str
             where = f"tx {row['transaction_hash']} log {row['log_index']}"
             findings.append(Finding("warning", where, f"No verdict: {missing} is not in the logs.", PULL))
     return Screen(check(to_frame(rows, VERDICTS), VERDICTS), allowed, known, tuple(findings))
+
+
+def beside(liquidations: pl.DataFrame, verdicts: pl.DataFrame | None) -> pl.DataFrame:
+    """Adds what formulas and eligibility may ask of the verdicts to a liquidations table, row by row; None: nulls."""
+    if verdicts is None:
+        return liquidations.with_columns(
+            pl.lit(None, dtype=pl.String).alias("guard_verdict"), *(pl.lit(None, dtype=AMOUNT).alias(name) for name in RATIOS)
+        )
+    asked = verdicts.select(*IDENTITY, pl.col("verdict").alias("guard_verdict"), *RATIOS)
+    return liquidations.join(asked, on=IDENTITY, how="left", maintain_order="left", validate="1:1")
 
 
 def _judge(
