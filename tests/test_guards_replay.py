@@ -325,6 +325,36 @@ def test_bad_debt_needs_a_backstop_provider(rehearsal: Run) -> None:
     assert "FLAGGED" not in outcomes(with_them)
 
 
+def test_who_could_be_liquidated_only_here_is_reported_and_not_tried(rehearsal: Run) -> None:
+    """History without one trader's liquidation: nobody tries the account, and its position is gone in the history beside it."""
+    whole = chronicle(rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    gone = rehearsal.liquidations.filter(market_name="BTCUSDC", eligible=True).row(5, named=True)
+    account = (gone["market"], gone["trader"])
+    actions = [a for a in whole.actions if (a.market, a.trader) != account or a.place[0] < gone["block_number"]]
+    told = replace(whole, actions=actions, liquidated=whole.liquidated - {account})
+    limits, start = dict.fromkeys({a.market for a in actions}, NO_LIMIT), int(rehearsal.incident.eligibility.start.timestamp())
+    done = Counterfactual(told, Rules("v1"), limits, history(rehearsal).indices, Guards(), start).run()
+    assert account in done.noticed
+    (found,) = (r for r in done.results if r.outcome == "ELIGIBLE_HERE")
+    assert (found.market, found.trader, found.row, found.liquidated_at) == (*account, None, None)
+    assert found.flagged_at is not None
+    assert found.flagged_at >= gone["block_time"].timestamp()
+    assert done.gates[gone["market"]].venue.holdings[gone["trader"]].size != 0
+    assert not history(rehearsal).under(Rules("v1")).noticed
+
+
+def test_a_recovered_account_keeps_the_time_of_its_flag(rehearsal: Run) -> None:
+    found = scenarios(sip(), rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident).outcomes
+    free = found.filter(outcome="FLAGGED_THEN_RECOVERED")
+    assert free["flagged_at"].null_count() == free["flag_price"].null_count() == 0
+    assert free["recovered_while_flagged"].all()
+    assert free["liquidated_at"].null_count() == free.height
+    never = found.filter(outcome="NEVER_FLAGGED")
+    assert never["flagged_at"].null_count() == never.height
+    held = found.filter(pl.col("equity_at_end").is_not_null())
+    assert set(held["outcome"]) == {"NEVER_FLAGGED", "FLAGGED", "FLAGGED_THEN_RECOVERED", "NO_INDEX"}
+
+
 def test_every_outcome_has_words(rehearsal: Run, later: Run) -> None:
     for run, rules in product((rehearsal, later), sip()):
         assert set(outcomes(history(run).under(rules, Limit(ONE // 500, ONE // 250, "")))) <= set(OUTCOMES)

@@ -13,7 +13,7 @@ import polars as pl
 from perpcomp.findings import refusal
 from perpcomp.fixed import ONE, mul_integers, to_integer
 from perpcomp.incident import Incident
-from perpcomp.replay import first_of_later_code, maintenance_ratios, replay
+from perpcomp.replay import Replay, first_of_later_code, ratio_at, replay
 from perpcomp.replay.contract import Reserves, out_price
 from perpcomp.replay.history import in_order, integers
 from perpcomp.systems.perpetual_v1 import events as v1
@@ -58,12 +58,20 @@ class Chronicle:
     maintenance: Sequence[Place]  # (first block, ratio)
     fee_ratios: Sequence[tuple[Place, int]]  # (from which log on, ratio)
     later_ratio_from: int | None
+    liquidated: frozenset[tuple[str, str]]  # accounts (market, trader)
+    replayed: Replay  # what history's positions stood at
+
+    def was_below(self, trader: str, market: str, block: int) -> bool:
+        """Whether history's own position was below maintenance at the end of a block; not where there was none."""
+        ratio = self.replayed.at_many([(trader, market, block)], triggers=False).item(0, "margin_ratio")
+        return ratio is not None and to_integer(ratio) < ratio_at(self.maintenance, block)
 
 
 def chronicle(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Chronicle:
     """The incident's history. InputError unless the logs hold all of it, from each market's launch on."""
     later = first_of_later_code(liquidations)
-    _refuse_holes(events, tables, later)
+    done = replay(tables, events, later_ratio_from=later)
+    _refuse_holes(done)
     assumed = incident.chain.liquidation_fee_ratio
     fees = [] if assumed is None else [((-1, -1), to_integer(assumed))]
     if (changes := tables.get(v1.LIQUIDATION_FEE_RATIO_CHANGED.name)) is not None:
@@ -77,11 +85,11 @@ def chronicle(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[
     for block, log, time, transaction, market, what, values in _lines(events, tables):
         reader.here = ((block, log), time, transaction, market)
         getattr(reader, what)(*values)
-    return Chronicle(reader.actions, maintenance_ratios(tables), fees, later)
+    accounts = frozenset(liquidations.select("market", "trader").iter_rows())
+    return Chronicle(reader.actions, done.maintenance, fees, later, accounts, done)
 
 
-def _refuse_holes(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], later: int | None) -> None:
-    done = replay(tables, events, later_ratio_from=later)
+def _refuse_holes(done: Replay) -> None:
     found = [*done.findings, *(f"market {m.address}" for m in done.markets.values() if not m.from_launch)]
     if found:
         what = f"A counterfactual executes every log again, from each market's launch on, but: {found[0]}"

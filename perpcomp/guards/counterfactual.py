@@ -33,6 +33,7 @@ OUTCOMES = {
     "NEVER_FLAGGED": "with earlier liquidations held back its margin ratio never fell below maintenance when it was tried",
     "NO_INDEX": "could not be judged: no index price was known",
     "NO_POSITION": "the position that history liquidated was not there",
+    "ELIGIBLE_HERE": "history never liquidated it, and under these rules it could have been: it is not tried",
 }
 
 
@@ -46,6 +47,7 @@ class Case:
     flag_price: int | None = None
     flag_action: int = -1  # number of the action in which it was flagged
     lifted: bool = False  # was unflagged once
+    free: bool = True  # is not flagged
     recovered: bool = False  # was above maintenance while flagged
     judged: bool = False  # the flag rule could decide about it
     priced: bool = False  # so could the limits
@@ -94,6 +96,7 @@ class Counterfactual:
     dropped: list[tuple[Action, str]] = field(default_factory=list)
     path: list[Step] = field(default_factory=list)
     early: dict[tuple[str, str], int] = field(default_factory=dict)  # results that history may catch up with
+    noticed: set[tuple[str, str]] = field(default_factory=set)  # accounts that could be liquidated only here
     number: int = -1  # of the action being executed
     fee_ratio: int = 0  # in force at it
 
@@ -115,6 +118,7 @@ class Counterfactual:
             self._execute(action, gate)
             while self._round(action, gate):
                 pass
+            self._notice(number, gate)
             if action.pool is not None:
                 self.path.append(Step(action, gate.venue.pool))
         for market, gate in self.gates.items():
@@ -193,32 +197,49 @@ class Counterfactual:
     def _round(self, action: Action, gate: Gate) -> bool:
         """Unflag, flag, liquidate, each once; whether a liquidation was executed, so that there is more to do."""
         waiting, flagged = self.waiting[action.market], self.flagged[action.market]
-        if self.guards.keeper == "eager" and action.time >= self.eager_from:
-            held = gate.venue.holdings.items()
-            waiting |= {t: Case(t, []) for t, one in held if one.size and t not in flagged and t not in waiting}
-        if not waiting and not flagged:
+        eager = self.guards.keeper == "eager" and action.time >= self.eager_from
+        if not waiting and not flagged and not eager:
             return False
         known = self.indices[action.market].at(action.place, action.time)
         gate.index = None if known is None else known[0]
+        if eager:
+            waiting |= {trader: Case(trader, []) for trader in self._others_below(gate)}
         for case in list(flagged.values()):
             if (self.rules.unflags or not case.recovered) and case.flag_action < self.number and gate.below(case.trader) is False:
                 case.recovered = True
                 if self.rules.unflags:
-                    case.lifted, case.flagged_at, waiting[case.trader] = True, None, flagged.pop(case.trader)
+                    case.lifted, case.free, waiting[case.trader] = True, True, flagged.pop(case.trader)
         for case in list(waiting.values()):
             below = gate.below(case.trader)
             case.judged |= below is not None
             if below:
                 case.flagged_at, case.flag_price, case.flag_action = action.time, gate.venue.pool.spot, self.number
-                flagged[case.trader] = waiting.pop(case.trader)
-            elif not case.rows and not case.lifted:
-                del waiting[case.trader]
+                case.free, flagged[case.trader] = False, waiting.pop(case.trader)
         for case in flagged.values():
             case.priced |= gate.judges
         if not self.guards.endorsed and gate.premium_blocks():  # then nobody passes
             return False
         executed = [self._try(gate, case, action) for case in list(flagged.values())]
         return True in executed
+
+    def _notice(self, number: int, gate: Gate) -> None:
+        """At the end of a block of the window: who could be liquidated here and in history not, and is not tried as history never did."""
+        actions, venue = self.chronicle.actions, gate.venue
+        last = number + 1 == len(actions) or actions[number + 1].place[0] != venue.block
+        if last and self.guards.keeper == "historical" and self.rules.flag_rule == "v1" and venue.clock >= self.eager_from:
+            market = venue.lines.address
+            for trader in self._others_below(gate):
+                if (market, trader) not in self.chronicle.liquidated | self.noticed and not self.chronicle.was_below(
+                    trader, market, venue.block
+                ):
+                    self.noticed.add((market, trader))
+                    case = Case(trader, [])
+                    self.results.append(Result(market, trader, None, "ELIGIBLE_HERE", case, venue.clock, venue.pool.spot))
+
+    def _others_below(self, gate: Gate) -> list[str]:
+        """Accounts below maintenance whom nobody tries."""
+        tried = self.waiting[gate.venue.lines.address].keys() | self.flagged[gate.venue.lines.address].keys()
+        return [trader for trader, held in gate.venue.holdings.items() if held.size and trader not in tried and gate.below(trader)]
 
     def _try(self, gate: Gate, case: Case, action: Action) -> bool:
         """Liquidate a flagged account if the rules let anybody."""
@@ -268,7 +289,7 @@ class Counterfactual:
 
     def _give_up(self, market: str, case: Case, equity: int | None) -> None:
         """A case that ends without a liquidation."""
-        if case.flagged_at is not None:
+        if not case.free:
             outcome = "FLAGGED" if case.priced else "NO_INDEX"
         else:
             outcome = "FLAGGED_THEN_RECOVERED" if case.lifted else "NEVER_FLAGGED" if case.judged else "NO_INDEX"

@@ -97,7 +97,7 @@ class Venue:
     clock: int = 0
     block: int = -1
     snapshot_block: int = -1  # the last one of a block wins
-    _bounds: dict[str, tuple[tuple[Holding, int, int, bool], int]] = field(default_factory=dict)
+    _bounds: dict[str, tuple[Holding, tuple[int, int, bool], int]] = field(default_factory=dict)
     _average: tuple[tuple[int, int], Average | None, int] = ((-1, -1), None, 0)
 
     @classmethod
@@ -256,11 +256,11 @@ class Venue:
     def below(self, trader: str, maintenance: int, over_position_notional: bool) -> bool:
         """Whether the margin ratio, with the better profit of spot and average, is below maintenance."""
         held = self.holding(trader)
-        key = (held, self.premium, maintenance, over_position_notional)
+        key = (self.premium, maintenance, over_position_notional)
         known = self._bounds.get(trader)
-        if known is None or known[0] != key:
-            known = self._bounds[trader] = (key, bound(held, self.owed(held), maintenance, over_position_notional))
-        edge, long = known[1], held.size > 0
+        if known is None or known[0] is not held or known[1] != key:
+            known = self._bounds[trader] = (held, key, bound(held, self.owed(held), maintenance, over_position_notional))
+        edge, long = known[2], held.size > 0
         notional = out_price(held.size, self.pool)
         if over_position_notional and notional == 0:
             raise Reverts("nothing divides by 0")
