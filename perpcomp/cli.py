@@ -335,6 +335,8 @@ def guards(
             terminal.say(line)
         terminal.say(f"{', '.join(written)} in {folder}.")
     terminal.print_problems([p for p in found.findings if p.level != "note"])
+    if any(p.level == "error" for p in found.findings):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=CHECK)

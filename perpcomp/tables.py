@@ -370,6 +370,9 @@ fee_shortfall             | amount?  | USDC | part of the fee that the margin di
 bad_debt                  | amount?  | USDC | loss that the margin did not cover
 loss_difference           | amount   | USDC | remaining_historical - remaining_counterfactual: + the rules leave the trader more
 equity_at_end             | amount?  | USDC | margin + profit on the curve - funding at the last log, not below 0; null without a position then
+max_liquidation_delta     | amount?  | /1   | the limit of a liquidation's price impact under these rules; null: none
+max_pd                    | amount?  | /1   | the limit of the premium; null: none
+parameters_source         | text     |      | where the limits come from
 """),
 )
 

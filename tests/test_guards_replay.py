@@ -17,14 +17,16 @@ import perpcomp
 from perpcomp import incident, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
+from perpcomp.guards.cases import OUTCOMES
 from perpcomp.guards.chronicle import Chronicle, chronicle
-from perpcomp.guards.counterfactual import OUTCOMES, Counterfactual
+from perpcomp.guards.counterfactual import Counterfactual
 from perpcomp.guards.gate import Gate
+from perpcomp.guards.holding import Closed, Holding, bound, ratio
 from perpcomp.guards.index import Index, indices
-from perpcomp.guards.ledger import Closed, Holding, Refused, Venue, bound, ratio
+from perpcomp.guards.ledger import Refused, Venue
 from perpcomp.guards.limits import NO_LIMIT, Limit
 from perpcomp.guards.rulebook import V1, Rules, rulebook, sip
-from perpcomp.guards.scenarios import scenarios
+from perpcomp.guards.scenarios import identity, scenarios
 from perpcomp.guards.verdicts import screen
 from perpcomp.incident import Guards
 from perpcomp.pipeline import Run
@@ -274,6 +276,22 @@ def test_strict_sip_liquidates_the_recovered_and_takes_all(rehearsal: Run) -> No
     assert counted["sip-2005 flag=v1 unflag", "FLAGGED_THEN_RECOVERED"] == 31
     assert counted["sip-2005 flag=index", "NEVER_FLAGGED"] == 32
     assert any("a flag is never lifted" in str(finding) for finding in found.findings)
+
+
+def test_a_replay_proves_itself_first(rehearsal: Run) -> None:
+    """Every answer says whether history executed again is history; with a millionth of a millionth more in one trade it is not, and that is an error."""
+    given = (rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    said = scenarios(sip()[:1], *given).findings[0]
+    assert (said.level, "history leaves all 290 pools that the logs state, to the last digit" in said.what) == ("note", True)
+    told = history(rehearsal).chronicle
+    odd = list(told.actions)
+    n = [n for n, action in enumerate(odd) if action.what == "trade"][150]
+    odd[n] = replace(odd[n], given=(odd[n].given[0] + 10**6, odd[n].given[1]))
+    limits = dict.fromkeys(history(rehearsal).markets, NO_LIMIT)
+    other = Counterfactual(replace(told, actions=odd), Rules("v1"), limits, history(rehearsal).indices, Guards(), 0).run()
+    finding = identity(other)
+    assert finding.level == "error"
+    assert finding.where == f"tx {odd[n].transaction} log {odd[n].place[1]}"
 
 
 def test_forcing_waits_for_its_delay(rehearsal: Run) -> None:

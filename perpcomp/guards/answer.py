@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import Finding, refusal
-from perpcomp.guards.counterfactual import OUTCOMES
+from perpcomp.guards.cases import OUTCOMES
 from perpcomp.guards.rulebook import rulebook
 from perpcomp.guards.scenarios import Scenarios, scenarios
 from perpcomp.guards.sweep import grid, sweep
@@ -91,7 +91,8 @@ def words(found: Answer) -> Iterator[str]:
         for code in sorted(set(found.replay.outcomes.get_column("outcome"))):
             yield f"{code}: {OUTCOMES[code]}."
         for remark in found.replay.findings:
-            yield f"note: {remark}"
+            if remark.level == "note":
+                yield f"note: {remark}"
 
 
 def grids(found: Answer, incident: Incident, shown: Callable[[Any], str]) -> Iterator[Grid]:

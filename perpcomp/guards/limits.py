@@ -5,7 +5,7 @@ of the price impact is the opening fee plus the closing fee, and that of the pre
 toll together, on every trade that is no liquidation; each PositionChanged states it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -81,22 +81,9 @@ def fee_ratio(market: str, name: str, events: pl.DataFrame) -> int:
     expected = fixed.mul(pl.col("position_notional"), fixed.amount(from_integer(ratio)))
     others = rows.filter(~(expected - pl.col("fee")).is_between(fixed.amount(0), fixed.amount("0.000000000000000001")))
     for transaction, log, notional_, fee_ in others.head(1).iter_rows():
-        what = f"Its trades pay fees of more than one ratio: {_plain(ratio)} most lately, but tx {transaction} log {log} {fee_:f} of {notional_:f}."
+        what = f"Its trades pay fees of more than one ratio: {_plain(ratio)} of the largest, but tx {transaction} log {log} {fee_:f} of {notional_:f}."
         raise refusal(f"market {name}", what, ADVICE)
     return ratio
-
-
-def in_words(found: Mapping[str, Limit], incident: Incident) -> list[str]:
-    """The parameter set, a sentence a market: to stand next to every result."""
-    names = {market.amm: market.name for market in incident.markets}
-    return [
-        f"{names.get(market, market)}: max_liquidation_delta {_shown(limit.delta)}, max_pd {_shown(limit.pd)} ({limit.source})"
-        for market, limit in sorted(found.items(), key=lambda item: names.get(item[0], item[0]))
-    ]
-
-
-def _shown(limit: int | None) -> str:
-    return "none" if limit is None else _plain(limit)
 
 
 def _plain(value: int) -> str:

@@ -7,14 +7,17 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import Finding
+from perpcomp.guards.cases import Result
 from perpcomp.guards.chronicle import chronicle
-from perpcomp.guards.counterfactual import Counterfactual, Result
+from perpcomp.guards.counterfactual import Counterfactual
 from perpcomp.guards.index import Index, indices
 from perpcomp.guards.limits import NO_LIMIT, Limit, limits
 from perpcomp.guards.rulebook import Rules
-from perpcomp.incident import Incident
+from perpcomp.incident import Guards, Incident
 from perpcomp.replay.valued import to_frame
 from perpcomp.tables import COUNTERFACTUAL, DROPPED, PATHS, check
+
+NEVER = 2**62  # unix seconds
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ def scenarios(
     everywhere = {**allowed, **dict.fromkeys(others, NO_LIMIT)}
     known = {**index, **indices(others, tables, incident)}
     start = int(incident.eligibility.start.timestamp())
+    again = Counterfactual(history, Rules("v1"), everywhere, known, Guards(), NEVER).run()
     runs = [Counterfactual(history, rules, everywhere, known, incident.guards, start).run() for rules in rulebook]
     names = {market.amm: market.name for market in incident.markets}
     first = liquidations.get_column("block_number").min()
@@ -64,7 +68,7 @@ def scenarios(
         check(to_frame(dropped, DROPPED), DROPPED),
         allowed,
         index,
-        tuple(_remarks(runs)),
+        (identity(again), *_remarks(runs)),
     )
 
 
@@ -86,12 +90,24 @@ def _outcome(run: Counterfactual, result: Result, number: int, name: str) -> tup
     if closed is not None and result.fee is not None:
         taken, debt = max(0, closed.left), max(0, -closed.left)
         fee, rest, shortfall = result.fee, max(0, taken - result.fee), max(0, result.fee - taken)
+    limit = run.limits[result.market] if run.rules.limited else NO_LIMIT
     return (
         *(run.rules.name, result.market, result.trader, number, name, *history, result.outcome, result.flagged_at, result.flag_price),
         *(result.case.recovered, result.liquidated_at, row.spot_after if row else None, result.price),
         *(closed.size if closed else None, row.taken if row else None, taken, fee, rest, shortfall, debt),
-        *((row.taken if row else 0) - (taken or 0), result.equity_at_end),
+        *((row.taken if row else 0) - (taken or 0), result.equity_at_end, limit.delta, limit.pd, limit.source),
     )
+
+
+def identity(done: Counterfactual) -> Finding:
+    """Whether history, executed again by its own rules, is history: what stands or falls with it is every other scenario."""
+    wrong = [step.action for step in done.path if step.action.pool != step.here]
+    if not wrong:
+        what = f"Executed again by V1's own rules, history leaves all {len(done.path):,} pools that the logs state, to the last digit."
+        return Finding("note", "guards", what, "")
+    what = f"Executed again by V1's own rules, history leaves another pool in {len(wrong)} of {len(done.path)} places."
+    where = f"tx {wrong[0].transaction} log {wrong[0].place[1]}"
+    return Finding("error", where, what, "Other code ran than is assumed, or logs are missing. Do not rely on the counterfactual.")
 
 
 def _remarks(runs: Sequence[Counterfactual]) -> list[Finding]:
