@@ -322,7 +322,7 @@ def test_v1s_later_rules_save_by_the_oracle_and_take_in_parts(rehearsal: Run) ->
     asked = with_guards(rehearsal, SETTINGS)
     counted = {name: outcomes(history(rehearsal).under(rulebook(name, asked)[0])) for name in V1}
     assert counted["v1-february"] == {"LIQUIDATED": 36}
-    assert counted["v1-spread"] == {"LIQUIDATED": 22, "NEVER_FLAGGED": 14}
+    assert counted["v1-spread"] == {"LIQUIDATED": 22, "NEVER_FLAGGED": 14, "ELIGIBLE_HERE": 1}
     partial = history(rehearsal).under(rulebook("v1-partial", asked)[0])
     shares = [abs(r.closed.size) for r in partial.results if r.closed]
     assert len(shares) == 22
