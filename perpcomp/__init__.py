@@ -15,23 +15,38 @@ if TYPE_CHECKING:
     import polars as pl
 
     from perpcomp.audit.verify import Verdict
+    from perpcomp.engine import Engine
     from perpcomp.findings import Finding
     from perpcomp.guards.answer import Answer
     from perpcomp.incident import Incident
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
     from perpcomp.pipeline import Run
+    from perpcomp.replay import Replay
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "guarded", "has_input", "liquidations", "plan_fetch", "positions", "publish_run", "verify"]
+__all__ = [
+    "compute",
+    "events",
+    "fetch",
+    "guarded",
+    "has_input",
+    "liquidations",
+    "plan_fetch",
+    "positions",
+    "prices",
+    "publish_run",
+    "verify",
+]
 
 
-def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> "Run":
-    """The whole run in memory: every table, nothing written. `formula` overrides the incident's."""
+def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
+    """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
     loaded = incident.load(query)
-    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula)
+    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
 def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
@@ -46,21 +61,23 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
     return published
 
 
-def events(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The events table: every PositionChanged, with its PositionLiquidated."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
     loaded = incident.load(query)
-    return pipeline.read_events(pipeline.find_input(loaded, input), loaded).table
+    return pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL).table
 
 
-def liquidations(query: str = "rehearsal", input: Path | None = None) -> "pl.DataFrame":
+def liquidations(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The liquidations table: every liquidation in the input, eligible or not."""
     from perpcomp import incident, pipeline
+    from perpcomp.engine import LOCAL
 
-    loaded = incident.load(query)
+    loaded, place = incident.load(query), engine or LOCAL
     source = pipeline.find_input(loaded, input)
-    return pipeline.liquidations(pipeline.read_events(source, loaded), source, loaded).table
+    return pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place).table
 
 
 def positions(
@@ -72,14 +89,9 @@ def positions(
     """
     from datetime import timedelta
 
-    from perpcomp import incident, pipeline
     from perpcomp.replay import doubts
 
-    loaded = incident.load(query)
-    source = pipeline.find_input(loaded, input)
-    events = pipeline.read_events(source, loaded)
-    found = pipeline.liquidations(events, source, loaded)
-    replayed = found.replayed or pipeline.replayed(events, found.table)
+    loaded, replayed = _replayed(query, input)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):
@@ -101,6 +113,31 @@ def guarded(
     events = pipeline.read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded).table
     return loaded, answer(found, events.table, events.others, loaded, rules, swept)
+
+
+def prices(
+    query: str = "rehearsal", market: str | None = None, input: Path | None = None
+) -> "tuple[dict[str, pl.DataFrame], list[Finding]]":
+    """The price path of each affected market, or of one by name, through the window and the hour before; and what the logs do not tell.
+
+    Market name -> its prices table: spot, 15-minute average and index price at every block in which the market logged something.
+    """
+    from perpcomp.replay.path import crash_paths
+
+    loaded, replayed = _replayed(query, input)
+    paths, untold = crash_paths(replayed, loaded, market)
+    return paths, [*replayed.findings, *untold]
+
+
+def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
+    """The incident with its input replayed."""
+    from perpcomp import incident, pipeline
+
+    loaded = incident.load(query)
+    source = pipeline.find_input(loaded, input)
+    events = pipeline.read_events(source, loaded)
+    found = pipeline.liquidations(events, source, loaded)
+    return loaded, found.replayed or pipeline.replayed(events, found.table)
 
 
 def has_input(query: str) -> bool:

@@ -6,7 +6,8 @@ that looks at other rows, a product that rounds half to even - is refused by nam
 """
 
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -161,58 +162,57 @@ def _first(raw: Any, op: str) -> Any:
     return next((found for child in children if (found := _first(child, op)) is not None), None)
 
 
+# What an operation makes of one row's values, none of them null.
+STEPS: dict[str, Callable[..., Value]] = {
+    "Plus": operator.add,
+    "Minus": operator.sub,
+    "Gt": operator.gt,
+    "GtEq": operator.ge,
+    "Lt": operator.lt,
+    "LtEq": operator.le,
+    "Eq": operator.eq,
+    "NotEq": operator.ne,
+    "And": operator.and_,
+    "Or": operator.or_,
+    "product": fixed.mul_integers,
+    "quotient": lambda a, b: fixed.div_integers(a, b) if b else None,
+    "at_least": max,
+    "at_most": min,
+    "negative": operator.neg,
+    "abs": abs,
+    "not": operator.not_,
+}
+
+
 def evaluate(node: Node, row: Mapping[str, Any]) -> Value:
     """The value for one row of terms, by Python integers. An amount is an integer of 1e-18; null in, null out."""
+    return evaluate_all(node, {name: [term(row[name])] for name in columns(node)}, 1)[0]
+
+
+def evaluate_all(node: Node, terms: Mapping[str, Sequence[Value]], rows: int) -> list[Value]:
+    """evaluate() for every row, given each term's values as `term` counts them: one walk of the tree, operation by operation."""
     match node.op:
         case "column":
-            return term(row[str(node.leaf)])
+            return [*terms[str(node.leaf)]]
         case "literal":
-            return node.leaf
+            return [node.leaf] * rows
+    values = zip(*(evaluate_all(child, terms, rows) for child in node.inputs), strict=True)
+    match node.op:
         case "if":
-            chosen = node.inputs[1] if evaluate(node.inputs[0], row) is True else node.inputs[2]
-            return evaluate(chosen, row)
-    values = [evaluate(child, row) for child in node.inputs]
-    if node.op == "is_null":
-        return values[0] is None
-    if node.op in ("max", "min"):  # as Polars: a null among several is passed over
-        known = [v for v in values if v is not None]
-        return (max if node.op == "max" else min)(known, default=None)
-    if node.op in ("at_least", "at_most") and values[0] is None:  # as Polars: no bound
-        return values[1]
-    if node.op in ("And", "Or") and (node.op == "Or") in values:  # as Polars: one side can decide whatever the other is
-        return node.op == "Or"
-    if any(v is None for v in values):
-        return None
-    return _apply(node.op, values)
-
-
-def _apply(op: str, values: list[Any]) -> Value:
-    a, b = values[0], values[-1]
-    match op:
-        case "product":
-            return fixed.mul_integers(a, b)
-        case "quotient":
-            return fixed.div_integers(a, b) if b else None
-        case "Plus":
-            return int(a + b)
-        case "Minus":
-            return int(a - b)
-        case "at_least":
-            return int(max(a, b))
-        case "at_most":
-            return int(min(a, b))
-        case "negative":
-            return int(-a)
-        case "abs":
-            return int(abs(a))
-        case "not":
-            return not a
-        case "And":
-            return bool(a and b)
-        case "Or":
-            return bool(a or b)
-    compare = {"Gt": a > b, "GtEq": a >= b, "Lt": a < b, "LtEq": a <= b, "Eq": a == b, "NotEq": a != b}
-    return bool(compare[op])
+            return [yes if condition is True else no for condition, yes, no in values]
+        case "is_null":
+            return [value is None for (value,) in values]
+        case "max" | "min":  # as Polars: a null among several is passed over
+            largest = max if node.op == "max" else min
+            return [largest((v for v in several if v is not None), default=None) for several in values]
+    step = STEPS[node.op]
+    match node.op:
+        case "at_least" | "at_most":  # as Polars: no bound where that is null
+            return [value if bound is None or value is None else step(bound, value) for bound, value in values]
+        case "And" | "Or":  # as Polars: one side can decide whatever the other is
+            decisive = node.op == "Or"
+            return [decisive if decisive in both else None if None in both else step(*both) for both in values]
+    return [None if None in operands else step(*operands) for operands in values]
 
 
 def term(value: Any) -> Value:
@@ -222,6 +222,11 @@ def term(value: Any) -> Value:
     if isinstance(value, int) and not isinstance(value, bool):
         return value * fixed.ONE
     return value if isinstance(value, str | bool) else None
+
+
+def terms(column: pl.Series) -> list[Value]:
+    """`term` of every cell of a column."""
+    return [*fixed.to_integers(column)] if column.dtype == fixed.AMOUNT else [term(cell) for cell in column]
 
 
 def text(node: Node, row: Mapping[str, Any] | None = None) -> str:

@@ -4,7 +4,7 @@ Everything heavy is imported inside the commands: `perpcomp --help` must load ne
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from perpcomp.findings import InputError, refusal
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from perpcomp.findings import Finding
     from perpcomp.pipeline import Run
 
 
@@ -26,6 +27,13 @@ class Proved(StrEnum):
 
     WINDOW = "window"
     ALL = "all"
+
+
+class Engines(StrEnum):
+    """Where the work is done."""
+
+    LOCAL = "local"
+    DASK = "dask"
 
 
 FOLLOW, LOOK, CHECK = "Follow the money", "Look before you vote", "Check"
@@ -61,6 +69,12 @@ Prove = Annotated[
 Blocks = Annotated[str | None, typer.Option("--blocks", metavar="FROM:TO", help="Fetch these blocks instead of the window's.")]
 StoreFolder = Annotated[Path | None, typer.Option("--store", metavar="FOLDER", help="Where fetched logs are kept; default store/NAME.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the node; send nothing.")]
+OnEngine = Annotated[
+    Engines, typer.Option("--engine", help="Where the logs are decoded and replayed; dask needs pip install 'perpcomp[dask]'.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, tcp://HOST:PORT; default: one on this machine.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 
 
@@ -104,16 +118,20 @@ def run(
     blocks: Blocks = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
+    engine: OnEngine = Engines.LOCAL,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """From the incident file to a folder of results: liquidations, payouts, claims, vote sheet."""
     import perpcomp
+    from perpcomp.engine import opened
     from perpcomp.publish.summary import summary
 
     with _unbroken("Nothing was written over an older run."):
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
-        done = perpcomp.compute(query, input, formula)
+        with opened(engine, scheduler) as place:
+            done = perpcomp.compute(query, input, formula, place)
         folder = out if out is not None else Path("outputs") / done.incident.name
         published = perpcomp.publish_run(done, folder)
     if as_json:
@@ -134,17 +152,22 @@ def events(
     blocks: Blocks = None,
     store: StoreFolder = None,
     dry_run: DryRun = False,
+    engine: OnEngine = Engines.LOCAL,
+    scheduler: Scheduler = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Every position change in the input; with --rpc, fetched from the chain first."""
     import perpcomp
+    from perpcomp.engine import opened
     from perpcomp.tables import EVENTS
 
     shown = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
     with _unbroken():
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
-        terminal.print_table(perpcomp.events(query, input), EVENTS, shown, as_json)
+        with opened(engine, scheduler) as place:
+            found = perpcomp.events(query, input, place)
+        terminal.print_table(found, EVENTS, shown, as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -174,20 +197,27 @@ def positions(
     with _unbroken():
         found, problems = perpcomp.positions(query, _block_or_time(at), input)
     terminal.print_table(found, POSITIONS, shown, as_json)
-    terminal.print_problems([problem for problem in problems if problem.level != "note"])
-    if any(problem.level == "error" for problem in problems):
-        raise typer.Exit(1)
+    _say(problems)
 
 
 @app.command(rich_help_panel=FOLLOW)
-def liquidations(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
+def liquidations(
+    query: Query = "rehearsal",
+    input: Input = None,
+    engine: OnEngine = Engines.LOCAL,
+    scheduler: Scheduler = None,
+    as_json: AsJson = False,
+) -> None:
     """Every liquidation in the input, with the position just before it, eligible or not."""
     import perpcomp
+    from perpcomp.engine import opened
     from perpcomp.tables import LIQUIDATIONS
 
     shown = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
     with _unbroken():
-        terminal.print_table(perpcomp.liquidations(query, input), LIQUIDATIONS, shown, as_json)
+        with opened(engine, scheduler) as place:
+            found = perpcomp.liquidations(query, input, place)
+        terminal.print_table(found, LIQUIDATIONS, shown, as_json)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -217,12 +247,36 @@ def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName
 
 
 @app.command(rich_help_panel=LOOK)
+def prices(
+    query: Query = "rehearsal",
+    market: Annotated[str | None, typer.Option("--market", metavar="NAME", help="One market; default: those that crashed.")] = None,
+    input: Input = None,
+    as_json: AsJson = False,
+) -> None:
+    """The fall and the recovery, block by block: spot, 15-minute average and index price; drawn where it is a terminal."""
+    import perpcomp
+    from perpcomp.replay.path import in_words
+    from perpcomp.tables import PRICES
+
+    with _unbroken():
+        paths, problems = perpcomp.prices(query, market, input)
+    if as_json:
+        terminal.print_json({name: terminal.plain_rows(path) for name, path in paths.items()})
+    else:
+        for name, path in paths.items():
+            terminal.print_table(path, PRICES, ("block_time", "spot_price", "twap_price", "index_price"), as_json)
+            terminal.print_price_chart(path)
+            terminal.say(in_words(name, path))
+    _say(problems)
+
+
+@app.command(rich_help_panel=LOOK)
 def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> None:
     """Every installed formula side by side, trader by trader, and who is better off under which."""
     import perpcomp
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.decide.published import in_full
-    from perpcomp.tables import COMPARISON, RESTORE_ORDERS
+    from perpcomp.tables import CAPACITY, COMPARISON, RESTORE_ORDERS
 
     with _unbroken():
         done = perpcomp.compute(query, input)
@@ -238,6 +292,9 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
         [[name, in_full(total), str(paid), str(below)] for name, total, paid, below in totals(done.comparison)],
         right=(1, 2, 3),
     )
+    if done.capacity.height:
+        enough = ("formula", "source_of_funds", "available_value", "to_cover", "covered", "shortfall", "left")
+        terminal.print_table(done.capacity, CAPACITY, enough, False)
     better = preferences(done.comparison)
     terminal.print_grid(
         ["traders who get more under, than under", *names],
@@ -324,9 +381,7 @@ def guards(
         folder = out if out is not None else Path("outputs") / loaded.name / "guards"
         written = answer.write(found, folder)
     if as_json:
-        terminal.print_json(
-            {name: [terminal.plain_row(row) for row in frame.iter_rows(named=True)] for name, frame in found.tables.items()}
-        )
+        terminal.print_json({name: terminal.plain_rows(frame) for name, frame in found.tables.items()})
     else:
         for header, rows, right in answer.grids(found, loaded, terminal.readable):
             terminal.print_grid(header, rows, right)
@@ -443,7 +498,11 @@ def _unbroken(on_interrupt: str = "Nothing was written.") -> Iterator[None]:
 
 
 def _exit_by(done: "Run") -> None:
+    _say(done.problems)
+
+
+def _say(problems: "Sequence[Finding]") -> None:
     """Say the errors and warnings; exit 1 where an error-level finding stands."""
-    terminal.print_problems([p for p in done.problems if p.level != "note"])
-    if done.has_errors:
+    terminal.print_problems([p for p in problems if p.level != "note"])
+    if any(p.level == "error" for p in problems):
         raise typer.Exit(1)

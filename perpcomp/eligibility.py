@@ -218,7 +218,9 @@ def _refuse_empty_window(liquidations: pl.DataFrame, incident: Incident) -> None
 def _findings(table: pl.DataFrame, incident: Incident) -> list[Finding]:
     """What a voter should look at among the eligible rows."""
     findings = []
-    for row in table.filter("eligible").iter_rows(named=True):
+    taken_out = pl.lit(incident.valuation.at is not None) & pl.any_horizontal(pl.col("margin_removed", "size_reduced") > 0)
+    remarkable = taken_out | (pl.col("liquidator") == pl.col("trader")) | (pl.col("compensated_size") != pl.col("size").abs())
+    for row in table.filter(pl.col("eligible") & remarkable).iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
         if incident.valuation.at is not None and (row["margin_removed"] or row["size_reduced"]):
             what = f"{row['trader']} took out {row['margin_removed'] or 0:f} USDC and closed {row['size_reduced']:f} between the moment of [valuation] and the liquidation."
@@ -249,11 +251,10 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
     liquidations is the published table. A trader whose liquidations in the window all fell to a rule is named with the first of
     them; one who was not liquidated there, with the last event in the window and what was done in it.
     """
-    eligible = liquidations.filter("eligible").get_column("trader").unique()
-    out = ~pl.col("trader").is_in(eligible.implode())
+    eligible = liquidations.filter("eligible").select("trader").unique()
     named = ["trader", "market", "transaction_hash", "log_index"]
-    fallen = liquidations.filter(in_window(incident) & out).unique("trader", keep="first", maintain_order=True)
-    fallen = fallen.select(*named, "reason_code", "reason")
+    fallen = liquidations.filter(in_window(incident)).join(eligible, on="trader", how="anti", maintain_order="left")
+    fallen = fallen.unique("trader", keep="first", maintain_order=True).select(*named, "reason_code", "reason")
 
     words = {"MarginChanged": "margin change", "PositionAdjusted": "migration", "PositionSettled": "settlement"}
     seen = [events.select(*named, "block_number", "block_time", "kind", "bad_debt")]
@@ -264,8 +265,8 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
                     *named, "block_number", "block_time", pl.lit(kind).alias("kind"), pl.lit(None, dtype=fixed.AMOUNT).alias("bad_debt")
                 )
             )
-    unknown = in_window(incident) & out & ~pl.col("trader").is_in(fallen.get_column("trader").implode())
-    others = pl.concat(seen).filter(unknown).collect(engine="streaming")
+    known = pl.concat([eligible, fallen.select("trader")]).lazy()
+    others = pl.concat(seen).filter(in_window(incident)).join(known, on="trader", how="anti").collect(engine="streaming")
     counts = others.group_by("trader", "kind").len().sort("trader", "kind")
     deeds = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("deeds"))
     under_water = pl.col("bad_debt") > 0

@@ -43,6 +43,9 @@ class InputError(Exception):
         self.exit_code = exit_code
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[list[Finding], int]]:
+        return InputError, (self.problems, self.exit_code)  # it may come from another process
+
 
 def refusal(where: str, what: str, what_to_do: str = "", exit_code: int = 2) -> InputError:
     """An InputError with a single problem."""

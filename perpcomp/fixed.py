@@ -6,6 +6,7 @@ vectorised forms below correct the rounded result by its residual; the plain fun
 A frame holds amounts as Decimal(38,18); the Python side holds the same number as an integer of 1e-18.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import polars as pl
@@ -46,21 +47,30 @@ def to_integer(value: Decimal) -> int:
     """The integer of 1e-18 behind a Decimal, exactly; ValueError where it has none or is out of range."""
     if not value.is_finite():
         raise ValueError(f"{value} is not a number")
-    sign, digits, exponent = value.as_tuple()
-    assert isinstance(exponent, int)
-    whole, shift = int("".join(map(str, digits))), exponent + 18
-    unit: int = 10 ** abs(shift)
-    scaled, rest = (whole * unit, 0) if shift >= 0 else divmod(whole, unit)
+    numerator, denominator = value.as_integer_ratio()
+    scaled, rest = divmod(numerator * ONE, denominator)
     if rest:
         raise ValueError(f"{value} has more than 18 decimals")
-    if scaled >= LIMIT:
+    if abs(scaled) >= LIMIT:
         raise ValueError(f"{value} is 1e20 or more")
-    return -scaled if sign else scaled
+    return scaled
 
 
 def from_integer(value: int) -> Decimal:
     """The Decimal with 18 places of an integer of 1e-18, independent of the decimal context's precision."""
     return Decimal((int(value < 0), tuple(map(int, str(abs(value)))), -18))
+
+
+def to_integers(column: pl.Series) -> list[int | None]:
+    """to_integer of every cell of a column of type Decimal(38,18); null stays null."""
+    assert column.dtype == AMOUNT, column.dtype
+    integers: list[int | None] = column.reinterpret(dtype=pl.Int128).to_list()
+    return integers
+
+
+def from_integers(values: Sequence[int | None]) -> pl.Series:
+    """from_integer of every value, as a column; one of 39 or more digits raises Polars' ComputeError or OverflowError."""
+    return pl.Series(values, dtype=pl.Int128).to_frame("n").select(pl.col("n").reinterpret(dtype=AMOUNT)).to_series()
 
 
 def _integer(expr: pl.Expr) -> pl.Expr:

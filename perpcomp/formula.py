@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import arithmetic
+from perpcomp import arithmetic, fixed
 from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.tables import KINDS, LIQUIDATIONS
@@ -153,16 +153,23 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
         raise refusal(name, f"gives {values.dtype}, not an exact amount.", "Use terms, fixed.amount('0.5') and fixed.mul.")
     if len(values) != liquidations.height:
         raise refusal(name, f"gives {len(values)} value(s) for {liquidations.height} liquidations.", "One value a liquidation is wanted.")
-    reads = arithmetic.columns(node)
+    terms = {n: liquidations.get_column(n) for n in arithmetic.columns(node)}
     # A rule could hide an unknown term, as max_horizontal does; what reads the unknown pays nothing.
-    known = pl.all_horizontal(pl.lit(True), *(pl.col(n).is_not_null() for n in reads))
+    known = liquidations.select(
+        pl.all_horizontal(pl.repeat(True, pl.len()), *(column.is_not_null() for column in terms.values()))
+    ).to_series()
     values = liquidations.select(pl.when(known).then(values)).to_series()
-    for row, value in zip(liquidations.iter_rows(named=True), values, strict=True):
-        where = f"tx {row['transaction_hash']} log {row['log_index']}"
-        if value is None and all(row[n] is not None for n in reads):
+    second = arithmetic.evaluate_all(node, {n: arithmetic.terms(column) for n, column in terms.items()}, liquidations.height)
+    for n, (value, other, complete) in enumerate(zip(fixed.to_integers(values), second, known, strict=True)):
+        if value == other and value is not None and (value >= 0 or chosen.negative):
+            continue
+        if value is None and not complete:
+            continue
+        transaction, log = liquidations.select("transaction_hash", "log_index").row(n)
+        where = f"tx {transaction} log {log}"
+        if value is None:
             raise refusal(name, f"gives nothing for {where}, though everything it reads is known.", "Give a number for every row.")
-        if value is not None and arithmetic.evaluate(node, row) != arithmetic.term(value):
-            raise AssertionError(f"{name}: the two engines differ at {where}: {value} and {arithmetic.evaluate(node, row)}")
-        if value is not None and value < 0 and not chosen.negative:
-            raise refusal(name, f"gives {value:f} for {where}.", "Clamp it with .clip(0): nobody is owed a negative amount.")
+        if value != other:
+            raise AssertionError(f"{name}: the two engines differ at {where}: {values[n]} and {other}")
+        raise refusal(name, f"gives {values[n]:f} for {where}.", "Clamp it with .clip(0): nobody is owed a negative amount.")
     return values

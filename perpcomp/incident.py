@@ -22,6 +22,7 @@ from perpcomp.reading import Section
 
 MAX_QUERY_BYTES = 2**20
 SYSTEMS = ("perpetual-v1",)
+FUND = "insurance fund"  # its name as a source of funds, beside the names of the budgets
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,20 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class InsuranceFund:
+    """What the protocol could pay with by itself: a balance that is given (USDC), or else the contract whose Transfer logs give it.
+
+    token is the ERC-20 that it holds, USDC, of so many decimals. Where the balance is given, address and token are "".
+    """
+
+    balance: Decimal | None
+    address: str
+    token: str
+    decimals: int
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Expectation:
     """A published figure, compared with the result and never used. `what` says which; trader or token where it needs one."""
 
@@ -256,6 +271,7 @@ class Incident:
     settlement: tuple[Leg, ...]
     vesting: Vesting
     budgets: tuple[Budget, ...]
+    insurance_fund: InsuranceFund | None
     expectations: tuple[Expectation, ...]
     guards: Guards
     sources: dict[str, Source]
@@ -265,6 +281,12 @@ class Incident:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.raw).hexdigest()
+
+    @property
+    def fund_in_logs(self) -> InsuranceFund | None:
+        """The insurance fund, where its balance is to be read from logs."""
+        fund = self.insurance_fund
+        return fund if fund is not None and fund.balance is None else None
 
     @property
     def affected(self) -> tuple[Market, ...]:
@@ -411,6 +433,7 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
         settlement=tuple(_leg(section, known) for section in top.each("settlement", required=True)),
         vesting=_vesting(top.sub("vesting"), known),
         budgets=tuple(_budget(section, known) for section in top.each("budget")),
+        insurance_fund=_insurance_fund(top.sub("insurance_fund"), known) if "insurance_fund" in top.table else None,
         expectations=tuple(_expectation(section, known) for section in top.each("expect")),
         guards=_guards(top.sub("guards"), known) if "guards" in top.table else Guards(),
         sources=known,
@@ -434,6 +457,8 @@ def _across(top: Section, incident: Incident) -> None:
         ("[[settlement]] token", [leg.token for leg in incident.settlement]),
         ("[[eligibility.exclude]] address", [e.address for e in incident.eligibility.exclusions]),
         ("[[guards.limits]] market", [one.market or "every market" for one in incident.guards.limits]),
+        ("[[budget]] name", [b.name for b in incident.budgets] + [FUND] * (incident.insurance_fund is not None)),
+        ("[insurance_fund] address or token", _contracts(incident)),
     ):
         for twice in sorted({n for n in names if names.count(n) > 1}):
             top.problem(what, f'"{twice}" stands twice.', "Keep one.")
@@ -457,6 +482,14 @@ def _across(top: Section, incident: Incident) -> None:
     if incident.eligibility.start >= incident.eligibility.end:
         written = incident.eligibility.as_written
         top.problem("[eligibility]", f"the window holds no second: {written}.", "Let it end after it starts; from is inside, to is not.")
+
+
+def _contracts(incident: Incident) -> list[str]:
+    """The contracts whose logs are told apart by address: with an insurance fund they must all differ."""
+    fund = incident.fund_in_logs
+    if fund is None:
+        return []
+    return [*{incident.chain.clearing_house, *(market.amm for market in incident.markets)}, fund.address, fund.token]
 
 
 def _chain(section: Section, known: dict[str, Source]) -> Chain:
@@ -637,6 +670,22 @@ def _budget(section: Section, known: dict[str, Source]) -> Budget:
     )
     section.close()
     return budget
+
+
+def _insurance_fund(section: Section, known: dict[str, Source]) -> InsuranceFund:
+    given = "balance" in section.table
+    fund = InsuranceFund(
+        balance=section.take("balance", reading.amount_or_zero, required=False),
+        address=section.take("address", reading.address, required=not given) or "",
+        token=section.take("token", reading.address, required=not given) or "",
+        decimals=section.take("decimals", _choice_of_decimals, required=not given) or 0,
+        source=_source(section, known),
+    )
+    if given and (fund.address or fund.token or fund.decimals):
+        what = "is given beside address, token or decimals, by which the logs would tell it."
+        section.problem("balance", what, "Keep the number, or the contract: two balances could differ.")
+    section.close()
+    return fund
 
 
 def _expectation(section: Section, known: dict[str, Source]) -> Expectation:

@@ -5,7 +5,7 @@ others leave; each leg is floored once to base units of its token.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import polars as pl
 
@@ -21,12 +21,16 @@ STOPPED = "payment is stopped by a finding: see findings.csv"
 
 def compensated(values: pl.Series, liquidations: pl.DataFrame) -> list[int | None]:
     """Integers of 1e-18 USDC: each row's value, times the share of its position that is compensated, truncated. Null stays null."""
-    scaled: list[int | None] = []
-    for value, size, kept in zip(values, liquidations.get_column("size"), liquidations.get_column("compensated_size"), strict=True):
-        whole, part = abs(fixed.to_integer(size)), fixed.to_integer(kept)
-        amount = None if value is None else fixed.to_integer(value)
-        scaled.append(amount if amount is None or part == whole else fixed.truncate(amount * part, whole))
-    return scaled
+    sizes, kept = (_amounts(liquidations, name) for name in ("size", "compensated_size"))
+    return [
+        amount if amount is None or part == abs(whole) else fixed.truncate(amount * part, abs(whole))
+        for amount, whole, part in zip(fixed.to_integers(values), sizes, kept, strict=True)
+    ]
+
+
+def _amounts(frame: pl.DataFrame, column: str) -> list[int]:
+    """The integers of a column of amounts that is never null."""
+    return [value for value in fixed.to_integers(frame.get_column(column)) if value is not None]
 
 
 def pay(chosen: Formula, liquidations: pl.DataFrame, incident: Incident, stopped: bool) -> pl.DataFrame:
@@ -41,36 +45,46 @@ def pay(chosen: Formula, liquidations: pl.DataFrame, incident: Incident, stopped
         )
     eligible = liquidations.filter("eligible")
     values = compensated(formula.entitlements(chosen, eligible), eligible)
-    owed: dict[str, int] = defaultdict(int)
-    rows: dict[str, list[Mapping[str, object]]] = defaultdict(list)
-    for row, value in zip(eligible.iter_rows(named=True), values, strict=True):
-        owed[row["trader"]] += value or 0
-        rows[row["trader"]].append({**row, "value": value})
-    if stopped:
-        owed = defaultdict(int, dict.fromkeys(owed, 0))
-    total = sum(owed.values())
-    paid = []
-    for trader in sorted(owed):
-        entitlement = owed[trader]
-        for leg, value in zip(incident.settlement, split(entitlement, incident.settlement), strict=True):
-            units = base_units(value, leg)
-            paid.append(
-                {
-                    "trader": trader,
-                    "token": leg.token,
-                    "formula": chosen.name,
-                    "liquidations": len(rows[trader]),
-                    "entitlement": fixed.from_integer(entitlement),
-                    "share_of_budget": fixed.from_integer(entitlement * fixed.ONE // total) if total else None,
-                    "value": fixed.from_integer(value),
-                    "price": leg.price,
-                    "amount": in_tokens(units, leg.decimals),
-                    "amount_base_units": str(units),
-                    "rounded_off": fixed.from_integer(value - fixed.truncate(units * fixed.to_integer(leg.price), 10**leg.decimals)),
-                    "reason": None if units else STOPPED if stopped else _why_nothing(entitlement, rows[trader]),
-                }
-            )
-    return check(pl.DataFrame(paid, schema=PAYOUTS.schema), PAYOUTS)
+    rows: dict[str, list[int]] = defaultdict(list)  # of each trader, by number
+    for n, trader in enumerate(eligible.get_column("trader")):
+        rows[trader].append(n)
+    traders = sorted(rows)
+    owed = [0 if stopped else sum(values[n] or 0 for n in rows[trader]) for trader in traders]
+    total = sum(owed)
+    no_position, no_margin = (
+        (eligible.get_column(name) == 0).fill_null(False).to_list() for name in ("size_at_reference", "margin_at_reference")
+    )
+
+    def why(n: int) -> str:
+        """The reason for an amount of 0, of the n-th trader."""
+        own = rows[traders[n]]
+        if stopped:
+            return STOPPED
+        unknown = any(values[k] is None for k in own)
+        return _why_nothing(owed[n], unknown, all(no_position[k] for k in own), all(no_margin[k] for k in own))
+
+    shares = [split(entitlement, incident.settlement) for entitlement in owed]
+    paid = [PAYOUTS.empty()]
+    for k, leg in enumerate(incident.settlement):
+        parts = [share[k] for share in shares]
+        units = [base_units(value, leg) for value in parts]
+        price, unit = fixed.to_integer(leg.price), 10**leg.decimals
+        columns = {
+            "trader": traders,
+            "token": [leg.token] * len(traders),
+            "formula": [chosen.name] * len(traders),
+            "liquidations": [len(rows[trader]) for trader in traders],
+            "entitlement": fixed.from_integers(owed),
+            "share_of_budget": fixed.from_integers([entitlement * fixed.ONE // total if total else None for entitlement in owed]),
+            "value": fixed.from_integers(parts),
+            "price": fixed.from_integers([price] * len(traders)),
+            "amount": fixed.from_integers([amount * 10 ** (18 - leg.decimals) for amount in units]),
+            "amount_base_units": [str(amount) for amount in units],
+            "rounded_off": fixed.from_integers([v - fixed.truncate(amount * price, unit) for v, amount in zip(parts, units, strict=True)]),
+            "reason": [None if amount else why(n) for n, amount in enumerate(units)],
+        }
+        paid.append(pl.DataFrame(columns, schema=PAYOUTS.schema))
+    return check(pl.concat(paid), PAYOUTS)
 
 
 def split(entitlement: int, legs: Iterable[Leg]) -> list[int]:
@@ -85,18 +99,14 @@ def base_units(value: int, leg: Leg) -> int:
     return value * unit // fixed.to_integer(leg.price)
 
 
-def in_tokens(units: int, decimals: int) -> object:
-    """The Decimal of an amount in base units."""
-    return fixed.from_integer(units * 10 ** (18 - decimals))
-
-
-def _why_nothing(entitlement: int, rows: list[Mapping[str, object]]) -> str:
+def _why_nothing(entitlement: int, unknown: bool, no_position: bool, no_margin: bool) -> str:
+    """`unknown` says so of any, the others of all of the trader's liquidations."""
     if entitlement:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
-    if any(row["value"] is None for row in rows):
+    if unknown:
         return f"{UNKNOWN}: the rule reads what the logs do not hold; see findings.csv"
-    if all(row["size_at_reference"] == 0 for row in rows):
+    if no_position:
         return "no-position: nothing of it was open at the moment of [valuation]"
-    if all(row["margin_at_reference"] == 0 for row in rows):
+    if no_margin:
         return "no-margin: the position held no margin"
     return "under-water: nothing of the position is left by this rule"

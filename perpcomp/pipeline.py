@@ -6,7 +6,7 @@ Run. What may be published of it is in publish/.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 
@@ -14,14 +14,15 @@ import polars as pl
 
 from perpcomp import eligibility, payouts, restore, vesting
 from perpcomp import formula as formulas
-from perpcomp.decide import compare, published
+from perpcomp.decide import capacity, compare, published
+from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.guards.verdicts import beside, screen
-from perpcomp.incident import Incident
+from perpcomp.incident import Incident, InsuranceFund
 from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
-from perpcomp.ingest.logs import Places, log_pieces, no_logs
+from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.replay import Replay, first_of_later_code, replay
 from perpcomp.stress import index_drawdowns
@@ -88,6 +89,7 @@ class Run:
     claims: pl.DataFrame
     left_out: pl.DataFrame
     comparison: pl.DataFrame
+    capacity: pl.DataFrame
     in_kind: pl.DataFrame
     restore_orders: pl.DataFrame
     replayed: Replay | None
@@ -137,21 +139,21 @@ def find_input(incident: Incident, given: Path | None) -> Input:
     return source
 
 
-def read_events(source: Input, incident: Incident) -> Events:
-    """The decoded events of the input; InputError names file and row."""
-    house = incident.chain.clearing_house
-    addresses = [house, *(m.amm for m in incident.markets)]
+def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
+    """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
+    house, fund = incident.chain.clearing_house, incident.fund_in_logs
+    addresses = [house, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     try:
-        found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame] | None
+        found: Iterable[Piece] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, v1_events.TOPICS, v1_events.OLD_LAYOUTS, source.blocks)
+            found = log_pieces(source.file, addresses, v1_events.topics(fund), v1_events.OLD_LAYOUTS, source.blocks)
         else:
-            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses), source.blocks)
+            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses, fund), source.blocks)
         if found is None:  # our own events table
             events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
-            events = _decoded(name, found, incident)
+            events = _decoded(name, found, incident, engine)
     except InputError as error:  # decoding knows rows, not files
         raise InputError(
             [p if name in p.where else Finding(p.level, f"{name} {p.where}", p.what, p.what_to_do) for p in error.problems],
@@ -163,19 +165,29 @@ def read_events(source: Input, incident: Incident) -> Events:
     return events
 
 
-def _decoded(name: str, found: Iterable[pl.DataFrame] | dict[str, pl.DataFrame], incident: Incident) -> Events:
+def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
     spill = Spill()
     if isinstance(found, dict):
         spill.add(found)
     else:
         places = Places(name)
-        for raw in chain((no_logs(),), found):  # at least one piece, so that every table is there
-            places.add(raw)
-            spill.add(v1_events.decode_all(raw, incident.chain.id, incident.chain.clearing_house))
+        decode = partial(_decode, name, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
+        for stand, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
+            places.join(stand)
+            spill.add(tables)
         places.check()
     tables = spill.tables()
     return Events(v1_events.events_table(tables), tables, spill)
+
+
+def _decode(
+    name: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
+) -> tuple[Places, dict[str, pl.DataFrame]]:
+    """One piece: where its logs stand, and its events."""
+    raw, stand = piece(), Places(name)
+    stand.add(raw)
+    return stand, v1_events.decode_all(raw, chain_id, clearing_house, fund)
 
 
 def replayed(events: Events, found: pl.DataFrame) -> Replay:
@@ -196,10 +208,10 @@ class Found:
     problems: list[Finding]
 
 
-def liquidations(events: Events, source: Input, incident: Incident) -> Found:
+def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
     """Every liquidation: found, valued, judged, and opened again on the curve where the incident says so."""
-    begun = is_before_crash(incident)
-    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, incident.chain.liquidation_fee_ratio, begun)
+    begun, ratio = is_before_crash(incident), incident.chain.liquidation_fee_ratio
+    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, ratio, begun, engine)
     market = replayed(events, found) if incident.replays else None
     valued, unknown = at_reference(found, incident, market, source.prices)
     guarded = screen(valued, events.table, events.others, incident) if incident.judges_by_guards else None
@@ -218,18 +230,25 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
     )
 
 
-def compute(incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None) -> Run:
-    """The whole run. `formula` overrides the incident's; `compared` names the formulas set side by side, default all installed."""
+def compute(
+    incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None, engine: Engine = LOCAL
+) -> Run:
+    """The whole run. `formula` overrides the incident's; `compared` names the formulas set side by side, default all installed.
+
+    `engine` says where decoding and the replay of lives are done; it changes no result.
+    """
     chosen = formulas.find(formula or incident.formula)
     beside, problems = _compared(compared)
-    events = read_events(source, incident)
-    found = liquidations(events, source, incident)
+    events = read_events(source, incident, engine)
+    found = liquidations(events, source, incident, engine)
     table = found.table
     stopped = any(doubt.stops for doubt in found.problems)
     paid = payouts.pay(chosen, table, incident, stopped)
-    problems += (
-        found.problems + _unpaid(paid) + published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
-    )
+    comparison = compare.compare(beside, table)
+    balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(v1_events.TRANSFER.name), incident)
+    enough = capacity.capacity(comparison, balance, incident)
+    problems += found.problems + _unpaid(paid) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
+    problems += published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
     return Run(
         incident=incident,
         input=source,
@@ -240,7 +259,8 @@ def compute(incident: Incident, source: Input, formula: str | None = None, compa
         payouts=paid,
         claims=vesting.vest(paid, incident),
         left_out=eligibility.left_out(table, events.lazy, events.lazy_others, incident),
-        comparison=compare.compare(beside, table),
+        comparison=comparison,
+        capacity=enough,
         in_kind=found.in_kind,
         restore_orders=found.restore_orders,
         replayed=found.replayed,

@@ -178,25 +178,22 @@ def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFra
     margin_to_restore is margin - funding, not below 0. size and open_notional are null where the logs do not hold the latter. What
     the opening costs is that of the whole position.
     """
-    listed = []
-    for row in liquidations.filter("eligible").iter_rows(named=True):
-        whole, part = abs(fixed.to_integer(row["size"])), fixed.to_integer(row["compensated_size"])
+    eligible = liquidations.filter("eligible")
+    parts = list(zip(*(fixed.to_integers(eligible.get_column(name)) for name in ("size", "compensated_size")), strict=True))
 
-        def share(amount: Any, whole: int = whole, part: int = part) -> object:
-            return None if amount is None else fixed.from_integer(fixed.truncate(fixed.to_integer(amount) * part, whole))
-
-        margin, funding = row["margin_at_reference"], row["funding_at_reference"]
-        listed.append(
-            {
-                **{name: row[name] for name in (*IDENTITY, "trader", "market", "market_name")},
-                "size": share(row["size_at_reference"]) if row["open_notional_at_reference"] is not None else None,
-                "open_notional": share(row["open_notional_at_reference"]),
-                "margin_to_restore": None if margin is None or funding is None else share(max(margin - funding, 0 * margin)),
-                "restore_notional": row["restore_notional"],
-                "restore_fee": row["restore_fee"],
-            }
+    def share(values: pl.Series) -> pl.Series:
+        amounts = zip(fixed.to_integers(values), parts, strict=True)
+        return fixed.from_integers(
+            [None if v is None or kept is None or not size else fixed.truncate(v * kept, abs(size)) for v, (size, kept) in amounts]
         )
-    own = [name for name in IN_KIND.schema if name not in ("turn", "quote_reserve", "base_reserve")]
-    frame = pl.DataFrame(listed, schema={name: IN_KIND.schema[name] for name in own})
+
+    left = eligible.select((pl.col("margin_at_reference") - pl.col("funding_at_reference")).clip(0)).to_series()
+    known = pl.col("open_notional_at_reference").is_not_null()
+    whole = eligible.select(pl.when(known).then("size_at_reference")).to_series()
+    frame = eligible.with_columns(
+        share(whole).alias("size"),
+        share(eligible.get_column("open_notional_at_reference")).alias("open_notional"),
+        share(left).alias("margin_to_restore"),
+    )
     pool = _frame(opened).drop("restore_notional", "restore_fee")
     return check(frame.join(pool, on=IDENTITY, how="left").select(*IN_KIND.schema), IN_KIND)

@@ -215,6 +215,25 @@ rank           | integer? |      | 1 is the largest amount under this rule
 """),
 )
 
+CAPACITY = Table(
+    "capacity",
+    ("formula", "source_of_funds"),
+    _columns("""
+formula         | text    |      | an installed rule
+source_of_funds | text    |      | insurance fund, or the name of a budget
+token           | text    |      | what it holds
+available       | amount  | token | how much: the fund's balance as the window ends, or the budget
+price           | amount  | USDC per token | the settlement's price of that token; 1 for USDC where none is settled in it
+available_value | amount  | USDC | available * price, truncated
+total           | amount  | USDC | what the rule gives in all
+unknown         | integer |      | traders whose amount the logs do not tell: they are not in the total
+to_cover        | amount  | USDC | of total, what is settled in this token; all of it for the insurance fund, and where nothing is settled in USDC for USDC
+covered         | amount? | /1   | the part of to_cover that is available, truncated, at most 1; null where there is nothing to cover
+shortfall       | amount  | USDC | to_cover - available_value, not below 0
+left            | amount  | USDC | available_value - to_cover, not below 0
+"""),
+)
+
 IN_KIND = Table(
     "restore-in-kind",
     IDENTITY_KEY,
@@ -457,9 +476,10 @@ def check(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     nulls = [name for name in required if frame.get_column(name).null_count()]
     if nulls:
         raise AssertionError(f"table {table.name}: null in {', '.join(nulls)}")
-    if frame.select(table.key).is_duplicated().any():
+    frame = frame.sort(table.key)
+    if frame.select(pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in table.key).any()).item():
         raise AssertionError(f"table {table.name}: {', '.join(table.key)} names two rows")
-    return frame.sort(table.key)
+    return frame
 
 
 def to_csv(frame: pl.DataFrame, table: Table) -> bytes:

@@ -73,8 +73,11 @@ def print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> Non
 
     screen = console()
     shown = [[printable(cell) for cell in row] for row in rows]
-    widest = [max(map(len, column)) for column in zip(header, *shown, strict=True)]
-    if sum(widest) + 3 * len(widest) > screen.width:
+    for names in (header, [name.replace(" (", "\n(", 1) for name in header]):  # the units in a second line where one is too long
+        widest = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(names, *shown, strict=True)]
+        if sum(widest) + 3 * len(widest) <= screen.width:
+            break
+    else:
         for row in shown:
             for name, cell in zip(header, row, strict=True):
                 if cell:
@@ -82,7 +85,7 @@ def print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> Non
             print()
         return
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    for n, name in enumerate(header):
+    for n, name in enumerate(names):
         grid.add_column(name, justify="right" if n in right else "left")
     for row in shown:
         grid.add_row(*row)
@@ -108,7 +111,7 @@ def print_summary(lines: "list[Line]") -> None:
 def print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], as_json: bool) -> None:
     """A published table: all columns as JSON, or those shown, to read."""
     if as_json:
-        print_json([plain_row(row) for row in frame.iter_rows(named=True)])
+        print_json(plain_rows(frame))
         return
     columns = [column for column in table.columns if column.name in shown]
     rows = [[readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
@@ -116,9 +119,20 @@ def print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], a
     print_grid([f"{c.name} ({c.unit})" if c.unit else c.name for c in columns], rows, right=numeric)
 
 
-def plain_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for JSON."""
-    return {name: plain(value) for name, value in row.items()}
+def print_price_chart(path: "pl.DataFrame") -> None:
+    """A price path drawn as wide as the terminal; nothing in a pipe, and where the characters cannot be shown."""
+    from perpcomp.chart import price_chart
+
+    screen = console()
+    if screen.is_terminal and not screen.options.ascii_only:
+        chart = price_chart(path, screen.width, screen.color_system is not None and not screen.no_color)
+        if chart:
+            print(chart)
+
+
+def plain_rows(frame: "pl.DataFrame") -> list[dict[str, Any]]:
+    """A table's rows for JSON."""
+    return [{name: plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
 
 
 def plain(value: Any) -> Any:

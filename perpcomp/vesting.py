@@ -72,26 +72,27 @@ def vest(payouts: pl.DataFrame, incident: Incident) -> pl.DataFrame:
     vesting = incident.vesting
     dates = schedule(vesting)
     decimals = {leg.token: leg.decimals for leg in incident.settlement}
-    claims = []
-    for trader, token, text in payouts.select("trader", "token", "amount_base_units").iter_rows():
-        before, scale = 0, 10 ** (18 - decimals[token])
-        for tranche, date in enumerate(dates):
-            now = unlocked(vesting, int(text), date.step, dates)
-            claims.append(
-                {
-                    "trader": trader,
-                    "token": token,
-                    "tranche": tranche,
-                    "unlocks_at": datetime.fromtimestamp(date.unix, UTC),
-                    "unlocks_at_unix": date.unix,
-                    "unlocks_at_block": date.block,
-                    "amount": fixed.from_integer((now - before) * scale),
-                    "amount_base_units": str(now - before),
-                    "cumulative": fixed.from_integer(now * scale),
-                }
-            )
-            before = now
-    return check(pl.DataFrame(claims, schema=CLAIMS.schema), CLAIMS)
+    traders, tokens, texts = (payouts.get_column(name).to_list() for name in ("trader", "token", "amount_base_units"))
+    totals, scales = [int(text) for text in texts], [10 ** (18 - decimals[token]) for token in tokens]
+    before = [0] * len(totals)
+    claims = [CLAIMS.empty()]
+    for tranche, date in enumerate(dates):
+        now = [unlocked(vesting, total, date.step, dates) for total in totals]
+        parts = [later - earlier for later, earlier in zip(now, before, strict=True)]
+        columns = {
+            "trader": traders,
+            "token": tokens,
+            "tranche": [tranche] * len(totals),
+            "unlocks_at": [datetime.fromtimestamp(date.unix, UTC)] * len(totals),
+            "unlocks_at_unix": [date.unix] * len(totals),
+            "unlocks_at_block": [date.block] * len(totals),
+            "amount": fixed.from_integers([part * scale for part, scale in zip(parts, scales, strict=True)]),
+            "amount_base_units": [str(part) for part in parts],
+            "cumulative": fixed.from_integers([total * scale for total, scale in zip(now, scales, strict=True)]),
+        }
+        claims.append(pl.DataFrame(columns, schema=CLAIMS.schema))
+        before = now
+    return check(pl.concat(claims), CLAIMS)
 
 
 def in_words(vesting: Vesting) -> str:

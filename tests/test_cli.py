@@ -33,7 +33,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
     assert "A rehearsal, not the historical incident" in done.stdout
-    assert "28 files in outputs/rehearsal" in done.stderr
+    assert "30 files in outputs/rehearsal" in done.stderr
     assert call("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
 
 
@@ -41,15 +41,29 @@ def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
     script = (
         "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
     )
-    script += "heavy = {'polars', 'web3', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
+    script += "heavy = {'polars', 'web3', 'dask', 'distributed', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("run", "events", "positions", "liquidations", "payouts", "claims", "compare", "explain", "guards", "formulas", "verify"):
+    for verb in (
+        "run",
+        "events",
+        "positions",
+        "liquidations",
+        "payouts",
+        "claims",
+        "prices",
+        "compare",
+        "explain",
+        "guards",
+        "formulas",
+        "verify",
+    ):
         assert re.search(rf"^ +{verb} ", done.stdout, re.M)
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "events", "positions", "liquidations", "payouts", "claims", "compare", "explain", "guards", "formulas", "verify"]
+    "verb",
+    ["run", "events", "positions", "liquidations", "payouts", "claims", "prices", "compare", "explain", "guards", "formulas", "verify"],
 )
 def test_every_command_has_help(verb: str, tmp_path: Path) -> None:
     done = call(verb, "--help", cwd=tmp_path)

@@ -326,9 +326,10 @@ def test_a_rule_that_is_no_expression_is_named(rule: Rule, said: str, liquidatio
 
 def test_the_two_engines_are_compared_in_every_row(liquidations: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were Polars to compute anything else than the integers do, nothing would be paid."""
-    monkeypatch.setattr(formula.arithmetic, "evaluate", lambda node, row: fixed.to_integer(row["margin"]) + (row["log_index"] == last))
-    last = liquidations["log_index"][-1]
-    with pytest.raises(AssertionError, match="formula 'margin-only': the two engines differ at tx 0x"):
+    *same, last = (fixed.to_integer(margin) for margin in liquidations["margin"])
+    monkeypatch.setattr(formula.arithmetic, "evaluate_all", lambda node, terms, rows: [*same, last + 1])
+    where = liquidations["transaction_hash"][-1]
+    with pytest.raises(AssertionError, match=f"formula 'margin-only': the two engines differ at tx {where}"):
         entitlements(find("margin-only"), liquidations)
 
 

@@ -13,6 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The order of the design: a module imports only from those before it.
 ORDER = [
     "findings",
+    "engine",
     "fixed",
     "writing",
     "tables",
@@ -36,6 +37,7 @@ ORDER = [
     "explain",
     "publish",
     "audit",
+    "chart",
 ]
 APART = {"__init__", "cli", "terminal"}  # they call everything
 

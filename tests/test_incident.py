@@ -18,6 +18,8 @@ TEXT = (QUERIES / "rehearsal.toml").read_text(encoding="utf-8")
 
 HOUSE = "0xfb88de099e13c3ed21f80a7a1e49f8caecf10df6"
 BTC_AMM = "0x75c35c980c0d37ef46df04d31a140b65503c0eed"
+FUND, USDC = "0x2c2b9c9a4a25e24b174f26114e8926a9f2128fe4", "0xf12b5dd4ead5f743c6baa640b0216200e89b60da"
+CONTRACT = f'address = "{FUND}"\ntoken = "{USDC}"\ndecimals = 6\n'
 FROM, TO = "from = 2021-02-21T06:45:00+08:00", "to = 2021-02-21T08:45:01+08:00"
 PRICE = "price = 6.93250035067212"
 EXCLUSION = f"""
@@ -89,6 +91,7 @@ def test_every_built_in_query_loads_by_name_and_by_path(query: Path) -> None:
         ("[vesting]\n", "[vesting]\ntranche = 3\n", "[vesting] tranche", "tranches"),
         ("[restore]\n", "[restore]\nspreads = 3\n", "[restore] spreads", "spread"),
         ("[[budget]]\n", "[[budget]]\namounts = 3\n", "[[budget]] 1 amounts", "amount"),
+        ("[insurance_fund]\n", "[insurance_fund]\nbalanse = 3\n", "[insurance_fund] balanse", "balance"),
         ("[[expect]]\n", "[[expect]]\nvalues = 3\n", "[[expect]] 1 values", "value"),
         ("[sources]\n", '[sources]\nF99 = { text = "a", link = "b" }\n', "[sources.F99] link", "text, url"),
         ("[formula]\n", EXCLUSION.replace("reason", "reasons") + "[formula]\n", "[[eligibility.exclude]] 1 reasons", "reason"),
@@ -152,6 +155,9 @@ def test_an_unknown_key_names_the_nearest_one() -> None:
         ("share = 1\n", "[[settlement]] 1 share"),
         ("upfront = 0.5\n", "[vesting] upfront"),
         ("amount = 45_000\n", "[[budget]] 1 amount"),
+        (f'address = "{FUND}"\n', "[insurance_fund] address"),
+        (f'token = "{USDC}"\n', "[insurance_fund] token"),
+        ("decimals = 6\n", "[insurance_fund] decimals"),
         ("value = 31\n", "[[expect]] 1 value"),
     ],
 )
@@ -174,6 +180,42 @@ def test_a_list_written_as_a_table_says_how_to_write_it() -> None:
     rest = TEXT[TEXT.index(budget) + len(budget) : TEXT.index("[[expect]]")]
     says(refused((rest, ""), ("[[budget]]", "[budget]")), "budget is not a list of tables. Write [[budget]].")
     says(refused(("[formula]\n", 'exclude = "nobody"\n[formula]\n')), "[eligibility] exclude is not a list", "[[eligibility.exclude]]")
+
+
+# The insurance fund
+
+
+def test_an_insurance_fund_is_a_contract_or_a_number_or_absent() -> None:
+    contract, number = accepted(), accepted((CONTRACT, "balance = 0\n"))
+    assert contract.fund_in_logs is contract.insurance_fund is not None
+    assert (contract.insurance_fund.address, contract.insurance_fund.token, contract.insurance_fund.decimals) == (FUND, USDC, 6)
+    assert number.insurance_fund is not None
+    assert (number.insurance_fund.balance, number.fund_in_logs) == (0, None)
+    assert accepted((f'[insurance_fund]\n{CONTRACT}source = "recording"\n', "")).insurance_fund is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (CONTRACT, "balance = -1\n", "[insurance_fund] balance is -1. It must be above 0."),
+        (CONTRACT, "balance = 1e6\n", "[insurance_fund] balance is 1e6, not a plain decimal."),
+        (CONTRACT, "balance = true\n", "[insurance_fund] balance is true, not a plain decimal."),
+        (CONTRACT, "balance = 0.0000000000000000001\n", "[insurance_fund] balance is 0.0000000000000000001. Write a number below 1e20"),
+        (CONTRACT, CONTRACT + "balance = 5\n", "[insurance_fund] balance is given beside address, token or decimals"),
+        (CONTRACT, "", "[insurance_fund] address is missing."),
+        (f'{CONTRACT}source = "recording"\n', CONTRACT, "[insurance_fund] has no source."),
+        (USDC, FUND, f'[insurance_fund] address or token: "{FUND}" stands twice.'),
+        (USDC, BTC_AMM, f'[insurance_fund] address or token: "{BTC_AMM}" stands twice.'),
+        (f'"{FUND}"', f'"{HOUSE}"', f'[insurance_fund] address or token: "{HOUSE}" stands twice.'),
+        ("decimals = 6", "decimals = 19", "[insurance_fund] decimals is 19. A token here has 1 to 18 decimals"),
+        (f'"{USDC}"', '"USDC"', '[insurance_fund] token is "USDC", not an address.'),
+        ("[insurance_fund]", "[[insurance_fund]]", "insurance_fund is not a table. Write [insurance_fund]."),
+        ('name = "first rough figure"', 'name = "insurance fund"', '[[budget]] name: "insurance fund" stands twice.'),
+        ('name = "first rough figure"', 'name = "on-chain analysis"', '[[budget]] name: "on-chain analysis" stands twice.'),
+    ],
+)
+def test_an_insurance_fund_that_says_two_things_or_none_is_refused(old: str, new: str, words: str) -> None:
+    says(refused((old, new)), words)
 
 
 # Sources

@@ -121,14 +121,17 @@ def test_everybody_owed_nothing_is_an_empty_sum_with_reasons(tmp_path: Path) -> 
 def test_budgets_are_compared_and_never_silent(tmp_path: Path) -> None:
     budgets = "".join(
         f'\n[[budget]]\nname = "{name}"\ntoken = "{token}"\namount = {amount}\nsource = "test"\n'
-        for name, token, amount in (("wide", "PERP", 45_000), ("narrow", "PERP", 1_000), ("other", "USDC", 5_000))
+        for name, token, amount in (("wide", "PERP", 45_000), ("narrow", "PERP", 1_000), ("value", "USDC", 5_000), ("other", "ETH", 5_000))
     )
     done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"\n[sources]": budgets + "\n[sources]"})
     found = [(p.level, p.what) for p in done.problems if "[[budget]]" in p.where]
-    assert [level for level, _ in found] == ["note", "warning", "warning"]
+    assert [level for level, _ in found] == ["note", "warning", "warning", "warning"]
     assert "fits, 43,571.428571428571428572 left" in found[0][1]
     assert "over by 428.571428571428571428" in found[1][1]
-    assert "cannot be compared: nothing is paid in USDC" in found[2][1]
+    assert "10,000 USDC in all, against 5000 USDC (test): over by 5,000." in found[2][1], (
+        "entitlements are counted in USDC, paid in it or not"
+    )
+    assert "cannot be compared: nothing is paid in ETH" in found[3][1]
 
 
 def test_expectations_are_compared_and_never_used(tmp_path: Path) -> None:

@@ -338,6 +338,21 @@ def test_the_vectors_of_the_facts(rehearsal: Run, later: Run) -> None:
             assert to_integer(row["unrealized_pnl_at_reference"]) == upl
 
 
+def test_trap_the_forums_examples_could_not_have_been_liquidated(tmp_path: Path, rehearsal: Run, later: Run, large: Run) -> None:
+    """A stood at 73 % of its open notional, B at 58 %, C at 15 %; the contracts liquidate below 6.25 %. None of the recordings' does."""
+    rows = [
+        *build.position(1, build.address(1), 1, 30_000, 10_000, 42_000),
+        *build.position(2, build.address(2), 1, 30_000, 2_500, 45_000),
+        *build.position(3, build.address(3), 1, 52_000, 10_000, 50_000),
+        *build.position(4, build.address(4), 1, 52_000, 5_200, 50_000),
+    ]
+    said = [p for p in build.run(tmp_path, rows).problems if "It stood at a margin ratio" in p.what]
+    assert [p.what.split("ratio of ")[1][:6] for p in said] == ["0.7333", "0.5833", "0.1538"]
+    assert {p.level for p in said} == {"warning"}
+    for done in (rehearsal, later, large):
+        assert not [p for p in done.problems if "It stood at a margin ratio" in p.what]
+
+
 def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp_path: Path) -> None:
     rows, text = both_eras()
     (tmp_path / "both.toml").write_text(text)
@@ -397,8 +412,7 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
             **more,
         )
     )
-    found = before_events(build.table(rows), {}, pl.lit(False))
-    last = found.row(-1, named=True)
+    last = before_events(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     assert last["life"] == 2
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.

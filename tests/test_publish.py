@@ -48,6 +48,8 @@ def test_the_folder_holds_what_the_design_promises(published: dict[str, bytes]) 
         "left-out.csv",
         "findings.csv",
         "restore-in-kind.csv",
+        "capacity.csv",
+        "events/Transfer.parquet",
         "inputs/rehearsal.toml",
         "inputs/logs.jsonl.gz",
     }

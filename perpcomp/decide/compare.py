@@ -24,24 +24,23 @@ def compare(formulas: Sequence[Formula], liquidations: pl.DataFrame) -> pl.DataF
     eligible = liquidations.filter("eligible")
     traders = eligible.get_column("trader").to_list()
     equity = _per_trader(traders, compensated(eligible.select(EQUITY).to_series(), eligible))
-    rows = []
+    listed = [COMPARISON.empty()]
     for chosen in sorted(formulas, key=lambda f: f.name):
         amounts = _per_trader(traders, compensated(formula.entitlements(chosen, eligible), eligible))
-        ranked = sorted((a for a in amounts.values() if a is not None), reverse=True)
-        rank = {amount: place for place, amount in reversed(list(enumerate(ranked, 1)))}
-        for trader, amount in amounts.items():
-            loss = equity[trader]
-            ratio = None if amount is None or loss is None or loss <= 0 else fixed.div_integers(amount, loss)
-            rows.append(
-                {
-                    "trader": trader,
-                    "formula": chosen.name,
-                    "amount": None if amount is None else fixed.from_integer(amount),
-                    "recovery_ratio": None if ratio is None else fixed.from_integer(ratio),
-                    "rank": None if amount is None else rank[amount],
-                }
-            )
-    return check(pl.DataFrame(rows, schema=COMPARISON.schema), COMPARISON)
+        ratios = [
+            None if amount is None or loss is None or loss <= 0 else fixed.div_integers(amount, loss)
+            for amount, loss in zip(amounts.values(), equity.values(), strict=True)
+        ]
+        amount = fixed.from_integers([*amounts.values()])
+        columns = {
+            "trader": [*amounts],
+            "formula": [chosen.name] * len(amounts),
+            "amount": amount,
+            "recovery_ratio": fixed.from_integers(ratios),
+            "rank": amount.rank("min", descending=True).cast(pl.Int64),
+        }
+        listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
+    return check(pl.concat(listed), COMPARISON)
 
 
 def _per_trader(traders: list[str], values: list[int | None]) -> dict[str, int | None]:

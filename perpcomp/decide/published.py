@@ -10,6 +10,8 @@ from perpcomp.eligibility import in_window
 from perpcomp.findings import Finding
 from perpcomp.incident import Expectation, Incident
 
+USDC = "USDC"  # what entitlements are counted in, whether or not it is paid
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -49,11 +51,12 @@ def check_budgets(payouts: pl.DataFrame, incident: Incident) -> list[Finding]:
     for budget in incident.budgets:
         where = f"{incident.name}.toml [[budget]] {budget.name}"
         sources = ", ".join(budget.source)
-        if budget.token not in paid:
+        if budget.token not in paid | {USDC}:
             what = f"{budget.amount} {budget.token} ({sources}) cannot be compared: nothing is paid in {budget.token}."
             findings.append(Finding("warning", where, what, "Compare the USDC values by hand, or settle in that token."))
             continue
-        total, limit = total_of(payouts, "amount", budget.token), fixed.to_integer(Decimal(budget.amount))
+        total = total_of(payouts, "amount", budget.token) if budget.token in paid else entitled(payouts)
+        limit = fixed.to_integer(Decimal(budget.amount))
         text = f"{in_full(total)} {budget.token} in all, against {budget.amount} {budget.token} ({sources})"
         if total <= limit:
             findings.append(Finding("note", where, f"{text}: fits, {in_full(limit - total)} left.", "Nothing."))

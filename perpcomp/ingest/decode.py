@@ -6,6 +6,7 @@ data become amounts (Decimal(38,18), an integer of 1e-18), counts (Int64) or add
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
@@ -64,9 +65,7 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
     InputError lists rows whose data has another length, whose topics are not padded addresses, or with a word of 39 or more digits.
     """
     rows = max(1, BATCH_BYTES // max(WORD, WORD * len(event.words)))
-    # Made once: building 40 expressions costs a batch as much as running them.
-    shape = [rule.all(ignore_nulls=False).alias(str(n)) for n, (_, rule) in enumerate(_shape_rules(event))]
-    halves, typed = _halves(event), _typed(event)
+    shape, halves, typed = _expressions(event)
     parts = []
     for start in range(0, max(raw.height, 1), rows):
         batch = raw.slice(start, rows)
@@ -76,6 +75,13 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
             raise InputError(_problems(batch, event))
         parts.append(batch.hstack(batch.hstack(split).select_seq(typed)))
     return pl.concat(parts, rechunk=False)
+
+
+@cache
+def _expressions(event: Event) -> tuple[list[pl.Expr], list[pl.Expr], list[pl.Expr]]:
+    """What a batch is read by. Made once: building 40 expressions costs as much as running them on some thousand rows."""
+    shape = [rule.all(ignore_nulls=False).alias(str(n)) for n, (_, rule) in enumerate(_shape_rules(event))]
+    return shape, _halves(event), _typed(event)
 
 
 def _shape_rules(event: Event) -> list[tuple[str, pl.Expr]]:

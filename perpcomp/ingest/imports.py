@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import polars as pl
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.ingest.decode import WORD, Argument, Event
-from perpcomp.ingest.logs import RAW_SCHEMA, Places, binary, block_times, dated, old_layout, whole
+from perpcomp.ingest.logs import RAW_SCHEMA, Piece, Places, binary, block_times, dated, old_layout, whole
 from perpcomp.tables import IDENTITY
 
 # What others call our columns, after event__x_string is cut to x and camelCase is made snake_case.
@@ -93,10 +94,8 @@ def read_foreign(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = No
     return found if found is None or isinstance(found, dict) else whole(_label(paths), found)
 
 
-def foreign_pieces(
-    paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None
-) -> Iterator[pl.DataFrame] | dict[str, pl.DataFrame] | None:
-    """One export in one or more files: raw frames (RAW_SCHEMA) piece by piece, or event name -> typed table as decoding gives it.
+def foreign_pieces(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None) -> Iterator[Piece] | dict[str, pl.DataFrame] | None:
+    """One export in one or more files: pieces of raw frames (RAW_SCHEMA), or event name -> typed table as decoding gives it.
 
     None where the one file is perpcomp's own events table, which tables.py reads. A decoded export gives the events that its columns
     can hold, and null where it lacks block_hash or transaction_index. `blocks` dates rows without a timestamp: a block list as for
@@ -121,7 +120,7 @@ def foreign_pieces(
     return _tables(_label(paths), [(event, part) for sheet in all_sheets for event, part in _decoded(sheet, wanted, times)], wanted)
 
 
-def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wanted, times: dict[int, int]) -> Iterator[pl.DataFrame]:
+def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wanted, times: dict[int, int]) -> Iterator[Piece]:
     before, name = 0, None
     counted = 0
     for sheet in sheets:
@@ -129,7 +128,7 @@ def _raw_pieces(paths: Sequence[Path], sheets: Iterable["_Sheet"], wanted: Wante
         if sheet.name != name:  # rows count on through the files
             before, name = counted, sheet.name
         counted += sheet.frame.height
-        yield _raw(sheet, wanted, times).with_columns(pl.col("row") + before)
+        yield partial(_raw, sheet, wanted, times, before)
 
 
 def _same_shape(paths: Sequence[Path], one: str, other: str) -> None:
@@ -195,6 +194,10 @@ class _Sheet:
         if series.dtype.is_nested():
             self.problems.append(Finding("error", self.name, f"column {theirs} is {series.dtype}.", advice))
             return nothing
+        # Most cells stand in many rows, and most exports are in lower case as we want them: then no cell is read twice.
+        plain = series.dtype == pl.String and (optional or not series.null_count())
+        if plain and series.drop_nulls().unique().str.contains(pattern.replace("A-F", "")).all():
+            return series
         if series.dtype == pl.Binary:
             series = self.frame.select(pl.lit("0x") + pl.col(name).bin.encode("hex")).to_series().alias(name)
         text = series.cast(pl.String).replace("", None)
@@ -205,11 +208,20 @@ class _Sheet:
         return text.set(~good, None).str.to_lowercase()
 
     def numbers(self, name: str, optional: bool = False) -> pl.Series:
+        """A column of whole numbers below 10^18, null where that may be."""
+        if self.has(name) and (series := self.frame.get_column(name)).dtype.is_integer():
+            low, high = series.min(), series.max()
+            if (optional or not series.null_count()) and isinstance(low, int) and isinstance(high, int) and 0 <= low <= high < 10**18:
+                return series.cast(pl.Int64)
         return self.cells(name, "number", optional).cast(pl.Int64)
 
     def bytes(self, name: str, kind: str) -> pl.Series:
         """A column of data or topics, from bytes or from hex; a topic that is not there is empty."""
         series = self.frame.get_column(name)
+        if kind == "topic" and series.dtype == pl.Binary:
+            series = series.fill_null(b"")
+            if series.bin.size().is_in((0, WORD)).all():
+                return series
         if kind == "data" and not series.null_count():  # most of a file: not worth a second look where it is good
             if series.dtype == pl.Binary:
                 return series
@@ -222,6 +234,9 @@ class _Sheet:
         """block_time in unix seconds, null where it is not said. A time without a zone is UTC: chains know no other."""
         if self.has("block_time") and isinstance(dtype := self.frame.schema["block_time"], pl.Datetime):
             time = pl.col("block_time").dt.convert_time_zone("UTC") if dtype.time_zone else pl.col("block_time")
+            whole = (time.dt.truncate("1s") == time) & time.dt.year().is_between(0, 9999)
+            if self.frame.select(whole.all()).item():
+                return self.frame.select(time.dt.epoch("s").alias("block_time")).to_series()
             written = self.frame.with_columns(time.dt.strftime("%Y-%m-%dT%H:%M:%S%.f"))
             return _Sheet(self.name, written, self.theirs, None, self.problems).seconds()
         text = self.cells("block_time", "time", optional=True).str.to_uppercase()
@@ -354,8 +369,8 @@ def _shape(sheet: _Sheet, wanted: Wanted) -> str:
 # Raw logs
 
 
-def _raw(sheet: _Sheet, wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
-    """The wanted rows of a table of raw logs as a raw frame, undated rows dated by `times`."""
+def _raw(sheet: _Sheet, wanted: Wanted, times: dict[int, int], before: int) -> pl.DataFrame:
+    """The wanted rows of a table of raw logs as a raw frame, undated rows dated by `times`; `before` counts the rows of earlier files."""
     if not sheet.has("topic0"):
         _spread(sheet)
     sheet.require(SHAPES[next(iter(SHAPES))], next(iter(SHAPES)))
@@ -371,7 +386,7 @@ def _raw(sheet: _Sheet, wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
     count = pl.sum_horizontal((pl.col(t.name).bin.size() > 0).cast(pl.Int64) for t in topics) + 1
     raw = pl.DataFrame([*kept.identity(wanted.chain_id), address.filter(keep), topic0.filter(keep), *topics, kept.bytes("data", "data")])
     sheet.settle()
-    return dated(sheet.name, raw.with_columns(count.alias("topics")), times).select(RAW_SCHEMA.keys())
+    return dated(sheet.name, raw.with_columns(count.alias("topics")), times).select(RAW_SCHEMA.keys()).with_columns(pl.col("row") + before)
 
 
 def _spread(sheet: _Sheet) -> None:

@@ -9,7 +9,8 @@ import io
 import re
 import zlib
 from binascii import unhexlify
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -22,6 +23,8 @@ from perpcomp.tables import TIME
 CHUNK_BYTES = 4 * 2**20  # a chunk, its rows and its columns stay in caches and kept memory: 1.5 times as fast as 32 MiB
 PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
+Piece = Callable[[], pl.DataFrame]  # a raw frame still to be made, here or elsewhere: it can be pickled
+BLOCK = ["block_number", "block_time", "block_hash"]
 LOGS_OF_A_BLOCK = 2**20  # more than a block can hold
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
@@ -73,26 +76,33 @@ def read_logs(
 
 def log_pieces(
     path: Path, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...] = (), blocks: Path | None = None
-) -> Iterator[pl.DataFrame]:
-    """Raw frames (RAW_SCHEMA), piece by piece, of the rows whose address and topic0 are wanted.
+) -> Iterator[Piece]:
+    """The pieces of a file, each of which gives the raw frame of its rows whose address and topic0 are wanted.
 
     `addresses` and `topics` are lower-case. A topic that begins as one of `refused` is an event of a layout that cannot be read: an
     error, not a row to pass over. `blocks` dates logs whose node gave no blockTimestamp. InputError lists what is wrong by line:
     unreadable rows, removed logs, contradictory times. What only the whole input shows is for Places to find.
     """
     times = block_times(blocks) if blocks else {}
-    for rows in _rows(path, Log):
-        for number, log in rows:
-            _check_filter(f"{path.name} row {number}", log, addresses, refused)
-        yield to_raw(path.name, rows, addresses, topics, times)
+    for line, chunk in _chunks(path):
+        yield partial(_piece, path.name, line, chunk, frozenset(addresses), frozenset(topics), refused, times)
 
 
-def whole(name: str, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
+def _piece(
+    name: str, line: int, chunk: bytes, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...], times: dict[int, int]
+) -> pl.DataFrame:
+    rows = _rows(name, line, chunk, Log)
+    for number, log in rows:
+        _check_filter(f"{name} row {number}", log, addresses, refused)
+    return to_raw(name, rows, addresses, topics, times)
+
+
+def whole(name: str, pieces: Iterable[Piece]) -> pl.DataFrame:
     """The pieces as one frame, in order, after Places has found nothing."""
     places, parts = Places(name), []
     for piece in pieces:
-        places.add(piece)
-        parts.append(piece)
+        parts.append(piece())
+        places.add(parts[-1])
     places.check()
     raw = pl.concat(parts) if parts else no_logs()
     return raw.sort("block_number", "log_index")
@@ -121,9 +131,15 @@ class Places:
         place = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")
         of_transaction = pl.struct("transaction_hash", "log_index").hash(0)
         self.logs.append(raw.select("row", place.alias("place"), of_transaction.alias("of_transaction")))
-        self.blocks.append(
-            raw.select("block_number", "block_time", "block_hash", "row").unique(["block_number", "block_time", "block_hash"], keep="first")
-        )
+        blocks = raw.select("block_number", "block_time", "block_hash", "row")
+        # Rows of a block stand together as a rule: where all three are as in the row before, there is nothing to remember.
+        same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in BLOCK)
+        self.blocks.append(blocks.filter(~same | (pl.int_range(pl.len()) == 0)).unique(BLOCK, keep="first"))
+
+    def join(self, behind: "Places") -> None:
+        """What another remembers of the rows behind these."""
+        self.logs += behind.logs
+        self.blocks += behind.blocks
 
     def check(self) -> None:
         """InputError, with the rows of the file, where a log stands twice or a block has two times or hashes."""
@@ -143,7 +159,7 @@ class Places:
                     Finding("error", f"{self.name} row {row}", what, "Remove the duplicate, or find out which of them is true.")
                 )
             raise InputError(problems)
-        blocks = pl.concat(self.blocks).unique(["block_number", "block_time", "block_hash"], keep="first", maintain_order=True)
+        blocks = pl.concat(self.blocks).unique(BLOCK, keep="first", maintain_order=True)
         twice = blocks.filter(pl.col("block_number").is_duplicated()).group_by("block_number").agg(pl.col("row").min()).sort("row")
         for number, row in twice.head(20).iter_rows():
             what = f"block {number} has more than one timestamp or hash."
@@ -172,22 +188,19 @@ def _check_filter(where: str, log: Log, addresses: Collection[str], refused: tup
         raise old_layout(where, topic)
 
 
-def _rows(path: Path, row_type: type[Row]) -> Iterator[list[tuple[int, Row]]]:
-    """(line number, decoded line) of every line that is not blank, chunk by chunk. Line by line, so that each keeps its number."""
+def _rows(name: str, line: int, chunk: bytes, row_type: type[Row]) -> list[tuple[int, Row]]:
+    """(line number, decoded line) of every line of a chunk that is not blank. Line by line, so that each keeps its number."""
     decoder = msgspec.json.Decoder(row_type)
-    line = 1
-    for chunk in _chunks(path):
-        lines = chunk.split(b"\n")
-        try:
-            yield [(number, decoder.decode(text)) for number, text in enumerate(lines, line) if text and not text.isspace()]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise _first_bad_line(path, lines, decoder, line) from None
-        line += len(lines) - 1
+    lines = chunk.split(b"\n")
+    try:
+        return [(number, decoder.decode(text)) for number, text in enumerate(lines, line) if text and not text.isspace()]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise _first_bad_line(name, lines, decoder, line) from None
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """The file in pieces of whole lines."""
-    rest = b""
+def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The file in pieces of whole lines, each with the number of its first line."""
+    line, rest = 1, b""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             assert isinstance(file, io.BufferedIOBase)
@@ -195,15 +208,16 @@ def _chunks(path: Path) -> Iterator[bytes]:
                 head, newline, tail = (rest + piece).rpartition(b"\n")
                 rest = tail
                 if newline:
-                    yield head + newline
+                    yield line, head + newline
+                    line += head.count(b"\n") + 1
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)  # its text alone: an OSError names the whole path
         raise refusal(path.name, f"cannot be read to its end ({reason}).", "Fetch or export it again.") from None
     if rest.strip():
-        yield rest + b"\n"
+        yield line, rest + b"\n"
 
 
-def _first_bad_line(path: Path, lines: list[bytes], decoder: msgspec.json.Decoder[Row], first: int) -> InputError:
+def _first_bad_line(name: str, lines: list[bytes], decoder: msgspec.json.Decoder[Row], first: int) -> InputError:
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
@@ -212,15 +226,15 @@ def _first_bad_line(path: Path, lines: list[bytes], decoder: msgspec.json.Decode
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             kind = "a block list" if decoder.type is Block else "eth_getLogs"
             what = f"is not a row of {kind} ({error})."
-            return refusal(f"{path.name} row {number}", what, "One JSON object a line is wanted, as the node returned it.")
-    raise AssertionError(f"{path.name}: a line was refused that passes now")
+            return refusal(f"{name} row {number}", what, "One JSON object a line is wanted, as the node returned it.")
+    raise AssertionError(f"{name}: a line was refused that passes now")
 
 
 def block_times(path: Path) -> dict[int, int]:
     """Block number -> unix seconds, from a block list: one JSON object with number and timestamp a line."""
     times: dict[int, int] = {}
-    for rows in _rows(path, Block):
-        for row, block in rows:
+    for line, chunk in _chunks(path):
+        for row, block in _rows(path.name, line, chunk, Block):
             if times.setdefault(block.number, block.timestamp) != block.timestamp:
                 what = f"Block {block.number} has another timestamp in a row before."
                 raise refusal(f"{path.name} row {row}", what, "Find out which is true.")

@@ -4,6 +4,7 @@ from perpcomp.decide.compare import wide
 from perpcomp.pipeline import Run
 from perpcomp.publish.workbook import workbook
 from perpcomp.tables import (
+    CAPACITY,
     CLAIMS,
     COMPARISON,
     EVENTS,
@@ -26,6 +27,7 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "3-payouts.csv": ("payouts", PAYOUTS),
     "4-claims.csv": ("claims", CLAIMS),
     "comparison.csv": ("comparison", COMPARISON),
+    "capacity.csv": ("capacity", CAPACITY),
     "restore-in-kind.csv": ("in_kind", IN_KIND),
     "restore-orders.csv": ("restore_orders", RESTORE_ORDERS),
     "left-out.csv": ("left_out", LEFT_OUT),

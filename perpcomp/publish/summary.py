@@ -54,6 +54,7 @@ def summary(run: Run) -> list[Line]:
         Line("All unlocked", end_of(incident.vesting).strftime(CSV_TIME)),
     ]
     lines += [Line("Budget" if "[[budget]]" in p.where else "Published figure", p.what) for p in run.problems if "[[" in p.where]
+    lines += [Line("Insurance fund", p.what) for p in run.problems if p.where.endswith("[insurance_fund]")]
     for name, total, winners, losers in totals(run.comparison):
         below = f", {losers} below 0" if losers else ""
         lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {winners} accounts above 0{below}"))

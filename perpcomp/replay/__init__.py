@@ -25,14 +25,13 @@ from perpcomp.fixed import to_integer
 from perpcomp.replay import history
 from perpcomp.replay.history import History, Market, Position, Timeline
 from perpcomp.replay.valued import Place, doubts, to_frame
-from perpcomp.systems.perpetual_v1.events import MARGIN_RATIO_CHANGED
+from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
 from perpcomp.tables import POSITIONS, PRICES
 
 __all__ = ["Place", "Point", "Replay", "doubts", "first_of_later_code", "maintenance_ratios", "ratio_at", "replay"]
 
 Point = tuple[str, str, int]  # trader, market, block
 Price = Decimal | int | str
-MAINTENANCE = "0.0625"  # the margin ratio below which a position may be liquidated, where no log tells
 
 
 @dataclass(frozen=True)

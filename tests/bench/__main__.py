@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, guards_crash, importing, replaying, startup
+from tests.bench import decoding, fetching, guards_crash, replaying, scaling, startup
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -11,7 +11,7 @@ BENCHES = {
     "decoding": decoding.lines,
     "fetching": fetching.lines,
     "replaying": replaying.lines,
-    "importing": importing.lines,
+    "scaling": scaling.lines,
     "guards-crash": guards_crash.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")

@@ -5,14 +5,16 @@ order and types are the contracts' own; topic0 is the keccak of those types (a t
 """
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.findings import Finding, InputError
+from perpcomp.findings import Finding, InputError, refusal
+from perpcomp.incident import InsuranceFund
 from perpcomp.ingest.decode import decode, event
 from perpcomp.ingest.imports import Wanted
-from perpcomp.tables import EVENTS, IDENTITY, check
+from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
 
 SYSTEM = "perpetual-v1"
 
@@ -67,6 +69,11 @@ LIQUIDITY_CHANGED = event(
     "LiquidityChanged(uint256 quote_reserve, uint256 base_reserve, int256 cumulative_notional)",
 )
 
+TRANSFER = event(
+    "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef",
+    "Transfer(address indexed sender, address indexed recipient, uint256 amount)",
+)
+
 CLEARING_HOUSE_EVENTS = (
     POSITION_CHANGED,
     POSITION_LIQUIDATED,
@@ -84,29 +91,57 @@ TOPICS = frozenset(e.topic0 for e in CLEARING_HOUSE_EVENTS + MARKET_EVENTS)
 OLD_LAYOUTS = ("0x279a1ed9", "0x1f3f260e", "0x3cbc78e9")
 
 
-def wanted(chain_id: int, clearing_house: str, addresses: Collection[str]) -> Wanted:
+def topics(fund: InsuranceFund | None) -> frozenset[str]:
+    """Every topic0 that is read: the protocol's, and Transfer where logs are to tell a fund's balance."""
+    return TOPICS if fund is None else TOPICS | {TRANSFER.topic0}
+
+
+def wanted(chain_id: int, clearing_house: str, addresses: Collection[str], fund: InsuranceFund | None = None) -> Wanted:
     """What an import must find in other people's exports: the events of this file, at these contracts."""
     needed = (POSITION_CHANGED.name, POSITION_LIQUIDATED.name)
-    return Wanted(chain_id, clearing_house, addresses, TOPICS, OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
+    return Wanted(chain_id, clearing_house, addresses, topics(fund), OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
 
 
+MAINTENANCE = Decimal("0.0625")  # the margin ratio below which a position may be liquidated, where no MarginRatioChanged tells
 DUST = fixed.amount("0.000000000001")  # a notional above this has a fee above 0
 
 
-def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str) -> dict[str, pl.DataFrame]:
+def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:
     """Event name -> typed frame (identity columns, then arguments) for every event of this file, from a raw frame.
 
-    Logs of the ClearingHouse's events elsewhere, or of a market's events at the ClearingHouse, are not ours and are dropped.
+    Logs of the ClearingHouse's events elsewhere, or of a market's events at the ClearingHouse, are not ours and are dropped. So is
+    every Transfer but those of the fund's token to or from the fund, where one is given; their table is there only then.
     """
-    tables = {}
+    tables, chain = {}, pl.lit(chain_id, dtype=pl.Int64).alias("chain_id")
+    if fund is not None:
+        of_token = pl.col("address") == fund.token
+        rows = _transfers(raw.filter(of_token), fund).with_columns(chain)
+        tables[TRANSFER.name] = rows.select(*(c.name for c in IDENTITY), *TRANSFER.schema)
+        raw = raw.filter(~of_token)
+    parts = raw.with_columns((pl.col("address") == clearing_house).alias("at_house")).partition_by(
+        "topic0", "at_house", include_key=False, as_dict=True
+    )
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
-            mine = (pl.col("topic0") == kind.topic0) & ((pl.col("address") == clearing_house) == at_house)
-            rows = decode(raw.filter(mine), kind)
-            keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
-            market = [] if at_house else [pl.col("address").alias("market")]
-            tables[kind.name] = rows.select(*keys, *market, *kind.schema)
+            schema = {c.name: KINDS[c.kind][0] for c in IDENTITY} | ({} if at_house else {"market": pl.String()}) | kind.schema
+            if (kind.topic0, at_house) not in parts:  # most pieces hold few of the events
+                tables[kind.name] = pl.DataFrame(schema=schema)
+                continue
+            rows = decode(parts[kind.topic0, at_house], kind).with_columns(chain)
+            tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(*schema)
     return tables
+
+
+def _transfers(raw: pl.DataFrame, fund: InsuranceFund) -> pl.DataFrame:
+    """The Transfer logs of one token to or from the fund, decoded; amounts in whole tokens instead of 1e-18 of one."""
+    party = bytes(12) + bytes.fromhex(fund.address[2:])
+    mine = (pl.col("topic0") == TRANSFER.topic0) & ((pl.col("topic1") == party) | (pl.col("topic2") == party))
+    rows = decode(raw.filter(mine), TRANSFER)
+    base_units, unit = pl.col("amount").reinterpret(dtype=pl.Int128), 10 ** (18 - fund.decimals)
+    for row, transaction, log in rows.filter(base_units >= fixed.LIMIT // unit).select("row", "transaction_hash", "log_index").iter_rows():
+        what = f"moves 1e20 or more of a token of {fund.decimals} decimals."
+        raise refusal(f"row {row} (tx {transaction} log {log})", what, "Correct decimals in [insurance_fund].")
+    return rows.with_columns((base_units * pl.lit(unit, dtype=pl.Int128)).reinterpret(dtype=fixed.AMOUNT).alias("amount"))
 
 
 def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
@@ -155,7 +190,7 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         )
         for name, other, frame in (
             ("PositionLiquidated", "PositionChanged", alone),
-            ("PositionChanged", "PositionLiquidated", _without_their_log(joined)),
+            ("PositionChanged", "PositionLiquidated", _without_their_log(changed, pairs)),
         )
         for transaction, log, trader in frame.select("transaction_hash", "log_index", "trader").head(20).iter_rows()
     ]
@@ -164,15 +199,16 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema)
 
 
-def _without_their_log(joined: pl.LazyFrame) -> pl.DataFrame:
-    """PositionChanged events that show a liquidation without a PositionLiquidated beside them.
+def _without_their_log(changed: pl.LazyFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """PositionChanged events that show a liquidation but are not among the pairs: they have no PositionLiquidated beside them.
 
     Only liquidations show a penalty, and only they close for no fee where the market charges one.
     """
-    charging = joined.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
+    charging = changed.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
     free = pl.col("market").is_in(charging.implode()) & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0)
     shows = (pl.col("liquidation_penalty") > 0) | (free & (pl.col("position_notional") >= DUST))
-    return joined.filter(pl.col("liquidator").is_null() & shows).head(20).collect(engine="streaming")
+    showing = changed.filter(shows).select("transaction_hash", "log_index", "block_number", "trader").collect(engine="streaming")
+    return showing.join(pairs, on=["transaction_hash", "log_index"], how="anti").sort("block_number", "log_index").head(20)
 
 
 def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:

@@ -15,6 +15,9 @@ from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, MARGIN_CHANG
 
 POSITION = ["trader", "market"]
 ORDER = ["block_number", "log_index"]
+AMOUNTS = ["margin", "exchanged_position_size", "position_notional", "realized_pnl"]
+# What `before_events` reads of the events table.
+EVENT = [*POSITION, *ORDER, "block_time", "kind", *AMOUNTS, "position_size_after"]
 
 # Columns that `before_events` adds to the events table: what a position was before the crash, and what its trader did since.
 SINCE_CRASH = dict.fromkeys(
@@ -38,18 +41,19 @@ REPLAYED = {
 
 
 def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame], before_crash: pl.Expr) -> pl.DataFrame:
-    """The events table with REPLAYED columns: the position just before each event, and before the crash, from earlier logs alone.
+    """ORDER and REPLAYED of every row of the events table: the position just before each event, and before the crash, from earlier
+    logs alone.
 
     open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs;
     size_expected is the size that the event before left; continuous says that within the life no event was seen to be missing.
-    `tables` gives MarginChanged, PositionAdjusted and PositionSettled where the input holds them; `before_crash` is true of the
+    `tables` gives MarginChanged, PositionAdjusted, PositionSettled and LiquidityChanged where the input holds them; `before_crash` is true of the
     blocks (by block_number or block_time) before the crash. SINCE_CRASH columns speak of the event's own life: what it held before
     the crash, 0 where it was opened later, and what its trader changed between then and the event.
     """
     lines = [
         _line(
             events,
-            ["kind", "margin", "exchanged_position_size", "position_notional", "realized_pnl"],
+            ["kind", *AMOUNTS],
             size=pl.col("position_size_after"),
             margin_moved=pl.lit(None, dtype=fixed.AMOUNT),
             moved_by_hand=pl.lit(None, dtype=fixed.AMOUNT),
@@ -66,7 +70,10 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame], before_
     if POSITION_SETTLED.name in tables:
         lines.append(_line(tables[POSITION_SETTLED.name], [], size=fixed.amount(0), margin=fixed.amount(0)))
 
-    line = pl.concat(lines, how="diagonal").sort(*POSITION, *ORDER)
+    # A number a position: two texts would be hashed again in every window below.
+    positions = events.select(POSITION).unique(maintain_order=True).with_row_index("position")
+    positions = positions.join(_migrations(tables, before_crash), on="market", how="left")
+    line = pl.concat([part.join(positions, on=POSITION).drop(POSITION) for part in lines], how="diagonal").sort("position", *ORDER)
     exchanged, notional = pl.col("exchanged_position_size"), pl.col("position_notional")
     line = line.with_columns(
         pl.when(exchanged > 0).then(notional).otherwise(-notional).add(pl.col("realized_pnl")).fill_null(0).alias("signed_notional_moved"),
@@ -79,19 +86,19 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame], before_
         fixed.check_sum(line, summed)
 
     line = line.with_columns(
-        pl.col("signed_notional_moved").cum_sum().over(POSITION).alias("signed_notional"),
-        pl.col("margin_moved").cum_sum().over(POSITION).alias("margin_moved_so_far"),
-        pl.col("size").forward_fill().shift(1).over(POSITION).alias("size_expected"),
+        pl.col("signed_notional_moved").cum_sum().over("position").alias("signed_notional"),
+        pl.col("margin_moved").cum_sum().over("position").alias("margin_moved_so_far"),
+        pl.col("size").forward_fill().shift(1).over("position").alias("size_expected"),
         # Events of a position that was open before the first log belong to life 1 too.
-        (pl.col("opens").cum_sum() + (~pl.col("opens").filter(pl.col("is_event")).first())).over(POSITION).cast(pl.Int64).alias("life"),
+        (pl.col("opens").cum_sum() + (~pl.col("opens").filter(pl.col("is_event")).first())).over("position").cast(pl.Int64).alias("life"),
     )
     line = line.with_columns(
         pl.when("from_nothing")
         .then(pl.col("signed_notional") - pl.col("signed_notional_moved"))
         .forward_fill()
-        .over(POSITION)
+        .over("position")
         .alias("base"),
-        (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over(POSITION).alias("margin_base"),
+        (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over("position").alias("margin_base"),
     )
     size_before = pl.col("size") - exchanged
     # A reverse carries the open notional over, so what is missing before it is missing after it too.
@@ -100,22 +107,29 @@ def before_events(events: pl.DataFrame, tables: dict[str, pl.DataFrame], before_
         (pl.col("signed_notional") - pl.col("base")).alias("signed_after"),
         (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs().alias("open_notional_replayed"),
         (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
-        (broken.cum_sum() == 0).over([*POSITION, "life"]).alias("continuous"),
+        (broken.cum_sum() == 0).over("position", "life").alias("continuous"),
     )
     line = line.with_columns(
-        pl.when("opens").then("block_time").forward_fill().over(POSITION).alias("opened_at"),
+        pl.when("opens").then("block_time").forward_fill().over("position").alias("opened_at"),
         pl.when("opens")
         .then(fixed.div(pl.col("signed_after").abs(), pl.col("margin")))
         .forward_fill()
-        .over(POSITION)
+        .over("position")
         .alias("leverage_at_open"),
     ).with_columns(pl.when("continuous").then("open_notional_replayed"))
     line = _since_crash(line, before_crash, tables)
-    return events.join(line.filter("is_event").select(*ORDER, *REPLAYED), on=ORDER, how="left", maintain_order="left")
+    return line.filter("is_event").select(*ORDER, *REPLAYED)
 
 
 def _line(table: pl.DataFrame, kept: list[str], **named: pl.Expr) -> pl.DataFrame:
     return table.select(*POSITION, *ORDER, "block_time", *kept, **named)
+
+
+def _migrations(tables: dict[str, pl.DataFrame], before_crash: pl.Expr) -> pl.DataFrame:
+    """The block of each market's last liquidity migration before the crash."""
+    if LIQUIDITY_CHANGED.name not in tables:
+        return pl.DataFrame(schema={"market": pl.String(), "migrated_in": pl.Int64()})
+    return tables[LIQUIDITY_CHANGED.name].filter(before_crash).group_by("market").agg(pl.col("block_number").max().alias("migrated_in"))
 
 
 def _since_crash(line: pl.DataFrame, before_crash: pl.Expr, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
@@ -124,44 +138,40 @@ def _since_crash(line: pl.DataFrame, before_crash: pl.Expr, tables: dict[str, pl
     Null where an event that would tell was not pulled; so is a size that a liquidity migration has changed since it was stated.
     """
     nothing, has_margin_changes = fixed.amount(0), MARGIN_CHANGED.name in tables
-    stale = pl.lit(POSITION_ADJUSTED.name not in tables)
-    if LIQUIDITY_CHANGED.name in tables:
-        changed = (
-            tables[LIQUIDITY_CHANGED.name].filter(before_crash).group_by("market").agg(pl.col("block_number").max().alias("migrated_in"))
-        )
-        line = line.join(changed, on="market", how="left", maintain_order="left")
-        stated_in = pl.when(pl.col("size").is_not_null()).then("block_number").forward_fill()
-        stale |= (stated_in < pl.col("migrated_in")).fill_null(False)
-    gone = (pl.col("size").forward_fill() == 0).fill_null(False)
-    after = {
-        "size": pl.when(~stale).then(pl.col("size").forward_fill()),
-        "margin": pl.when(pl.lit(has_margin_changes)).then(
-            (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill() + pl.col("margin_moved_so_far")
-        ),
-        "open_notional": pl.when("continuous").then(pl.col("signed_after").abs()),
-    }
     changes = {
         "margin_added": pl.col("moved_by_hand"),
         "margin_removed": -pl.col("moved_by_hand"),
         "size_added": pl.when(pl.col("kind") == "increase").then(pl.col("exchanged_position_size").abs()),
         "size_reduced": pl.when(pl.col("kind") == "reduce").then(pl.col("exchanged_position_size").abs()),
     }
-    line = line.with_columns(before_crash.alias("before_crash")).with_columns(
-        *(pl.when(gone).then(nothing).otherwise(value).over(POSITION).alias(f"{name}_after") for name, value in after.items()),
-        *(pl.when(~pl.col("before_crash") & (value > 0)).then(value).otherwise(nothing).alias(name) for name, value in changes.items()),
-    )
+    since = ~before_crash
+    line = line.with_columns(pl.when(since & (value > 0)).then(value).otherwise(nothing).alias(name) for name, value in changes.items())
     for summed in changes:
         fixed.check_sum(line, summed)
-    then = pl.col("before_crash")
-    held_then = pl.col("life").filter(then).last().over(POSITION) == pl.col("life")
-    was_open = held_then.fill_null(pl.col("opened_at").is_null())  # no event before the crash, and none that opened it: open, unknown
+    told = [name for name in changes if has_margin_changes or not name.startswith("margin")]
     line = line.with_columns(
-        pl.when(was_open).then(pl.col(f"{name}_after").filter(then).last().over(POSITION)).otherwise(nothing).alias(f"{name}_before_crash")
-        for name in after
+        *(pl.col(name).cum_sum().over("position", "life") for name in told),
+        *(pl.lit(None, dtype=fixed.AMOUNT).alias(name) for name in changes if name not in told),
     )
-    return line.with_columns(
-        pl.when(pl.lit(has_margin_changes) | pl.lit(not name.startswith("margin")))
-        .then(pl.col(name).cum_sum().over([*POSITION, "life"]))
-        .alias(name)
-        for name in changes
+    # What each position was at the end of its last event before the crash.
+    stale = pl.lit(POSITION_ADJUSTED.name not in tables) | (pl.col("stated_in") < pl.col("migrated_in")).fill_null(False)
+    margin = (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill() + pl.col("margin_moved_so_far")
+    held = line.filter(before_crash).group_by("position", maintain_order=True)
+    then = held.agg(
+        pl.col("life").last().alias("life_then"),
+        pl.col("size").drop_nulls().last().alias("size_before_crash"),
+        pl.col("block_number").filter(pl.col("size").is_not_null()).last().alias("stated_in"),
+        pl.col("migrated_in").last(),
+        margin.last().alias("margin_before_crash"),
+        pl.when("continuous").then(pl.col("signed_after").abs()).last().alias("open_notional_before_crash"),
     )
+    gone = (pl.col("size_before_crash") == 0).fill_null(False)
+    known = {"size": ~stale, "margin": pl.lit(has_margin_changes), "open_notional": pl.lit(True)}
+    names = [f"{name}_before_crash" for name in known]
+    then = then.with_columns(
+        pl.when(gone).then(nothing).when(sure).then(f"{name}_before_crash").alias(f"{name}_before_crash") for name, sure in known.items()
+    )
+    line = line.join(then.select("position", "life_then", *names), on="position", how="left")
+    held_then = pl.col("life_then") == pl.col("life")
+    was_open = held_then.fill_null(pl.col("opened_at").is_null())  # no event before the crash, and none that opened it: open, unknown
+    return line.with_columns(pl.when(was_open).then(name).otherwise(nothing).alias(name) for name in names)

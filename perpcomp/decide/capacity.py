@@ -1,0 +1,156 @@
+"""Is there enough? The total of each formula against the insurance fund's balance and against each budget.
+
+The balance is a number with a source, or the sum of the fund's own Transfer logs. Where those are not all in the input it is unknown,
+and a finding says what is missing; it is never guessed. Nothing here cuts a payout.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.decide.published import USDC, in_full
+from perpcomp.findings import Finding, refusal
+from perpcomp.incident import FUND, Incident, InsuranceFund
+from perpcomp.payouts import split
+from perpcomp.tables import CAPACITY, CSV_TIME, check
+
+ABSENT = "its token's Transfer logs are not in the input"
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What the insurance fund held, in 1e-18 USDC: as the window ends, and as it begins (None where only one number is given)."""
+
+    ends: int
+    begins: int | None
+    counted: str  # from what, in words
+
+
+def fund_balance(events: pl.LazyFrame, transfers: pl.LazyFrame | None, incident: Incident) -> tuple[Balance | None, list[Finding]]:
+    """The fund's balance around the window; None without a fund, and where it cannot be known, which is a finding.
+
+    `events` is the events table, `transfers` the decoded Transfer logs of the fund's token to and from the fund, where there are any.
+    """
+    fund = incident.insurance_fund
+    if fund is None:
+        return None, []
+    if fund.balance is not None:
+        return Balance(fixed.to_integer(fund.balance), None, "as stated"), []
+    if transfers is None:
+        return None, [_unknown(fund, incident, ABSENT)]
+    moved = _moved(transfers, fund)
+    missing = (_below_zero(moved) or _older_than(events) or _fees_without(events, transfers, fund)) if moved else ABSENT
+    if missing:
+        return None, [_unknown(fund, incident, missing)]
+    begins, ends = (sum(value for time, value in moved if time < at) for at in (incident.eligibility.start, incident.eligibility.end))
+    counted = f"{len(moved)} Transfer logs, from 0 before the first of {moved[0][0].strftime(CSV_TIME)}"
+    return Balance(ends, begins, counted), []
+
+
+def _unknown(fund: InsuranceFund, incident: Incident, why: str) -> Finding:
+    advice = (
+        f"Pass logs with every Transfer of {fund.token} to and from {fund.address} since the first (--rpc does not fetch these),"
+        " or look the balance up and write balance = NUMBER with its source."
+    )
+    return Finding("warning", _where(incident), f"its balance is not known: {why}.", advice)
+
+
+def _where(incident: Incident) -> str:
+    return f"{incident.name}.toml [insurance_fund]"
+
+
+def _moved(transfers: pl.LazyFrame, fund: InsuranceFund) -> list[tuple[datetime, int]]:
+    """(time, what the balance changed by in 1e-18 USDC) of each Transfer, in order."""
+    amount = pl.col("amount").reinterpret(dtype=pl.Int128)
+    into, out_of = (pl.when(pl.col(name) == fund.address).then(amount).otherwise(0) for name in ("recipient", "sender"))
+    return transfers.sort("block_number", "log_index").select("block_time", (into - out_of).alias("by")).collect().rows()
+
+
+def _below_zero(moved: list[tuple[datetime, int]]) -> str:
+    """What is wrong with transfers of which the first are missing, in words; empty where nothing shows it."""
+    balance = 0
+    for time, value in moved:
+        balance += value
+        if balance < 0:
+            return f"by the Transfer logs in the input it falls to {in_full(balance)} USDC at {time.strftime(CSV_TIME)}: earlier ones are missing"
+    return ""
+
+
+def _older_than(events: pl.LazyFrame) -> str:
+    """What is wrong with an input that begins after the first trades, in words: what was paid with those is missing too."""
+    first = events.sort("block_number", "log_index").unique(["trader", "market"], keep="first", maintain_order=True)
+    older = first.filter(pl.col("kind") != "open").select("trader").collect()
+    return f"positions older than the input: {older.height}, one of {older.item(0, 0)}: it begins too late" if older.height else ""
+
+
+def _fees_without(events: pl.LazyFrame, transfers: pl.LazyFrame, fund: InsuranceFund) -> str:
+    """What is wrong where a trade's fee never reached the fund, in words: the ClearingHouse sends it there in the same transaction."""
+    charged = events.filter(pl.col("fee") >= fixed.amount(Decimal(1).scaleb(-fund.decimals)))
+    without = charged.join(transfers.filter(recipient=fund.address), on="transaction_hash", how="anti")
+    rows = without.select("transaction_hash", "block_number", "log_index").collect(engine="streaming").sort("block_number", "log_index")
+    if rows.is_empty():
+        return ""
+    return f"trades whose fee reached it by no Transfer in the input: {rows.height}, the first in tx {rows.item(0, 0)}"
+
+
+def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incident) -> pl.DataFrame:
+    """The capacity table: one row for each formula of the comparison table and each source of funds that has a price in USDC.
+
+    InputError where a budget is worth more than an amount holds.
+    """
+    legs = incident.settlement
+    prices = {USDC: Decimal(1), **{leg.token: leg.price for leg in legs}}
+    funds = [(FUND, USDC, balance.ends, fixed.ONE)] if balance else []
+    funds += [
+        (budget.name, budget.token, fixed.to_integer(budget.amount), fixed.to_integer(prices[budget.token]))
+        for budget in incident.budgets
+        if budget.token in prices
+    ]
+    tokens = [leg.token for leg in legs]
+    rows = []
+    for (name,), part in sorted(comparison.group_by("formula"), key=lambda group: str(group[0])):
+        amounts = [fixed.to_integer(amount) for amount in part.get_column("amount") if amount is not None]
+        for source, token, available, price in funds:
+            in_part = source != FUND and token in tokens
+            to_cover = sum(split(amount, legs)[tokens.index(token)] if in_part else amount for amount in amounts)
+            value = fixed.mul_integers(available, price)
+            if value >= fixed.LIMIT:
+                what = f"is worth 1e20 USDC or more at {fixed.from_integer(price)} USDC."
+                raise refusal(f"{incident.name}.toml [[budget]] {source}", what, "Correct the amount, or the price in [[settlement]].")
+            covered = min(fixed.ONE, fixed.div_integers(value, to_cover)) if to_cover > 0 else None
+            integers = {
+                "available": available,
+                "price": price,
+                "available_value": value,
+                "total": sum(amounts),
+                "to_cover": to_cover,
+                "covered": covered,
+                "shortfall": max(0, to_cover - value),
+                "left": max(0, value - max(0, to_cover)),
+            }
+            rows.append(
+                {"formula": name, "source_of_funds": source, "token": token, "unknown": part.height - len(amounts)}
+                | {column: None if value is None else fixed.from_integer(value) for column, value in integers.items()}
+            )
+    return check(pl.DataFrame(rows, schema=CAPACITY.schema), CAPACITY)
+
+
+def check_fund(table: pl.DataFrame, balance: Balance | None, formula: str, incident: Incident) -> list[Finding]:
+    """One finding about the fund's balance and the chosen formula's total: a note where it is enough, a warning where it is not."""
+    chosen = table.filter(formula=formula, source_of_funds=FUND)
+    if balance is None or incident.insurance_fund is None or chosen.is_empty():
+        return []
+    row = {name: fixed.to_integer(chosen.item(0, name)) for name in ("to_cover", "shortfall", "left")}
+    unknown = f", not counting {chosen.item(0, 'unknown')} of its traders, whose amounts are not known" if chosen.item(0, "unknown") else ""
+    begun = "" if balance.begins is None else f"{in_full(balance.begins)} USDC as the window begins, "
+    held = f"{begun}{in_full(balance.ends)} USDC as it ends" if begun else f"{in_full(balance.ends)} USDC"
+    text = (
+        f"{held} ({balance.counted}; {', '.join(incident.insurance_fund.source)}); {formula} gives {in_full(row['to_cover'])} USDC{unknown}"
+    )
+    if row["shortfall"] == 0:
+        return [Finding("note", _where(incident), f"{text}: enough, {in_full(row['left'])} left.", "Nothing.")]
+    advice = "Find other money, or choose another formula; the fund does not cut payouts."
+    return [Finding("warning", _where(incident), f"{text}: {in_full(row['shortfall'])} short.", advice)]

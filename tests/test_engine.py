@@ -1,0 +1,153 @@
+"""Beyond one machine: a Dask cluster of real processes gives the same hashes, also when one of them is killed on the way."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+from perpcomp import engine, pipeline
+from perpcomp.engine import LOCAL, Engine, opened
+from perpcomp.findings import InputError
+from perpcomp.ingest import logs
+from perpcomp.pipeline import Input, Run
+from perpcomp.publish import CSV_FILES
+from perpcomp.tables import EVENTS, row_hash
+from tests.test_cli import ROOT, call
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """The address of a cluster of two worker processes with their nannies, on loopback alone."""
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": "ERROR"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", env={"POLARS_MAX_THREADS": "1"}, **quiet) as cluster:
+        yield cluster.scheduler_address
+
+
+def hashes(run: Run) -> dict[str, str]:
+    """The canonical hash of every table."""
+    return {name: row_hash(getattr(run, attribute), table) for name, (attribute, table) in CSV_FILES.items()} | {
+        "1-events": row_hash(run.events.table, EVENTS)
+    }
+
+
+def test_a_killed_worker_changes_no_hash(scheduler: str, large: Run) -> None:
+    """SIGKILL with partitions on their way: the cluster replaces the worker and does again what was lost with it."""
+    with Client(scheduler, set_as_default=False) as client:
+        pids = sorted(client.run(os.getpid).values())
+    killed: list[int] = []
+    with opened("dask", scheduler) as cluster:
+
+        def killing(function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+            for result in cluster.map(function, parts):
+                if not killed:
+                    os.kill(pids[0], signal.SIGKILL)
+                    killed.append(pids[0])
+                yield result
+
+        run = pipeline.compute(large.incident, large.input, engine=Engine(cluster.partitions, killing))
+    assert killed
+    assert hashes(run) == hashes(large)
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=20)
+        assert killed[0] not in client.run(os.getpid).values(), "the worker was not killed"
+
+
+def test_the_command_on_a_cluster_writes_the_published_bytes(scheduler: str, tmp_path: Path) -> None:
+    done = call("run", "--engine", "dask", "--scheduler", scheduler, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    published = {p.relative_to(tmp_path / "out"): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    expected = ROOT / "outputs" / "rehearsal"
+    assert published == {p.relative_to(expected): p.read_bytes() for p in expected.rglob("*") if p.is_file()}
+    address = scheduler.partition("//")[2].encode()
+    assert not [name for name, data in published.items() if address in data]
+
+
+def test_what_is_wrong_is_said_as_here(scheduler: str, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's mistake, found by a worker, with its row in the whole file."""
+    monkeypatch.setattr(logs, "CHUNK_BYTES", 40_000)
+    raw = b"".join(chunk for _, chunk in logs._chunks(rehearsal.input.file))
+    (tmp_path / "logs.jsonl").write_bytes(raw + b"{}\n")
+    source, said = Input(tmp_path / "logs.jsonl", None), []
+    with opened("dask", scheduler) as cluster:
+        for place in (LOCAL, cluster):
+            with pytest.raises(InputError) as caught:
+                pipeline.read_events(source, rehearsal.incident, place)
+            said.append((str(caught.value), caught.value.problems, caught.value.exit_code))
+    assert said[0] == said[1]
+    assert f"logs.jsonl row {len(raw.splitlines()) + 1} " in said[0][0]
+
+
+def test_workers_of_another_version_are_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "__version__", "9.9.9")
+    with (
+        pytest.raises(InputError, match=r"the worker tcp://.* has perpcomp .*, and here is perpcomp 9\.9\.9") as caught,
+        opened("dask", scheduler),
+    ):
+        pass
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:{port}", "127.0.0.1:{port}", "tcp://me:secret@127.0.0.1:{port}", "nonsense://x?secret"]
+)
+def test_a_scheduler_that_is_not_there_is_a_matter_of_the_network(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SECONDS", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        with pytest.raises(InputError) as caught, opened("dask", address.format(port=taken.getsockname()[1])):
+            pass
+    assert caught.value.exit_code == 3
+    assert "--scheduler" in str(caught.value)
+    assert "Is it running there?" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_scheduler_without_workers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SECONDS", 1)
+    empty = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs="ERROR")
+    with empty as cluster, pytest.raises(InputError, match="has no workers") as caught, opened("dask", cluster.scheduler_address):
+        pass
+    assert caught.value.exit_code == 3
+
+
+def test_an_address_without_the_engine_is_a_mistake(tmp_path: Path) -> None:
+    done = call("run", "--scheduler", "tcp://127.0.0.1:1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Add --engine dask." in done.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_type(tmp_path: Path) -> None:
+    """As in an installation without Dask: its modules cannot be imported."""
+    for module in ("dask", "distributed"):
+        (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module named {module}')\n")
+    done = call("liquidations", "--engine", "dask", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "pip install 'perpcomp[dask]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_here_imports_no_dask() -> None:
+    script = "import sys, perpcomp; perpcomp.compute(); assert not {'dask', 'distributed'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_partitions_hold_whole_positions(large: Run) -> None:
+    """Cut in seven, lives come out as of one piece."""
+
+    def mapped(function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        whole = [*parts]
+        sizes.append(len(whole))
+        return map(function, whole)
+
+    sizes: list[int] = []
+    found = pipeline.liquidations(large.events, large.input, large.incident, Engine(7, mapped))
+    assert sizes == [7]
+    assert found.table.equals(large.liquidations)
+    assert not found.problems
