@@ -132,8 +132,13 @@ def prices(
 def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
     """The incident with its input replayed."""
     from perpcomp import incident, pipeline
+    from perpcomp.findings import refusal
+    from perpcomp.systems import perpetual_v1
 
     loaded = incident.load(query)
+    if loaded.system != perpetual_v1.events.SYSTEM:
+        what = f"is an incident of {loaded.system}; positions are replayed for {perpetual_v1.events.SYSTEM} only."
+        raise refusal(f"{loaded.name}.toml", what, "The position before each liquidation stands in `perpcomp liquidations`.")
     source = pipeline.find_input(loaded, input)
     events = pipeline.read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded)
@@ -169,11 +174,11 @@ def fetch(
     """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
     from perpcomp import incident
     from perpcomp.ingest import chain
-    from perpcomp.systems.perpetual_v1.events import TOPICS
+    from perpcomp.systems import SYSTEMS
 
     loaded = incident.load(query)
     options = chain.Options(store or chain.default_store(loaded), blocks, second, prove)
-    return chain.fetch(loaded, sorted(TOPICS), urls, options, show)
+    return chain.fetch(loaded, sorted(SYSTEMS[loaded.system].events.TOPICS), urls, options, show)
 
 
 def verify(folder: Path) -> "Verdict":

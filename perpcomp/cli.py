@@ -361,7 +361,15 @@ def formulas(as_json: AsJson = False) -> None:
 
 @app.command(rich_help_panel=LOOK)
 def guards(
-    query: Query = "rehearsal",
+    query: Annotated[
+        str,
+        typer.Argument(
+            metavar="[QUERY|profiles|vectors]",
+            help="An incident; or the two readings of SIP-2005; or a check of recorded answers.",
+            show_default=True,
+        ),
+    ] = "rehearsal",
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="For vectors: recorded answers, .json or .json.gz.")] = None,
     input: Input = None,
     replay: Annotated[bool, typer.Option("--replay", help="Also execute history again under the guards: the counterfactual.")] = False,
     rules: Annotated[
@@ -373,6 +381,18 @@ def guards(
     quiet: Quiet = False,
 ) -> None:
     """Which liquidations guards like SIP-2005's would have held back: price impact and premium against their limits."""
+    if query == "profiles":
+        from perpcomp.guards.profiles import differences
+
+        terminal.print_grid(["rule", "the SIP's text", "the deployed code"], [[*row] for row in differences()])
+        return
+    if query == "vectors":
+        if file is None:
+            raise refusal("guards vectors", "needs a file.", "Write `perpcomp guards vectors FILE`.")
+        _check_vectors(file)
+        return
+    if file is not None:
+        raise refusal("guards", f"takes no second word after '{query}'.", "Write --input FILE for other logs.")
     import perpcomp
     from perpcomp.guards import answer
 
@@ -424,6 +444,17 @@ def verify(
             terminal.say(f"note: {note}")
         terminal.say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(verdict.differences)} differences.")
     if not verdict.same:
+        raise typer.Exit(1)
+
+
+def _check_vectors(file: Path) -> None:
+    from perpcomp.guards.vectors import check
+
+    with _unbroken():
+        checked = check(file)
+    terminal.print_problems(checked.findings[:50])
+    print(f"{checked.passed:,} passed, {checked.failed:,} failed")
+    if checked.failed:
         raise typer.Exit(1)
 
 

@@ -256,7 +256,12 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
     fallen = liquidations.filter(in_window(incident)).join(eligible, on="trader", how="anti", maintain_order="left")
     fallen = fallen.unique("trader", keep="first", maintain_order=True).select(*named, "reason_code", "reason")
 
-    words = {"MarginChanged": "margin change", "PositionAdjusted": "migration", "PositionSettled": "settlement"}
+    words = {
+        "MarginChanged": "margin change",
+        "MarginTransferred": "margin change",
+        "PositionAdjusted": "migration",
+        "PositionSettled": "settlement",
+    }
     seen = [events.select(*named, "block_number", "block_time", "kind", "bad_debt")]
     for name, kind in words.items():
         if name in tables:

@@ -78,6 +78,18 @@ def _liquidation(run: Run, row: Row) -> Iterator[str]:
     part = "in part " if row["partial"] else ""
     yield f"{row['trader']}: a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
     yield f"  tx {row['transaction_hash']} log {row['log_index']}, block {row['block_number']}, life {row['life']} of this position, by {row['liquidator']}"
+    yield from _stated_before(run, row, n) if row["era"] is None else _stated_by_the_event(run, row, log, n)
+    yield from _since_crash(row, n)
+    yield from _valuation(run, row, n)
+    if not row["eligible"]:
+        yield f"  not compensated: {row['reason']} ({row['reason_code']})"
+        return
+    yield f"  compensated: {row['reason']}"
+    yield from _entitlement(run, row, n)
+
+
+def _stated_by_the_event(run: Run, row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
+    """Size, margin and open notional from the liquidation's own PositionChanged."""
     yield "  PositionChanged says: " + ", ".join(
         f"{name} {number(arithmetic.term(log[name]))}"
         for name in (
@@ -99,13 +111,23 @@ def _liquidation(run: Run, row: Row) -> Iterator[str]:
     )
     yield from _margin(row, log, n)
     yield from _open_notional(run, row, n)
-    yield from _since_crash(row, n)
-    yield from _valuation(run, row, n)
-    if not row["eligible"]:
-        yield f"  not compensated: {row['reason']} ({row['reason_code']})"
-        return
-    yield f"  compensated: {row['reason']}"
-    yield from _entitlement(run, row, n)
+
+
+def _stated_before(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    """Size, margin and open notional from the position's PositionModified before the liquidation, which settled it last."""
+    mine = (pl.col("trader") == row["trader"]) & (pl.col("market") == row["market"]) & _before(row)
+    last = run.events.others["PositionModified"].filter(mine).sort(ORDER).row(-1, named=True)
+    size, price = (number(arithmetic.term(last[name])) for name in ("size", "last_price"))
+    yield f"  PositionModified before it, which settled the position last: tx {last['transaction_hash']} log {last['log_index']}"
+    yield from _step("size", "size that it left", size, f"{n['size']} base")
+    yield from _step("margin", "margin that it stored", number(arithmetic.term(last["margin"])), f"{n['margin']} USDC")
+    yield from _step("open_notional", "trunc(abs(size) * its last_price)", f"trunc(abs({size}) * {price})", f"{n['open_notional']} USDC")
+
+
+def _before(row: Row) -> pl.Expr:
+    """Earlier than a row's log."""
+    number, place = pl.lit(row["block_number"]), pl.lit(row["log_index"])
+    return (pl.col("block_number") < number) | ((pl.col("block_number") == number) & (pl.col("log_index") < place))
 
 
 def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
@@ -142,10 +164,8 @@ def _open_notional(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
             "open_notional", f"position_notional {sign} realized_pnl", f"{n['position_notional']} {sign} {n['realized_pnl']}", value
         )
         return
-    block, index = pl.col("block_number"), pl.col("log_index")
-    earlier = (block < row["block_number"]) | ((block == row["block_number"]) & (index < row["log_index"]))
     mine = (pl.col("trader") == row["trader"]) & (pl.col("market") == row["market"])
-    before = run.events.table.filter(mine & earlier).sort(ORDER)
+    before = run.events.table.filter(mine & _before(row)).sort(ORDER)
     opened = before.with_row_index("n").filter(pl.col("kind") == "open").get_column("n").max()
     assert isinstance(opened, int)
     moves = []

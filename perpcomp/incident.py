@@ -21,13 +21,15 @@ from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.reading import Section
 
 MAX_QUERY_BYTES = 2**20
-SYSTEMS = ("perpetual-v1",)
+SYSTEMS = ("perpetual-v1", "synthetix_v2")
+RESERVED = ("profiles", "vectors")  # words of `perpcomp guards`, where a query's name stands
 FUND = "insurance fund"  # its name as a source of funds, beside the names of the budgets
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Where the protocol lives. genesis is the hash of the chain's first block. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
+    """Where the protocol lives. clearing_house is the contract beside the markets whose logs count: the ClearingHouse, or for synthetix_v2
+    PerpsV2MarketSettings, named by the key `settings`. genesis is the hash of the chain's first block. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
 
     id: int
     clearing_house: str
@@ -331,6 +333,8 @@ def shelf() -> Path:
 def find(query: str) -> Path:
     """The file behind a path or a built-in name; InputError with the near miss."""
     path = Path(query)
+    if path.stem in RESERVED:
+        raise refusal(query, f"'{path.stem}' is a word of `perpcomp guards` and no name for an incident.", "Rename the file.")
     if path.suffix == ".toml" and path.is_file():
         return path
     built_in = {p.stem: p for p in shelf().glob("*.toml")}
@@ -419,7 +423,7 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
         title=top.take("title", reading.text) or "",
         notice=top.take("notice", reading.text, "", required=False) or "",
         system=top.take("system", reading.choice(SYSTEMS)) or "",
-        chain=_chain(top.sub("chain"), known),
+        chain=_chain(top.sub("chain"), known, "settings" if top.table.get("system") == "synthetix_v2" else "clearing_house"),
         input=given.take("file", reading.inside, required=False),
         blocks=given.take("blocks", reading.inside, required=False),
         markets=tuple(_market(section, known, valuation, one_price) for section in top.each("market", required=True)),
@@ -449,6 +453,11 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
 
 def _across(top: Section, incident: Incident) -> None:
     """What no single key shows: shares that do not add up, names that stand twice, a window that ends before it starts."""
+    if incident.system == "synthetix_v2" and (incident.replays or incident.restore or incident.fund_in_logs):
+        what = (
+            "has no pool, no fund and no replay: [valuation] at and price, [restore], [insurance_fund] and rules before the crash need one."
+        )
+        top.problem("system", f'"{incident.system}" {what}', "Remove them.")
     if sum((leg.share for leg in incident.settlement), Fraction()) != 1:
         top.problem("[[settlement]]", "shares do not add up to 1.", "Two legs of one half each: share = 0.5 in both.")
     for what, names in (
@@ -492,10 +501,10 @@ def _contracts(incident: Incident) -> list[str]:
     return [*{incident.chain.clearing_house, *(market.amm for market in incident.markets)}, fund.address, fund.token]
 
 
-def _chain(section: Section, known: dict[str, Source]) -> Chain:
+def _chain(section: Section, known: dict[str, Source], house: str) -> Chain:
     chain = Chain(
         id=section.take("id", reading.count) or 0,
-        clearing_house=section.take("clearing_house", reading.address) or "",
+        clearing_house=section.take(house, reading.address) or "",
         genesis=section.take("genesis", reading.block_hash, required=False),
         first_block=section.take("first_block", reading.count, required=False),
         liquidation_fee_ratio=section.take("liquidation_fee_ratio", reading.amount, required=False),

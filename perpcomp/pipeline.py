@@ -24,10 +24,10 @@ from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
+from perpcomp.ingest.store import own_pieces
 from perpcomp.replay import Replay, first_of_later_code, replay
 from perpcomp.stress import index_drawdowns
-from perpcomp.systems import perpetual_v1
-from perpcomp.systems.perpetual_v1 import events as v1_events
+from perpcomp.systems import SYSTEMS, perpetual_v1, synthetix_v2
 from perpcomp.tables import EVENTS, FINDINGS, check, read
 from perpcomp.valuation import at_reference, is_before_crash
 
@@ -94,6 +94,7 @@ class Run:
     restore_orders: pl.DataFrame
     replayed: Replay | None
     problems: tuple[Finding, ...]
+    flags: pl.DataFrame | None = None  # where the protocol flags before it liquidates
 
     @cached_property
     def findings(self) -> pl.DataFrame:
@@ -141,17 +142,17 @@ def find_input(incident: Incident, given: Path | None) -> Input:
 
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
     """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
-    house, fund = incident.chain.clearing_house, incident.fund_in_logs
+    house, fund, protocol = incident.chain.clearing_house, incident.fund_in_logs, SYSTEMS[incident.system].events
     addresses = [house, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     try:
         found: Iterable[Piece] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, v1_events.topics(fund), v1_events.OLD_LAYOUTS, source.blocks)
-        else:
-            found = foreign_pieces(source.files, v1_events.wanted(incident.chain.id, house, addresses, fund), source.blocks)
+            found = log_pieces(source.file, addresses, protocol.topics(fund), protocol.OLD_LAYOUTS, source.blocks)
+        elif (found := own_pieces(source.file, addresses)) is None:
+            found = foreign_pieces(source.files, protocol.wanted(incident.chain.id, house, addresses, fund), source.blocks)
         if found is None:  # our own events table
-            events = Events(v1_events.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
+            events = Events(protocol.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
             events = _decoded(name, found, incident, engine)
     except InputError as error:  # decoding knows rows, not files
@@ -160,34 +161,34 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
             error.exit_code,
         ) from None
     if events.lazy.select("block_number").head(1).collect().is_empty():
-        what = f"holds no PositionChanged of the ClearingHouse {house}."
+        what = f"holds no {protocol.CHANGES.format(house=house)}."
         raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
     return events
 
 
 def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
-    spill = Spill()
+    spill, protocol = Spill(), SYSTEMS[incident.system].events
     if isinstance(found, dict):
         spill.add(found)
     else:
         places = Places(name)
-        decode = partial(_decode, name, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
+        decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
         for stand, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
             places.join(stand)
             spill.add(tables)
         places.check()
     tables = spill.tables()
-    return Events(v1_events.events_table(tables), tables, spill)
+    return Events(protocol.events_table(tables), tables, spill)
 
 
 def _decode(
-    name: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
+    name: str, system: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
 ) -> tuple[Places, dict[str, pl.DataFrame]]:
     """One piece: where its logs stand, and its events."""
     raw, stand = piece(), Places(name)
     stand.add(raw)
-    return stand, v1_events.decode_all(raw, chain_id, clearing_house, fund)
+    return stand, SYSTEMS[system].events.decode_all(raw, chain_id, clearing_house, fund)
 
 
 def replayed(events: Events, found: pl.DataFrame) -> Replay:
@@ -211,7 +212,7 @@ class Found:
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
     """Every liquidation: found, valued, judged, and opened again on the curve where the incident says so."""
     begun, ratio = is_before_crash(incident), incident.chain.liquidation_fee_ratio
-    found, doubts = perpetual_v1.liquidations(events.lazy, events.lazy_others, ratio, begun, engine)
+    found, doubts = SYSTEMS[incident.system].liquidations(events.lazy, events.lazy_others, ratio, begun, engine)
     market = replayed(events, found) if incident.replays else None
     valued, unknown = at_reference(found, incident, market, source.prices)
     guarded = screen(valued, events.table, events.others, incident) if incident.judges_by_guards else None
@@ -245,7 +246,7 @@ def compute(
     stopped = any(doubt.stops for doubt in found.problems)
     paid = payouts.pay(chosen, table, incident, stopped)
     comparison = compare.compare(beside, table)
-    balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(v1_events.TRANSFER.name), incident)
+    balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(perpetual_v1.events.TRANSFER.name), incident)
     enough = capacity.capacity(comparison, balance, incident)
     problems += found.problems + _unpaid(paid) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
     problems += published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
@@ -265,7 +266,14 @@ def compute(
         restore_orders=found.restore_orders,
         replayed=found.replayed,
         problems=tuple(problems),
+        flags=_flags(events, incident),
     )
+
+
+def _flags(events: Events, incident: Incident) -> pl.DataFrame | None:
+    if incident.system != synthetix_v2.events.SYSTEM:
+        return None
+    return synthetix_v2.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
 
 
 def _unpaid(paid: pl.DataFrame) -> list[Finding]:

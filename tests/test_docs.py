@@ -27,6 +27,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "outputs" / "rehearsal", place / "outputs" / "rehearsal")
     shutil.copy(ROOT / "queries" / "rehearsal" / "logs.jsonl.gz", place / "logs.jsonl.gz")
+    shutil.copytree(ROOT / "tests" / "lab" / "guards", place / "tests" / "lab" / "guards")
     return place
 
 

@@ -1,1 +1,1 @@
-"""Liquidation guards (SIP-2005): which liquidations they would have held back."""
+"""Liquidation guards: SIP-2005's rules exactly as its text or the deployed contracts have them, and what they would have done on Perp V1."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp.findings import Finding
+from perpcomp.findings import Finding, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.guards.curve import premium, price_impact, ratio_at_index
 from perpcomp.guards.index import Index, Place, indices
@@ -23,7 +23,7 @@ from perpcomp.replay import maintenance_ratios, ratio_at
 from perpcomp.replay.contract import Reserves
 from perpcomp.replay.history import PULL, integers
 from perpcomp.replay.valued import to_frame
-from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, RESERVE_SNAPSHOTTED
+from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, RESERVE_SNAPSHOTTED, SYSTEM
 from perpcomp.tables import VERDICTS, check
 
 MEANING = {
@@ -55,6 +55,9 @@ def screen(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str
 
     InputError where limits or index prices are not to be had.
     """
+    if incident.system != SYSTEM:
+        what = f"has the system {incident.system}: the guards are tried on Perpetual Protocol V1 ({SYSTEM}), which had none."
+        raise refusal(f"{incident.name}.toml", what, "Synthetix applied them itself: its logs show each flag and liquidation.")
     markets = sorted(set(liquidations.get_column("market")))
     allowed, known = limits(markets, events, incident), indices(markets, tables, incident)
     pools, maintenance = _pools(tables), maintenance_ratios(tables)

@@ -19,12 +19,11 @@ from perpcomp.ingest.fetch import HEADERS_AT_ONCE, Fetcher, Progress, Settings, 
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Range, width
 from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, read_strictly, to_int
-from perpcomp.ingest.store import LOGS, Store, Subject
-from perpcomp.tables import CSV_TIME, to_parquet
+from perpcomp.ingest.store import LOGS, RANGE, Store, Subject, read_range
+from perpcomp.tables import CSV_TIME
 from perpcomp.writing import write_whole
 
 T = TypeVar("T")
-RANGE = "range.json"
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,12 @@ def subject(incident: Incident, topics: Sequence[str]) -> Subject:
 
 def held(incident: Incident, topics: Sequence[str], options: Options) -> Fetched | None:
     """The range that the store holds whole and final for this window, without asking anybody; None where something is missing."""
-    path = options.store / RANGE
-    if not path.is_file() or not (options.store / LOGS).is_file():
-        return None
+    stated = read_range(options.store)
     try:
-        stated = json.loads(path.read_bytes())
         asked = (int(stated["first"]), int(stated["last"]))
     except (ValueError, KeyError, TypeError):
         return None
-    if stated.get("asked") != _asked(incident, options) or not stated.get("final"):
+    if not (options.store / LOGS).is_file() or stated.get("asked") != _asked(incident, options) or not stated.get("final"):
         return None
     store = Store(options.store, subject(incident, topics))
     if store.missing(grid(asked, options.settings.segment)):
@@ -93,10 +89,7 @@ def stored(incident: Incident) -> Path | None:
     file = options.store / LOGS
     if not file.is_file():
         return None
-    try:
-        stated = json.loads((options.store / RANGE).read_bytes())
-    except (ValueError, OSError):
-        stated = {}
+    stated = read_range(options.store)
     if stated.get("asked") != _asked(incident, options) or not stated.get("final"):
         blocks = f"blocks {stated.get('first')} to {stated.get('last')}" if "first" in stated else "an unfinished range"
         what = f"holds {blocks}, which is not the whole and final range of the window of '{incident.name}'."
@@ -109,13 +102,13 @@ def _proved(incident: Incident, topics: Sequence[str], options: Options, known: 
     """A range that is held, with its proof made again from the evidence in the store where one is asked for; None without evidence."""
     if options.prove is None:
         return known
-    stated = json.loads((options.store / RANGE).read_bytes()).get("proved", {}).get(options.prove)
+    stated = read_range(options.store).get("proved", {}).get(options.prove)
     if stated is None:
         return None
     start, anchor = stated
     about = subject(incident, topics)
     folder = evidence.folder_of(options.store, (start, known.last))
-    logs = Store(options.store, about).logs(known.first, known.last)
+    logs = Store(options.store, about).logs(grid((known.first, known.last), options.settings.segment))
     proof = evidence.check(folder, (start, known.last), evidence.pairs(about.addresses, about.topics), logs, anchor)
     return replace(known, proof=(str(proof),))
 
@@ -162,6 +155,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     # Millions of small objects live for one window and refer to nothing: looking through them for cycles is a fifth of the time.
     collecting = gc.isenabled()
     gc.disable()
+    # The GNU allocator gives the buffers of answers back to the system each time, which costs as much as filling them, until it has
+    # once freed a block as large as it ever keeps.
+    bytes(2**25 - 2**13)
     try:
         return asyncio.run(work)
     finally:
@@ -191,13 +187,12 @@ async def _fetch(
         if last > head:
             raise refusal("--blocks", f"Block {last} does not exist yet: the newest is {head}.", "End the range before it.")
         await fetcher.fill(store, (first, last), Progress(width((first, last)), show=show))
-        logs = store.logs(first, last)
+        segments = grid((first, last), options.settings.segment)
         final = last <= head - options.settings.confirmations
-        write_whole(options.store / LOGS, to_parquet(logs))
         stated = {"asked": _asked(incident, options), "first": first, "last": last, "final": final}
-        write_whole(options.store / RANGE, json.dumps(stated, sort_keys=True).encode())
+        stated = store.write_range(segments, stated)
         if second is not None:
-            await _compare(second, about, options, (first, last), logs)
+            await _compare(second, about, options, (first, last), store.logs(segments))
         fetched = Fetched(first, last, final, options.store / LOGS, pool.sent)
         if options.prove is None:
             return fetched
@@ -208,7 +203,7 @@ async def _fetch(
         folder = evidence.folder_of(options.store, (start, last))
         await evidence.collect(pool, (start, last), wanted, folder)
         anchor = (await fetcher.header(last)).hash
-        proof = evidence.check(folder, (start, last), wanted, logs, anchor)
+        proof = evidence.check(folder, (start, last), wanted, store.logs(segments), anchor)
         write_whole(options.store / RANGE, json.dumps({**stated, "proved": {options.prove: [start, anchor]}}, sort_keys=True).encode())
         return replace(fetched, requests=pool.sent, proof=(str(proof),))
     finally:
@@ -274,7 +269,7 @@ async def _compare(second: Pool, about: Subject, options: Options, asked: Range,
         store = Store(Path(folder), about)
         fetcher = Fetcher(second, about, options.settings)
         await fetcher.fill(store, asked, Progress(width(asked)))
-        theirs = store.logs(*asked)
+        theirs = store.logs(grid(asked, options.settings.segment))
     block = differing_block(mine, theirs)
     if block is not None:
         counts = [frame.filter(block_number=block).height for frame in (mine, theirs)]

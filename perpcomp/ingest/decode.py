@@ -14,12 +14,14 @@ from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import AMOUNT, LIMIT
 
 WORD = 32
+# type of an indexed argument -> (what it must be, the bytes it begins with): a count has 56 bits, so that it is positive in 64
+INDEXED = {"address": ("an address", bytes(12)), "count": ("a number below 2^56", bytes(25)), "bytes32": ("32 bytes long", b"")}
 BATCH_BYTES = 6 * 2**20  # buffers of a batch stay small enough for the allocator to keep them: twice as fast as one pass
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an event. `type` is address, uint (amount), int (amount) or count (a whole number, no amount)."""
+    """One argument of an event. `type` is address, uint (amount), int (amount), count (a whole number, no amount) or bytes32 (indexed only)."""
 
     name: str
     type: str
@@ -44,12 +46,12 @@ class Event:
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        types = {"address": pl.String(), "count": pl.Int64(), "uint": AMOUNT, "int": AMOUNT}
+        types = {"address": pl.String(), "bytes32": pl.String(), "count": pl.Int64(), "uint": AMOUNT, "int": AMOUNT}
         return {a.name: types[a.type] for a in self.arguments}
 
 
 def event(topic0: str, signature: str) -> Event:
-    """An Event from `Name(type [indexed] column, ...)`; the types are address, uint256, int256 and count (a uint that is no amount)."""
+    """An Event from `Name(type [indexed] column, ...)`; the types are address, uint256, int256, bytes32 and count (a uint that is no amount)."""
     match = re.fullmatch(r"(\w+)\((.*)\)", " ".join(signature.split()))
     assert match, signature
     arguments = []
@@ -64,10 +66,12 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
 
     InputError lists rows whose data has another length, whose topics are not padded addresses, or with a word of 39 or more digits.
     """
+    if raw.is_empty():
+        return raw.hstack(pl.DataFrame(schema={a.name: event.schema[a.name] for a in event.indexed + event.words}))
     rows = max(1, BATCH_BYTES // max(WORD, WORD * len(event.words)))
     shape, halves, typed = _expressions(event)
     parts = []
-    for start in range(0, max(raw.height, 1), rows):
+    for start in range(0, raw.height, rows):
         batch = raw.slice(start, rows)
         shaped = all(ok is True for ok in batch.select_seq(shape).row(0))
         split = _split(batch, event, halves) if shaped else None
@@ -92,13 +96,19 @@ def _shape_rules(event: Event) -> list[tuple[str, pl.Expr]]:
         (f"it does not have the {len(event.indexed)} indexed arguments of {event.name}", pl.col("topics") == len(event.indexed) + 1),
     ]
     for n, argument in enumerate(event.indexed, 1):
-        topic = pl.col(f"topic{n}")
-        rules.append((f"its {argument.name} is not an address", (topic.bin.size() == WORD) & topic.bin.starts_with(bytes(12))))
+        topic, (what, zeros) = pl.col(f"topic{n}"), INDEXED[argument.type]
+        rules.append((f"its {argument.name} is not {what}", (topic.bin.size() == WORD) & topic.bin.starts_with(zeros)))
     return rules
 
 
 def _address(word: pl.Expr) -> pl.Expr:
     return pl.lit("0x") + word.bin.slice(12, 20).bin.encode("hex")
+
+
+def _indexed(topic: pl.Expr, type_: str) -> pl.Expr:
+    if type_ == "count":
+        return topic.bin.slice(24, 8).bin.reinterpret(dtype=pl.Int64, endianness="big")
+    return _address(topic) if type_ == "address" else pl.lit("0x") + topic.bin.encode("hex")
 
 
 def _halves(event: Event) -> list[pl.Expr]:
@@ -109,7 +119,7 @@ def _halves(event: Event) -> list[pl.Expr]:
 
 def _typed(event: Event) -> list[pl.Expr]:
     """The arguments as typed columns, from a batch with its _split beside it."""
-    columns = [_address(pl.col(f"topic{n}")).alias(a.name) for n, a in enumerate(event.indexed, 1)]
+    columns = [_indexed(pl.col(f"topic{n}"), a.type).alias(a.name) for n, a in enumerate(event.indexed, 1)]
     for n, argument in enumerate(event.words):
         low = pl.col(str(2 * n + 1))
         types = {"address": _address(pl.col("data").bin.slice(WORD * n, WORD)), "count": low.cast(pl.Int64)}
@@ -126,7 +136,7 @@ def _split(batch: pl.DataFrame, event: Event, halves: list[pl.Expr]) -> pl.DataF
     flat = batch.select_seq(pl.col("data").bin.reinterpret(dtype=array, endianness="big").explode().alias("half"))
     split = flat.select_seq(halves)
     series = split.get_columns()
-    fits = all(_fits(series[2 * n], series[2 * n + 1], a.type) for n, a in enumerate(event.words)) if batch.height else True
+    fits = all(_fits(series[2 * n], series[2 * n + 1], a.type) for n, a in enumerate(event.words))
     return split if fits else None
 
 

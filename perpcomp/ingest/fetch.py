@@ -13,14 +13,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 import polars as pl
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.logs import Log, to_raw
+from perpcomp.ingest.answers import read_logs_answer, read_logs_of_receipts
+from perpcomp.ingest.logs import dated
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Action, Range, classify, pieces, width
-from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_logs_reply, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_strictly, to_int
 from perpcomp.ingest.store import Store, Subject
 
 HEADERS_AT_ONCE = 100
@@ -102,29 +102,35 @@ class Fetcher:
                     await self._segment(store, lost, progress)
                 continue
             logs = await self._windows(asked, progress)
-            if not await self._fit(logs) or (await self.header(last)).hash != before.hash:
+            times = await self._times(logs)
+            if times is None or (await self.header(last)).hash != before.hash:
                 continue
-            frame = to_raw(f"blocks {first} to {last}", list(enumerate(logs, 1)), self.addresses, self.topics, {})
-            store.add(first, last, start.parent_hash, before.hash, frame.sort("block_number", "log_index"))
+            store.add(
+                first,
+                last,
+                start.parent_hash,
+                before.hash,
+                dated(f"blocks {first} to {last}", logs, times if logs["block_time"].null_count() else {}),
+            )
             progress.done += width(asked)
-            progress.logs += frame.height
+            progress.logs += logs.height
             progress.requests = self.pool.sent
             progress.show(progress)
             return
         what = f"Blocks {first} to {last} were another chain at each of {AGAIN} tries: logs and headers do not fit together."
         raise refusal("the network", what, "Ask another node with --rpc, or wait until the range is final.", NETWORK)
 
-    async def _windows(self, asked: Range, progress: Progress) -> list[Log]:
-        """All logs of a segment: windows side by side, each split as far as the providers want."""
+    async def _windows(self, asked: Range, progress: Progress) -> pl.DataFrame:
+        """All logs of a segment, in order: windows side by side, each split as far as the providers want."""
         starts = range(asked[0], asked[1] + 1, self.width)
         windows = [(start, min(start + self.width - 1, asked[1])) for start in starts]
-        parts = await side_by_side([self._window(window) for window in windows])
+        parts: list[pl.DataFrame] = await side_by_side([self._window(window) for window in windows])
         progress.requests = self.pool.sent
         progress.show(progress)
         self.width = min(self.settings.window, self.width + max(1, self.width // 4))
-        return [log for part in parts for log in part]
+        return pl.concat(parts)
 
-    async def _window(self, asked: Range) -> list[Log]:
+    async def _window(self, asked: Range) -> pl.DataFrame:
         query = {
             "address": list(self.subject.addresses),
             "topics": [list(self.subject.topics)],
@@ -132,12 +138,14 @@ class Fetcher:
             "toBlock": hex(asked[1]),
         }
         try:
-            return await self.pool.call("eth_getLogs", [query], lambda raw: self._checked(read_logs_reply(raw), asked), needs=asked[1])
+            return await self.pool.call(
+                "eth_getLogs", [query], lambda raw: read_logs_answer(raw, asked, self.addresses, self.topics), needs=asked[1]
+            )
         except Refused as no:
             refused = no
         meant = classify(asked, refused.code, refused.status, refused.message)
         if meant.action is Action.RECEIPTS:
-            return await self._receipts(asked[0])
+            return read_logs_of_receipts(await receipts_of(self.pool, asked[0]), (asked[0], asked[0]), self.addresses, self.topics)
         advice = {
             Action.CLAMP_HEAD: "Use a node that is in step.",
             Action.ARCHIVE: "Use a node that keeps the history.",
@@ -149,50 +157,20 @@ class Fetcher:
             raise refusal("the network", what, advice.get(meant.action, "Use another node with --rpc."), NETWORK)
         parts = pieces(asked, meant)
         self.width = min(self.width, width(parts[0]))
-        return [log for part in parts for log in await self._window(part)]
+        return pl.concat([await self._window(part) for part in parts])
 
-    def _checked(self, logs: list[Log], asked: Range) -> list[Log]:
-        """The logs, if they are of what was asked, in order, each once; a Fault names what is not."""
-        before, ours = (-1, -1), set[tuple[str, str]]()
-        for log in logs:
-            here = (to_int(log.block_number), to_int(log.log_index))
-            if log.removed is True:
-                raise Fault(f"a log of block {here[0]} was removed by a reorganisation")
-            if not asked[0] <= here[0] <= asked[1]:
-                raise Fault(f"a log of block {here[0]} is in the answer for {asked[0]} to {asked[1]}")
-            if here <= before:
-                raise Fault(f"the logs of block {here[0]} are out of order or doubled")
-            origin = (log.address, log.topics[0] if log.topics else "")
-            if origin not in ours:  # as the node spells them: one look for each spelling
-                if origin[0].lower() not in self.addresses or origin[1].lower() not in self.topics:
-                    raise Fault(f"a log of block {here[0]} is of another contract or event")
-                ours.add(origin)
-            before = here
-        return logs
-
-    async def _fit(self, logs: list[Log]) -> bool:
-        """Whether every log's block hash and time are its header's; times that the node left out are filled in."""
-        numbers = list(dict.fromkeys(log.block_number for log in logs))
+    async def _times(self, logs: pl.DataFrame) -> dict[int, int] | None:
+        """The time of every block with logs, by its header; None where a log's block hash or time is not its header's."""
+        blocks = logs.select("block_number", "block_hash", "block_time").unique(maintain_order=True)
+        numbers = [hex(number) for number in blocks["block_number"].unique(maintain_order=True)]
         batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
         asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_header) for batch in batches]
         headers = {to_int(header.number): header for batch in await side_by_side(asked) for header in batch}
-        of_text = {number: headers.get(to_int(number)) for number in numbers}
-        for log in logs:
-            header, stated = of_text[log.block_number], log.block_timestamp
-            if header is None or (header.hash != log.block_hash and header.hash.lower() != log.block_hash.lower()):
-                return False
-            if stated is not None and stated != header.timestamp and to_int(stated) != to_int(header.timestamp):
-                return False
-            log.block_timestamp = header.timestamp
-        return True
-
-    async def _receipts(self, number: int) -> list[Log]:
-        """The logs of one block from its receipts, for a block whose logs a node refuses for their size."""
-        return self._checked([log for receipt in await receipts_of(self.pool, number) for log in self._logs_of(receipt)], (number, number))
-
-    def _logs_of(self, receipt: dict[str, Any]) -> list[Log]:
-        logs = msgspec.convert(receipt["logs"], list[Log])
-        return [log for log in logs if log.address.lower() in self.addresses and log.topics and log.topics[0].lower() in self.topics]
+        times = {number: to_int(header.timestamp) for number, header in headers.items()}
+        for number, block_hash, stated in blocks.iter_rows():
+            if number not in headers or headers[number].hash.lower() != block_hash or stated not in (None, times[number]):
+                return None
+        return times
 
     async def _forget_what_moved(self, store: Store) -> None:
         """Drop held segments from the newest down until one still stands in the chain: the common ancestor."""
@@ -203,7 +181,7 @@ class Fetcher:
 
     async def _check_links(self, store: Store, asked: Range) -> None:
         """Segments must follow each other as blocks of one chain."""
-        held = sorted((s for s in store.segments if s.first >= asked[0] and s.last <= asked[1]), key=lambda s: s.first)
+        held = store.holding(grid(asked, self.settings.segment))
         for one, following in pairwise(held):
             if one.last + 1 != following.first or one.last_hash != following.parent_hash:
                 what = f"Blocks {one.last} and {following.first} are not of one chain."

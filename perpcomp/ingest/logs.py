@@ -43,6 +43,23 @@ RAW_SCHEMA = {
     "transaction_index": pl.Int64(),
     "log_index": pl.Int64(),
 }
+UNDATED = {**RAW_SCHEMA, "block_time": pl.Int64()}
+
+# What the text of each column is, in lower case or as the node wrote it.
+QUANTITY = r"^0x[0-9a-fA-F]{1,12}$"
+SHAPES = {
+    "address": r"^0x[0-9a-f]{40}$",
+    "topic0": r"^0x[0-9a-f]{64}$",
+    "topic1": r"^0x([0-9a-fA-F]{64})?$",
+    "topic2": r"^0x([0-9a-fA-F]{64})?$",
+    "data": r"^0x([0-9a-fA-F]{2})*$",
+    "block_number": QUANTITY,
+    "block_time": r"^0x0*[0-9a-fA-F]{1,8}$",
+    "block_hash": r"^0x[0-9a-f]{64}$",
+    "transaction_hash": r"^0x[0-9a-f]{64}$",
+    "transaction_index": QUANTITY,
+    "log_index": QUANTITY,
+}
 
 
 class Log(msgspec.Struct, rename="camel", gc=False):
@@ -244,32 +261,37 @@ def block_times(path: Path) -> dict[int, int]:
 def to_raw(
     name: str, rows: list[tuple[int, Log]], addresses: Collection[str], topics: Collection[str], times: dict[int, int]
 ) -> pl.DataFrame:
-    """The raw frame of the wanted among these numbered rows; `name` says in an error where they come from.
-
-    Text is checked for its 0x and digits before it is cut: slice(2) alone would drop digits.
-    """
+    """The raw frame of the wanted among these numbered rows; `name` says in an error where they come from."""
     wanted_addresses, wanted_topics = frozenset(addresses), frozenset(topics)
     kept = [
         (number, log)
         for number, log in rows
         if log.topics and log.topics[0].lower() in wanted_topics and log.address.lower() in wanted_addresses
     ]
+    return dated(name, undated(name, kept), times)
+
+
+def undated(name: str, rows: list[tuple[int, Log]]) -> pl.DataFrame:
+    """The rows as a raw frame (UNDATED): block_time still in unix seconds, null where the node gave none.
+
+    Text is checked for its 0x and digits before it is cut: slice(2) alone would drop digits.
+    """
     text = pl.DataFrame(
         {
-            "row": [number for number, _ in kept],
-            "address": [log.address.lower() for _, log in kept],
-            "topic0": [log.topics[0].lower() for _, log in kept],
-            "topic1": [log.topics[1] if len(log.topics) > 1 else "0x" for _, log in kept],
-            "topic2": [log.topics[2] if len(log.topics) > 2 else "0x" for _, log in kept],
-            "topics": [len(log.topics) for _, log in kept],
-            "data": [log.data for _, log in kept],
-            "block_number": [log.block_number for _, log in kept],
-            "block_time": [log.block_timestamp for _, log in kept],
-            "block_hash": [log.block_hash.lower() for _, log in kept],
-            "transaction_hash": [log.transaction_hash.lower() for _, log in kept],
-            "transaction_index": [log.transaction_index for _, log in kept],
-            "log_index": [log.log_index for _, log in kept],
-            "removed": [log.removed is True for _, log in kept],
+            "row": [number for number, _ in rows],
+            "address": [log.address.lower() for _, log in rows],
+            "topic0": [log.topics[0].lower() for _, log in rows],
+            "topic1": [log.topics[1] if len(log.topics) > 1 else "0x" for _, log in rows],
+            "topic2": [log.topics[2] if len(log.topics) > 2 else "0x" for _, log in rows],
+            "topics": [len(log.topics) for _, log in rows],
+            "data": [log.data for _, log in rows],
+            "block_number": [log.block_number for _, log in rows],
+            "block_time": [log.block_timestamp for _, log in rows],
+            "block_hash": [log.block_hash.lower() for _, log in rows],
+            "transaction_hash": [log.transaction_hash.lower() for _, log in rows],
+            "transaction_index": [log.transaction_index for _, log in rows],
+            "log_index": [log.log_index for _, log in rows],
+            "removed": [log.removed is True for _, log in rows],
         },
         schema={**dict.fromkeys(RAW_SCHEMA, pl.String()), "row": pl.Int64(), "topics": pl.Int64(), "removed": pl.Boolean()},
     )
@@ -279,13 +301,14 @@ def to_raw(
         data = None
     _check_text(name, text, data is not None)
     assert data is not None, f"{name}: data that is no hex passed its check"
-    numbers = text.with_columns(_number(column) for column in ("block_number", "transaction_index", "log_index", "block_time"))
-    return dated(name, numbers, times).select(
+    return text.select(
         *("row", "address", "topic0"),
         *(binary(text[topic]) for topic in ("topic1", "topic2")),
         "topics",
         data,
-        *("block_number", "block_time", "block_hash", "transaction_hash", "transaction_index", "log_index"),
+        *(from_hex(column) for column in ("block_number", "block_time")),
+        *("block_hash", "transaction_hash"),
+        *(from_hex(column) for column in ("transaction_index", "log_index")),
     )
 
 
@@ -308,7 +331,8 @@ def dated(name: str, rows: pl.DataFrame, times: dict[int, int]) -> pl.DataFrame:
     return rows.with_columns(pl.from_epoch("block_time", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"))
 
 
-def _number(name: str) -> pl.Expr:
+def from_hex(name: str) -> pl.Expr:
+    """A column of hex quantities, whose shape was checked, as numbers."""
     return pl.col(name).str.slice(2).str.to_integer(base=16, dtype=pl.Int64)
 
 
@@ -319,29 +343,21 @@ def binary(text: pl.Series) -> pl.Series:
     """
     if not text.str.starts_with("0x").all(ignore_nulls=False):
         raise ValueError(f"{text.name}: a cell does not begin with 0x")
-    pieces = [text.slice(start, PIECE) for start in range(0, max(text.len(), 1), PIECE)]
-    return pl.concat(pl.Series(text.name, [*map(unhexlify, piece.str.slice(2).to_list())], dtype=pl.Binary) for piece in pieces)
+    return unhex(text.str.slice(2))
+
+
+def unhex(digits: pl.Series) -> pl.Series:
+    """A text column of hex digits as a binary column. ValueError where a cell is anything else."""
+    pieces = [digits.slice(start, PIECE) for start in range(0, max(digits.len(), 1), PIECE)]
+    return pl.concat(pl.Series(digits.name, [*map(unhexlify, piece.to_list())], dtype=pl.Binary) for piece in pieces)
 
 
 def _check_text(name: str, text: pl.DataFrame, data_is_hex: bool) -> None:
     """Every cell is the hex it should be; nothing was removed by a reorganisation. Data that binary() passed is not read again."""
-    shapes = {
-        "address": r"^0x[0-9a-f]{40}$",
-        "topic0": r"^0x[0-9a-f]{64}$",
-        "topic1": r"^0x([0-9a-fA-F]{64})?$",
-        "topic2": r"^0x([0-9a-fA-F]{64})?$",
-        "data": r"^0x([0-9a-fA-F]{2})*$",
-        "block_number": r"^0x[0-9a-fA-F]{1,12}$",
-        "block_time": r"^0x0*[0-9a-fA-F]{1,8}$",
-        "block_hash": r"^0x[0-9a-f]{64}$",
-        "transaction_hash": r"^0x[0-9a-f]{64}$",
-        "transaction_index": r"^0x[0-9a-fA-F]{1,12}$",
-        "log_index": r"^0x[0-9a-fA-F]{1,12}$",
-    }
     problems = []
-    if data_is_hex:
-        del shapes["data"]
-    for column, shape in shapes.items():
+    for column, shape in SHAPES.items():
+        if column == "data" and data_is_hex:
+            continue
         bad = text.filter(~pl.col(column).str.contains(shape).fill_null(column == "block_time"))
         for row, value in bad.select("row", column).head(20).iter_rows():
             what = f'{column} is "{value[:80]}", which is not 0x and hex digits of the right length.'

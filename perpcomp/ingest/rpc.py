@@ -22,7 +22,6 @@ from web3.providers import AsyncHTTPProvider, AsyncIPCProvider, WebSocketProvide
 from web3.types import RPCEndpoint
 
 from perpcomp.findings import InputError, refusal
-from perpcomp.ingest.logs import Log
 
 T = TypeVar("T")
 QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
@@ -68,9 +67,7 @@ class _Reply(msgspec.Struct):
 
 _REPLY = msgspec.json.Decoder(_Reply)
 _REPLIES = msgspec.json.Decoder(list[_Reply])
-_LOGS = msgspec.json.Decoder(list[Log])
 _HEADER = msgspec.json.Decoder(Header)
-_KEYS_OF_A_LOG = (b"address", b"topics", b"data", b"blockHash", b"blockNumber", b"transactionHash", b"transactionIndex", b"logIndex")
 
 
 class _Http(AsyncHTTPProvider):
@@ -122,8 +119,16 @@ class Endpoint:
         """The raw JSON of a result. Fault or Refused otherwise; neither names more of the URL than `name`."""
         id_ = random.randrange(1, 2**31)
         status, body, wait = await self._send({"jsonrpc": "2.0", "id": id_, "method": method, "params": list(params)})
-        _check_keys(body, 1)
-        return bytes(self._result(_decode(_REPLY, body, status), id_, status, wait, method))
+        try:
+            result = self._result(_decode(_REPLY, body, status), id_, status, wait, method)
+        except (Fault, Refused):
+            _check_keys(body, 1)  # what a doubled key made of the reply is of no interest
+            raise
+        around = _around(body, result)
+        _check_keys(around, 1)
+        if b"\\" in around:
+            raise Fault("the answer holds a doubled or disguised key", status)
+        return result
 
     async def call_many(self, method: str, many: Sequence[Sequence[Any]]) -> list[bytes]:
         """The results of a batch, in the order asked."""
@@ -139,7 +144,7 @@ class Endpoint:
         replies = {reply.id: reply for reply in _decode(_REPLIES, body, status)}
         if replies.keys() != {request["id"] for request in requests}:
             raise Fault(f"{self.name} answers a batch of {len(many)} with other ids", status)
-        return [bytes(self._result(replies[first + n], first + n, status, wait, method)) for n in range(len(many))]
+        return [self._result(replies[first + n], first + n, status, wait, method) for n in range(len(many))]
 
     async def close(self) -> None:
         """Close the connection, if one was opened."""
@@ -185,7 +190,7 @@ class Endpoint:
         except Exception as error:  # web3 wraps connection errors in classes of its own
             raise Fault(f"{self.name} failed ({type(error).__name__}: {self.scrub(str(error))})") from None
 
-    def _result(self, reply: _Reply, id_: int | None, status: int | None, wait: str | None, method: str) -> msgspec.Raw:
+    def _result(self, reply: _Reply, id_: int | None, status: int | None, wait: str | None, method: str) -> bytes:
         if reply.error is not None:
             message = self.scrub(reply.error.message)[:500]
             raise Refused(message, reply.error.code, status, _seconds(wait))
@@ -193,9 +198,16 @@ class Endpoint:
             raise Refused(f"HTTP {status}", None, status, _seconds(wait))
         if id_ is not None and reply.id != id_:
             raise Fault(f"{self.name} answered {method} with another request's id", status)
-        if bytes(reply.result) in (b"", b"null"):
+        result = bytes(reply.result)
+        if result in (b"", b"null"):
             raise Fault(f"{self.name} answered {method} with nothing", status)
-        return reply.result
+        return result
+
+
+def _around(body: bytes, result: bytes) -> bytes:
+    """A reply without its list or object: the text in which a key of its own can stand twice. Else the whole of it."""
+    start = body.find(result[:100])
+    return body[:start] + body[start + len(result) :] if result.startswith((b"[", b"{")) and body.startswith(result, start) else body
 
 
 def _check_keys(body: bytes, replies: int) -> None:
@@ -216,22 +228,6 @@ def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes, status: int | None)
 
 def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after is not None and re.fullmatch(r"\d{1,4}(\.\d+)?", retry_after) else None
-
-
-def read_logs_reply(raw: bytes) -> list[Log]:
-    """The logs of a reply, strictly: no key of a log doubled or escaped, none missing."""
-    try:
-        logs = _LOGS.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Fault(f"the answer holds what is no log ({error})") from None
-    # JSON takes the last of two equal keys without a word; the values are hex, so a doubled key only shows in the number of quotes.
-    texts = sum(15 + len(log.topics) + 2 * (log.block_timestamp is not None) + (log.removed is not msgspec.UNSET) for log in logs)
-    if b"\\" not in raw and raw.count(b'"') == 2 * texts:
-        return logs
-    # A node may add fields of its own: then each key is counted by itself.
-    if b"\\" in raw or any(raw.count(b'"' + key + b'"') != len(logs) for key in _KEYS_OF_A_LOG):
-        raise Fault("the answer holds a log with a doubled or disguised key")
-    return logs
 
 
 def read_header(raw: bytes) -> Header:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from perpcomp.tables import rising
+
 IN_MEMORY = 1_000_000  # rows of all tables together
 SORTED = ("block_number", "log_index")
 
@@ -29,7 +31,7 @@ class Spill:
     def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """One more piece of each table."""
         for name, frame in tables.items():
-            piece = frame if frame.height < 2 or _in_order(frame) else frame.sort(SORTED)
+            piece = frame if rising(frame, SORTED) else frame.sort(SORTED)
             if piece.height:
                 first, last = (piece.select(SORTED).row(n) for n in (0, -1))
                 self.in_order[name] = self.in_order.get(name, True) and self.last.get(name, (-1, -1)) < first
@@ -61,10 +63,3 @@ class Spill:
                 rows.write_parquet(files[-1], compression="lz4", statistics=False)
             self.pieces[name] = [rows.clear()]
         self.rows = 0
-
-
-def _in_order(frame: pl.DataFrame) -> bool:
-    """Whether the rows stand by block and log index: nodes and exporters give them so, and sorting them again is not free."""
-    block, log = (pl.col(name) for name in SORTED)
-    later = (block.diff() > 0) | ((block.diff() == 0) & (log.diff() > 0))
-    return bool(frame.select(later.slice(1).all()).item())

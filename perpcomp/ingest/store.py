@@ -6,21 +6,25 @@ fetched again. Nothing is ever changed in place.
 """
 
 import hashlib
+import io
 import json
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.logs import RAW_SCHEMA
-from perpcomp.tables import to_parquet
+from perpcomp.ingest.logs import RAW_SCHEMA, Piece
 from perpcomp.writing import write_synced, write_whole
 
 FORMAT = "perpcomp-store-v1"
 JOURNAL = "journal.jsonl"
 LOGS = "logs.parquet"
+RANGE = "range.json"
+PIECE = 100_000  # rows read at a time
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,9 @@ class Store:
         """Keep the logs of a run of blocks."""
         digest = ""
         if logs.height:
-            data = to_parquet(logs)
+            data = _parquet(logs)
             digest = hashlib.sha256(data).hexdigest()
-            write_whole(self.folder / "segments" / f"{digest}.parquet", data)
+            write_whole(self._file(digest), data)
         segment = Segment(first, last, parent_hash, last_hash, logs.height, digest)
         self._append({"segment": asdict(segment)})
         self.segments.append(segment)
@@ -75,13 +79,25 @@ class Store:
         self._append({"dropped": asdict(segment)})
         self.segments.remove(segment)
 
-    def logs(self, first: int, last: int) -> pl.DataFrame:
-        """The raw frame of the blocks first to last, in order."""
-        wanted = sorted((s for s in self.segments if s.last >= first and s.first <= last and s.rows), key=lambda s: s.first)
-        parts = [pl.read_parquet(self.folder / "segments" / f"{s.sha256}.parquet") for s in wanted]
-        whole = pl.concat(parts) if parts else pl.DataFrame(schema=RAW_SCHEMA)
-        inside = whole.filter(pl.col("block_number").is_between(first, last)).sort("block_number", "log_index")
-        return inside.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row")).select(*RAW_SCHEMA)
+    def holding(self, ranges: list[tuple[int, int]]) -> list[Segment]:
+        """The segments that are these ranges, in their order; those not held are left out."""
+        held = {(s.first, s.last): s for s in self.segments}
+        return [held[r] for r in ranges if r in held]
+
+    def logs(self, ranges: list[tuple[int, int]]) -> pl.DataFrame:
+        """The raw frame of these ranges, whose segments are all here, in order."""
+        parts = [pl.read_parquet(self._file(segment.sha256)) for segment in self.holding(ranges) if segment.rows]
+        whole = pl.concat([pl.DataFrame(schema=RAW_SCHEMA), *parts])
+        return whole.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"))
+
+    def write_range(self, ranges: list[tuple[int, int]], stated: dict[str, Any]) -> dict[str, Any]:
+        """Put the logs of these ranges into one file, and what is stated of it, its hash too, beside it. Returns what was stated."""
+        held = [segment for segment in self.holding(ranges) if segment.rows]
+        data = self._file(held[0].sha256).read_bytes() if len(held) == 1 else _parquet(self.logs(ranges))
+        stated = {**stated, "sha256": hashlib.sha256(data).hexdigest()}
+        write_whole(self.folder / LOGS, data)
+        write_whole(self.folder / RANGE, json.dumps(stated, sort_keys=True).encode())
+        return stated
 
     def _read_journal(self) -> None:
         path = self.folder / JOURNAL
@@ -113,13 +129,54 @@ class Store:
     def _is_whole(self, segment: Segment) -> bool:
         if not segment.sha256:
             return segment.rows == 0
-        path = self.folder / "segments" / f"{segment.sha256}.parquet"
+        path = self._file(segment.sha256)
         return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == segment.sha256
+
+    def _file(self, sha256: str) -> Path:
+        return self.folder / "segments" / f"{sha256}.parquet"
 
     def _append(self, entry: dict[str, Any]) -> None:
         body = json.dumps(entry, sort_keys=True)
         line = json.dumps({"sum": hashlib.sha256(body.encode()).hexdigest()[:16], "entry": body}) + "\n"
         write_synced(self.folder / JOURNAL, line.encode(), "ab")
+
+
+def _parquet(logs: pl.DataFrame) -> bytes:
+    """The rows, numbered, as Parquet bytes; without statistics, which nobody asks of hex."""
+    numbered = logs.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"))
+    buffer = io.BytesIO()
+    numbered.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False, row_group_size=PIECE)
+    return buffer.getvalue()
+
+
+def read_range(folder: Path) -> dict[str, Any]:
+    """What is stated of the range in this folder; nothing where there is none or it cannot be read."""
+    try:
+        stated = json.loads((folder / RANGE).read_bytes())
+    except (ValueError, OSError):
+        return {}
+    return stated if isinstance(stated, dict) else {}
+
+
+def own_pieces(file: Path, addresses: Collection[str]) -> Iterator[Piece] | None:
+    """The raw frames of a range's logs as they were checked when they were fetched; None for any other file, and for a changed one."""
+    if file.name != LOGS or not file.is_file():
+        return None
+    stated = read_range(file.parent).get("sha256")
+    with file.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() != stated:
+            return None
+    return _own_pieces(file, frozenset(addresses))
+
+
+def _own_pieces(file: Path, addresses: frozenset[str]) -> Iterator[Piece]:
+    lazy = pl.scan_parquet(file, glob=False)
+    for start in range(0, lazy.select(pl.len()).collect().item(), PIECE):
+        yield partial(_logged_by, lazy.slice(start, PIECE).collect(), addresses)
+
+
+def _logged_by(raw: pl.DataFrame, addresses: frozenset[str]) -> pl.DataFrame:
+    return raw.filter(pl.col("address").is_in(list(addresses)))
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from perpcomp.tables import (
     COMPARISON,
     EVENTS,
     FINDINGS,
+    FLAGS,
     IN_KIND,
     LEFT_OUT,
     LIQUIDATIONS,
@@ -50,6 +51,8 @@ def files(run: Run) -> dict[str, bytes]:
         published[f"events/{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
     for name, (attribute, table) in CSV_FILES.items():
         published[name] = to_csv(getattr(run, attribute), table)
+    if run.flags is not None:
+        published["flags.csv"] = to_csv(run.flags, FLAGS)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published["vote.xlsx"] = workbook(run)
     return published

@@ -222,6 +222,11 @@ def _empty(active: Active, answer: Answer) -> None:
 # Answers
 
 
+def compact(value: Any) -> str:
+    """JSON as nodes write it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
 def _null(active: Active, answer: Answer) -> None:
     answer.json["result"] = None
 
@@ -237,15 +242,15 @@ def _other_id(active: Active, answer: Answer) -> None:
 def _double_result(active: Active, answer: Answer) -> None:
     """Two results in one object: a parser that takes the last one reads the wrong one, without a word."""
     wrong = "[]" if isinstance(answer.result, list) else "null"
-    answer.text = json.dumps(answer.json)[:-1] + f', "result": {wrong}}}'
+    answer.text = compact(answer.json)[:-1] + f',"result":{wrong}}}'
 
 
 def _double_log_keys(active: Active, answer: Answer) -> None:
     """The same inside a log: its data stands twice, the second time all zeros."""
     logs, place = _find(active, answer)
     other = json.dumps("0x" + "0" * (len(logs[place]["data"]) - 2))
-    row = json.dumps(logs[place])
-    answer.text = json.dumps(answer.json).replace(row, f'{row[:-1]}, "data": {other}}}', 1)
+    row = compact(logs[place])
+    answer.text = compact(answer.json).replace(row, f'{row[:-1]},"data":{other}}}', 1)
 
 
 # Transport

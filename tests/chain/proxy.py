@@ -21,7 +21,7 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
-from tests.chain.faults import Active, Answer, Fault
+from tests.chain.faults import Active, Answer, Fault, compact
 from tests.chain.rpc import Rpc
 
 MAX_BYTES = 2**28
@@ -121,7 +121,7 @@ class Proxy:
             if answer.body is not None:
                 headers = {"Content-Type": "text/plain", **answer.headers}
                 return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
-        texts = [answer.text or json.dumps(answer.json) for answer in answers]
+        texts = [answer.text or compact(answer.json) for answer in answers]
         body = (f"[{','.join(texts)}]" if batch else texts[0]).encode()
         if any(answer.truncated for answer in answers):
             body = body[: len(body) // 2]

@@ -23,6 +23,7 @@ from perpcomp.ingest import chain as puller
 from perpcomp.ingest.chain import Options
 from perpcomp.ingest.fetch import Settings
 from perpcomp.ingest.headers import Incomplete
+from perpcomp.ingest.store import own_pieces
 from perpcomp.pipeline import Input
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from perpcomp.tables import EVENTS, row_hash
@@ -124,15 +125,19 @@ def test_a_fault_gives_the_exact_set_or_a_refusal(
     assert (events is not None and events.equals(truth)) or (refused is not None and refused.exit_code in (1, 2, 3))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("wording", sorted(REFUSALS))
 def test_a_provider_that_refuses_in_its_own_words(
-    wording: str, crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+    wording: str, seed: int, crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
 ) -> None:
-    """Limits are followed to the exact set; what cannot be followed stops with the provider's text."""
-    fault = Fault("refuse", seed=1, wording=wording, limit=20)
+    """Limits are followed to the exact set; what cannot be followed stops with the provider's text. Limits and windows are drawn."""
+    draw = Random(f"{wording} {seed}")
+    fault = Fault("refuse", seed=seed, wording=wording, limit=draw.randint(5, 40))
+    window = draw.randint(50, 141) if REFUSALS[wording].always else draw.randint(15, 35)  # against the limit, or in enough requests
     with Proxy(crash_chain.url, [fault]) as proxy:
-        how = options(crash_chain, tmp_path, settings=Settings(window=100, segment=141, confirmations=0))
+        how = options(crash_chain, tmp_path, settings=Settings(window=window, segment=141, confirmations=0))
         events, refused = pull_or_refusal(about, proxy.url, how)
+    assert proxy.hits["refuse"]
     if wording in ("geth-history", "any-fatal", "nethermind-head"):
         assert refused is not None
         assert refused.exit_code == 3
@@ -232,6 +237,43 @@ def test_evidence_that_was_tampered_with_proves_nothing(crash_chain: TradedChain
     headers.write_bytes(bytes(data))
     with pytest.raises(InputError):
         puller.fetch(about, sorted(TOPICS), [crash_chain.url], how, lambda _: None)
+
+
+def test_a_longer_range_keeps_what_it_can_of_a_shorter_one(
+    crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """The shorter one ends inside a segment of the longer."""
+    first, _last = crash_chain.first_block, crash_chain.last_block
+    middle = first + 70
+    shorter = pull(about, [crash_chain.url], options(crash_chain, tmp_path, blocks=(first, middle)))
+    assert shorter.equals(truth.filter(pl.col("block_number") <= middle))
+    with Proxy(crash_chain.url, []) as proxy:
+        assert pull(about, [proxy.url], options(crash_chain, tmp_path)).equals(truth)
+        starts = [int(request.params[0]["fromBlock"], 16) for request in proxy.requests if request.method == "eth_getLogs"]
+    assert min(starts) == middle // SMALL.segment * SMALL.segment, "the segments before it were kept"
+    assert pull(about, [crash_chain.url], options(crash_chain, tmp_path, blocks=(first, middle))).equals(shorter), "and back"
+
+
+def test_our_own_logs_are_read_as_other_peoples_are_and_changed_ones_never_as_our_own(
+    crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    pull(about, [crash_chain.url], options(crash_chain, tmp_path))
+    own = tmp_path / "store" / "logs.parquet"
+    addresses = [about.chain.clearing_house, *(market.amm for market in about.markets)]
+    pieces = own_pieces(own, addresses)
+    assert pieces is not None
+    assert pl.concat(pieces).height == pl.read_parquet(own).height
+    nobody = own_pieces(own, ["0x" + "12" * 20])
+    assert nobody is not None
+    assert pl.concat(nobody).is_empty(), "another incident's logs"
+    elsewhere = tmp_path / "elsewhere.parquet"
+    elsewhere.write_bytes(own.read_bytes())
+    assert own_pieces(elsewhere, addresses) is None
+    assert pipeline.read_events(Input(elsewhere, None), about).table.equals(truth)
+    pl.read_parquet(own).with_columns(pl.col("transaction_hash").str.slice(1)).write_parquet(own)
+    assert own_pieces(own, addresses) is None
+    with pytest.raises(InputError, match="transaction_hash is"):
+        pipeline.read_events(Input(own, None), about)
 
 
 def test_a_damaged_segment_is_fetched_again(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from perpcomp.ingest.imports import Wanted
 from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
 
 SYSTEM = "perpetual-v1"
+CHANGES = "PositionChanged of the ClearingHouse {house}"  # what an input must hold
 
 POSITION_CHANGED = event(
     "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2",
@@ -214,6 +215,7 @@ def _without_their_log(changed: pl.LazyFrame, pairs: pl.DataFrame) -> pl.DataFra
 def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
     """An events table from a file, if it is of this chain and protocol and each row's kind is what its numbers say."""
     liquidation = ("liquidator", "liquidation_fee", "fee_shortfall")
+    stated = [name for name in POSITION_CHANGED.schema if name in EVENTS.schema]
     rules = [
         (pl.col("chain_id") != chain_id, f"it is not of chain {chain_id}"),
         (pl.col("system") != SYSTEM, f"its system is not {SYSTEM}"),
@@ -221,6 +223,7 @@ def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
             pl.sum_horizontal(pl.col(n).is_null() for n in liquidation).is_between(1, 2),
             f"of {', '.join(liquidation)} some are empty, some not",
         ),
+        (pl.any_horizontal(pl.col(name).is_null() for name in stated), f"of {', '.join(stated)} some are empty"),
         (pl.col("kind") != _kind(), "its kind is not what its sizes and its liquidator say"),
     ]
     problems = [

@@ -1,0 +1,156 @@
+"""The events of Synthetix Perps V2 (market proxies, PerpsV2MarketSettings), read from raw logs, and the events table made of them.
+
+Names are ours where one thing has two names on chain: `trader` for account, `market` for the market's proxy. Three events changed with
+SIP-2005: their older layouts are read too, into one table, with null for what they do not say. Amounts are sUSD.
+"""
+
+from collections.abc import Collection, Mapping
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.findings import refusal
+from perpcomp.incident import InsuranceFund
+from perpcomp.ingest.decode import Event, decode, event
+from perpcomp.ingest.imports import Wanted
+from perpcomp.systems.synthetix_v2.timeline import before_each
+from perpcomp.tables import EVENTS, IDENTITY
+
+SYSTEM = "synthetix_v2"
+CHANGES = "PositionModified of the markets' proxies"  # what an input must hold
+
+POSITION_MODIFIED = event(
+    "0xc0d933baa356386a245ade48f9a9c59db4612af2b5b9c17de5b451c628760f43",
+    """PositionModified(count indexed id, address indexed trader, uint256 margin, int256 size, int256 trade_size, uint256 last_price,
+    count funding_index, uint256 fee, int256 skew)""",
+)
+POSITION_MODIFIED_WITHOUT_SKEW = event(
+    "0x930fd93131df035ac630ef616ad4212af6370377bf327e905c2724cd01d95097",
+    """PositionModified(count indexed id, address indexed trader, uint256 margin, int256 size, int256 trade_size, uint256 last_price,
+    count funding_index, uint256 fee)""",
+)
+POSITION_LIQUIDATED = event(
+    "0x8e83cfbf9c95216dce50909e376c0dcc3e23129a3aa1edd5013fa8b41648f883",
+    """PositionLiquidated(count id, address trader, address liquidator, int256 size, uint256 price, uint256 flagger_fee,
+    uint256 liquidator_fee, uint256 stakers_fee)""",
+)
+POSITION_LIQUIDATED_WITHOUT_FLAG = event(
+    "0x62e7eb6698aabc6740afc94f06bbdfb947fc109fd24d4adb26014d44053ac2c3",
+    "PositionLiquidated(count id, address trader, address liquidator, int256 size, uint256 price, uint256 liquidator_fee)",
+)
+POSITION_FLAGGED = event(
+    "0x68f13e2f9a2abe2d658fcd5ec2405a8ccf6521ff0ec3915d2ad638981d37e697",
+    "PositionFlagged(count id, address trader, address flagger, uint256 price, count timestamp)",
+)
+POSITION_FLAGGED_WITHOUT_PRICE = event(
+    "0x3972cd04c4e9cd13103fd0e47c1a1c8ed80d8929f5849d54d64e8db24056c38f",
+    "PositionFlagged(count id, address trader, address flagger, count timestamp)",
+)
+FUNDING_RECOMPUTED = event(
+    "0xfc48da481fcf86ce12ffab287c2f0876771bfd89d024ed05e59d8640035d603e",
+    "FundingRecomputed(int256 funding, int256 funding_rate, count funding_index, count timestamp)",
+)
+MARGIN_TRANSFERRED = event(
+    "0xe20b33a51269d7e4c48682ccfacaf1ca004fdec7b161e7098e4847a0c05d0ce2",
+    "MarginTransferred(address indexed trader, int256 margin_delta)",
+)
+PARAMETER_UPDATED = event(
+    "0xb1e024a1aed9a1f08ef2258cedd5c544e48dcb5befc1ec2aa0ff9ea60997d14f",
+    "ParameterUpdated(bytes32 indexed market_key, bytes32 indexed parameter, uint256 value)",
+)
+
+# Each event of a market with its layouts, the newest first: its columns are the table's.
+MARKET_EVENTS: tuple[tuple[Event, ...], ...] = (
+    (POSITION_MODIFIED, POSITION_MODIFIED_WITHOUT_SKEW),
+    (POSITION_LIQUIDATED, POSITION_LIQUIDATED_WITHOUT_FLAG),
+    (POSITION_FLAGGED, POSITION_FLAGGED_WITHOUT_PRICE),
+    (FUNDING_RECOMPUTED,),
+    (MARGIN_TRANSFERRED,),
+)
+TOPICS = frozenset(layout.topic0 for layouts in (*MARKET_EVENTS, (PARAMETER_UPDATED,)) for layout in layouts)
+OLD_LAYOUTS = ()  # all layouts of the deployed contracts are read
+
+
+def topics(_: InsuranceFund | None) -> frozenset[str]:
+    """Every topic0 that is read. This protocol has no insurance fund: the debt pool bears what a margin does not cover."""
+    return TOPICS
+
+
+def wanted(chain_id: int, settings: str, addresses: Collection[str], _: InsuranceFund | None = None) -> Wanted:
+    """What an import must find in other people's exports: raw logs of the events of this file; none that somebody else decoded."""
+    return Wanted(chain_id, settings, addresses, TOPICS, OLD_LAYOUTS, (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
+
+
+def decode_all(raw: pl.DataFrame, chain_id: int, settings: str, _: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:
+    """Event name -> typed frame (identity columns, market, arguments) from a raw frame; ParameterUpdated counts at the settings only."""
+    keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
+    at_market = pl.col("address") != settings
+    tables = {}
+    for layouts in MARKET_EVENTS:
+        parts = [decode(raw.filter(at_market & (pl.col("topic0") == layout.topic0)), layout) for layout in layouts]
+        rows = pl.concat(
+            [part.select(*keys, pl.col("address").alias("market"), *e.schema) for part, e in zip(parts, layouts, strict=True)],
+            how="diagonal",
+        )
+        tables[layouts[0].name] = rows.select(*(c.name for c in IDENTITY), "market", *layouts[0].schema)
+    updated = decode(raw.filter(~at_market & (pl.col("topic0") == PARAMETER_UPDATED.topic0)), PARAMETER_UPDATED)
+    tables[PARAMETER_UPDATED.name] = updated.select(*keys, *(_ascii(name) for name in ("market_key", "parameter")), "value")
+    return tables
+
+
+def _ascii(name: str) -> pl.Expr:
+    """A name that is stored as right-padded ASCII in 32 bytes."""
+    return pl.col(name).str.slice(2).str.replace(r"(00)+$", "").str.decode("hex").cast(pl.String).alias(name)
+
+
+def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """The published events table: every trade and every liquidation, that is, every PositionModified that changed a size.
+
+    Null is what the logs do not say: the spot price after a trade (the oracle's price is not logged there), what a contract of another
+    system states (unrealized_pnl_after, liquidation_penalty), and what depends on a position's earlier logs where these are missing. A
+    PositionLiquidated without its PositionModified is a missing victim: InputError. So is an export that others decoded.
+    """
+    if any(layouts[0].name not in tables for layouts in MARKET_EVENTS):
+        raise refusal("the export", "holds events that were decoded elsewhere.", "Export raw logs: address, topics and data.")
+    rows = before_each({name: table.collect() for name, table in tables.items()})
+    liquidated = pl.col("liquidator").is_not_null()
+    none = pl.lit(None, dtype=fixed.AMOUNT)
+    return (
+        rows.filter((pl.col("trade_size") != 0) | liquidated)
+        .with_columns(
+            pl.lit(SYSTEM).alias("system"),
+            _kind().alias("kind"),
+            pl.col("size").alias("position_size_after"),
+            pl.when(liquidated).then(fixed.amount(0)).otherwise("fee").alias("fee"),
+            none.alias("unrealized_pnl_after"),
+            none.alias("liquidation_penalty"),
+            pl.when(liquidated).then("last_price").otherwise(none).alias("spot_price"),
+            pl.when(liquidated).then("liquidator_fee").otherwise(none).alias("liquidation_fee"),
+        )
+        .select(*EVENTS.schema)
+        .sort(EVENTS.key)
+        .lazy()
+    )
+
+
+def _kind() -> pl.Expr:
+    before, exchanged, after = pl.col("size_before"), pl.col("exchanged_position_size"), pl.col("size")
+    return (
+        pl.when(pl.col("liquidator").is_not_null())
+        .then(pl.lit("liquidation"))
+        .when(before == 0)
+        .then(pl.lit("open"))
+        .when((before > 0) == (exchanged > 0))
+        .then(pl.lit("increase"))
+        .when(after == 0)
+        .then(pl.lit("close"))
+        .when((before > 0) == (after > 0))
+        .then(pl.lit("reduce"))
+        .otherwise(pl.lit("reverse"))
+    )
+
+
+def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
+    """An events table alone does not hold the margins before each liquidation: InputError."""
+    what = f"is an events table of {SYSTEM} (chain {chain_id}, {events.height} rows), which does not hold the margins before."
+    raise refusal("events", what, "Pass the logs: they stand in the inputs of the run that published it.")
