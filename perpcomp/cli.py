@@ -392,7 +392,9 @@ def guards(
         _check_vectors(file)
         return
     if file is not None:
-        raise refusal("guards", f"takes no second word after '{query}'.", "Write --input FILE for other logs.")
+        raise refusal(
+            "guards", f"takes no second word after '{query}'.", "Write --input FILE for other logs, or `perpcomp guards vectors FILE`."
+        )
     import perpcomp
     from perpcomp.guards import answer
 
