@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perpcomp.audit.verify import Verdict
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
+    from perpcomp.guards.answer import Answer
     from perpcomp.incident import Incident
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
     from perpcomp.replay import Replay
 
 __version__ = "0.1.0"
-__all__ = ["compute", "events", "fetch", "has_input", "liquidations", "plan_fetch", "positions", "prices", "publish_run", "verify"]
+__all__ = [
+    "compute",
+    "events",
+    "fetch",
+    "guarded",
+    "has_input",
+    "liquidations",
+    "plan_fetch",
+    "positions",
+    "prices",
+    "publish_run",
+    "verify",
+]
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
@@ -86,6 +99,20 @@ def positions(
     else:
         frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
     return frame, [*replayed.findings, *doubts(frame)]
+
+
+def guarded(
+    query: str = "rehearsal", input: Path | None = None, rules: str | None = None, swept: bool = False
+) -> "tuple[Incident, Answer]":
+    """What liquidation guards would have done: verdicts, and if asked for the counterfactual under `rules` and a sweep of limits."""
+    from perpcomp import incident, pipeline
+    from perpcomp.guards.answer import answer
+
+    loaded = incident.load(query)
+    source = pipeline.find_input(loaded, input)
+    events = pipeline.read_events(source, loaded)
+    found = pipeline.liquidations(events, source, loaded).table
+    return loaded, answer(found, events.table, events.others, loaded, rules, swept)
 
 
 def prices(

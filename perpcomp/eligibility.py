@@ -75,6 +75,8 @@ def _codes(incident: Incident, drawdowns: Mapping[str, int]) -> pl.Expr:
     if rules.maximum_leverage is not None:
         asked.append(("leverage-too-high", leverage > fixed.amount(rules.maximum_leverage)))
     asked += [*_before_crash(incident), *_stress(incident, drawdowns)]
+    if rules.guard_verdicts:
+        asked.append(("guard-verdict", ~pl.col("guard_verdict").is_in(rules.guard_verdicts)))
     codes = pl.lit(None, dtype=pl.String)
     for code, applies in reversed(asked):
         codes = pl.when(applies.fill_null(False)).then(pl.lit(code)).otherwise(codes)
@@ -177,6 +179,9 @@ def _sentences(incident: Incident, drawdowns: Mapping[str, int]) -> pl.Expr:
         ),
         "market-in-stress": pl.format(
             f"the index of {{}} fell by {{}} over the window, more than {rules.maximum_index_drawdown}", "market_name", fell
+        ),
+        "guard-verdict": pl.format(
+            f"the guards' verdict on it is {{}}; compensated are {', '.join(rules.guard_verdicts)}", "guard_verdict"
         ),
         "same-life": pl.lit("the same position was liquidated before in the window: a life is compensated once, by that row"),
     }

@@ -79,6 +79,7 @@ class Eligibility:
     liquidation_price_below: Decimal | None
     minimum_index_drawdown: Decimal | None
     maximum_index_drawdown: Decimal | None
+    guard_verdicts: tuple[str, ...]  # only liquidations of these; empty: not asked
     exclusions: tuple[Exclusion, ...]
     source: tuple[str, ...]
 
@@ -195,6 +196,54 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """A market's liquidation guards: the most one liquidation may move the price, and the most the price may differ from the index.
+
+    Both are parts of the index price (/1); None: no limit. 0 lets nothing pass but a forced liquidation.
+    """
+
+    market: str | None  # None: every market without limits of its own
+    max_liquidation_delta: Decimal | None
+    max_pd: Decimal | None
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IndexPrices:
+    """A file of index prices, with the columns market_name, time and price: a row every `interval` seconds or less of each market."""
+
+    file: str
+    interval: int
+    source: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Liquidation guards to try on history. Without limits each market's own fees give them.
+
+    flag_rule says at which price an account may be flagged: `index`, or `v1` by the contracts' own margin ratio. keeper: `historical`
+    tries an account first when history liquidated it, `eager` as soon as it may be. Accounts of liquidators that are `endorsed` may be
+    forced through the guards `forced_delay` seconds after the flag. The rest are settings that Perp V1's later guards need.
+    """
+
+    flag_rule: str = "index"
+    keeper: str = "historical"
+    endorsed: tuple[str, ...] = ()
+    forced_delay: int = 0
+    fluctuation_limit: Decimal | None = None
+    partial_liquidation_ratio: Decimal | None = None
+    backstop_providers: tuple[str, ...] = ()
+    limits: tuple[Limits, ...] = ()
+    index: IndexPrices | None = None
+    source: tuple[str, ...] = ()
+
+    @property
+    def stated(self) -> bool:
+        """Whether the incident file has them."""
+        return bool(self.source)
+
+
+@dataclass(frozen=True)
 class Source:
     """A text that a policy comes from."""
 
@@ -226,6 +275,7 @@ class Incident:
     budgets: tuple[Budget, ...]
     insurance_fund: InsuranceFund | None
     expectations: tuple[Expectation, ...]
+    guards: Guards
     sources: dict[str, Source]
     raw: bytes
     folder: Path
@@ -245,6 +295,19 @@ class Incident:
         return tuple(market for market in self.markets if market.affected)
 
     @property
+    def judges_by_guards(self) -> bool:
+        """Whether a run asks what guards would have done."""
+        return self.guards.stated or bool(self.eligibility.guard_verdicts)
+
+    @property
+    def index_file(self) -> Path | None:
+        """The file of index prices, beside the incident file; in a published run all inputs stand in one folder."""
+        if self.guards.index is None:
+            return None
+        beside = self.folder / self.guards.index.file
+        return beside if beside.exists() else self.folder / beside.name
+
+    @property
     def replays(self) -> bool:
         """Whether anything asks for the market's own state at some block, beyond the liquidations' events."""
         at_block = self.restore is not None and self.restore.at is not None
@@ -254,6 +317,10 @@ class Incident:
 SERIES = ".csv"
 PRICES = ("reference", "mark", "curve", "twap", "index")
 ORDERS = ("each-alone", "as-liquidated", "largest-first", "smallest-first")
+VERDICTS = (
+    *("LIQUIDATED", "FLAG_ONLY_DELTA", "FLAG_ONLY_PD", "FLAG_ONLY_BOTH"),
+    *("NOT_FLAGGABLE_AT_INDEX", "NO_INDEX", "UNKNOWN"),
+)
 EXPECTED = ("traders", "positions", "liquidations", "entitlement", "margin", "amount", "eligible")
 
 
@@ -372,6 +439,7 @@ def _incident(top: Section, raw: bytes, name: str, folder: Path) -> Incident | N
         budgets=tuple(_budget(section, known) for section in top.each("budget")),
         insurance_fund=_insurance_fund(top.sub("insurance_fund"), known) if "insurance_fund" in top.table else None,
         expectations=tuple(_expectation(section, known) for section in top.each("expect")),
+        guards=_guards(top.sub("guards"), known) if "guards" in top.table else Guards(),
         sources=known,
         raw=raw,
         folder=folder,
@@ -397,6 +465,7 @@ def _across(top: Section, incident: Incident) -> None:
         ("[[market]] amm", [m.amm for m in incident.markets]),
         ("[[settlement]] token", [leg.token for leg in incident.settlement]),
         ("[[eligibility.exclude]] address", [e.address for e in incident.eligibility.exclusions]),
+        ("[[guards.limits]] market", [one.market or "every market" for one in incident.guards.limits]),
         ("[[budget]] name", [b.name for b in incident.budgets] + [FUND] * (incident.insurance_fund is not None)),
         ("[insurance_fund] address or token", _contracts(incident)),
     ):
@@ -413,6 +482,10 @@ def _across(top: Section, incident: Incident) -> None:
             if name not in [m.name for m in incident.affected]:
                 names = [m.name for m in incident.affected]
                 top.problem("[[restore.pool]] market", f'"{name}" is no affected market.', near_miss(name, names))
+    limited = [one.market for one in incident.guards.limits if one.market is not None]
+    for name in sorted({n for n in limited if n not in [m.name for m in incident.markets]}):
+        what = f'"{name}" is no market of this incident.'
+        top.problem("[[guards.limits]] market", what, near_miss(name, [m.name for m in incident.markets]))
     if not incident.affected:
         top.problem("[[market]]", "none is affected.", "Set affected = true for the market that crashed.")
     if incident.eligibility.start >= incident.eligibility.end:
@@ -547,6 +620,7 @@ def _eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
         liquidation_price_below=section.take("liquidation_price_below", reading.amount, required=False),
         minimum_index_drawdown=section.take("minimum_index_drawdown", reading.amount, required=False),
         maximum_index_drawdown=section.take("maximum_index_drawdown", reading.amount_or_zero, required=False),
+        guard_verdicts=section.take("guard_verdicts", _verdicts, (), required=False) or (),
         exclusions=tuple(exclusions),
         source=_source(section, known),
     )
@@ -635,3 +709,42 @@ def _expectation(section: Section, known: dict[str, Source]) -> Expectation:
     )
     section.close()
     return expectation
+
+
+def _guards(section: Section, known: dict[str, Source]) -> Guards:
+    limits, index = [], None
+    for one in section.each("limits"):
+        most = (one.take("max_liquidation_delta", reading.limit), one.take("max_pd", reading.limit))
+        limits.append(Limits(one.take("market", reading.text, required=False), *most, _source(one, known)))
+        one.close()
+    if "index" in section.table:
+        given = section.sub("index")
+        file, interval = given.take("file", reading.inside), given.take("interval", reading.count)
+        index = IndexPrices(file or "", interval or 1, _source(given, known))
+        given.close()
+    guards = Guards(
+        flag_rule=section.take("flag_rule", reading.choice(("index", "v1")), "index", required=False) or "",
+        keeper=section.take("keeper", reading.choice(("historical", "eager")), "historical", required=False) or "",
+        endorsed=section.take("endorsed", _addresses, (), required=False) or (),
+        forced_delay=section.take("forced_delay", reading.count, 0, required=False) or 0,
+        fluctuation_limit=section.take("fluctuation_limit", reading.amount, required=False),
+        partial_liquidation_ratio=section.take("partial_liquidation_ratio", reading.amount, required=False),
+        backstop_providers=section.take("backstop_providers", _addresses, (), required=False) or (),
+        limits=tuple(limits),
+        index=index,
+        source=_source(section, known),
+    )
+    section.close()
+    return guards
+
+
+def _verdicts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"is {reading.shown(value)}, not a list.", f"Write verdicts in brackets, of {', '.join(VERDICTS)}.")
+    return tuple(reading.choice(VERDICTS)(one) for one in value)
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"is {reading.shown(value)}, not a list.", "Write addresses in brackets, each in quotes.")
+    return tuple(reading.address(one) for one in value)

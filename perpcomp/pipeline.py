@@ -18,13 +18,14 @@ from perpcomp.decide import capacity, compare, published
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
+from perpcomp.guards.verdicts import beside, screen
 from perpcomp.incident import Incident, InsuranceFund
 from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces
 from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.ingest.store import own_pieces
-from perpcomp.replay import Replay, replay
+from perpcomp.replay import Replay, first_of_later_code, replay
 from perpcomp.stress import index_drawdowns
 from perpcomp.systems import SYSTEMS, perpetual_v1, synthetix_v2
 from perpcomp.tables import EVENTS, FINDINGS, check, read
@@ -192,11 +193,7 @@ def _decode(
 
 def replayed(events: Events, found: pl.DataFrame) -> Replay:
     """The input's events replayed; `found` is a table of its liquidations, which tells the code that ran."""
-    eras = found.select("block_number", "era")
-    second = eras.filter(era=2).get_column("block_number").min()
-    # Only the contracts of era 2 are known to divide by the position notional; where era 1 is in the logs too, from the change on.
-    later = None if second is None else int(str(second)) if eras.filter(era=1).height else 0
-    return replay(events.others, events.table, later_ratio_from=later)
+    return replay(events.others, events.table, later_ratio_from=first_of_later_code(found))
 
 
 @dataclass(frozen=True)
@@ -218,6 +215,8 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
     found, doubts = SYSTEMS[incident.system].liquidations(events.lazy, events.lazy_others, ratio, begun, engine)
     market = replayed(events, found) if incident.replays else None
     valued, unknown = at_reference(found, incident, market, source.prices)
+    guarded = screen(valued, events.table, events.others, incident) if incident.judges_by_guards else None
+    valued = beside(valued, None if guarded is None else guarded.verdicts)
     drawdowns = index_drawdowns(events.lazy_others, incident)
     judged, remarks = eligibility.decide(valued, incident, drawdowns)
     pools = restore.pools(incident, market)
@@ -228,7 +227,7 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
         replayed=market,
         restore_orders=restore.orders(table, incident, pools),
         in_kind=restore.in_kind(table, opened),
-        problems=doubts + unknown + remarks + impossible,
+        problems=[*doubts, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
     )
 
 

@@ -138,6 +138,11 @@ def amount_or_zero(value: Any) -> Decimal:
     return Decimal(value)
 
 
+def limit(value: Any) -> Decimal | None:
+    """An exact number of 0 or more with at most 18 places, or "none": no limit."""
+    return None if value == "none" else amount_or_zero(value)
+
+
 def ratio(value: Any) -> Fraction:
     """A share between 0 and 1: a decimal, 0, 1, or a fraction in quotes."""
     match = re.fullmatch(r"([0-9]{1,9})/([1-9][0-9]{0,8})", value, re.ASCII) if isinstance(value, str) else None

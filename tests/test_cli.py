@@ -44,12 +44,26 @@ def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
     script += "heavy = {'polars', 'web3', 'dask', 'distributed', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for verb in ("run", "events", "positions", "liquidations", "payouts", "claims", "prices", "compare", "explain", "formulas", "verify"):
+    for verb in (
+        "run",
+        "events",
+        "positions",
+        "liquidations",
+        "payouts",
+        "claims",
+        "prices",
+        "compare",
+        "explain",
+        "guards",
+        "formulas",
+        "verify",
+    ):
         assert re.search(rf"^ +{verb} ", done.stdout, re.M)
 
 
 @pytest.mark.parametrize(
-    "verb", ["run", "events", "positions", "liquidations", "payouts", "claims", "prices", "compare", "explain", "formulas", "verify"]
+    "verb",
+    ["run", "events", "positions", "liquidations", "payouts", "claims", "prices", "compare", "explain", "guards", "formulas", "verify"],
 )
 def test_every_command_has_help(verb: str, tmp_path: Path) -> None:
     done = call(verb, "--help", cwd=tmp_path)

@@ -41,6 +41,7 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
                 ("files", run.input.files),
                 ("blocks", [run.input.blocks] if run.input.blocks else []),
                 ("prices", [run.input.prices] if run.input.prices else []),
+                ("index", [run.incident.index_file] if run.incident.index_file else []),
             )
         },
         "formula": _formula(run.formula),

@@ -17,6 +17,7 @@ from perpcomp.audit.manifest import MANIFEST, manifest, read_manifest
 from perpcomp.findings import refusal
 from perpcomp.pipeline import Input
 from perpcomp.publish import files
+from perpcomp.publish.folder import ASIDE
 from perpcomp.publish.workbook import content_digest
 
 
@@ -51,7 +52,7 @@ def verify(folder: Path) -> Verdict:
     stated = read_manifest(folder)
     missing = sorted(name for name in stated["files"] if not (folder / name).is_file())
     unlisted = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
-    unlisted = [name for name in unlisted if name not in stated["files"] and name != MANIFEST]
+    unlisted = [name for name in unlisted if name not in stated["files"] and name != MANIFEST and not name.startswith(ASIDE)]
     changed_inputs = list(_changed_inputs(folder, stated))
     differences = [Difference(name, "missing", "a file of the run") for name in missing]
     if any(name.startswith("inputs/") for name in missing) or changed_inputs:

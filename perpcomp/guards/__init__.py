@@ -1,1 +1,1 @@
-"""Liquidation guards: which liquidations SIP-2005 (Synthetix Perps V2) lets through, exactly as its text or the deployed contracts have it."""
+"""Liquidation guards: SIP-2005's rules exactly as its text or the deployed contracts have them, and what they would have done on Perp V1."""

@@ -40,7 +40,8 @@ def files(run: Run) -> dict[str, bytes]:
     """Relative name -> bytes of everything a run publishes, its own inputs among it, without the manifest."""
     events = run.events
     published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
-    for path in (*run.input.files, run.input.blocks, run.input.prices):
+    index = run.incident.index_file if run.incident.judges_by_guards else None
+    for path in (*run.input.files, run.input.blocks, run.input.prices, index):
         if path is not None:
             published[f"inputs/{path.name}"] = path.read_bytes()
     published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))

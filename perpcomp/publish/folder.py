@@ -9,6 +9,7 @@ from perpcomp.findings import refusal
 from perpcomp.writing import sync_folder, write_synced
 
 PARTIAL = ".partial"
+ASIDE = "guards/"  # what `perpcomp guards` writes into a run's folder: no part of the run
 
 
 def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
@@ -73,7 +74,8 @@ def _older_run(folder: Path, query: str) -> set[str]:
 
 def _files(folder: Path) -> Iterator[str]:
     if folder.is_dir():
-        yield from (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
+        names = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
+        yield from (name for name in names if not name.startswith(ASIDE))
 
 
 def _remove_empty(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -39,7 +39,7 @@ LIQUIDATION_COLUMNS = (
     *("size_before_crash", "margin_before_crash", "open_notional_before_crash", "leverage_before_crash", "liquidation_price_before_crash"),
     *("margin_added", "margin_removed", "size_added", "size_reduced"),
     *("size_at_reference", "margin_at_reference", "open_notional_at_reference", "funding_at_reference", "notional_at_reference"),
-    *("restore_notional", "restore_fee"),
+    *("restore_notional", "restore_fee", "guard_verdict", "price_impact", "slack_delta", "premium", "slack_pd"),
     *("era", "era_rule", "reason", "liquidator", "block_number", "transaction_hash", "log_index"),
 )
 ONCE = (
@@ -48,6 +48,7 @@ ONCE = (
     "reference_price",
     "leverage_before_crash",
     "liquidation_price_before_crash",
+    *("price_impact", "slack_delta", "premium", "slack_pd"),
 )  # ratios and prices: no exact twin beside them
 LINE_HEIGHT = 15
 

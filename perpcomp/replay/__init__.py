@@ -28,7 +28,7 @@ from perpcomp.replay.valued import Place, doubts, to_frame
 from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
 from perpcomp.tables import POSITIONS, PRICES
 
-__all__ = ["Place", "Point", "Replay", "doubts", "replay"]
+__all__ = ["Place", "Point", "Replay", "doubts", "first_of_later_code", "maintenance_ratios", "ratio_at", "replay"]
 
 Point = tuple[str, str, int]  # trader, market, block
 Price = Decimal | int | str
@@ -145,8 +145,7 @@ class Replay:
         return self.markets[market]
 
     def _place(self, market: Market, block: int, now: int | None) -> Place:
-        ratio = self.maintenance[bisect_right(self.maintenance, block, key=lambda change: change[0]) - 1][1]
-        return Place(self.history, market, block, now, ratio, self.ratio_over_position_notional(block))
+        return Place(self.history, market, block, now, ratio_at(self.maintenance, block), self.ratio_over_position_notional(block))
 
     def _valued(
         self, points: Sequence[Point], time: datetime | None, mark_prices: Mapping[str, Price] | None, triggers: bool
@@ -221,8 +220,28 @@ def replay(
         what = f"A partial liquidation is of code whose margin ratio is over the position's notional, but later_ratio_from is {later_ratio_from}."
         advice = "Give the first block of that code as later_ratio_from. Margin ratios and liquidation prices from here on are null."
         findings.append(Finding("error", f"block {partial}", what, advice))
-    ratios = [(-1, _price(maintenance))]
+    return Replay(read, tuple(findings), maintenance_ratios(tables, maintenance), later_ratio_from, unsure, sorted(logged), logged)
+
+
+def maintenance_ratios(tables: Mapping[str, pl.DataFrame], assumed: Price = MAINTENANCE) -> list[tuple[int, int]]:
+    """(first block, ratio of 1e-18), in order: `assumed` until a MarginRatioChanged tells."""
+    ratios = [(-1, _price(assumed))]
     if (changes := tables.get(MARGIN_RATIO_CHANGED.name)) is not None:
         changes = changes.sort("block_number", "log_index")
         ratios += zip(changes.get_column("block_number"), history.integers(changes.get_column("margin_ratio")), strict=True)
-    return Replay(read, tuple(findings), ratios, later_ratio_from, unsure, sorted(logged), logged)
+    return ratios
+
+
+def ratio_at(ratios: Sequence[tuple[int, int]], block: int) -> int:
+    """The maintenance ratio in force at a block."""
+    return ratios[bisect_right(ratios, block, key=lambda change: change[0]) - 1][1]
+
+
+def first_of_later_code(liquidations: pl.DataFrame) -> int | None:
+    """The `later_ratio_from` of a liquidations table: only era 2 is known to divide by the position's notional.
+
+    Where era 1 is in the logs too, from the change on.
+    """
+    eras = liquidations.select("block_number", "era")
+    second = eras.filter(era=2).get_column("block_number").min()
+    return None if second is None else int(str(second)) if eras.filter(era=1).height else 0

@@ -9,7 +9,7 @@ missing, and everything that would need them is unknown (None), from the last lo
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -149,7 +149,7 @@ def read(tables: Mapping[str, pl.DataFrame], events: pl.DataFrame) -> History:
     launched, unexplained = _launches(tables, events)
     names = {m for frame in (events, *tables.values()) if "market" in frame.columns for m in frame.get_column("market").unique()}
     players = {m: _Player(Market(m, m in launched), lacks, unexplained) for m in sorted(names)}
-    for block, log, time, transaction, market, handle, values in _in_order(tables, events):
+    for block, log, time, transaction, market, handle, values in _of_players(tables, events):
         player = players[market]
         if block != player.block:
             player.end_block()
@@ -183,11 +183,12 @@ def _launches(tables: Mapping[str, pl.DataFrame], events: pl.DataFrame) -> tuple
 
 
 Handler = Callable[..., None]
-Line = tuple[int, int, int, str, str, Handler, tuple[Any, ...]]
+What = TypeVar("What")
+Line = tuple[int, int, int, str, str, What, tuple[Any, ...]]
 
 
-def _in_order(tables: Mapping[str, pl.DataFrame], events: pl.DataFrame) -> Sequence[Line]:
-    """(block, log index, unix time, transaction, market, what to do, with what) of every event, in the order of the chain."""
+def _of_players(tables: Mapping[str, pl.DataFrame], events: pl.DataFrame) -> Sequence[Line[Handler]]:
+    """Every event with what a player does about it."""
     reads: list[tuple[pl.DataFrame | None, Handler, tuple[str, ...]]] = [
         (tables.get(RESERVE_SNAPSHOTTED.name), _Player.snapshot, ("quote_asset_reserve", "base_asset_reserve", "timestamp")),
         (tables.get(SWAP_INPUT.name), _Player.swap_input, ("dir", "quote_asset_amount", "base_asset_amount")),
@@ -206,7 +207,15 @@ def _in_order(tables: Mapping[str, pl.DataFrame], events: pl.DataFrame) -> Seque
             ),
         ),
     ]
-    lines: list[Line] = []
+    return in_order(reads)
+
+
+def in_order(reads: Sequence[tuple[pl.DataFrame | None, What, tuple[str, ...]]]) -> Sequence[Line[What]]:
+    """(block, log index, unix time, transaction, market, what, values) of every event, in the order of the chain.
+
+    `reads` are event tables as far as the input holds them, each with what it is and the columns that are its values.
+    """
+    lines: list[Line[What]] = []
     for frame, handle, columns in reads:
         if frame is None or frame.is_empty():
             continue

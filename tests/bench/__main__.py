@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, guarding, replaying, scaling, startup
+from tests.bench import decoding, fetching, guarding, guards_crash, replaying, scaling, startup
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -13,6 +13,7 @@ BENCHES = {
     "replaying": replaying.lines,
     "scaling": scaling.lines,
     "guarding": guarding.lines,
+    "guards-crash": guards_crash.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 

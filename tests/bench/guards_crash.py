@@ -1,0 +1,79 @@
+"""CPU seconds of the guards on the recorded chain of 114,231 logs: screen, sweep and counterfactual. Results are checked first."""
+
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
+from statistics import median
+from typing import TypeVar
+
+from perpcomp import incident, pipeline
+from perpcomp.guards.chronicle import chronicle
+from perpcomp.guards.counterfactual import Counterfactual
+from perpcomp.guards.index import indices
+from perpcomp.guards.limits import NO_LIMIT, limits
+from perpcomp.guards.rulebook import Rules, sip
+from perpcomp.guards.scenarios import scenarios
+from perpcomp.guards.sweep import sweep
+from perpcomp.guards.verdicts import screen
+from perpcomp.incident import Guards
+from tests.bench.measure import ROOT, ROUNDS, Line
+
+SWEEP_SECONDS, REPLAY_SECONDS = 5.0, 10.0
+T = TypeVar("T")
+
+
+def lines() -> Iterator[Line]:
+    query = incident.load(str(ROOT / "tests/lab/large.toml"))
+    source = pipeline.find_input(query, None)
+    events = pipeline.read_events(source, query)
+    found = pipeline.liquidations(events, source, query).table
+    table, others = events.table, events.others
+
+    judged, seconds = _timed(lambda: screen(found, table, others, query))
+    assert judged.verdicts.height == 1179
+    yield Line(f"screen {judged.verdicts.height:,} liquidations", f"{seconds:.2f} CPU-s")
+
+    deltas, pds = [Decimal(n).scaleb(-4) for n in range(20)], [Decimal(n).scaleb(-3) for n in range(20)]
+    swept, seconds = _timed(lambda: sweep(screen(found, table, others, query).verdicts, deltas, pds))
+    assert swept.get_column("liquidations").sum() == 2 * 400 * 1179
+    target = f"< {SWEEP_SECONDS:g} CPU-s"
+    yield Line("screen and sweep 20 x 20 limits, by both flag rules", f"{seconds:.2f} CPU-s", target=target, met=seconds < SWEEP_SECONDS)
+
+    told, seconds = _timed(lambda: chronicle(found, table, others, query))
+    yield Line(f"check the history and read {len(told.actions):,} actions", f"{seconds:.2f} CPU-s")
+    markets = [market.amm for market in query.markets]
+    index = indices(markets, others, query)
+    allowed = dict.fromkeys(markets, NO_LIMIT) | limits(sorted(set(found.get_column("market"))), table, query)
+    start = int(query.eligibility.start.timestamp())
+
+    def replayed(rules: Rules, guards: Guards) -> Counterfactual:
+        return Counterfactual(told, rules, allowed, index, guards, start).run()
+
+    done, seconds = _timed(lambda: replayed(Rules("v1"), query.guards))
+    assert all(step.action.pool == step.here for step in done.path), "not history"
+    yield Line(f"execute history again: {len(done.path):,} pools, all history's", f"{seconds:.2f} CPU-s")
+    for rules in sip():
+        done, seconds = _timed(partial(replayed, rules, query.guards))
+        yield Line(f"counterfactual {rules.name}", f"{seconds:.2f} CPU-s")
+    _, seconds = _timed(lambda: replayed(Rules("v1"), Guards(keeper="eager")), rounds=1)
+    yield Line("v1's rules with an eager keeper", f"{seconds:.2f} CPU-s")
+    whole, seconds = _timed(lambda: scenarios(sip(), found, table, others, query), rounds=1)
+    assert whole.outcomes.height == 4 * 1179
+    target = f"< {REPLAY_SECONDS:g} CPU-s"
+    yield Line(
+        "perpcomp guards --replay: four scenarios, from decoded events to tables",
+        f"{seconds:.2f} CPU-s",
+        target=target,
+        met=seconds < REPLAY_SECONDS,
+    )
+
+
+def _timed(function: Callable[[], T], rounds: int = ROUNDS) -> tuple[T, float]:
+    """A function's result, and its CPU seconds: the median."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.process_time()
+        result = function()
+        seconds.append(time.process_time() - start)
+    return result, median(seconds)

@@ -1,0 +1,472 @@
+"""The counterfactual: fed with V1's own rules it leaves history to the wei; what guards change, and what they never may."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+from itertools import product
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import perpcomp
+from perpcomp import incident, pipeline
+from perpcomp.findings import InputError
+from perpcomp.fixed import ONE, to_integer
+from perpcomp.guards.cases import OUTCOMES
+from perpcomp.guards.chronicle import Chronicle, chronicle
+from perpcomp.guards.counterfactual import Counterfactual
+from perpcomp.guards.gate import Gate
+from perpcomp.guards.holding import Closed, Holding, bound, ratio
+from perpcomp.guards.index import Index, indices
+from perpcomp.guards.ledger import Refused, Venue
+from perpcomp.guards.limits import NO_LIMIT, Limit
+from perpcomp.guards.rulebook import V1, Rules, rulebook, sip
+from perpcomp.guards.scenarios import identity, scenarios
+from perpcomp.guards.verdicts import screen
+from perpcomp.incident import Guards
+from perpcomp.pipeline import Run
+from perpcomp.replay import first_of_later_code, replay
+from perpcomp.replay.contract import Reserves
+from tests.conftest import LAB, truth
+from tests.test_guards_screen import SOURCE, problems, with_guards
+
+CHAINS = {"rehearsal": "february", "later": "later-contracts", "large": "large"}
+POOLS = {"rehearsal": 290, "later": 72, "large": 15_449}  # pools after a trade or a liquidity change
+SETTINGS = f"[guards]\nfluctuation_limit = 0.012\npartial_liquidation_ratio = 0.25\n{SOURCE}"  # those of the recorded deployments
+STRICT = Rules("strict", limited=True, unflags=False, freezes=True)
+
+
+@pytest.fixture(params=list(CHAINS))
+def run(request: pytest.FixtureRequest) -> Run:
+    found: Run = request.getfixturevalue(request.param)
+    return found
+
+
+class History:
+    """A run's history, ready to be executed under any rules."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.chronicle = chronicle(run.liquidations, run.events.table, run.events.others, run.incident)
+        self.markets = [market.amm for market in run.incident.markets]
+        self.indices = indices(self.markets, run.events.others, run.incident)
+
+    def under(self, rules: Rules, limit: Limit = NO_LIMIT, guards: Guards | None = None) -> Counterfactual:
+        start = int(self.run.incident.eligibility.start.timestamp())
+        limits = dict.fromkeys(self.markets, limit)
+        return Counterfactual(self.chronicle, rules, limits, self.indices, guards or self.run.incident.guards, start).run()
+
+
+_made: dict[str, History] = {}
+
+
+def history(run: Run) -> History:
+    if run.incident.name not in _made:
+        _made[run.incident.name] = History(run)
+    return _made[run.incident.name]
+
+
+def outcomes(done: Counterfactual) -> dict[str, int]:
+    return dict(Counter(result.outcome for result in done.results))
+
+
+def differing(done: Counterfactual) -> tuple[int, list[Any]]:
+    """How many pools were compared, and the first that are not history's."""
+    return len(done.path), [(s.action.transaction, s.action.pool, s.here) for s in done.path if s.action.pool != s.here][:3]
+
+
+# Identity
+
+
+def test_by_v1s_own_rules_every_pool_is_historys_to_the_wei(run: Run) -> None:
+    done = history(run).under(Rules("v1"))
+    key = {"rehearsal": "rehearsal", "later-contracts": "later", "large": "large"}[run.incident.name]
+    assert differing(done) == (POOLS[key], [])
+    assert all(s.action.pool is not None and s.action.pool.spot == s.here.spot for s in done.path)
+    assert outcomes(done) == {"LIQUIDATED": run.liquidations.height}
+    assert done.dropped == []
+
+
+def test_the_pools_compared_are_all_that_the_logs_state(run: Run) -> None:
+    """Each ReserveSnapshotted but the launches', and each LiquidityChanged; a reversal states two, of which the last is compared."""
+    tables, table = run.events.others, run.events.table
+    stated = tables["ReserveSnapshotted"].height + tables["LiquidityChanged"].height - tables["ReserveSnapshotted"]["market"].n_unique()
+    assert len(history(run).under(Rules("v1")).path) == stated - table.filter(kind="reverse").height
+
+
+def test_so_is_every_position_every_fraction_and_every_fee(run: Run) -> None:
+    done, table = history(run).under(Rules("v1")), run.events.table
+    replayed = replay(run.events.others, table, later_ratio_from=first_of_later_code(run.liquidations))
+    compared = 0
+    for market, gate in done.gates.items():
+        last = replayed.markets[market].moments[-1]
+        assert (gate.venue.premium, gate.venue.cumulative) == (last.premium.value, last.cumulative_notional)
+        for trader in replayed.timelines[market]:
+            compared += 1
+            ours, theirs = gate.venue.holdings.get(trader), replayed.stored(trader, market, 10**12)
+            assert (theirs.size, theirs.margin, theirs.open_notional) == (
+                (ours.size, ours.margin, ours.open_notional) if ours else (0, 0, 0)
+            )
+            if ours and ours.size:
+                assert theirs.premium is not None
+                assert theirs.premium.value == ours.premium
+    assert compared > 5
+    fees = table.filter(pl.col("liquidator").is_not_null()).select("block_number", "log_index", "liquidation_fee", "bad_debt").iter_rows()
+    paid = {(block, log): (to_integer(fee), to_integer(debt)) for block, log, fee, debt in fees}
+    for result in done.results:
+        assert result.row is not None
+        assert result.closed is not None
+        assert (result.fee, max(0, -result.closed.left)) == paid[result.row.place]
+        assert max(0, result.closed.left) == result.row.taken
+        assert result.price == result.row.spot_after
+
+
+def test_forced_by_the_historical_liquidators_through_limits_of_0_it_is_history_too(run: Run) -> None:
+    endorsed = tuple(run.liquidations["liquidator"].unique())
+    done = history(run).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed))
+    assert differing(done)[1] == []
+    assert outcomes(done) == {"FORCED": run.liquidations.height}
+    assert {result.fee for result in done.results} == {0}
+
+
+@pytest.mark.parametrize("name", ["rehearsal", "large"])
+def test_the_rule_of_february_refuses_nothing_that_the_contracts_of_february_allowed(name: str, request: pytest.FixtureRequest) -> None:
+    """The recorded contracts checked the fluctuation limit of 1.2 % themselves, on every opening and liquidation."""
+    found = request.getfixturevalue(name)
+    (rules,) = rulebook("v1-february", with_guards(found, SETTINGS))
+    assert differing(history(found).under(rules)) == (POOLS[name], [])
+
+
+def test_the_partial_rule_is_that_of_the_later_contracts(later: Run) -> None:
+    """Which of the 17 closed a quarter and which the whole is decided by the rule here, by the contract there."""
+    rules = Rules("partial", over_position_notional=True, partial=ONE // 4)
+    assert differing(history(later).under(rules)) == (72, [])
+
+
+@pytest.mark.parametrize(
+    ("throttles", "earlier", "closed", "refused"),
+    [
+        ("liquidations", 0, 1, False),  # 0.4 % in all: inside
+        ("liquidations", 2, 2, True),  # 1.6 % in this block, of which this one 0.8 %
+        ("liquidations", 2, 4, False),  # this one alone 1.6 %: not asked
+        ("blocks", 2, 4, False),  # it began inside, and may end outside once
+        ("blocks", 4, 1, True),  # it began outside
+        ("", 4, 4, False),
+    ],
+)
+def test_v1s_fluctuation_limit_on_liquidations(throttles: str, earlier: int, closed: int, refused: bool) -> None:
+    """1.2 % of the last other block's price; closing 1 of 500 moves it by 0.4 %."""
+    venue = Venue.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+    venue.block = 1
+    venue.swap_base(earlier * ONE)
+    before = venue.pool
+    venue.swap_base(closed * ONE)
+    gate = Gate(Rules("r", fluctuation=12 * ONE // 1000, throttles=throttles), venue, NO_LIMIT)
+    assert gate.refuses(before, Closed(closed * ONE, 0, 0), None, None) == refused
+    assert gate.outside(venue.pool) == (earlier + closed > 3)
+
+
+def test_the_order_of_the_input_rows_does_not_matter(rehearsal: Run) -> None:
+    def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.sample(fraction=1, shuffle=True, seed=3)
+
+    tables = {name: shuffled(frame) for name, frame in rehearsal.events.others.items()}
+    mixed = scenarios(sip(), shuffled(rehearsal.liquidations), shuffled(rehearsal.events.table), tables, rehearsal.incident)
+    straight = scenarios(sip(), rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    assert mixed.outcomes.equals(straight.outcomes)
+    assert mixed.paths.equals(straight.paths)
+
+
+# What guards do
+
+
+@pytest.mark.parametrize("limit", [Limit(0, None, ""), Limit(None, 0, ""), Limit(0, 0, "")], ids=["delta", "pd", "both"])
+@pytest.mark.parametrize(
+    "rules", [STRICT, replace(STRICT, unflags=True), replace(STRICT, flag_rule="index")], ids=["v1", "unflag", "index"]
+)
+def test_a_limit_of_0_lets_no_liquidation_happen(run: Run, limit: Limit, rules: Rules) -> None:
+    counted = outcomes(history(run).under(rules, limit))
+    assert not {"LIQUIDATED", "FLAGGED_THEN_LIQUIDATED", "FORCED"} & set(counted)
+
+
+def first_alone(run: Run) -> Run:
+    """The run's logs up to its first BTC liquidation."""
+    market = run.incident.affected[0].amm
+    row = run.liquidations.filter(market=market).row(0, named=True)
+    place = (pl.col("block_number") < row["block_number"]) | (
+        (pl.col("block_number") == row["block_number"]) & (pl.col("log_index") <= row["log_index"])
+    )
+    tables = {name: frame.filter(place) for name, frame in run.events.others.items()}
+    events = pipeline.Events(run.events.table.filter(place).lazy(), {name: frame.lazy() for name, frame in tables.items()})
+    return replace(run, events=events, liquidations=run.liquidations.filter(place, pl.col("market") == market))
+
+
+@cache
+def alone(name: str) -> tuple[Run, Chronicle, Mapping[str, Index], Sequence[str]]:
+    found = first_alone(perpcomp.compute({"later": str(LAB / "later-contracts.toml")}.get(name, name)))
+    told = chronicle(found.liquidations, found.events.table, found.events.others, found.incident)
+    markets = [market.amm for market in found.incident.markets]
+    return found, told, indices(markets, found.events.others, found.incident), markets
+
+
+BY_VERDICT = {"LIQUIDATED": "LIQUIDATED", "NOT_FLAGGABLE_AT_INDEX": "NEVER_FLAGGED", "NO_INDEX": "NO_INDEX"}
+
+
+@pytest.mark.property
+@given(st.integers(0, 5 * 10**17), st.integers(0, 5 * 10**17), st.sampled_from(["v1", "index"]))
+@settings(max_examples=60)
+def test_one_liquidation_alone_is_what_the_screen_says(delta: int, pd: int, flag_rule: str) -> None:
+    for name in ("rehearsal", "later"):
+        found, told, known, markets = alone(name)
+        limits = f"max_liquidation_delta = {Decimal(delta).scaleb(-18):f}\nmax_pd = {Decimal(pd).scaleb(-18):f}\n"
+        asked = with_guards(found, f"[guards]\nflag_rule = '{flag_rule}'\n{SOURCE}[[guards.limits]]\n{limits}{SOURCE}")
+        (verdict,) = screen(found.liquidations, found.events.table, found.events.others, asked).verdicts["verdict"]
+        rules = replace(STRICT, flag_rule=flag_rule)
+        done = Counterfactual(told, rules, dict.fromkeys(markets, Limit(delta, pd, "")), known, asked.guards, 0).run()
+        assert [result.outcome for result in done.results] == [BY_VERDICT.get(verdict, "FLAGGED")]
+
+
+def test_the_margin_is_fees_and_the_rest_less_the_shortfall(run: Run) -> None:
+    """Nothing is lost and nothing appears: per liquidation, and between what is taken and what is left."""
+    asked = with_guards(run, SETTINGS)
+    every = (Rules("v1"), STRICT, *sip(), *(rulebook(name, asked)[0] for name in V1))
+    for one in every if run.incident.name != "large" else every[:2]:
+        found = scenarios([one], run.liquidations, run.events.table, run.events.others, asked).outcomes
+        executed = found.filter(pl.col("remaining_counterfactual").is_not_null())
+        left = executed["liquidation_fee"] + executed["to_insurance_fund"] - executed["fee_shortfall"]
+        assert left.equals(executed["remaining_counterfactual"], check_names=False)
+        assert (executed["bad_debt"].eq(0) | executed["remaining_counterfactual"].eq(0)).all()
+        loss = found["remaining_historical"].fill_null(0) - found["remaining_counterfactual"].fill_null(0)
+        assert loss.equals(found["loss_difference"], check_names=False)
+
+
+def test_a_flag_is_absorbing_unless_the_rules_lift_it(rehearsal: Run, later: Run) -> None:
+    for run, flag in ((rehearsal, "v1"), (rehearsal, "index"), (later, "v1")):
+        strict = history(run).under(replace(STRICT, flag_rule=flag), Limit(ONE // 500, ONE // 250, ""))
+        assert "FLAGGED_THEN_RECOVERED" not in outcomes(strict)
+        for result in strict.results:
+            if result.outcome == "FLAGGED":
+                assert result.flagged_at is not None
+
+
+def test_a_flagged_account_is_frozen_and_what_it_tried_is_listed(rehearsal: Run) -> None:
+    """In the recording four traders act again after their liquidation: now their accounts are still flagged."""
+    done = history(rehearsal).under(STRICT, Limit(0, 0, ""))
+    assert {why for _, why in done.dropped} == {"the account is flagged"}
+    labels = {one["trader"]: one["label"] for one in truth("february")["liquidations"]}
+    assert sorted({labels[action.trader] for action, _ in done.dropped}) == ["F52x10_reduce", "meta", "stray_margin", "twice"]
+    flagged = {result.trader for result in done.results if result.outcome == "FLAGGED"}
+    assert {action.trader for action, _ in done.dropped} <= flagged
+
+
+def test_strict_sip_liquidates_the_recovered_and_takes_all(rehearsal: Run) -> None:
+    """The finding that every report must carry: without unflagging more margin is taken than in history."""
+    found = scenarios(sip(), rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    taken = dict(found.outcomes.group_by("scenario").agg(pl.col("remaining_counterfactual").sum()).iter_rows())
+    history_took = found.outcomes.filter(scenario="sip-2005 flag=v1")["remaining_historical"].sum()
+    assert taken["sip-2005 flag=v1"] > history_took > taken["sip-2005 flag=v1 unflag"] == 0
+    late = found.outcomes.filter(scenario="sip-2005 flag=v1", outcome="FLAGGED_THEN_LIQUIDATED")
+    assert late["recovered_while_flagged"].all()
+    counted = {key: n for *key, n in found.outcomes.group_by("scenario", "outcome").len().iter_rows() for key in [tuple(key)]}
+    assert counted["sip-2005 flag=v1 unflag", "FLAGGED_THEN_RECOVERED"] == 31
+    assert counted["sip-2005 flag=index", "NEVER_FLAGGED"] == 32
+    assert any("a flag is never lifted" in str(finding) for finding in found.findings)
+
+
+def test_a_replay_proves_itself_first(rehearsal: Run) -> None:
+    """Every answer says whether history executed again is history; with a millionth of a millionth more in one trade it is not, and that is an error."""
+    given = (rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    said = scenarios(sip()[:1], *given).findings[0]
+    assert (said.level, "history leaves all 290 pools that the logs state, to the last digit" in said.what) == ("note", True)
+    told = history(rehearsal).chronicle
+    odd = list(told.actions)
+    n = [n for n, action in enumerate(odd) if action.what == "trade"][150]
+    odd[n] = replace(odd[n], given=(odd[n].given[0] + 10**6, odd[n].given[1]))
+    limits = dict.fromkeys(history(rehearsal).markets, NO_LIMIT)
+    other = Counterfactual(replace(told, actions=odd), Rules("v1"), limits, history(rehearsal).indices, Guards(), 0).run()
+    finding = identity(other)
+    assert finding.level == "error"
+    assert finding.where == f"tx {odd[n].transaction} log {odd[n].place[1]}"
+
+
+def test_forcing_waits_for_its_delay(rehearsal: Run) -> None:
+    endorsed = tuple(rehearsal.liquidations["liquidator"].unique())
+    at_once = history(rehearsal).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed))
+    later = history(rehearsal).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed, forced_delay=600))
+    waited = [r.liquidated_at - r.flagged_at for r in later.results if r.outcome == "FORCED" and r.liquidated_at and r.flagged_at]
+    assert waited
+    assert min(waited) >= 600
+    assert {r.liquidated_at - r.flagged_at for r in at_once.results if r.liquidated_at and r.flagged_at} == {0}
+    one = history(rehearsal).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed[:1]))
+    forced = {r.row.liquidator for r in one.results if r.outcome == "FORCED" and r.row}
+    assert forced == set(endorsed[:1])
+
+
+def test_an_eager_keeper_is_never_later_than_history(rehearsal: Run) -> None:
+    done = history(rehearsal).under(Rules("v1"), guards=Guards(keeper="eager"))
+    times = dict(
+        zip(rehearsal.liquidations.select("block_number", "log_index").iter_rows(), rehearsal.liquidations["block_time"], strict=True)
+    )
+    pairs = [(r.liquidated_at, times[r.row.place].timestamp()) for r in done.results if r.row and r.liquidated_at]
+    assert len(pairs) == 36
+    assert all(ours <= theirs for ours, theirs in pairs)
+    assert any(ours < theirs for ours, theirs in pairs)
+
+
+def test_v1s_later_rules_save_by_the_oracle_and_take_in_parts(rehearsal: Run) -> None:
+    asked = with_guards(rehearsal, SETTINGS)
+    counted = {name: outcomes(history(rehearsal).under(rulebook(name, asked)[0])) for name in V1}
+    assert counted["v1-february"] == {"LIQUIDATED": 36}
+    assert counted["v1-spread"] == {"LIQUIDATED": 22, "NEVER_FLAGGED": 14, "ELIGIBLE_HERE": 1}
+    partial = history(rehearsal).under(rulebook("v1-partial", asked)[0])
+    shares = [abs(r.closed.size) for r in partial.results if r.closed]
+    assert len(shares) == 22
+    whole = {r.row.place: abs(r.closed.size) for r in history(rehearsal).under(Rules("v1")).results if r.row and r.closed}
+    parts = [r for r in partial.results if r.row and r.closed and abs(r.closed.size) * 3 < whole[r.row.place]]
+    assert parts
+
+
+def test_bad_debt_needs_a_backstop_provider(rehearsal: Run) -> None:
+    """Without one on the list the positions under water stay; with the historical liquidators on it, nothing is held back for that."""
+    keepers = ", ".join(f'"{k}"' for k in rehearsal.liquidations["liquidator"].unique())
+    alone_ = history(rehearsal).under(rulebook("v1-backstop", with_guards(rehearsal, SETTINGS))[0])
+    assert all(r.closed.left >= 0 for r in alone_.results if r.closed)
+    assert "FLAGGED" in outcomes(alone_)
+    listed = with_guards(rehearsal, SETTINGS + f"backstop_providers = [{keepers}]\n")
+    with_them = history(rehearsal).under(rulebook("v1-backstop", listed)[0])
+    assert any(r.closed.left < 0 for r in with_them.results if r.closed)
+    assert "FLAGGED" not in outcomes(with_them)
+
+
+def test_who_could_be_liquidated_only_here_is_reported_and_not_tried(rehearsal: Run) -> None:
+    """History without one trader's liquidation: nobody tries the account, and its position is gone in the history beside it."""
+    whole = chronicle(rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    gone = rehearsal.liquidations.filter(market_name="BTCUSDC", eligible=True).row(5, named=True)
+    account = (gone["market"], gone["trader"])
+    actions = [a for a in whole.actions if (a.market, a.trader) != account or a.place[0] < gone["block_number"]]
+    told = replace(whole, actions=actions, liquidated=whole.liquidated - {account})
+    limits, start = dict.fromkeys({a.market for a in actions}, NO_LIMIT), int(rehearsal.incident.eligibility.start.timestamp())
+    done = Counterfactual(told, Rules("v1"), limits, history(rehearsal).indices, Guards(), start).run()
+    assert account in done.noticed
+    (found,) = (r for r in done.results if r.outcome == "ELIGIBLE_HERE")
+    assert (found.market, found.trader, found.row, found.liquidated_at) == (*account, None, None)
+    assert found.flagged_at is not None
+    assert found.flagged_at >= gone["block_time"].timestamp()
+    assert done.gates[gone["market"]].venue.holdings[gone["trader"]].size != 0
+    assert not history(rehearsal).under(Rules("v1")).noticed
+
+
+def test_a_recovered_account_keeps_the_time_of_its_flag(rehearsal: Run) -> None:
+    found = scenarios(sip(), rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident).outcomes
+    free = found.filter(outcome="FLAGGED_THEN_RECOVERED")
+    assert free["flagged_at"].null_count() == free["flag_price"].null_count() == 0
+    assert free["recovered_while_flagged"].all()
+    assert free["liquidated_at"].null_count() == free.height
+    never = found.filter(outcome="NEVER_FLAGGED")
+    assert never["flagged_at"].null_count() == never.height
+    held = found.filter(pl.col("equity_at_end").is_not_null())
+    assert set(held["outcome"]) == {"NEVER_FLAGGED", "FLAGGED", "FLAGGED_THEN_RECOVERED", "NO_INDEX"}
+
+
+def test_every_outcome_has_words(rehearsal: Run, later: Run) -> None:
+    for run, rules in product((rehearsal, later), sip()):
+        assert set(outcomes(history(run).under(rules, Limit(ONE // 500, ONE // 250, "")))) <= set(OUTCOMES)
+
+
+# Operations of traders where history cannot be repeated
+
+
+@pytest.fixture
+def venue() -> Venue:
+    return Venue.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+
+
+def test_an_opening_against_a_position_reduces_or_reverses_it(venue: Venue) -> None:
+    venue.trade("a", 1000 * ONE, (100 * ONE, 1000 * ONE))
+    size = venue.holdings["a"].size
+    assert venue.trade("a", -400 * ONE, (40 * ONE, 400 * ONE)) is False
+    assert 0 < venue.holdings["a"].size < size
+    assert venue.trade("a", -1600 * ONE, (160 * ONE, 1600 * ONE)) is True
+    held = venue.holdings["a"]
+    assert held.size < 0
+    assert held.open_notional == pytest.approx(1000 * ONE, rel=1e-9)
+    assert held.margin == held.open_notional // 10
+
+
+def test_what_only_reduced_in_history_opens_nothing(venue: Venue) -> None:
+    with pytest.raises(Refused, match="only reduced in history"):
+        venue.trade("a", -400 * ONE, None)
+    venue.trade("a", 300 * ONE, (30 * ONE, 300 * ONE))
+    assert venue.trade("a", -400 * ONE, None) is True
+    assert venue.holdings["a"].size == 0
+
+
+def test_no_more_margin_leaves_than_there_is(venue: Venue) -> None:
+    venue.add_margin("a", 5 * ONE)
+    with pytest.raises(Refused, match="less margin"):
+        venue.add_margin("a", -6 * ONE)
+
+
+@pytest.mark.property
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(-(10**24), 10**24).filter(bool)), max_size=8), st.integers(1, 10**24))
+def test_what_is_restored_is_as_it_was(trades: list[tuple[str, int]], quote: int) -> None:
+    venue = Venue.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+    for n, (trader, amount) in enumerate(trades):
+        venue.block = venue.clock = n // 2
+        venue.trade(trader, amount, (abs(amount) // 10, abs(amount)))
+    before = (venue.pool, venue.cumulative, dict(venue.holdings), list(venue.lines.times), list(venue.lines.pools), venue.snapshot_block)
+    saved = venue.saved("a")
+    venue.trade("a", quote, (quote, quote))
+    venue.restore("a", saved)
+    after = (venue.pool, venue.cumulative, dict(venue.holdings), list(venue.lines.times), list(venue.lines.pools), venue.snapshot_block)
+    assert before == after
+
+
+WEI = st.integers(1, 10**24)
+
+
+@pytest.mark.property
+@given(st.integers(-(10**22), 10**22).filter(bool), WEI, WEI, st.integers(-(10**21), 10**21), st.integers(1, ONE // 2), WEI, st.booleans())
+def test_the_bound_is_where_the_margin_ratio_crosses_maintenance(
+    size: int, margin: int, notional: int, owed: int, maintenance: int, closing: int, over: bool
+) -> None:
+    held = Holding(size, margin, notional)
+    edge = bound(held, owed, maintenance, over)
+    for moved in (closing, edge - 1, edge, edge + 1):
+        if moved > 0:
+            inside = moved >= edge if size > 0 else moved <= edge
+            assert (ratio(held, owed, moved, over) >= maintenance) == inside
+
+
+# Refusals
+
+
+def test_a_history_with_a_hole_is_not_executed(rehearsal: Run) -> None:
+    table = rehearsal.events.others["ReserveSnapshotted"]
+    for name, tables in (
+        ("a snapshot", {**rehearsal.events.others, "ReserveSnapshotted": table.slice(0, 100).vstack(table.slice(101))}),
+        ("an event", {k: v for k, v in rehearsal.events.others.items() if k != "MarginChanged"}),
+        ("the beginning", {k: v.filter(pl.col("block_number") > 13_500_100) for k, v in rehearsal.events.others.items()}),
+    ):
+        said = problems(lambda tables=tables: chronicle(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident))
+        assert said.startswith("The logs: A counterfactual executes every log again, from each market's launch on, but: "), name
+
+
+def test_rules_need_their_settings_and_a_known_name(rehearsal: Run) -> None:
+    assert "rules 'sip2005' are unknown. Did you mean 'sip-2005'?" in problems(lambda: rulebook("sip2005", rehearsal.incident))
+    said = problems(lambda: rulebook("v1-february", rehearsal.incident))
+    assert "The rules v1-february need fluctuation_limit, which rehearsal.toml does not state." in said.replace(": need", " need")
+    only = with_guards(rehearsal, f"[guards]\nfluctuation_limit = 0.012\n{SOURCE}")
+    assert "partial_liquidation_ratio" in problems(lambda: rulebook("v1-partial", only))
+
+
+def test_the_fee_ratio_must_be_known(later: Run) -> None:
+    raw = later.incident.raw.replace(b"liquidation_fee_ratio = 0.0125\n", b"")
+    asked = incident.parse(raw, "x", later.incident.folder)
+    with pytest.raises(InputError, match="Add liquidation_fee_ratio to"):
+        chronicle(later.liquidations, later.events.table, later.events.others, asked)
