@@ -7,6 +7,7 @@ imported when it is asked for.
 
 import io
 import pickle
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -69,13 +70,12 @@ def _dask(scheduler: str | None) -> Iterator[Engine]:
             ):
                 yield _on(client, "of this machine")
             return
-        place = _without_secrets(scheduler)
+        place = _reached(scheduler)
         try:
             client = Client(scheduler, timeout=SECONDS, set_as_default=False, direct_to_workers=True)
-        except (OSError, ValueError) as error:
-            said = f"does not answer within {SECONDS} seconds" if isinstance(error, OSError) else "has an address that is none"
-            advice = "Is it running there? `dask scheduler` prints its address."
-            raise refusal(f"the scheduler {place}", f"{said}.", advice, NETWORK) from None
+        except Exception as error:  # another server's answer can be anything to Dask
+            what = f"does not answer as one within {SECONDS} seconds ({type(error).__name__})."
+            raise refusal(f"the scheduler {place}", what, "Is it another server's port, or another version of Dask?", NETWORK) from None
         with client:
             yield _on(client, place)
 
@@ -158,7 +158,16 @@ def versions() -> str:
     return f"perpcomp {__version__}, polars {pl.__version__}, hash {mark:x}"
 
 
-def _without_secrets(address: str) -> str:
-    """The address as it may be printed: what stands before an @ or behind a ? stays unsaid."""
-    parts = urlsplit(address if "//" in address else f"//{address}")
-    return f"{parts.scheme or 'tcp'}://{parts.netloc.rpartition('@')[2]}"
+def _reached(address: str) -> str:
+    """The address as it may be printed, without what stands before an @ or behind a ?; InputError where nobody listens there."""
+    parts = urlsplit(address if "//" in address else f"tcp://{address}")
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as there:
+            if parts.scheme == "tcp" and not there.recv(1):  # a scheduler speaks first; Dask would wait for a silent server for good
+                raise ConnectionError(0, "it hangs up")
+    except (OSError, ValueError, TypeError) as error:  # also a port that is none
+        reason = "it says nothing" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or "there is no such address"
+        advice = "Is it running there? `dask scheduler` prints its address, as tcp://HOST:8786."
+        raise refusal(f"the scheduler {place}", f"cannot be reached ({reason}).", advice, NETWORK) from None
+    return place

@@ -106,6 +106,15 @@ def test_a_scheduler_that_is_not_there_is_a_matter_of_the_network(address: str, 
     assert "secret" not in str(caught.value)
 
 
+def test_another_server_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InputError, match=r"cannot be reached \(it says nothing\)") as caught, opened("dask", address):
+            pass
+    assert caught.value.exit_code == 3
+
+
 def test_a_scheduler_without_workers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SECONDS", 1)
     empty = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs="ERROR")
