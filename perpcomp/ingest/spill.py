@@ -60,6 +60,6 @@ class Spill:
             if rows.height:
                 files = self.files.setdefault(name, [])
                 files.append(Path(self._folder.name) / f"{name}-{len(files):05}.parquet")
-                rows.write_parquet(files[-1], compression="lz4", statistics=False)
+                rows.write_parquet(files[-1], compression="uncompressed", statistics=False)  # read soon, and once or twice
             self.pieces[name] = [rows.clear()]
         self.rows = 0
