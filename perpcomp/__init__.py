@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from perpcomp.audit.verify import Verdict
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
-    from perpcomp.guards.answer import Answer
+    from perpcomp.guards.crash.answer import Answer
     from perpcomp.incident import Incident
     from perpcomp.ingest.chain import Fetched
     from perpcomp.ingest.fetch import Progress
@@ -106,7 +106,7 @@ def guarded(
 ) -> "tuple[Incident, Answer]":
     """What liquidation guards would have done: verdicts, and if asked for the counterfactual under `rules` and a sweep of limits."""
     from perpcomp import incident, pipeline
-    from perpcomp.guards.answer import answer
+    from perpcomp.guards.crash.answer import answer
 
     loaded = incident.load(query)
     source = pipeline.find_input(loaded, input)

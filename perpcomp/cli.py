@@ -396,7 +396,7 @@ def guards(
             "guards", f"takes no second word after '{query}'.", "Write --input FILE for other logs, or `perpcomp guards vectors FILE`."
         )
     import perpcomp
-    from perpcomp.guards import answer
+    from perpcomp.guards.crash import answer
 
     with _unbroken():
         loaded, found = perpcomp.guarded(query, input, rules if replay else None, sweep)

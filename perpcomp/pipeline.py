@@ -18,7 +18,7 @@ from perpcomp.decide import capacity, compare, published
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
-from perpcomp.guards.verdicts import beside, screen
+from perpcomp.guards.crash.verdicts import beside, screen
 from perpcomp.incident import Incident, InsuranceFund
 from perpcomp.ingest.chain import stored
 from perpcomp.ingest.imports import foreign_pieces

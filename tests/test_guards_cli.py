@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import perpcomp
-from perpcomp.guards.answer import FILES
-from perpcomp.guards.verdicts import MEANING
+from perpcomp.guards.crash.answer import FILES
+from perpcomp.guards.crash.verdicts import MEANING
 from perpcomp.tables import read
 from tests.conftest import LAB
 from tests.test_cli import call, on_terminal

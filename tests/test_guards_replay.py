@@ -17,17 +17,17 @@ import perpcomp
 from perpcomp import incident, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
-from perpcomp.guards.cases import OUTCOMES
-from perpcomp.guards.chronicle import Chronicle, chronicle
-from perpcomp.guards.counterfactual import Counterfactual
-from perpcomp.guards.gate import Gate
-from perpcomp.guards.holding import Closed, Holding, bound, ratio
-from perpcomp.guards.index import Index, indices
-from perpcomp.guards.ledger import Refused, Venue
-from perpcomp.guards.limits import NO_LIMIT, Limit
-from perpcomp.guards.rulebook import V1, Rules, rulebook, sip
-from perpcomp.guards.scenarios import identity, scenarios
-from perpcomp.guards.verdicts import screen
+from perpcomp.guards.crash.cases import OUTCOMES
+from perpcomp.guards.crash.chronicle import Chronicle, chronicle
+from perpcomp.guards.crash.counterfactual import Counterfactual
+from perpcomp.guards.crash.gate import Gate
+from perpcomp.guards.crash.holding import Closed, Holding, bound, ratio
+from perpcomp.guards.crash.index import Index, indices
+from perpcomp.guards.crash.ledger import Refused, Venue
+from perpcomp.guards.crash.limits import NO_LIMIT, Limit
+from perpcomp.guards.crash.rulebook import V1, Rules, rulebook, sip
+from perpcomp.guards.crash.scenarios import identity, scenarios
+from perpcomp.guards.crash.verdicts import screen
 from perpcomp.incident import Guards
 from perpcomp.pipeline import Run
 from perpcomp.replay import first_of_later_code, replay

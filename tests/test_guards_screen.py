@@ -17,10 +17,10 @@ import perpcomp
 from perpcomp import fixed, formula, incident, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
-from perpcomp.guards.curve import premium, price_impact, ratio_at_index
-from perpcomp.guards.limits import Limit, by_fees, fee_ratio
-from perpcomp.guards.sweep import grid, sweep
-from perpcomp.guards.verdicts import MEANING, Screen, screen
+from perpcomp.guards.crash.curve import premium, price_impact, ratio_at_index
+from perpcomp.guards.crash.limits import Limit, by_fees, fee_ratio
+from perpcomp.guards.crash.sweep import grid, sweep
+from perpcomp.guards.crash.verdicts import MEANING, Screen, screen
 from perpcomp.incident import Incident
 from perpcomp.pipeline import Run
 from perpcomp.replay.contract import Reserves, Reverts

@@ -84,7 +84,11 @@ MONEY = [
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in MODULES if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1", "synthetix_v2", "guards", "replay")],
+    [
+        p
+        for p in MODULES
+        if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1", "synthetix_v2", "guards", "crash", "replay")
+    ],
     ids=lambda p: p.name,
 )
 def test_no_float_stands_where_money_is_counted(path: Path) -> None:

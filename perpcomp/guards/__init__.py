@@ -1,1 +1,1 @@
-"""Liquidation guards: SIP-2005's rules exactly as its text or the deployed contracts have them, and what they would have done on Perp V1."""
+"""Liquidation guards: SIP-2005's rules exactly as its text or the deployed contracts have them; crash/ asks them of Perp V1's history."""

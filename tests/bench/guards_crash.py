@@ -8,14 +8,14 @@ from statistics import median
 from typing import TypeVar
 
 from perpcomp import incident, pipeline
-from perpcomp.guards.chronicle import chronicle
-from perpcomp.guards.counterfactual import Counterfactual
-from perpcomp.guards.index import indices
-from perpcomp.guards.limits import NO_LIMIT, limits
-from perpcomp.guards.rulebook import Rules, sip
-from perpcomp.guards.scenarios import scenarios
-from perpcomp.guards.sweep import sweep
-from perpcomp.guards.verdicts import screen
+from perpcomp.guards.crash.chronicle import chronicle
+from perpcomp.guards.crash.counterfactual import Counterfactual
+from perpcomp.guards.crash.index import indices
+from perpcomp.guards.crash.limits import NO_LIMIT, limits
+from perpcomp.guards.crash.rulebook import Rules, sip
+from perpcomp.guards.crash.scenarios import scenarios
+from perpcomp.guards.crash.sweep import sweep
+from perpcomp.guards.crash.verdicts import screen
 from perpcomp.incident import Guards
 from tests.bench.measure import ROOT, ROUNDS, Line
 

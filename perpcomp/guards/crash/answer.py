@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import Finding, refusal
-from perpcomp.guards.cases import OUTCOMES
-from perpcomp.guards.rulebook import rulebook
-from perpcomp.guards.scenarios import Scenarios, scenarios
-from perpcomp.guards.sweep import grid, sweep
-from perpcomp.guards.verdicts import MEANING, Screen, screen
+from perpcomp.guards.crash.cases import OUTCOMES
+from perpcomp.guards.crash.rulebook import rulebook
+from perpcomp.guards.crash.scenarios import Scenarios, scenarios
+from perpcomp.guards.crash.sweep import grid, sweep
+from perpcomp.guards.crash.verdicts import MEANING, Screen, screen
 from perpcomp.incident import Incident
 from perpcomp.tables import COUNTERFACTUAL, DROPPED, PATHS, SWEEP, VERDICTS, Table, to_csv
 from perpcomp.writing import write_whole

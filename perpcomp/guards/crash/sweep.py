@@ -11,7 +11,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.fixed import from_integer
-from perpcomp.guards.verdicts import Screen
+from perpcomp.guards.crash.verdicts import Screen
 from perpcomp.tables import SWEEP, check
 
 SIZES = ("notional", "remaining_margin")

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from perpcomp.guards.chronicle import Action, Row
-from perpcomp.guards.holding import Closed
+from perpcomp.guards.crash.chronicle import Action, Row
+from perpcomp.guards.crash.holding import Closed
 from perpcomp.replay.contract import Reserves
 
 OUTCOMES = {

@@ -7,12 +7,12 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import Finding
-from perpcomp.guards.cases import Result
-from perpcomp.guards.chronicle import chronicle
-from perpcomp.guards.counterfactual import Counterfactual
-from perpcomp.guards.index import Index, indices
-from perpcomp.guards.limits import NO_LIMIT, Limit, limits
-from perpcomp.guards.rulebook import Rules
+from perpcomp.guards.crash.cases import Result
+from perpcomp.guards.crash.chronicle import chronicle
+from perpcomp.guards.crash.counterfactual import Counterfactual
+from perpcomp.guards.crash.index import Index, indices
+from perpcomp.guards.crash.limits import NO_LIMIT, Limit, limits
+from perpcomp.guards.crash.rulebook import Rules
 from perpcomp.incident import Guards, Incident
 from perpcomp.replay.valued import to_frame
 from perpcomp.tables import COUNTERFACTUAL, DROPPED, PATHS, check

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from perpcomp.fixed import ONE, mul_integers
-from perpcomp.guards.curve import premium, price_impact, ratio_at_index
-from perpcomp.guards.holding import Closed, Holding
-from perpcomp.guards.ledger import Venue
-from perpcomp.guards.limits import NO_LIMIT, Limit
-from perpcomp.guards.rulebook import Rules
+from perpcomp.guards.crash.curve import premium, price_impact, ratio_at_index
+from perpcomp.guards.crash.holding import Closed, Holding
+from perpcomp.guards.crash.ledger import Venue
+from perpcomp.guards.crash.limits import NO_LIMIT, Limit
+from perpcomp.guards.crash.rulebook import Rules
 from perpcomp.replay.contract import Reserves, Reverts
 
 

@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from perpcomp.fixed import mul_integers
-from perpcomp.guards.cases import Case, Result, Step
-from perpcomp.guards.chronicle import Action, Chronicle, Row, ratio_from
-from perpcomp.guards.gate import Gate
-from perpcomp.guards.holding import Closed
-from perpcomp.guards.index import Index
-from perpcomp.guards.ledger import Refused, Venue
-from perpcomp.guards.limits import Limit
-from perpcomp.guards.rulebook import Rules
+from perpcomp.guards.crash.cases import Case, Result, Step
+from perpcomp.guards.crash.chronicle import Action, Chronicle, Row, ratio_from
+from perpcomp.guards.crash.gate import Gate
+from perpcomp.guards.crash.holding import Closed
+from perpcomp.guards.crash.index import Index
+from perpcomp.guards.crash.ledger import Refused, Venue
+from perpcomp.guards.crash.limits import Limit
+from perpcomp.guards.crash.rulebook import Rules
 from perpcomp.incident import Guards
 from perpcomp.replay import ratio_at
 from perpcomp.replay.contract import Reverts, out_price, pnl

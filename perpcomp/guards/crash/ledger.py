@@ -7,7 +7,7 @@ sender gave: opening keeps its USDC, closing and liquidating keep the base. Fed 
 from dataclasses import dataclass, field, replace
 
 from perpcomp.fixed import div_integers, mul_integers
-from perpcomp.guards.holding import EMPTY, Closed, Holding, bound, ratio
+from perpcomp.guards.crash.holding import EMPTY, Closed, Holding, bound, ratio
 from perpcomp.replay.contract import (
     HOUR,
     QUARTER_HOUR,

@@ -15,9 +15,9 @@ import polars as pl
 
 from perpcomp.findings import Finding, refusal
 from perpcomp.fixed import AMOUNT
-from perpcomp.guards.curve import premium, price_impact, ratio_at_index
-from perpcomp.guards.index import Index, Place, indices
-from perpcomp.guards.limits import Limit, limits
+from perpcomp.guards.crash.curve import premium, price_impact, ratio_at_index
+from perpcomp.guards.crash.index import Index, Place, indices
+from perpcomp.guards.crash.limits import Limit, limits
 from perpcomp.incident import Incident
 from perpcomp.replay import maintenance_ratios, ratio_at
 from perpcomp.replay.contract import Reserves
