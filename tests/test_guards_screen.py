@@ -485,8 +485,3 @@ def test_a_run_by_an_index_file_carries_the_file_and_is_verified(rehearsal: Run,
     changed = (tmp_path / "out/inputs/btc.csv").read_text().replace("55000.5", "55000.6", 1)
     (tmp_path / "out/inputs/btc.csv").write_text(changed)
     assert [d.where for d in perpcomp.verify(tmp_path / "out").differences] == ["inputs/btc.csv"]
-
-
-def test_an_incident_of_synthetix_is_told_that_its_logs_say_it_all(rehearsal: Run) -> None:
-    said = problems(lambda: screen(rehearsal.liquidations, rehearsal.events.table, {}, replace(rehearsal.incident, system="synthetix_v2")))
-    assert "rehearsal.toml has the system synthetix_v2" in said

@@ -509,6 +509,49 @@ def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Pat
         perpcomp.compute(str(place / "made-up-v2.toml"), tmp_path / "decoded.csv")
 
 
+def test_the_guards_say_of_each_recorded_liquidation_what_the_contracts_did(place: Path) -> None:
+    """Whoever was liquidated by anybody passed both limits of the logs; where one held it back an endorsed account forced it."""
+    _, found = perpcomp.guarded(str(place / "made-up-v2.toml"), place / "logs.jsonl", swept=True)
+    verdicts = {row["market"]: row for row in found.screen.verdicts.iter_rows(named=True)}
+    assert len(verdicts) == len(LIQUIDATED)
+    forced = 0
+    for vector in LIQUIDATED:
+        row, settings = verdicts[address("market", vector)], vector.input.settings
+        call = next(s.call for s in vector.liquidation_steps if any(name == "PositionLiquidated" for name, _ in s.events))
+        size, scale = abs(int(vector.input.position.size)), int(settings["skewScale"])
+        skew = abs(int(vector.view_before_liquidation.market_skew))
+        assert (to_integer(row["price_impact"]), to_integer(row["premium"])) == (size * 10**18 // scale, skew * 10**18 // scale)
+        held = size * 10**18 // scale >= int(settings["maxLiquidationDelta"]), skew * 10**18 // scale >= int(settings["maxPD"])
+        expected = {
+            (False, False): "LIQUIDATED",
+            (True, False): "FLAG_ONLY_DELTA",
+            (False, True): "FLAG_ONLY_PD",
+            (True, True): "FLAG_ONLY_BOTH",
+        }
+        assert row["verdict"] == row["verdict_of_limits"] == expected[held]
+        assert row["verdict"] == "LIQUIDATED" or call == "forceLiquidatePosition"
+        assert row["parameters_source"] == f"ParameterUpdated of {row['market_name']}"
+        forced += row["verdict"] != "LIQUIDATED"
+    assert 0 < forced < len(LIQUIDATED)
+    assert found.sweep is not None
+    assert found.sweep.height > 0
+    with pytest.raises(InputError, match=r"executed again on the curve of perpetual-v1 only"):
+        perpcomp.guarded(str(place / "made-up-v2.toml"), place / "logs.jsonl", rules="sip-2005")
+
+
+def test_without_parameters_in_the_logs_the_guards_take_the_documents_or_stop(place: Path, tmp_path: Path) -> None:
+    topic = next(t["topic0"] for t in TOPICS if t["signature"].startswith("ParameterUpdated"))
+    logs = rewritten(place / "logs.jsonl", lambda log: log["topics"][0] != topic)
+    with pytest.raises(InputError, match="is no market with known parameters"):
+        perpcomp.guarded(str(place / "made-up-v2.toml"), logs)
+    text = (place / "made-up-v2.toml").read_text()
+    limits = '[guards]\nsource = "test"\n\n[[guards.limits]]\nmax_liquidation_delta = 0.002\nmax_pd = 0.004\nsource = "test"\n\n[sources]\n'
+    (tmp_path / "stated-v2.toml").write_text(text.replace("[sources]\n", limits, 1))
+    _, found = perpcomp.guarded(str(tmp_path / "stated-v2.toml"), logs)
+    assert set(found.screen.verdicts["verdict"]) == {"UNKNOWN"}, "no log gives the skew scale"
+    assert len(found.findings) == len(LIQUIDATED)
+
+
 def test_what_this_system_does_not_offer_says_so(place: Path, tmp_path: Path, done: Run) -> None:
     with pytest.raises(InputError, match=r"positions are replayed for perpetual-v1 only"):
         perpcomp.positions(str(place / "made-up-v2.toml"), None, place / "logs.jsonl")

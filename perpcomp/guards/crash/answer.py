@@ -14,6 +14,7 @@ from perpcomp.guards.crash.scenarios import Scenarios, scenarios
 from perpcomp.guards.crash.sweep import grid, sweep
 from perpcomp.guards.crash.verdicts import MEANING, Screen, screen
 from perpcomp.incident import Incident
+from perpcomp.systems.perpetual_v1.events import SYSTEM
 from perpcomp.tables import COUNTERFACTUAL, DROPPED, PATHS, SWEEP, VERDICTS, Table, to_csv
 from perpcomp.writing import write_whole
 
@@ -56,6 +57,9 @@ def answer(
     swept: bool,
 ) -> Answer:
     """The whole answer. `rules` names the rules of the counterfactual; None: none is made."""
+    if rules is not None and incident.system != SYSTEM:
+        what = f"has the system {incident.system}: a crash is executed again on the curve of {SYSTEM} only."
+        raise refusal(f"{incident.name}.toml", what, "Leave --replay and --rules out: the verdicts and --sweep need neither.")
     chosen = None if rules is None else rulebook(rules, incident)
     verdicts = screen(liquidations, events, tables, incident)
     replayed = None if chosen is None else scenarios(chosen, liquidations, events, tables, incident)

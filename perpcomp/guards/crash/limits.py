@@ -14,7 +14,7 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.findings import refusal
 from perpcomp.fixed import from_integer, to_integer, truncate
-from perpcomp.incident import Incident
+from perpcomp.incident import Incident, Limits
 
 PLACES = 10**6  # fee ratios are settings of at most six places: a thousandth of a thousandth
 ADVICE = 'Add [[guards.limits]] with market, max_liquidation_delta, max_pd ("none": no limit) and source.'
@@ -38,6 +38,8 @@ class Limit:
         return fails[0], fails[1]
 
 
+# (the price impact fails, the premium fails) -> the verdict
+BY_LIMITS = {(False, False): "LIQUIDATED", (True, False): "FLAG_ONLY_DELTA", (False, True): "FLAG_ONLY_PD", (True, True): "FLAG_ONLY_BOTH"}
 NO_LIMIT = Limit(None, None, "no limit")
 
 
@@ -51,11 +53,16 @@ def limits(markets: Iterable[str], events: pl.DataFrame, incident: Incident) -> 
         if one is None:
             found[market] = by_fees(names.get(market, market), fee_ratio(market, names.get(market, market), events))
             continue
-        words = f"[[guards.limits]] of {incident.name}.toml: {', '.join(one.source)}"
-        if 0 in (one.max_liquidation_delta, one.max_pd):
-            words += "; a limit of 0 lets nothing pass but a forced liquidation"
-        found[market] = Limit(_integer(one.max_liquidation_delta), _integer(one.max_pd), words)
+        found[market] = stated_limit(one, incident)
     return found
+
+
+def stated_limit(one: Limits, incident: Incident) -> Limit:
+    """The limits that a [[guards.limits]] states."""
+    words = f"[[guards.limits]] of {incident.name}.toml: {', '.join(one.source)}"
+    if 0 in (one.max_liquidation_delta, one.max_pd):
+        words += "; a limit of 0 lets nothing pass but a forced liquidation"
+    return Limit(_integer(one.max_liquidation_delta), _integer(one.max_pd), words)
 
 
 def by_fees(name: str, fee: int) -> Limit:

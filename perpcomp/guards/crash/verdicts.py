@@ -13,11 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp.findings import Finding, refusal
+from perpcomp.findings import Finding
 from perpcomp.fixed import AMOUNT
 from perpcomp.guards.crash.curve import premium, price_impact, ratio_at_index
 from perpcomp.guards.crash.index import Index, Place, indices
-from perpcomp.guards.crash.limits import Limit, limits
+from perpcomp.guards.crash.limits import BY_LIMITS, Limit, limits
+from perpcomp.guards.crash.perps_v2 import ORACLE, judged
 from perpcomp.incident import Incident
 from perpcomp.replay import maintenance_ratios, ratio_at
 from perpcomp.replay.contract import Reserves
@@ -37,7 +38,6 @@ MEANING = {
 }
 IDENTITY = ["chain_id", "transaction_hash", "log_index"]
 RATIOS = ("price_impact", "slack_delta", "premium", "slack_pd")
-BY_LIMITS = {(False, False): "LIQUIDATED", (True, False): "FLAG_ONLY_DELTA", (False, True): "FLAG_ONLY_PD", (True, True): "FLAG_ONLY_BOTH"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def screen(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str
     InputError where limits or index prices are not to be had.
     """
     if incident.system != SYSTEM:
-        what = f"has the system {incident.system}: the guards are tried on Perpetual Protocol V1 ({SYSTEM}), which had none."
-        raise refusal(f"{incident.name}.toml", what, "Synthetix applied them itself: its logs show each flag and liquidation.")
+        return _of_perps_v2(liquidations, tables, incident)
     markets = sorted(set(liquidations.get_column("market")))
     allowed, known = limits(markets, events, incident), indices(markets, tables, incident)
     pools, maintenance = _pools(tables), maintenance_ratios(tables)
@@ -75,6 +74,35 @@ def screen(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str
             where = f"tx {row['transaction_hash']} log {row['log_index']}"
             findings.append(Finding("warning", where, f"No verdict: {missing} is not in the logs.", PULL))
     return Screen(check(to_frame(rows, VERDICTS), VERDICTS), allowed, known, tuple(findings))
+
+
+def _of_perps_v2(liquidations: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Screen:
+    rows, allowed, findings = [], dict[str, Limit](), []
+    identity = ("chain_id", "block_number", "time", "transaction_hash", "log_index", "trader", "market", "market_name")
+    columns = liquidations.with_columns(pl.col("block_time").dt.epoch("s").alias("time")).select(identity)
+    for where, (limit, found) in zip(columns.iter_rows(), judged(liquidations, tables, incident), strict=True):
+        impact, above = found["price_impact"], found["premium"]
+        of_limits = {
+            "max_liquidation_delta": limit.delta,
+            "slack_delta": None if impact is None or limit.delta is None else limit.delta - impact,
+            "max_pd": limit.pd,
+            "slack_pd": None if above is None or limit.pd is None else limit.pd - above,
+            "reason": MEANING[found["verdict"]],
+            "parameters_source": limit.source,
+        }
+        row = found | of_limits | dict(zip(identity, where, strict=True))
+        rows.append(tuple(row["time" if name == "block_time" else name] for name in VERDICTS.schema))
+        allowed[row["market"]] = limit
+        if found["verdict"] == "UNKNOWN":
+            place, what = (
+                f"tx {row['transaction_hash']} log {row['log_index']}",
+                "No verdict: no log before it gives the market's skew scale.",
+            )
+            findings.append(
+                Finding("warning", place, what, "Pull ParameterUpdated of PerpsV2MarketSettings from the market's beginning on.")
+            )
+    verdicts = check(to_frame(rows, VERDICTS), VERDICTS)
+    return Screen(verdicts, allowed, dict.fromkeys(allowed, ORACLE), tuple(findings))
 
 
 def beside(liquidations: pl.DataFrame, verdicts: pl.DataFrame | None) -> pl.DataFrame:
