@@ -105,10 +105,8 @@ fee_shortfall           | amount?  | USDC | part of that fee that the margin did
 """),
 )
 
-LIQUIDATIONS = Table(
-    "liquidations",
-    IDENTITY_KEY,
-    _columns("""
+# Which liquidation a row is about.
+LIQUIDATION = _columns("""
 chain_id             | integer  |      | EIP-155 chain id
 block_number         | integer  |      | block of the liquidation
 block_time           | time     | UTC  | timestamp of that block
@@ -117,6 +115,13 @@ log_index            | integer  |      | of its PositionChanged log
 trader               | address  |      | whose position was liquidated
 market               | address  |      | the market's AMM contract
 market_name          | text     |      | as the incident file names it
+""")
+
+LIQUIDATIONS = Table(
+    "liquidations",
+    IDENTITY_KEY,
+    LIQUIDATION
+    + _columns("""
 side                 | text     |      | long or short
 partial              | flag     |      | true where a part of the position was left
 size                 | amount   | base | signed size just before
@@ -365,15 +370,8 @@ index_price  | amount? | USDC per base | what the last funding payment took as t
 VERDICTS = Table(
     "verdicts",
     IDENTITY_KEY,
-    _columns("""
-chain_id              | integer  |      | EIP-155 chain id
-block_number          | integer  |      | block of the liquidation
-block_time            | time     | UTC  | timestamp of that block
-transaction_hash      | hash     |      | transaction of the liquidation
-log_index             | integer  |      | of its PositionChanged log
-trader                | address  |      | whose position was liquidated
-market                | address  |      | the market's AMM contract
-market_name           | text     |      | as the incident file names it
+    LIQUIDATION
+    + _columns("""
 closed_size           | amount   | base | signed size that the liquidation closed
 notional              | amount   | USDC | what the close fetched (long) or cost (short)
 remaining_margin      | amount   | USDC | margin + realized profit - funding, not below 0

@@ -14,8 +14,9 @@ from perpcomp import incident, pipeline
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.pipeline import Input, Run
 from perpcomp.systems import perpetual_v1
+from perpcomp.systems.found import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1
-from perpcomp.systems.perpetual_v1.lives import SINCE_CRASH, before_liquidations
+from perpcomp.systems.perpetual_v1.lives import before_liquidations
 from tests import build
 from tests.conftest import LAB, truth
 

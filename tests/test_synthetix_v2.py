@@ -32,8 +32,8 @@ from perpcomp.guards.recorded import Vector
 from perpcomp.guards.trading import close, deposit, modify, withdraw
 from perpcomp.guards.vectors import opened
 from perpcomp.pipeline import Run
+from perpcomp.systems.found import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2
-from perpcomp.systems.synthetix_v2.lives import SINCE_CRASH
 from perpcomp.tables import EVENTS, to_csv
 from tests.test_explain import steps, value_of
 from tests.test_guards import LAB, VECTORS

@@ -9,6 +9,7 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding
+from perpcomp.systems.found import SINCE_CRASH
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.events import (
     LIQUIDATION_FEE_RATIO_CHANGED,
@@ -20,7 +21,7 @@ from perpcomp.systems.perpetual_v1.events import (
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, SINCE_CRASH, before_liquidations
+from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, before_liquidations
 from perpcomp.tables import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
@@ -28,26 +29,6 @@ HASHES = ("block_hash", "transaction_hash")
 OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, MARGIN_RATIO_CHANGED.name, UPGRADED.name)
 # What is read of a liquidation: all of the events table but what neither it nor its position depends on.
 READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
-
-# What this stage gives: the liquidations table without what the incident's rules add (reference price, eligibility).
-COLUMNS = (
-    *(
-        "chain_id",
-        "block_number",
-        "block_time",
-        "transaction_hash",
-        "log_index",
-        "trader",
-        "market",
-        "side",
-        "partial",
-        "size",
-        "size_after",
-    ),
-    *("margin", "open_notional", "entry_price", "position_notional", "realized_pnl", "funding_payment", "remaining_margin", "bad_debt"),
-    *("spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life", "opened_at", "leverage_at_open"),
-    *SINCE_CRASH,
-)
 
 
 def liquidations(
@@ -102,7 +83,7 @@ def liquidations(
         pl.when(left > 0).then(left).otherwise(fixed.amount(0)).alias("remaining_margin"),
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
         *("opened_at", "leverage_at_open", *SINCE_CRASH),
-    ).select(COLUMNS), findings
+    ), findings
 
 
 Partition = tuple[pl.DataFrame, dict[str, pl.DataFrame]]

@@ -14,6 +14,7 @@ from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident import InsuranceFund
 from perpcomp.ingest.decode import decode, event
 from perpcomp.ingest.imports import Wanted
+from perpcomp.systems.found import kind_of
 from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
 
 SYSTEM = "perpetual-v1"
@@ -237,22 +238,5 @@ def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
 
 
 def _kind() -> pl.Expr:
-    """What a PositionChanged did, from the sizes before and after it and whether a liquidation belongs to it."""
     exchanged, after = pl.col("exchanged_position_size"), pl.col("position_size_after")
-    before = after - exchanged
-    liquidated = pl.col("liquidator").is_not_null()
-    return (
-        pl.when(liquidated & (after == 0))
-        .then(pl.lit("liquidation"))
-        .when(liquidated)
-        .then(pl.lit("partial-liquidation"))
-        .when(before == 0)
-        .then(pl.lit("open"))
-        .when((before > 0) == (exchanged > 0))
-        .then(pl.lit("increase"))
-        .when(after == 0)
-        .then(pl.lit("close"))
-        .when((before > 0) == (after > 0))
-        .then(pl.lit("reduce"))
-        .otherwise(pl.lit("reverse"))
-    )
+    return kind_of(after - exchanged, exchanged, after, pl.col("liquidator").is_not_null())

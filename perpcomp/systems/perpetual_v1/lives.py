@@ -11,6 +11,7 @@ away, and a reverse carries the rest over. So S is one running sum, from the las
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.systems.found import SINCE_CRASH
 from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
 
 POSITION = ["trader", "market"]
@@ -24,15 +25,7 @@ EVENT = [*POSITION, *ORDER, "block_time", "kind", *AMOUNTS, "position_size_after
 BEGINS_POSITION = pl.col("position").ne_missing(pl.col("position").shift(1))
 BEGINS_LIFE = BEGINS_POSITION | pl.col("life").ne_missing(pl.col("life").shift(1))
 
-# Columns that `before_liquidations` adds to the events table: what a position was before the crash, and what its trader did since.
-SINCE_CRASH = dict.fromkeys(
-    (
-        *("size_before_crash", "margin_before_crash", "open_notional_before_crash"),
-        *("margin_added", "margin_removed", "size_added", "size_reduced"),
-    ),
-    fixed.AMOUNT,
-)
-# And what it was just before each event.
+# Columns that `before_liquidations` gives, what a position was just before a liquidation, and before the crash.
 REPLAYED = {
     "life": pl.Int64(),
     "opened_at": pl.Datetime("us", "UTC"),
@@ -41,7 +34,7 @@ REPLAYED = {
     "margin_replayed": fixed.AMOUNT,
     "size_expected": fixed.AMOUNT,
     "continuous": pl.Boolean(),
-    **SINCE_CRASH,
+    **dict.fromkeys(SINCE_CRASH, fixed.AMOUNT),
 }
 
 

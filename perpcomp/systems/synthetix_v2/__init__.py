@@ -8,33 +8,14 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
+from perpcomp.systems.found import COLUMNS
 from perpcomp.systems.synthetix_v2 import events
 from perpcomp.systems.synthetix_v2.flags import flags
-from perpcomp.systems.synthetix_v2.lives import SINCE_CRASH, with_lives
+from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables import KINDS
 
-__all__ = ["COLUMNS", "events", "flags", "liquidations"]
-
-# What this stage gives: the liquidations table without what the incident's rules add.
-COLUMNS = (
-    *(
-        "chain_id",
-        "block_number",
-        "block_time",
-        "transaction_hash",
-        "log_index",
-        "trader",
-        "market",
-        "side",
-        "partial",
-        "size",
-        "size_after",
-    ),
-    *("margin", "open_notional", "entry_price", "position_notional", "realized_pnl", "funding_payment", "remaining_margin", "bad_debt"),
-    *("spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life", "opened_at", "leverage_at_open"),
-    *SINCE_CRASH,
-)
+__all__ = ["events", "flags", "liquidations"]
 
 
 def liquidations(

@@ -13,6 +13,7 @@ from perpcomp.findings import refusal
 from perpcomp.incident import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
 from perpcomp.ingest.imports import Wanted
+from perpcomp.systems.found import kind_of
 from perpcomp.systems.synthetix_v2.timeline import before_each
 from perpcomp.tables import EVENTS, IDENTITY
 
@@ -119,7 +120,7 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         rows.filter((pl.col("trade_size") != 0) | liquidated)
         .with_columns(
             pl.lit(SYSTEM).alias("system"),
-            _kind().alias("kind"),
+            kind_of(pl.col("size_before"), pl.col("exchanged_position_size"), pl.col("size"), liquidated).alias("kind"),
             pl.col("size").alias("position_size_after"),
             pl.when(liquidated).then(fixed.amount(0)).otherwise("fee").alias("fee"),
             none.alias("unrealized_pnl_after"),
@@ -130,23 +131,6 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         .select(*EVENTS.schema)
         .sort(EVENTS.key)
         .lazy()
-    )
-
-
-def _kind() -> pl.Expr:
-    before, exchanged, after = pl.col("size_before"), pl.col("exchanged_position_size"), pl.col("size")
-    return (
-        pl.when(pl.col("liquidator").is_not_null())
-        .then(pl.lit("liquidation"))
-        .when(before == 0)
-        .then(pl.lit("open"))
-        .when((before > 0) == (exchanged > 0))
-        .then(pl.lit("increase"))
-        .when(after == 0)
-        .then(pl.lit("close"))
-        .when((before > 0) == (after > 0))
-        .then(pl.lit("reduce"))
-        .otherwise(pl.lit("reverse"))
     )
 
 

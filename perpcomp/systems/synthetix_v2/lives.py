@@ -7,11 +7,9 @@ trader puts in or takes out stands in MarginTransferred; the deposits of waiting
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.systems.found import BEFORE_CRASH, CHANGES
 from perpcomp.systems.synthetix_v2.timeline import ORDER, POSITION
 
-BEFORE_CRASH = ("size_before_crash", "margin_before_crash", "open_notional_before_crash")
-CHANGES = ("margin_added", "margin_removed", "size_added", "size_reduced")
-SINCE_CRASH = (*BEFORE_CRASH, *CHANGES)
 LIFE = [*POSITION, "life"]
 
 
