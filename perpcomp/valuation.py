@@ -42,12 +42,19 @@ def at_reference(
     reason), a moment that lies after a liquidation it is to value, a series of prices with a gap.
     """
     table = _named(liquidations, incident)
-    then, findings = None, []
+    then, findings = None, list[Finding]()
     if replayed is not None:
-        then = before_crash(table, incident, replayed)
-        _refuse_later_moment(table, incident, replayed)
-        asked = not incident.valuation.by_event_alone or incident.eligibility.by_replay
-        findings = [*(replayed.findings if asked else ()), *_unknown(table, incident, then)]
+        if not incident.valuation.by_event_alone or incident.eligibility.by_replay:
+            findings += replayed.findings
+        if _reaches_back(incident, replayed):
+            then = before_crash(table, incident, replayed)
+            _refuse_later_moment(table, incident, replayed)
+            findings += _unknown(table, incident, then)
+        elif incident.eligibility.by_replay:
+            what = "The logs begin inside the window: what positions stood at before the crash is not known."
+            findings.append(
+                Finding("warning", f"{incident.name}.toml [eligibility]", what, "Pull the logs from the positions' opening on.")
+            )
     table = _at_moment(table, incident, then).with_columns(**_before_crash_columns(table, then))
     table = _priced(table, incident, replayed, prices)
     notional, open_notional = pl.col("notional_at_reference"), pl.col("open_notional_at_reference")
@@ -69,6 +76,11 @@ def crash_begins(incident: Incident, replayed: Replay) -> tuple[int, datetime | 
         return at, None
     start = incident.eligibility.start
     return (replayed.block_at(start - timedelta(seconds=1)), start) if at is None else (replayed.block_at(at), at)
+
+
+def _reaches_back(incident: Incident, replayed: Replay) -> bool:
+    """Whether the logs tell anything of the time before the crash. A moment that [valuation] names must lie in them: else InputError."""
+    return incident.valuation.at is not None or replayed.time_of(replayed.blocks[0]) < incident.eligibility.start
 
 
 def is_before_crash(incident: Incident) -> pl.Expr:

@@ -21,7 +21,7 @@ from perpcomp.tables import PRICE_SERIES, to_csv
 from perpcomp.valuation import AT_REFERENCE
 from tests import build
 from tests.conftest import LAB, truth
-from tests.test_perpetual_v1 import rows_of
+from tests.test_perpetual_v1 import LOGS, rows_of
 from tests.test_replay import times
 from tests.variants import NO_PRICE, computed, variant
 
@@ -182,6 +182,33 @@ def test_what_a_trader_did_between_crash_and_liquidation_is_counted(tmp_path: Pa
     assert first["size_before_crash"] is None, "nor is PositionAdjusted"
     assert first["margin_added"] is None
     assert [second[n] for n in ("size_before_crash", "margin_before_crash", "open_notional_before_crash")] == [None] * 3
+
+
+@pytest.fixture
+def window_alone(tmp_path: Path) -> Path:
+    """The rehearsal's logs from the window's first block on."""
+    rows = [row for row in rows_of(LOGS) if int(row["blockNumber"], 16) > REFERENCE["february"]]
+    (tmp_path / "logs.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return tmp_path / "logs.jsonl"
+
+
+def test_a_window_of_logs_alone_pays_and_leaves_what_was_before_it_empty(window_alone: Path, rehearsal: Run) -> None:
+    """[restore] needs a pool inside the window only; nothing asks what stood before."""
+    done = pipeline.compute(rehearsal.incident, Input(window_alone, None))
+    known = done.liquidations.filter(~pl.col("partial"), "eligible")
+    assert known["margin"].to_list() == rehearsal.liquidations.filter("eligible")["margin"].to_list()
+    assert known["leverage_before_crash"].null_count() == known.height == 29
+    assert done.payouts["entitlement"].to_list() == rehearsal.payouts["entitlement"].to_list()
+    assert known["restore_notional"].to_list() == rehearsal.liquidations.filter("eligible")["restore_notional"].to_list()
+
+
+def test_a_rule_on_what_was_before_the_window_pays_nobody_by_a_window_of_logs(window_alone: Path) -> None:
+    changed = variant("rehearsal", changes={"surviving_life =": "liquidation_price_below = 50_000\nsurviving_life ="})
+    done = pipeline.compute(changed, Input(window_alone, None))
+    inside = done.liquidations.filter(market_name="BTCUSDC", reason_code="liquidation-price-unknown")
+    assert inside.height >= 29
+    assert not done.liquidations["eligible"].any()
+    assert any("The logs begin inside the window" in p.what for p in done.problems)
 
 
 def test_a_position_opened_inside_the_window_was_nothing_before_it(rehearsal: Run) -> None:

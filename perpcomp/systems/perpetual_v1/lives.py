@@ -1,4 +1,4 @@
-"""What the earlier logs of a trader say about a position just before each of its PositionChanged events.
+"""What the earlier logs of a trader say about a position just before it was liquidated, and before the crash.
 
 A life runs from the event that opens a position to the one that brings its size to 0 (a reverse ends one life and opens the next).
 Everything here is a running sum or a last value per trader and market, so it is exact and vectorised.
@@ -25,7 +25,7 @@ EVENT = [*POSITION, *ORDER, "block_time", "kind", *AMOUNTS, "position_size_after
 BEGINS_POSITION = pl.col("position").ne_missing(pl.col("position").shift(1))
 BEGINS_LIFE = BEGINS_POSITION | pl.col("life").ne_missing(pl.col("life").shift(1))
 
-# Columns that `before_liquidations` gives, what a position was just before a liquidation, and before the crash.
+# Columns that `before_liquidations` gives: what a position was just before a liquidation, and before the crash.
 REPLAYED = {
     "life": pl.Int64(),
     "opened_at": pl.Datetime("us", "UTC"),
