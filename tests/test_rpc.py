@@ -2,28 +2,34 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from perpcomp.ingest.rpc import Endpoint, Fault, Refused
+from perpcomp.ingest.answers import read_logs_answer
+from perpcomp.ingest.fetch import read_transactions
+from perpcomp.ingest.rpc import Endpoint, Fault, Refused, read_header, read_object, read_strictly
 
 
-def answered(monkeypatch: pytest.MonkeyPatch, reply: str, status: int = 200) -> bytes:
-    """What a call makes of this reply, in which ID stands for the request's id."""
+def answered(monkeypatch: pytest.MonkeyPatch, reply: str, status: int = 200, cuts: tuple[int, ...] = ()) -> bytes:
+    """What a call makes of this reply, in which ID stands for the request's id; it comes in pieces, cut at these places."""
 
-    async def send(self: Endpoint, request: Any) -> tuple[int, bytes, None]:
-        return status, reply.replace("ID", str(request["id"])).encode(), None
+    async def send(self: Endpoint, request: Any) -> tuple[int, list[bytes], None]:
+        body = reply.replace("ID", str(request["id"])).encode()
+        return status, [body[start:end] for start, end in pairwise((0, *cuts, len(body)))], None
 
     monkeypatch.setattr(Endpoint, "_send", send)
     return asyncio.run(Endpoint("http://node").call("eth_getLogs", []))
 
 
+PLAIN = ['{"jsonrpc":"2.0","id":ID,"result":RESULT}', '{"jsonrpc":"2.0","result":RESULT,"id":ID}']  # as nodes write them
 LIST = json.dumps([{"a": "0x1", "id": 5, "result": [1], "error": None}] * 3)
 
 
 @pytest.mark.parametrize("result", [LIST, "[]", "{}", '"0x64"', "5", "false"])
-@pytest.mark.parametrize("form", ['{"jsonrpc":"2.0","id":ID,"result":RESULT}', '{ "result" : RESULT , "id" : ID }\n'])
+@pytest.mark.parametrize("form", [*PLAIN, PLAIN[0] + "\n", '{ "result" : RESULT , "id" : ID }\n'])
 def test_a_result_is_given_back_as_it_stands(monkeypatch: pytest.MonkeyPatch, form: str, result: str) -> None:
     """Also where keys of a reply stand inside it."""
     if result[:1] in "[{":
@@ -70,6 +76,54 @@ def test_a_key_that_stands_twice_is_refused_also_in_disguise(monkeypatch: pytest
 def test_what_is_no_result_is_a_fault(monkeypatch: pytest.MonkeyPatch, reply: str, said: str) -> None:
     with pytest.raises(Fault, match=said):
         answered(monkeypatch, reply)
+
+
+@pytest.mark.parametrize("form", [*PLAIN, PLAIN[0] + "\n"])
+def test_it_does_not_matter_in_which_pieces_a_reply_comes(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr("random.randrange", lambda *_: 7)
+    reply = form.replace("RESULT", LIST)
+    for cut in range(len(reply)):
+        assert answered(monkeypatch, reply, cuts=(cut,)).decode() == LIST
+        assert answered(monkeypatch, reply, cuts=(cut // 2, cut)).decode() == LIST
+
+
+def logs(raw: bytes) -> Any:
+    return read_logs_answer(raw, (0, 2**40), {LOG["address"]}, {LOG["topics"][0]})
+
+
+LOG = {
+    "address": "0x" + "ab" * 20,
+    "topics": ["0x" + "cd" * 32],
+    "data": "0x",
+    "blockHash": "0x" + "ef" * 32,
+    "blockNumber": "0x1",
+    "transactionHash": "0x" + "12" * 32,
+    "transactionIndex": "0x0",
+    "logIndex": "0x0",
+}
+LOGS = json.dumps([LOG], separators=(",", ":"))
+BEHIND = ['"result":[]', f'"result":{LOGS}', '"error":[]', '"error":{"message":"no"}', f'"x":{LOGS}', '"id":5,"x":[]', "", "[]"]
+
+
+@pytest.mark.parametrize("form", PLAIN)
+@pytest.mark.parametrize("result", ["[]", LOGS, "[5,]", "[,5]", '[{"a":1}', '["a]', "[1]]"])
+@pytest.mark.parametrize("read", [logs, read_header, read_object, read_strictly, read_transactions])
+def test_who_reads_a_list_refuses_what_stands_behind_it_or_is_no_json(
+    monkeypatch: pytest.MonkeyPatch, form: str, result: str, read: Callable[[bytes], Any]
+) -> None:
+    """A reply that begins and ends well is handed over unread."""
+    wrong = [f"{result},{more}" for more in BEHIND] if result in ("[]", LOGS) else [result]
+    for instead in wrong:
+        with pytest.raises((Fault, Refused)):
+            read(answered(monkeypatch, form.replace("RESULT", instead)))
+
+
+def test_the_list_of_a_reply_with_another_id_or_status_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    for form in PLAIN:
+        with pytest.raises(Fault, match="another request's id"):
+            answered(monkeypatch, form.replace("ID", "5").replace("RESULT", LOGS))
+        with pytest.raises(Refused, match="HTTP 500"):
+            answered(monkeypatch, form.replace("RESULT", LOGS), 500)
 
 
 def test_the_nodes_own_no_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

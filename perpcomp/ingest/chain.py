@@ -18,7 +18,7 @@ from perpcomp.ingest import evidence
 from perpcomp.ingest.fetch import HEADERS_AT_ONCE, Fetcher, Progress, Settings, differing_block, grid
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Range, width
-from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, read_object, read_strictly, to_int
 from perpcomp.ingest.store import LOGS, RANGE, Store, Subject, read_range
 from perpcomp.tables import CSV_TIME
 from perpcomp.writing import write_whole
@@ -237,7 +237,7 @@ async def check_chain(endpoint: Endpoint, pool: Pool, incident: Incident) -> Non
         raise refusal("--rpc", what, "Give the URL of a node of that chain.", NETWORK)
     if incident.chain.genesis is not None:
         try:
-            block = await one.call("eth_getBlockByNumber", ["0x0", False], read_strictly)
+            block = await one.call("eth_getBlockByNumber", ["0x0", False], read_object)
         except Refused as refused:
             raise refusal(
                 "--rpc", f"{endpoint.name} does not give its first block: {refused.message}", "Use another node.", NETWORK

@@ -16,7 +16,7 @@ from perpcomp.ingest.headers import encode_header, split
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.proofs import Proof, blocks_to_open, encode_receipts, prove
 from perpcomp.ingest.refusals import Range
-from perpcomp.ingest.rpc import read_strictly
+from perpcomp.ingest.rpc import read_object
 from perpcomp.writing import write_whole
 
 PROOF = "proof"
@@ -43,8 +43,7 @@ async def collect(pool: Pool, asked: Range, wanted: list[tuple[str, str]], folde
         blob = bytearray()
         for n in range(0, len(batches), BATCHES):
             calls = [
-                pool.call_many("eth_getBlockByNumber", [[hex(b), False] for b in batch], read_strictly)
-                for batch in batches[n : n + BATCHES]
+                pool.call_many("eth_getBlockByNumber", [[hex(b), False] for b in batch], read_object) for batch in batches[n : n + BATCHES]
             ]
             blob += b"".join(encode_header(header) for part in await side_by_side(calls) for header in part)
         write_whole(headers, bytes(blob))

@@ -20,7 +20,7 @@ from perpcomp.ingest.answers import read_logs_answer, read_logs_of_receipts
 from perpcomp.ingest.logs import dated
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Action, Range, classify, pieces, width
-from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_object, read_strictly, to_int
 from perpcomp.ingest.store import Store, Subject
 
 HEADERS_AT_ONCE = 100
@@ -63,10 +63,14 @@ class Fetcher:
 
     async def header(self, number: int) -> Header:
         """The header of a block that exists."""
-        header = await self.pool.call("eth_getBlockByNumber", [hex(number), False], read_header, needs=number)
-        if to_int(header.number) != number:
-            raise Fault(f"asked for block {number}, got {header.number}")
-        return header
+
+        def read(raw: bytes) -> Header:
+            header = read_header(raw)
+            if to_int(header.number) != number:
+                raise Fault(f"asked for block {number}, got {header.number}")
+            return header
+
+        return await self.pool.call("eth_getBlockByNumber", [hex(number), False], read, needs=number)
 
     async def head(self) -> int:
         """The newest block that the pool's first healthy node knows."""
@@ -200,12 +204,19 @@ async def receipts_of(pool: Pool, number: int) -> list[dict[str, Any]]:
     try:
         receipts = await pool.call("eth_getBlockReceipts", [hex(number)], read_strictly, needs=number)
     except Refused:
-        block = await pool.call("eth_getBlockByNumber", [hex(number), False], read_strictly, needs=number)
-        asked = [[transaction] for transaction in block["transactions"]]
-        receipts = await pool.call_many("eth_getTransactionReceipt", asked, read_strictly) if asked else []
+        asked = await pool.call("eth_getBlockByNumber", [hex(number), False], read_transactions, needs=number)
+        receipts = await pool.call_many("eth_getTransactionReceipt", asked, read_object) if asked else []
     if not isinstance(receipts, list) or not all(isinstance(receipt, dict) for receipt in receipts):
         raise refusal("the network", f"The receipts of block {number} are no list.", "Use another node with --rpc.", NETWORK)
     return receipts
+
+
+def read_transactions(raw: bytes) -> list[list[str]]:
+    """The hashes of a block's transactions, each as one asks for its receipt; Fault where it says none."""
+    listed = read_object(raw).get("transactions")
+    if not isinstance(listed, list) or not all(isinstance(transaction, str) for transaction in listed):
+        raise Fault("the answer is no block with its transactions")
+    return [[transaction] for transaction in listed]
 
 
 async def side_by_side(calls: Sequence[Any]) -> list[Any]:

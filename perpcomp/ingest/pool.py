@@ -6,11 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import msgspec
-
 from perpcomp.findings import refusal
 from perpcomp.ingest.refusals import Action, classify
-from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, to_int
+from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, read_strictly, to_int
 
 T = TypeVar("T")
 
@@ -98,7 +96,7 @@ async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Cal
 
 
 async def _look_up(endpoint: Endpoint) -> None:
-    endpoint.head = to_int(msgspec.json.decode(await endpoint.call("eth_blockNumber", [])))
+    endpoint.head = to_int(read_strictly(await endpoint.call("eth_blockNumber", [])))
 
 
 def _asks_to_wait(refused: Refused) -> bool:

@@ -231,6 +231,20 @@ def _null(active: Active, answer: Answer) -> None:
     answer.json["result"] = None
 
 
+def _other_type(active: Active, answer: Answer) -> None:
+    """An object where a list belongs, a list in the place of anything else; in a batch, of one call or of all."""
+    answer.json["result"] = {} if isinstance(answer.result, list) else []
+
+
+def _other_type_of_field(active: Active, answer: Answer) -> None:
+    field = active.random.choice(sorted(answer.result))
+    answer.json["result"][field] = active.random.choice([None, [], {}, 5, True, "", "0x", "latest"])
+
+
+def _is_object(active: Active, answer: Answer) -> bool:
+    return isinstance(answer.result, dict)
+
+
 def _other_chain(active: Active, answer: Answer) -> None:
     answer.json["result"] = "0x1" if answer.call["method"] == "eth_chainId" else "1"
 
@@ -325,6 +339,8 @@ KINDS = {
     "empty-range": Kind(LOGS, _empty, _not_empty),
     "null-result": Kind(LOGS, _null),
     "null-receipts": Kind(RECEIPTS, _null),
+    "other-type": Kind(ANY, _other_type),
+    "other-type-of-field": Kind(ANY, _other_type_of_field, _is_object),
     "wrong-chain-id": Kind(("eth_chainId", "net_version"), _other_chain),
     "wrong-id": Kind(LOGS, _other_id),
     "doubled-keys": Kind(LOGS, _double_result),

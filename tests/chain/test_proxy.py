@@ -142,6 +142,14 @@ def test_an_answer_is_empty_null_or_another_one(probe: Probe, true_logs: list[di
     assert ask(other, "net_version")["result"] == "1"
     answer = ask(probe("wrong-id", **ALWAYS), "eth_getLogs", probe.every)
     assert answer == {"jsonrpc": "2.0", "id": 8, "result": true_logs}
+    other = probe("other-type", **ALWAYS)
+    assert ask(other, "eth_getLogs", probe.every)["result"] == {}
+    assert ask(other, "eth_chainId")["result"] == []
+    block = hex(probe.chain.reference_block)
+    true, changed = (
+        ask(node, "eth_getBlockByNumber", block, False)["result"] for node in (probe(), probe("other-type-of-field", **ALWAYS))
+    )
+    assert sum(changed[name] != value for name, value in true.items()) == 1
     receipts = probe("null-receipts", **ALWAYS)
     assert ask(receipts, "eth_getBlockReceipts", true_logs[0]["blockNumber"])["result"] is None
     assert ask(receipts, "eth_getTransactionReceipt", true_logs[0]["transactionHash"])["result"] is None
