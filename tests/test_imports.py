@@ -338,6 +338,8 @@ def test_data_cut_off_is_refused_when_it_is_decoded(tmp_path: Path, name: str) -
         ("block_hash", "0x12", '{row}: block_hash is "0x12".'),
         ("index", "-1", '{row}: index is "-1". A whole number is wanted.'),
         ("index", None, "{row}: index is empty."),
+        ("index", str(2**20), "{row}: index is 1048576, which no chain has."),
+        ("block_number", str(2**40), "{row}: block_number is 1099511627776, which no chain has."),
         ("block_number", "13500026.0", '{row}: block_number is "13500026.0". It was a number on the way'),
         ("block_number", "1.35e7", "It was a number on the way and has lost its last digits: export it as text."),
         ("block_time", "2021-02-30 00:00:00", '{row}: block_time is "2021-02-30 00:00:00". A time in UTC'),
@@ -350,6 +352,12 @@ def test_a_damaged_cell_of_a_raw_log_is_named(tmp_path: Path, column: str, value
     frame = as_dune().with_columns(pl.col("block_number", "index").cast(pl.String))
     path = written(tmp_path, changed(frame, FIRST_CHANGED, column, value), "dune.csv")
     assert said.format(row=f"dune.csv row {FIRST_CHANGED + 2}") in refused([path])
+
+
+def test_a_place_beyond_every_chain_is_named_also_where_it_is_a_number(tmp_path: Path) -> None:
+    frame = as_dune().with_columns(pl.when(pl.int_range(pl.len()) == FIRST_CHANGED).then(2**20).otherwise("index").alias("index"))
+    said = refused([written(tmp_path, frame, "dune.parquet")])
+    assert f"dune.parquet row {FIRST_CHANGED + 1}: index is 1048576, which no chain has. Export the row again." in said
 
 
 def test_every_damaged_cell_is_named_at_once(tmp_path: Path) -> None:

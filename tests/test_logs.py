@@ -238,9 +238,9 @@ def test_a_value_that_is_no_text_is_refused(tmp_path: Path, key: str, value: Any
     ("key", "column", "values"),
     [
         ("data", "data", ["0xzz", "0x0", "00", "", "0X00", "0x 00", "0x00\n", "0x１１", "\\x00"]),
-        ("blockNumber", "block_number", ["0x", "5", "0xg", "-0x5", "0x-5", "0x 5", "0x" + "f" * 13, "0x５"]),
+        ("blockNumber", "block_number", ["0x", "5", "0xg", "-0x5", "0x-5", "0x 5", "0x" + "f" * 13, "0x10000000000", "0x５"]),
         ("blockTimestamp", "block_time", ["", "0x", "5", "1613861100", "0x6031x", "0x" + "f" * 9, "0x" + "1" + "0" * 8, "0x" + "f" * 11]),
-        ("logIndex", "log_index", ["0x", "1", "0x" + "f" * 20]),
+        ("logIndex", "log_index", ["0x", "1", "0x100000", "0x" + "f" * 20]),
         ("transactionIndex", "transaction_index", ["0x", "1"]),
         ("blockHash", "block_hash", ["0x", "0x12", "ab" * 32, "0x" + "g" * 64, "0x" + "a" * 65]),
         ("transactionHash", "transaction_hash", ["0x12", "ab" * 32, "0x" + "a" * 63]),

@@ -13,7 +13,7 @@ import polars as pl
 
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import WORD
-from perpcomp.ingest.logs import LOGS_OF_A_BLOCK, SHAPES, Log, binary, from_hex, undated, unhex
+from perpcomp.ingest.logs import LOG_PLACE, SHAPES, Log, binary, from_hex, undated, unhex
 from perpcomp.ingest.refusals import Range
 from perpcomp.ingest.rpc import Fault, to_int
 
@@ -98,7 +98,6 @@ _FACTS = [
     pl.col("address").unique().implode(),
     pl.col("topic0").unique().implode().alias("topic0"),
 ]
-_PLACE = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")
 _RULES = [
     rule.all(ignore_nulls=False).alias(f"rule {n}")
     for n, rule in enumerate(
@@ -110,8 +109,7 @@ _RULES = [
             # Values come again and again: each is looked at once.
             *(pl.col(theirs).unique().str.contains(SHAPES[ours]) for theirs, ours in (_HASHES | _NUMBERS).items()),
             pl.col(_TIME).drop_nulls().unique().str.contains(SHAPES["block_time"]),
-            pl.col("log_index") < LOGS_OF_A_BLOCK,
-            _PLACE.diff(null_behavior="drop") > 0,
+            LOG_PLACE.diff(null_behavior="drop") > 0,
         ]
     )
 ]

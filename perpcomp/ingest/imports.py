@@ -20,7 +20,7 @@ import polars as pl
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.ingest.decode import WORD, Argument, Event
-from perpcomp.ingest.logs import RAW_SCHEMA, Piece, Places, binary, block_times, dated, old_layout, whole
+from perpcomp.ingest.logs import BLOCKS, LOGS_OF_A_BLOCK, RAW_SCHEMA, Piece, Places, binary, block_times, dated, old_layout, whole
 from perpcomp.tables import IDENTITY
 
 # What others call our columns, after event__x_string is cut to x and camelCase is made snake_case.
@@ -207,13 +207,16 @@ class _Sheet:
             self.complain(row, f"{theirs} is empty." if value is None else f'{theirs} is "{value[:80]}".', LOST if was_number else advice)
         return text.set(~good, None).str.to_lowercase()
 
-    def numbers(self, name: str, optional: bool = False) -> pl.Series:
-        """A column of whole numbers below 10^18, null where that may be."""
+    def numbers(self, name: str, optional: bool = False, below: int = 10**18) -> pl.Series:
+        """A column of whole numbers, null where that may be."""
         if self.has(name) and (series := self.frame.get_column(name)).dtype.is_integer():
             low, high = series.min(), series.max()
-            if (optional or not series.null_count()) and isinstance(low, int) and isinstance(high, int) and 0 <= low <= high < 10**18:
+            if (optional or not series.null_count()) and isinstance(low, int) and isinstance(high, int) and 0 <= low <= high < below:
                 return series.cast(pl.Int64)
-        return self.cells(name, "number", optional).cast(pl.Int64)
+        found = self.cells(name, "number", optional).cast(pl.Int64)
+        for row, value in self.frame.select("row").with_columns(found).filter(found >= below).head(20).iter_rows():
+            self.complain(row, f"{self.theirs[name]} is {value}, which no chain has.", "Export the row again.")
+        return found
 
     def bytes(self, name: str, kind: str) -> pl.Series:
         """A column of data or topics, from bytes or from hex; a topic that is not there is empty."""
@@ -255,12 +258,12 @@ class _Sheet:
             self.complain(row, f"chain_id is {found}, and the incident's is {chain_id}.", "Export the logs of that chain.")
         return [
             self.frame.get_column("row"),
-            self.numbers("block_number"),
+            self.numbers("block_number", below=BLOCKS),
             self.seconds(),
             self.cells("block_hash", "hash", optional=True),
             self.cells("transaction_hash", "hash"),
             self.numbers("transaction_index", optional=True),
-            self.numbers("log_index"),
+            self.numbers("log_index", below=LOGS_OF_A_BLOCK),
         ]
 
 

@@ -25,7 +25,8 @@ PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
 Piece = Callable[[], pl.DataFrame]  # a raw frame still to be made, here or elsewhere: it can be pickled
 BLOCK = ["block_number", "block_time", "block_hash"]
-LOGS_OF_A_BLOCK = 2**20  # more than a block can hold
+BLOCKS, LOGS_OF_A_BLOCK = 2**40, 2**20  # more than any chain and any block hold
+LOG_PLACE = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")  # one number a log, which rises as they follow each other
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
 RAW_SCHEMA = {
@@ -46,19 +47,18 @@ RAW_SCHEMA = {
 UNDATED = {**RAW_SCHEMA, "block_time": pl.Int64()}
 
 # What the text of each column is, in lower case or as the node wrote it.
-QUANTITY = r"^0x[0-9a-fA-F]{1,12}$"
 SHAPES = {
     "address": r"^0x[0-9a-f]{40}$",
     "topic0": r"^0x[0-9a-f]{64}$",
     "topic1": r"^0x([0-9a-fA-F]{64})?$",
     "topic2": r"^0x([0-9a-fA-F]{64})?$",
     "data": r"^0x([0-9a-fA-F]{2})*$",
-    "block_number": QUANTITY,
+    "block_number": r"^0x0*[0-9a-fA-F]{1,10}$",
     "block_time": r"^0x0*[0-9a-fA-F]{1,8}$",
     "block_hash": r"^0x[0-9a-f]{64}$",
     "transaction_hash": r"^0x[0-9a-f]{64}$",
-    "transaction_index": QUANTITY,
-    "log_index": QUANTITY,
+    "transaction_index": r"^0x[0-9a-fA-F]{1,12}$",
+    "log_index": r"^0x0*[0-9a-fA-F]{1,5}$",
 }
 
 
@@ -145,9 +145,8 @@ class Places:
 
     def add(self, raw: pl.DataFrame) -> None:
         """The rows of one more raw frame."""
-        place = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")
         of_transaction = pl.struct("transaction_hash", "log_index").hash(0)
-        self.logs.append(raw.select("row", place.alias("place"), of_transaction.alias("of_transaction")))
+        self.logs.append(raw.select("row", LOG_PLACE.alias("place"), of_transaction.alias("of_transaction")))
         blocks = raw.select("block_number", "block_time", "block_hash", "row")
         # Rows of a block stand together as a rule: where all three are as in the row before, there is nothing to remember.
         same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in BLOCK)

@@ -14,6 +14,7 @@ from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident import InsuranceFund
 from perpcomp.ingest.decode import decode, event
 from perpcomp.ingest.imports import Wanted
+from perpcomp.ingest.logs import LOG_PLACE
 from perpcomp.systems.found import kind_of
 from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
 
@@ -120,16 +121,15 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: Insu
         rows = _transfers(raw.filter(of_token), fund).with_columns(chain)
         tables[TRANSFER.name] = rows.select(*(c.name for c in IDENTITY), *TRANSFER.schema)
         raw = raw.filter(~of_token)
-    parts = raw.with_columns((pl.col("address") == clearing_house).alias("at_house")).partition_by(
-        "topic0", "at_house", include_key=False, as_dict=True
-    )
+    parts = raw.partition_by("topic0", as_dict=True)
+    ours = pl.col("address") == clearing_house
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
             schema = {c.name: KINDS[c.kind][0] for c in IDENTITY} | ({} if at_house else {"market": pl.String()}) | kind.schema
-            if (kind.topic0, at_house) not in parts:  # most pieces hold few of the events
+            if (kind.topic0,) not in parts:  # most pieces hold few of the events
                 tables[kind.name] = pl.DataFrame(schema=schema)
                 continue
-            rows = decode(parts[kind.topic0, at_house], kind).with_columns(chain)
+            rows = decode(parts[kind.topic0,].filter(ours if at_house else ~ours), kind).with_columns(chain)
             tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(*schema)
     return tables
 
@@ -155,8 +155,10 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """
     changed, liquidated = tables[POSITION_CHANGED.name], tables[POSITION_LIQUIDATED.name].collect()
     of_one = ["transaction_hash", "trader", "market"]
-    beside = changed.join(liquidated.lazy(), on="transaction_hash", how="semi")
-    candidates = beside.select(*of_one, "log_index", "position_notional", "exchanged_position_size").collect(engine="streaming")
+    beside = changed.join(liquidated.lazy(), on="block_number", how="semi")
+    candidates = beside.select(*of_one, "block_number", "log_index", "position_notional", "exchanged_position_size").collect(
+        engine="streaming"
+    )
     pairs = (
         liquidated.select(
             *of_one,
@@ -177,12 +179,9 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     alone = liquidated.join(
         pairs.select("transaction_hash", pl.col("liquidated_index").alias("log_index")), on=["transaction_hash", "log_index"], how="anti"
     )
-    joined = changed.join(
-        pairs.select("transaction_hash", "log_index", "liquidator", "liquidation_fee", "fee_shortfall").lazy(),
-        on=["transaction_hash", "log_index"],
-        how="left",
-        maintain_order="left",
-    )
+    told = pairs.select(LOG_PLACE.alias("place"), "liquidator", "liquidation_fee", "fee_shortfall").sort("place").lazy()
+    # Both rise: five times as fast as a join that looks each log up.
+    joined = changed.with_columns(LOG_PLACE.alias("place")).join_asof(told, on="place", tolerance=0)
     problems = [
         Finding(
             "error",
