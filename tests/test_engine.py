@@ -144,8 +144,8 @@ def test_without_the_extra_the_command_says_what_to_type(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_here_imports_no_dask() -> None:
-    script = "import sys, perpcomp; perpcomp.compute(); assert not {'dask', 'distributed'} & set(sys.modules)"
+def test_a_run_of_local_logs_imports_neither_dask_nor_web3() -> None:
+    script = "import sys, perpcomp; perpcomp.compute(); assert not {'dask', 'distributed', 'web3', 'aiohttp'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -1,27 +1,23 @@
 """One endpoint: strict JSON-RPC over web3.py's providers, with keys that appear nowhere.
 
-web3 carries the bytes (HTTP, IPC, WebSocket); what they say is read here, typed and strictly: a reply with another id, a doubled key,
+web3 carries the bytes (providers.py); what they say is read here, typed and strictly: a reply with another id, a doubled key,
 a cut body or a null where a value belongs is a fault, not an answer. A fault may be tried again (pool.py); a refusal (the node understood and said
 no) goes to the caller, who can ask for less.
 """
 
-import asyncio
 import json
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
-from web3.providers import AsyncHTTPProvider, AsyncIPCProvider, WebSocketProvider
-from web3.types import RPCEndpoint
 
-from perpcomp.findings import InputError, refusal
+if TYPE_CHECKING:
+    from perpcomp.ingest.providers import Http, Reply, Socket
 
 T = TypeVar("T")
 QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
@@ -70,28 +66,6 @@ _REPLIES = msgspec.json.Decoder(list[_Reply])
 _HEADER = msgspec.json.Decoder(Header)
 
 
-class _Http(AsyncHTTPProvider):
-    """web3's HTTP provider with a session that keeps connections, and without its own retries, decoding and logging of URLs."""
-
-    def __init__(self, url: str, timeout: float) -> None:
-        super().__init__(url, exception_retry_configuration=None)
-        self.timeout = timeout
-        self.session: ClientSession | None = None
-
-    async def post(self, body: bytes) -> tuple[int, list[bytes], str | None]:
-        """(HTTP status, body in the pieces in which it came, Retry-After)."""
-        if self.session is None:
-            self.session = ClientSession(connector=TCPConnector(limit=64), timeout=ClientTimeout(total=self.timeout))
-        headers = {**self.get_request_headers(), "Accept-Encoding": "gzip"}
-        async with self.session.post(str(self.endpoint_uri), data=body, headers=headers) as response:
-            pieces = [piece async for piece, _ in response.content.iter_chunks()]
-            return response.status, pieces, response.headers.get("Retry-After")
-
-    async def disconnect(self) -> None:
-        if self.session is not None:
-            await self.session.close()
-
-
 @dataclass
 class Endpoint:
     """One node. `name` is what may be shown of it: scheme and host, never path, query or user."""
@@ -99,7 +73,7 @@ class Endpoint:
     url: str
     timeout: float = 60.0
     head: int = -1  # its newest block when last asked
-    _provider: Any = field(default=None, repr=False)
+    _provider: "Http | Socket | None" = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -138,7 +112,7 @@ class Endpoint:
         """The results of a batch, in the order asked."""
         first = random.randrange(1, 2**30)
         requests = [{"jsonrpc": "2.0", "id": first + n, "method": method, "params": list(params)} for n, params in enumerate(many)]
-        if not isinstance(self._open(), _Http) or len(many) == 1:
+        if len(many) == 1 or not self._open().batches:
             return [await self.call(method, params) for params in many]
         status, pieces, wait = await self._send(requests)
         body = b"".join(pieces)
@@ -157,42 +131,25 @@ class Endpoint:
             await self._provider.disconnect()
             self._provider = None
 
-    def _open(self) -> Any:
+    def _open(self) -> "Http | Socket":
         if self._provider is None:
-            scheme = urlsplit(self.url).scheme
-            if scheme in ("http", "https"):
-                self._provider = _Http(self.url, self.timeout)
-            elif scheme in ("ws", "wss"):
-                self._provider = WebSocketProvider(self.url, request_timeout=self.timeout)
-            elif scheme in ("", "file", "ipc"):
-                if not Path(urlsplit(self.url).path).exists():
-                    raise Fault("ipc cannot be reached: there is no such socket")
-                self._provider = AsyncIPCProvider(urlsplit(self.url).path, request_timeout=self.timeout)
-            else:
-                raise refusal(
-                    "--rpc",
-                    f"a URL beginning with {scheme}:// is none that can be read.",
-                    "Give http(s)://, ws(s):// or the path of an IPC socket.",
-                )
+            from perpcomp.ingest.providers import provider
+
+            try:
+                self._provider = provider(self.url, self.timeout)
+            except OSError as error:
+                raise Fault(f"{self.name} cannot be reached: {error}") from None
         return self._provider
 
-    async def _send(self, request: Any) -> tuple[int | None, list[bytes], str | None]:
+    async def _send(self, request: Any) -> "Reply":
+        provider = self._open()
         try:
-            provider = self._open()
-            if isinstance(provider, _Http):
-                return await provider.post(msgspec.json.encode(request))
-            if not await provider.is_connected():
-                await provider.connect()
-            answer = await asyncio.wait_for(provider.make_request(RPCEndpoint(request["method"]), request["params"]), self.timeout)
-            # These providers match ids themselves.
-            return None, [msgspec.json.encode({**answer, "id": request["id"]})], None
-        except (InputError, Fault):
-            raise
+            return await provider.ask(request)
         except TimeoutError:
             raise Fault(f"{self.name} did not answer within {self.timeout:g} s", 504) from None
-        except (ClientError, OSError, ValueError, ConnectionError) as error:
+        except (OSError, ValueError) as error:
             raise Fault(f"{self.name} cannot be reached ({type(error).__name__}: {self.scrub(str(error))})") from None
-        except Exception as error:  # web3 wraps connection errors in classes of its own
+        except Exception as error:  # web3 and aiohttp wrap connection errors in classes of their own
             raise Fault(f"{self.name} failed ({type(error).__name__}: {self.scrub(str(error))})") from None
 
     def _result(self, reply: _Reply, id_: int | None, status: int | None, wait: str | None, method: str) -> bytes:

@@ -191,10 +191,11 @@ def _perpcomp(task: Task) -> Client:
     import polars as pl
 
     from perpcomp import incident, pipeline
-    from perpcomp.ingest import chain
+    from perpcomp.ingest import chain, providers
     from perpcomp.ingest.fetch import Settings
     from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TOPICS
 
+    assert providers  # imported now, not when first used
     file = Path(task.folder) / "bench.toml"
     file.write_text(_incident(task))
     about, topics = incident.load(str(file)), sorted(TOPICS)

@@ -1,0 +1,77 @@
+"""What carries bytes to a node and back: web3's providers for HTTP, IPC and WebSocket, with one way to ask.
+
+Imported when a node is asked, not before: importing web3 takes longer than most runs.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from web3.providers import AsyncHTTPProvider, AsyncIPCProvider, WebSocketProvider
+from web3.types import RPCEndpoint
+
+from perpcomp.findings import refusal
+
+Reply = tuple[int | None, list[bytes], str | None]  # HTTP status, body in the pieces in which it came, Retry-After
+
+
+class Http(AsyncHTTPProvider):
+    """web3's HTTP provider with a session that keeps connections, and without its own retries, decoding and logging of URLs."""
+
+    batches = True
+
+    def __init__(self, url: str, timeout: float) -> None:
+        super().__init__(url, exception_retry_configuration=None)
+        self.timeout = timeout
+        self.session: ClientSession | None = None
+
+    async def ask(self, request: Any) -> Reply:
+        """The reply to one request, or to a list of them."""
+        if self.session is None:
+            self.session = ClientSession(connector=TCPConnector(limit=64), timeout=ClientTimeout(total=self.timeout))
+        headers = {**self.get_request_headers(), "Accept-Encoding": "gzip"}
+        async with self.session.post(str(self.endpoint_uri), data=msgspec.json.encode(request), headers=headers) as response:
+            pieces = [piece async for piece, _ in response.content.iter_chunks()]
+            return response.status, pieces, response.headers.get("Retry-After")
+
+    async def disconnect(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+
+
+class Socket:
+    """web3's IPC and WebSocket providers, which match the ids of requests and replies themselves."""
+
+    batches = False
+
+    def __init__(self, provider: AsyncIPCProvider | WebSocketProvider, timeout: float) -> None:
+        self.provider, self.timeout = provider, timeout
+
+    async def ask(self, request: Any) -> Reply:
+        """The reply to one request."""
+        if not await self.provider.is_connected():
+            await self.provider.connect()
+        asked = self.provider.make_request(RPCEndpoint(request["method"]), request["params"])
+        answer = await asyncio.wait_for(asked, self.timeout)
+        return None, [msgspec.json.encode({**answer, "id": request["id"]})], None
+
+    async def disconnect(self) -> None:
+        await self.provider.disconnect()
+
+
+def provider(url: str, timeout: float) -> Http | Socket:
+    """What reaches this URL. InputError where its scheme is none of ours, FileNotFoundError where there is no such socket."""
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        return Http(url, timeout)
+    if parts.scheme in ("ws", "wss"):
+        return Socket(WebSocketProvider(url, request_timeout=timeout), timeout)
+    if parts.scheme in ("", "file", "ipc"):
+        if not Path(parts.path).exists():
+            raise FileNotFoundError("there is no such socket")
+        return Socket(AsyncIPCProvider(parts.path, request_timeout=timeout), timeout)
+    what = f"a URL beginning with {parts.scheme}:// is none that can be read."
+    raise refusal("--rpc", what, "Give http(s)://, ws(s):// or the path of an IPC socket.")
