@@ -24,19 +24,17 @@ def compare(formulas: Sequence[Formula], liquidations: pl.DataFrame) -> pl.DataF
     eligible = liquidations.filter("eligible")
     traders = eligible.get_column("trader").to_list()
     equity = _per_trader(traders, compensated(eligible.select(EQUITY).to_series(), eligible))
+    loss = fixed.from_integers([*equity.values()])
+    ratio = fixed.div(pl.col("amount"), pl.when(loss > 0).then(loss))
     listed = [COMPARISON.empty()]
     for chosen in sorted(formulas, key=lambda f: f.name):
         amounts = _per_trader(traders, compensated(formula.entitlements(chosen, eligible), eligible))
-        ratios = [
-            None if amount is None or loss is None or loss <= 0 else fixed.div_integers(amount, loss)
-            for amount, loss in zip(amounts.values(), equity.values(), strict=True)
-        ]
-        amount = fixed.from_integers([*amounts.values()])
+        amount = fixed.from_integers([*amounts.values()]).alias("amount")
         columns = {
             "trader": [*amounts],
             "formula": [chosen.name] * len(amounts),
             "amount": amount,
-            "recovery_ratio": fixed.from_integers(ratios),
+            "recovery_ratio": amount.to_frame().select(ratio).to_series(),
             "rank": amount.rank("min", descending=True).cast(pl.Int64),
         }
         listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
