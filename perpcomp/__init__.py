@@ -42,10 +42,10 @@ __all__ = [
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
     """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
-    from perpcomp import incident, pipeline
+    from perpcomp import incident_file, pipeline
     from perpcomp.engine import LOCAL
 
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
@@ -63,19 +63,19 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
 
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The events table: every PositionChanged, with its PositionLiquidated."""
-    from perpcomp import incident, pipeline
+    from perpcomp import incident_file, pipeline
     from perpcomp.engine import LOCAL
 
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     return pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL).table
 
 
 def liquidations(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
     """The liquidations table: every liquidation in the input, eligible or not."""
-    from perpcomp import incident, pipeline
+    from perpcomp import incident_file, pipeline
     from perpcomp.engine import LOCAL
 
-    loaded, place = incident.load(query), engine or LOCAL
+    loaded, place = incident_file.load(query), engine or LOCAL
     source = pipeline.find_input(loaded, input)
     return pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place).table
 
@@ -105,10 +105,10 @@ def guarded(
     query: str = "rehearsal", input: Path | None = None, rules: str | None = None, swept: bool = False
 ) -> "tuple[Incident, Answer]":
     """What liquidation guards would have done: verdicts, and if asked for the counterfactual under `rules` and a sweep of limits."""
-    from perpcomp import incident, pipeline
+    from perpcomp import incident_file, pipeline
     from perpcomp.guards.crash.answer import answer
 
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     source = pipeline.find_input(loaded, input)
     events = pipeline.read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded).table
@@ -131,11 +131,11 @@ def prices(
 
 def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
     """The incident with its input replayed."""
-    from perpcomp import incident, pipeline
+    from perpcomp import incident_file, pipeline
     from perpcomp.findings import refusal
     from perpcomp.systems import perpetual_v1
 
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     if loaded.system != perpetual_v1.events.SYSTEM:
         what = f"is an incident of {loaded.system}; positions are replayed for {perpetual_v1.events.SYSTEM} only."
         raise refusal(f"{loaded.name}.toml", what, "The position before each liquidation stands in `perpcomp liquidations`.")
@@ -147,17 +147,17 @@ def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
 
 def has_input(query: str) -> bool:
     """Whether the incident file names logs of its own, so that nothing need be fetched."""
-    from perpcomp import incident
+    from perpcomp import incident_file
 
-    return incident.load(query).input is not None
+    return incident_file.load(query).input is not None
 
 
 def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:
     """What a fetch of this incident's logs would ask of a node, in words; nothing is sent."""
-    from perpcomp import incident
+    from perpcomp import incident_file
     from perpcomp.ingest import chain
 
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     return chain.plan(loaded, chain.Options(store or chain.default_store(loaded), blocks))
 
 
@@ -172,11 +172,11 @@ def fetch(
     show: "Callable[[Progress], None]" = lambda _: None,
 ) -> "Fetched":
     """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
-    from perpcomp import incident
+    from perpcomp import incident_file
     from perpcomp.ingest import chain
     from perpcomp.systems import SYSTEMS
 
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     options = chain.Options(store or chain.default_store(loaded), blocks, second, prove)
     return chain.fetch(loaded, sorted(SYSTEMS[loaded.system].events.TOPICS), urls, options, show)
 

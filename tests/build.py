@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.fixed import from_integer, mul_integers, to_integer
 from perpcomp.incident import Incident
 from perpcomp.pipeline import Input, Run
@@ -83,7 +83,7 @@ def made_up(folder: Path, changes: Mapping[str, str] | None = None) -> Incident:
     for old, new in (changes or {}).items():
         assert old in text, old
         text = text.replace(old, new)
-    return incident.parse(text.encode(), "made-up", folder)
+    return incident_file.parse(text.encode(), "made-up", folder)
 
 
 def event(n: int, trader: str, at: datetime, **values: Any) -> dict[str, Any]:

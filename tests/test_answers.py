@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.ingest import answers
 from perpcomp.ingest.answers import at_once, log_by_log, read_logs_answer, read_logs_of_receipts
 from perpcomp.ingest.logs import UNDATED
 from perpcomp.ingest.rpc import Fault
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
 
-REHEARSAL = incident.load("rehearsal")
+REHEARSAL = incident_file.load("rehearsal")
 ADDRESSES = frozenset({REHEARSAL.chain.clearing_house, *(market.amm for market in REHEARSAL.markets)})
 RECORDED = [json.loads(line) for line in gzip.decompress((REHEARSAL.folder / "rehearsal" / "logs.jsonl.gz").read_bytes()).splitlines()]
 LOGS = [log for log in RECORDED if log["address"] in ADDRESSES and log["topics"][0] in TOPICS]

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from eth_utils.crypto import keccak
 
-from perpcomp import fixed, incident, pipeline
+from perpcomp import fixed, incident_file, pipeline
 from perpcomp.decide import capacity
 from perpcomp.decide.capacity import Balance, fund_balance
 from perpcomp.findings import Finding, InputError
@@ -39,7 +39,7 @@ def with_fund(name: str, section: str = CONTRACT) -> Incident:
     """A recording's incident with this [insurance_fund]."""
     path, _ = RECORDINGS[name]
     text = path.read_text().replace(CONTRACT, "")
-    return incident.parse(text.replace("[sources]", f"{section}\n[sources]", 1).encode(), path.stem, path.parent)
+    return incident_file.parse(text.replace("[sources]", f"{section}\n[sources]", 1).encode(), path.stem, path.parent)
 
 
 def raw(name: str) -> list[Log]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import perpcomp
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.pipeline import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from tests.conftest import truth
@@ -89,7 +89,7 @@ def test_positions_at_a_block_are_the_contracts_views(tmp_path: Path) -> None:
     """All accounts with a position at the reference block of the recording, by the command."""
     views = truth("february")
     done = call("positions", "--at", str(views["reference_block"]), "--json", cwd=tmp_path)
-    markets = {market.name: market.amm for market in incident.load("rehearsal").markets}
+    markets = {market.name: market.amm for market in incident_file.load("rehearsal").markets}
     expected = {
         (markets[name], trader): tuple(int(view[k]) for k in ("size", "margin", "openNotional", "spotUpl"))
         for name, traders in views["reference_positions"].items()
@@ -140,7 +140,7 @@ def test_a_real_incident_says_what_it_needs(tmp_path: Path) -> None:
 
 def test_an_exported_events_table_runs_another_query(rehearsal: Run, tmp_path: Path) -> None:
     """The rehearsal's own CSV of events, given by --input to a copy of its query without one."""
-    text = (incident.shelf() / "rehearsal.toml").read_text().replace('[input]\nfile = "rehearsal/logs.jsonl.gz"\n', "")
+    text = (incident_file.shelf() / "rehearsal.toml").read_text().replace('[input]\nfile = "rehearsal/logs.jsonl.gz"\n', "")
     (tmp_path / "mine.toml").write_text(text)
     shutil.copy(ROOT / "outputs" / "rehearsal" / "1-events.csv", tmp_path / "export.csv")
     assert call("run", "mine.toml", "--quiet", cwd=tmp_path).returncode == 3
@@ -192,7 +192,7 @@ def test_a_problem_is_printed_as_its_sentence(tmp_path: Path) -> None:
 
 
 def test_an_error_level_finding_is_exit_1_and_the_results_say_so(tmp_path: Path) -> None:
-    lines = gzip.decompress((incident.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).decode().splitlines()
+    lines = gzip.decompress((incident_file.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).decode().splitlines()
     kept = [line for line in lines if v1.MARGIN_CHANGED.topic0 not in line]
     (tmp_path / "logs.jsonl").write_text("\n".join(kept) + "\n")
     done = call("run", "--input", "logs.jsonl", cwd=tmp_path)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web3 import Web3
 
-from perpcomp import fixed, incident
+from perpcomp import fixed, incident_file
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import Event, decode
 from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
@@ -38,7 +38,7 @@ def solidity_types(event: Event) -> list[str]:
 
 
 def recorded() -> pl.DataFrame:
-    loaded = incident.load("rehearsal")
+    loaded = incident_file.load("rehearsal")
     addresses = [loaded.chain.clearing_house, *(m.amm for m in loaded.markets)]
     return read_logs(loaded.folder / "rehearsal" / "logs.jsonl.gz", addresses, events.TOPICS)
 

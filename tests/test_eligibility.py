@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import div_integers, from_integer
 from perpcomp.pipeline import Run
@@ -34,7 +34,7 @@ def test_everybody_with_an_event_in_the_window_is_paid_or_left_out_once(rehearsa
     """Read from the raw logs themselves: every trader topic of every event of the ClearingHouse in the window."""
     rules = rehearsal.incident.eligibility
     seen = set()
-    with gzip.open(incident.shelf() / "rehearsal" / "logs.jsonl.gz", "rt") as logs:
+    with gzip.open(incident_file.shelf() / "rehearsal" / "logs.jsonl.gz", "rt") as logs:
         for log in map(json.loads, logs):
             if not rules.start.timestamp() <= int(log["blockTimestamp"], 16) < rules.end.timestamp():
                 continue

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.cli import app
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE
@@ -145,12 +145,12 @@ def _refused(file: Path, *said: str) -> None:
         assert words in text
 
 
-@pytest.mark.parametrize("word", incident.RESERVED)
+@pytest.mark.parametrize("word", incident_file.RESERVED)
 def test_no_query_has_the_name_of_a_word(word: str, tmp_path: Path) -> None:
     (tmp_path / f"{word}.toml").write_text("")
     for query in (word, str(tmp_path / f"{word}.toml")):
         with pytest.raises(InputError, match=f"'{word}' is a word of `perpcomp guards`"):
-            incident.load(query)
+            incident_file.load(query)
 
 
 def test_the_differences_are_made_from_the_profiles() -> None:

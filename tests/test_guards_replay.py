@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perpcomp
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
 from perpcomp.guards.crash.cases import OUTCOMES
@@ -467,6 +467,6 @@ def test_rules_need_their_settings_and_a_known_name(rehearsal: Run) -> None:
 
 def test_the_fee_ratio_must_be_known(later: Run) -> None:
     raw = later.incident.raw.replace(b"liquidation_fee_ratio = 0.0125\n", b"")
-    asked = incident.parse(raw, "x", later.incident.folder)
+    asked = incident_file.parse(raw, "x", later.incident.folder)
     with pytest.raises(InputError, match="Add liquidation_fee_ratio to"):
         chronicle(later.liquidations, later.events.table, later.events.others, asked)

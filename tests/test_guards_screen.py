@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perpcomp
-from perpcomp import fixed, formula, incident, pipeline
+from perpcomp import fixed, formula, incident, incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.guards.crash.curve import premium, price_impact, ratio_at_index
@@ -34,7 +34,7 @@ SOURCE = 'source = "recording"\n'
 
 def with_guards(run: Run, text: str, folder: Path | None = None) -> Incident:
     """The run's incident with this text added to its file."""
-    return incident.parse(run.incident.raw + b"\n" + text.encode(), run.incident.name, folder or run.incident.folder)
+    return incident_file.parse(run.incident.raw + b"\n" + text.encode(), run.incident.name, folder or run.incident.folder)
 
 
 def screened(run: Run, text: str = "", folder: Path | None = None) -> Screen:
@@ -420,7 +420,7 @@ def run_with(text: str, changes: dict[str, str] | None = None, folder: Path | No
     return pipeline.compute(asked, pipeline.find_input(asked, LOGS))
 
 
-LOGS = incident.shelf() / "rehearsal" / "logs.jsonl.gz"
+LOGS = incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"
 BY_GUARDS = {
     'surviving_life = "closed-share"\n': 'surviving_life = "closed-share"\nguard_verdicts = ["FLAG_ONLY_DELTA", "FLAG_ONLY_BOTH"]\n'
 }

@@ -19,6 +19,7 @@ ORDER = [
     "tables",
     "reading",
     "incident",
+    "incident_file",
     "ingest",
     "systems",
     "replay",

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.ingest.imports import PAGE, Wanted, read_foreign
@@ -20,7 +20,7 @@ from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.tables import EVENTS, to_csv, to_parquet
 from tests import build
 
-REHEARSAL = incident.load("rehearsal")
+REHEARSAL = incident_file.load("rehearsal")
 HOUSE = REHEARSAL.chain.clearing_house
 WANTED = Wanted(
     chain_id=100,

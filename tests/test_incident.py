@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.findings import InputError
 from perpcomp.incident import Incident
 from perpcomp.pipeline import find_input
@@ -40,7 +40,7 @@ def changed(*replacements: tuple[str, str]) -> bytes:
 
 
 def accepted(*replacements: tuple[str, str]) -> Incident:
-    return incident.parse(changed(*replacements), "rehearsal", QUERIES)
+    return incident_file.parse(changed(*replacements), "rehearsal", QUERIES)
 
 
 def refused(*replacements: tuple[str, str]) -> str:
@@ -70,7 +70,7 @@ def test_the_rehearsal_itself_is_accepted() -> None:
 
 @pytest.mark.parametrize("query", sorted(QUERIES.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_built_in_query_loads_by_name_and_by_path(query: Path) -> None:
-    assert incident.load(query.stem).sha256 == incident.load(str(query)).sha256
+    assert incident_file.load(query.stem).sha256 == incident_file.load(str(query)).sha256
 
 
 # Unknown and missing keys
@@ -554,7 +554,7 @@ def test_an_input_that_is_a_link_to_outside_is_refused(tmp_path: Path, key: str)
     (folder / "logs.jsonl").write_text("")
     (folder / "link.jsonl").symlink_to(outside)
     lines = 'file = "link.jsonl"' if key == "file" else 'file = "logs.jsonl"\nblocks = "link.jsonl"'
-    loaded = incident.parse(changed(('file = "rehearsal/logs.jsonl.gz"', lines)), "rehearsal", folder)
+    loaded = incident_file.parse(changed(('file = "rehearsal/logs.jsonl.gz"', lines)), "rehearsal", folder)
     with pytest.raises(InputError, match=r"link\.jsonl is a link that leaves the incident file's folder\. Put the file itself there\."):
         find_input(loaded, None)
 
@@ -565,19 +565,19 @@ def test_an_input_in_a_linked_folder_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     (outside / "logs.jsonl").write_text("")
     (folder / "below").symlink_to(outside)
-    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", folder)
+    loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", folder)
     with pytest.raises(InputError, match="leaves the incident file's folder"):
         find_input(loaded, None)
 
 
 def test_an_input_that_is_not_there_names_file_and_folder(tmp_path: Path) -> None:
-    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", tmp_path)
+    loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", tmp_path)
     with pytest.raises(InputError, match=r"logs\.jsonl: There is no such file\. Looked in below\."):
         find_input(loaded, None)
 
 
 def test_an_input_of_another_kind_is_refused(tmp_path: Path) -> None:
-    loaded = incident.parse(changed(("rehearsal/logs.jsonl.gz", "logs.docx")), "rehearsal", tmp_path)
+    loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "logs.docx")), "rehearsal", tmp_path)
     with pytest.raises(InputError, match=r"logs\.docx is of no known kind \(docx\)\. Known: \.jsonl"):
         find_input(loaded, None)
 
@@ -593,7 +593,7 @@ def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "big.toml"
     file.write_text("# " + "x" * 2**20)
     with pytest.raises(InputError, match=r"big\.toml is 1048578 bytes long; an incident file has at most 1048576\."):
-        incident.load(str(file))
+        incident_file.load(str(file))
 
 
 @pytest.mark.parametrize(
@@ -612,7 +612,7 @@ def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_toml_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        incident.parse(raw, "rehearsal", QUERIES)
+        incident_file.parse(raw, "rehearsal", QUERIES)
     assert str(caught.value).startswith("rehearsal.toml ")
     assert said in str(caught.value)
 
@@ -628,17 +628,17 @@ def test_numbers_too_long_to_be_shown_are_still_refused_by_name() -> None:
 @pytest.mark.parametrize("name", ["Rehearsal", "a.b", "a_b", "-a", "", "..", "a" * 81, "a b", "ä", "a\n"])
 def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="is no name for an incident"):
-        incident.parse(changed(), name, QUERIES)
+        incident_file.parse(changed(), name, QUERIES)
 
 
 def test_a_near_built_in_name_is_offered() -> None:
     with pytest.raises(InputError, match=r"rehersal is no incident file and no built-in query\. Did you mean 'rehearsal'\?"):
-        incident.load("rehersal")
+        incident_file.load("rehersal")
 
 
 @pytest.mark.parametrize("path", ["nowhere/incident.toml", "rehearsal.toml", "nowhere/rehearsal", "."])
 def test_a_path_that_does_not_exist_lists_the_built_in_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="rehearsal") as caught:
-        incident.load(path)
+        incident_file.load(path)
     assert caught.value.exit_code == 2

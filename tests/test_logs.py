@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.ingest import logs
 from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
 from perpcomp.systems.perpetual_v1.events import OLD_LAYOUTS, POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
 
-REHEARSAL = incident.load("rehearsal")
+REHEARSAL = incident_file.load("rehearsal")
 HOUSE = REHEARSAL.chain.clearing_house
 ADDRESSES = [HOUSE, *(m.amm for m in REHEARSAL.markets)]
 FILE = REHEARSAL.folder / "rehearsal" / "logs.jsonl.gz"

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.chart import HEIGHT, NARROWEST, price_chart
 from perpcomp.findings import InputError
 from perpcomp.replay.path import LEAD_IN, in_words
@@ -51,7 +51,7 @@ def rehearsal_lines() -> list[str]:
 
 @pytest.mark.parametrize("query", RECORDINGS, ids=lambda q: Path(q).stem)
 def test_the_path_of_each_affected_market_is_what_the_raw_logs_say(query: str) -> None:
-    loaded = incident.load(query)
+    loaded = incident_file.load(query)
     paths, problems = perpcomp.prices(query)
     assert list(paths) == [market.name for market in loaded.affected]
     assert not [problem for problem in problems if problem.where in paths]
@@ -94,7 +94,7 @@ def test_a_market_without_a_log_there_is_named() -> None:
 
 
 def test_a_market_without_any_log_is_named_too(tmp_path: Path) -> None:
-    link = next(market.amm for market in incident.load("rehearsal").markets if market.name == "LINKUSDC")
+    link = next(market.amm for market in incident_file.load("rehearsal").markets if market.name == "LINKUSDC")
     (tmp_path / "logs.jsonl").write_text("\n".join(line for line in rehearsal_lines() if link[2:] not in line))
     paths, problems = perpcomp.prices("rehearsal", "LINKUSDC", tmp_path / "logs.jsonl")
     assert paths["LINKUSDC"].is_empty()

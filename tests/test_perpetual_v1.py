@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.pipeline import Input, Run
 from perpcomp.systems import perpetual_v1
@@ -20,7 +20,7 @@ from perpcomp.systems.perpetual_v1.lives import before_liquidations
 from tests import build
 from tests.conftest import LAB, truth
 
-LOGS = incident.shelf() / "rehearsal" / "logs.jsonl.gz"
+LOGS = incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"
 CHANGED = v1.POSITION_CHANGED.topic0
 LIQUIDATED = v1.POSITION_LIQUIDATED.topic0
 MARGIN = v1.MARGIN_CHANGED.topic0
@@ -34,7 +34,7 @@ def run_with(tmp_path: Path, rows: list[dict[str, Any]], query: str = "rehearsal
     """The run of a query over other logs."""
     file = tmp_path / "logs.jsonl"
     file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    return pipeline.compute(incident.load(query), Input(file, None))
+    return pipeline.compute(incident_file.load(query), Input(file, None))
 
 
 def differences(run: Run, name: str) -> tuple[int, list[tuple[Any, ...]]]:
@@ -125,7 +125,7 @@ def test_a_life_is_paid_once_and_by_its_closed_share(later: Run) -> None:
 def test_a_surviving_life_is_paid_whole_where_the_query_says_so(tmp_path: Path) -> None:
     text = (LAB / "later-contracts.toml").read_text()
     text = text.replace('self_liquidation = "include"', 'self_liquidation = "include"\nsurviving_life = "whole"')
-    query = incident.parse(text.encode(), "whole", LAB)
+    query = incident_file.parse(text.encode(), "whole", LAB)
     done = pipeline.compute(query, pipeline.find_input(query, None))
     assert sum(map(to_integer, done.payouts["entitlement"])) == 7_400 * 10**18
 
@@ -144,7 +144,7 @@ def both_eras(window: str = "2021-05-19T05:44:46Z") -> tuple[list[dict[str, Any]
     for row in later_rows:  # both chains were made by one script: its transactions and traders would stand twice
         row["transactionHash"] = "0xff" + row["transactionHash"][4:]
         row["topics"] = [t if n == 0 or t.endswith(market) else t[:26] + "ff" + t[28:] for n, t in enumerate(row["topics"])]
-    text = (incident.shelf() / "rehearsal.toml").read_text()
+    text = (incident_file.shelf() / "rehearsal.toml").read_text()
     return rows_of(LOGS) + later_rows, text.replace("to = 2021-02-21T08:45:01+08:00", f"to = {window}")
 
 
@@ -276,7 +276,7 @@ def test_events_are_classified_as_the_lab_counts_them(rehearsal: Run) -> None:
 def test_two_liquidations_of_one_trader_in_one_transaction_keep_their_pairs() -> None:
     """Partial liquidations through a contract: same transaction, trader and market; only the order tells them apart."""
     later_events = pipeline.read_events(
-        Input(LAB / "later-contracts" / "logs.jsonl.gz", None), incident.load(str(LAB / "later-contracts.toml"))
+        Input(LAB / "later-contracts" / "logs.jsonl.gz", None), incident_file.load(str(LAB / "later-contracts.toml"))
     )
     changed, liquidated = later_events.others["PositionChanged"], later_events.others["PositionLiquidated"]
     trader = liquidated.group_by("trader", maintain_order=True).len().filter(pl.col("len") > 1)["trader"][0]
@@ -359,7 +359,7 @@ def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp
     (tmp_path / "both.toml").write_text(text)
     source = tmp_path / "logs.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    events = pipeline.read_events(Input(source, None), incident.load(str(tmp_path / "both.toml")))
+    events = pipeline.read_events(Input(source, None), incident_file.load(str(tmp_path / "both.toml")))
     # Take away all that tells the era of the first row of era 2: ratio unknown, no earlier logs, no flags.
     table, others = events.table, {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
     full = table.filter(pl.col("block_number") > 16_000_000, pl.col("kind") == "liquidation", pl.col("bad_debt") == 0)

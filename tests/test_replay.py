@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.pipeline import Events, Input
@@ -80,7 +80,7 @@ def times(name: str) -> dict[int, int]:
 
 
 def amms(name: str) -> dict[str, str]:
-    return {market.name: market.amm for market in incident.load(QUERY[name]).markets}
+    return {market.name: market.amm for market in incident_file.load(QUERY[name]).markets}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Recording:
 
 @cache
 def recording(name: str) -> Recording:
-    query = incident.load(QUERY[name])
+    query = incident_file.load(QUERY[name])
     events = pipeline.read_events(pipeline.find_input(query, None), query)
     done = replay(events.others, events.table, block_times=times(name), later_ratio_from=LATER_RATIO_FROM[name])
     return Recording(name, events, done)
@@ -156,7 +156,7 @@ def wei(amount: Decimal | None) -> int | None:
 def frames_of(tmp_path: Path, rows: list[dict[str, Any]], query: str = "rehearsal") -> Events:
     file = tmp_path / "logs.jsonl"
     file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    return pipeline.read_events(Input(file, None), incident.load(query))
+    return pipeline.read_events(Input(file, None), incident_file.load(query))
 
 
 # Every view

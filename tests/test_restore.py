@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import incident, restore
+from perpcomp import incident_file, restore
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, mul_integers, to_integer
 from perpcomp.incident import ORDERS
@@ -19,7 +19,7 @@ from tests import build
 from tests.conftest import truth
 from tests.variants import NO_PRICE, computed
 
-TABLE = (incident.shelf() / "rehearsal.toml").read_text().partition("[restore]\n")[2].partition("\n\n")[0]
+TABLE = (incident_file.shelf() / "rehearsal.toml").read_text().partition("[restore]\n")[2].partition("\n\n")[0]
 RESTORED = {f"[restore]\n{TABLE}\n": ""}  # the rehearsal's own, taken away
 POOL = '[[restore.pool]]\nmarket = "BTCUSDC"\nquote_reserve = 50_000_000\nbase_reserve = 1_000\n'
 

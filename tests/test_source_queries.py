@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 import sqlglot
 
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.ingest.imports import PAGE, read_foreign
 from perpcomp.pipeline import Run
 from perpcomp.systems.perpetual_v1 import events as v1
@@ -38,9 +38,9 @@ from tests.test_imports import (
     v1_event,
 )
 
-DUNE = (incident.shelf() / "perpetual-v1.dune.sql").read_text()
-WAREHOUSE = (incident.shelf() / "perpetual-v1.warehouse.sql").read_text()
-SUBGRAPH = (incident.shelf() / "perpetual-v1.subgraph.graphql").read_text()
+DUNE = (incident_file.shelf() / "perpetual-v1.dune.sql").read_text()
+WAREHOUSE = (incident_file.shelf() / "perpetual-v1.warehouse.sql").read_text()
+SUBGRAPH = (incident_file.shelf() / "perpetual-v1.subgraph.graphql").read_text()
 SCHEMA = graphql.build_schema((LAB / "perp-position-subgraph.graphql").read_text())
 START, END = "2020-12-01 00:00:00", "2021-06-01 00:00:00"
 
@@ -178,7 +178,7 @@ def test_the_topics_in_the_queries_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("query", ["2021-02-21-btc-flash-crash", "2021-04-18-eth-flash-crash"])
 def test_the_address_in_the_queries_is_that_of_the_incidents(query: str) -> None:
-    house = incident.load(query).chain.clearing_house
+    house = incident_file.load(query).chain.clearing_house
     for text in (DUNE, WAREHOUSE):
         assert re.findall(r"0x[0-9a-fA-F]{40}\b", text) == [house]
     assert not re.findall(r"0x", SUBGRAPH), "a subgraph is of one deployment"

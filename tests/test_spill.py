@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.ingest import imports, logs, spill
 from perpcomp.ingest.logs import Places, read_logs
@@ -31,7 +31,7 @@ def test_what_lies_on_disk_gives_the_same_run(rows: int, rehearsal: Run, monkeyp
 def test_pieces_out_of_order_are_put_in_order(rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import gzip
 
-    lines = gzip.decompress((incident.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).splitlines()
+    lines = gzip.decompress((incident_file.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).splitlines()
     random.Random(1).shuffle(lines)
     (tmp_path / "logs.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     monkeypatch.setattr(logs, "CHUNK_BYTES", 40_000)
@@ -53,7 +53,7 @@ def test_a_parquet_file_is_read_piece_by_piece(large: Run, tmp_path: Path, monke
 
 
 def test_a_log_that_stands_in_two_pieces_is_found(rehearsal: Run) -> None:
-    raw = read_logs(incident.shelf() / "rehearsal" / "logs.jsonl.gz", [rehearsal.incident.chain.clearing_house], TOPICS)
+    raw = read_logs(incident_file.shelf() / "rehearsal" / "logs.jsonl.gz", [rehearsal.incident.chain.clearing_house], TOPICS)
     places = Places("x.jsonl")
     places.add(raw.head(10))
     places.add(raw.slice(9, 10))
@@ -62,7 +62,7 @@ def test_a_log_that_stands_in_two_pieces_is_found(rehearsal: Run) -> None:
 
 
 def test_a_block_with_two_hashes_in_two_pieces_is_found(rehearsal: Run) -> None:
-    raw = read_logs(incident.shelf() / "rehearsal" / "logs.jsonl.gz", [rehearsal.incident.chain.clearing_house], TOPICS)
+    raw = read_logs(incident_file.shelf() / "rehearsal" / "logs.jsonl.gz", [rehearsal.incident.chain.clearing_house], TOPICS)
     block = raw.group_by("block_number", maintain_order=True).len().filter(pl.col("len") > 1)["block_number"][0]
     mine = raw.filter(block_number=block)
     places = Places("x.jsonl")

@@ -19,7 +19,7 @@ from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
 import perpcomp
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.cli import app
 from perpcomp.explain import explain
 from perpcomp.findings import InputError
@@ -561,9 +561,9 @@ def test_what_this_system_does_not_offer_says_so(place: Path, tmp_path: Path, do
         perpcomp.compute(str(place / "made-up-v2.toml"), table)
     text = (place / "made-up-v2.toml").read_text() + '[valuation]\nprice = "mark"\nsource = "test"\n'
     with pytest.raises(InputError, match=r'"synthetix_v2" has no pool, no fund and no replay'):
-        incident.parse(text.replace("reference_price", "#").encode(), "made-up-v2", place)
+        incident_file.parse(text.replace("reference_price", "#").encode(), "made-up-v2", place)
     text = (place / "made-up-v2.toml").read_text().replace("settings = ", "clearing_house = ")
     with pytest.raises(InputError) as refused:
-        incident.parse(text.encode(), "made-up-v2", place)
+        incident_file.parse(text.encode(), "made-up-v2", place)
     assert "settings is missing" in str(refused.value)
     assert "clearing_house is unknown" in str(refused.value)

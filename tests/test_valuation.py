@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.audit.verify import verify
 from perpcomp.findings import InputError
 from perpcomp.fixed import from_integer, to_integer
@@ -269,7 +269,7 @@ def test_a_market_without_an_index_is_named_and_nothing_is_guessed(tmp_path: Pat
 def test_the_default_is_the_event_alone(rehearsal: Run) -> None:
     rows = rehearsal.liquidations
     assert rehearsal.incident.valuation.by_event_alone
-    assert not incident.load(QUERY["large"]).replays
+    assert not incident_file.load(QUERY["large"]).replays
     for name, (own, _) in AT_REFERENCE.items():
         assert rows[name].to_list() == rows[own].to_list()
     written_out = computed("rehearsal", '[valuation]\nat = "liquidation"\nprice = "reference"\nsource = "recording"\n')
@@ -333,10 +333,10 @@ def test_a_run_by_a_series_is_published_with_it_and_verified(tmp_path: Path) -> 
     import perpcomp
 
     series(tmp_path, [("BTCUSDC", build.START - timedelta(days=60), 50_000), ("BTCUSDC", build.START + timedelta(days=1), 56_000)])
-    text = (incident.shelf() / "rehearsal.toml").read_text().replace("reference_price = 50_000\n", "")
+    text = (incident_file.shelf() / "rehearsal.toml").read_text().replace("reference_price = 50_000\n", "")
     text = text.replace("[sources]\n", '[valuation]\nprice = "prices.csv"\nsource = "recording"\n\n[sources]\n', 1)
     (tmp_path / "mine.toml").write_text(text)
-    done = perpcomp.compute(str(tmp_path / "mine.toml"), incident.shelf() / "rehearsal" / "logs.jsonl.gz")
+    done = perpcomp.compute(str(tmp_path / "mine.toml"), incident_file.shelf() / "rehearsal" / "logs.jsonl.gz")
     perpcomp.publish_run(done, tmp_path / "out")
     assert verify(tmp_path / "out").same
     prices = tmp_path / "out" / "inputs" / "prices.csv"
@@ -367,7 +367,7 @@ def test_at_a_block_of_a_series_the_block_must_have_a_time(tmp_path: Path) -> No
     series(tmp_path, [("BTCUSDC", build.START - timedelta(days=90), 50_000), ("BTCUSDC", build.START + timedelta(days=1), 50_000)])
     text = f'[valuation]\nat = {REFERENCE["february"]}\nprice = "prices.csv"\nsource = "recording"\n'
     changed = variant("rehearsal", text, NO_PRICE, tmp_path)
-    source = pipeline.find_input(changed, incident.shelf() / "rehearsal" / "logs.jsonl.gz")
+    source = pipeline.find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz")
     with pytest.raises(InputError, match="block 13500195 logged nothing, so its time is not known"):
         pipeline.compute(changed, source)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.incident import Incident
 from perpcomp.pipeline import Run
 
@@ -12,13 +12,13 @@ NO_PRICE = {"reference_price = 50_000\n": ""}
 
 def variant(query: str, tables: str = "", changes: Mapping[str, str] | None = None, folder: Path | None = None) -> Incident:
     """The incident of a query with `tables` of TOML added and pieces of its text exchanged; its files are looked for in `folder`."""
-    path = incident.find(query)
+    path = incident_file.find(query)
     text = path.read_text()
     for old, new in (changes or {}).items():
         assert old in text, old
         text = text.replace(old, new)
     text = text.replace("[sources]\n", f"{tables}\n[sources]\n", 1)
-    return incident.parse(text.encode(), path.stem, folder or path.parent)
+    return incident_file.parse(text.encode(), path.stem, folder or path.parent)
 
 
 def computed(query: str, tables: str = "", changes: Mapping[str, str] | None = None, formula: str | None = None) -> Run:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import formula, incident, pipeline
+from perpcomp import formula, incident_file, pipeline
 from perpcomp.audit.manifest import MANIFEST, manifest, read_manifest
 from perpcomp.findings import refusal
 from perpcomp.pipeline import Input
@@ -102,7 +102,7 @@ def _changed_inputs(folder: Path, stated: dict[str, Any]) -> Iterator[Difference
 def _recompute(folder: Path, stated: dict[str, Any]) -> pipeline.Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
     query = folder / "inputs" / stated["query"]["file"]
-    loaded = incident.parse(query.read_bytes(), query.stem, query.parent)
+    loaded = incident_file.parse(query.read_bytes(), query.stem, query.parent)
     names = {role: tuple(entry["file"] for entry in entries) for role, entries in stated["inputs"].items()}
     inputs = folder / "inputs"
     blocks, prices = (inputs / names[role][0] if names.get(role) else None for role in ("blocks", "prices"))

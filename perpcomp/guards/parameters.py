@@ -12,7 +12,7 @@ from typing import Any
 from perpcomp import reading
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import to_integer
-from perpcomp.incident import shelf
+from perpcomp.incident_file import shelf
 from perpcomp.reading import Section
 
 FILE = "parameters/synthetix-perps-v2.toml"

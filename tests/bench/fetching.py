@@ -190,7 +190,7 @@ def _perpcomp(task: Task) -> Client:
     """Fetched with every check into a fresh store, and read from there as a run reads it."""
     import polars as pl
 
-    from perpcomp import incident, pipeline
+    from perpcomp import incident_file, pipeline
     from perpcomp.ingest import chain, providers
     from perpcomp.ingest.fetch import Settings
     from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TOPICS
@@ -198,7 +198,7 @@ def _perpcomp(task: Task) -> Client:
     assert providers  # imported now, not when first used
     file = Path(task.folder) / "bench.toml"
     file.write_text(_incident(task))
-    about, topics = incident.load(str(file)), sorted(TOPICS)
+    about, topics = incident_file.load(str(file)), sorted(TOPICS)
     options = chain.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
 
     def work() -> pl.DataFrame:

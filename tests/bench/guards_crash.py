@@ -7,7 +7,7 @@ from functools import partial
 from statistics import median
 from typing import TypeVar
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.guards.crash.chronicle import chronicle
 from perpcomp.guards.crash.counterfactual import Counterfactual
 from perpcomp.guards.crash.index import indices
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def lines() -> Iterator[Line]:
-    query = incident.load(str(ROOT / "tests/lab/large.toml"))
+    query = incident_file.load(str(ROOT / "tests/lab/large.toml"))
     source = pipeline.find_input(query, None)
     events = pipeline.read_events(source, query)
     found = pipeline.liquidations(events, source, query).table

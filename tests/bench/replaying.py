@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import TypeVar
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.fixed import to_integer
 from perpcomp.replay import replay
 from tests.bench.measure import ROOT, ROUNDS, Line
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 def lines() -> Iterator[Line]:
-    query = incident.load(str(LAB / "large.toml"))
+    query = incident_file.load(str(LAB / "large.toml"))
     events = pipeline.read_events(pipeline.find_input(query, None), query)
     truth = json.loads(gzip.decompress((LAB / "large/truth.json.gz").read_bytes()))
     block = truth["reference_block"]

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from perpcomp import incident
+from perpcomp import incident_file
+from perpcomp.incident import Incident
 from perpcomp.ingest.logs import read_logs
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from tests.bench.measure import ROOT, Line
@@ -113,7 +114,7 @@ def write(place: Path, size: int) -> tuple[Path, int]:
     reserve snapshots, funding) many times, one behind the other, a file each: every copy has later blocks and times, and
     transactions, traders and markets of its own. The window runs from the first crash to the last.
     """
-    query = incident.load(str(QUERY))
+    query = incident_file.load(str(QUERY))
     raw = read_logs(RECORDED, [query.chain.clearing_house, *(market.amm for market in query.markets)], TOPICS)
     copies = -(-size // raw.height)
     (place / "logs").mkdir()
@@ -146,7 +147,7 @@ def _marked(address: str, copy: int) -> str:
     return f"0x{copy.to_bytes(4).hex()}{address[10:]}"
 
 
-def _incident(place: Path, query: incident.Incident, copies: int) -> Path:
+def _incident(place: Path, query: Incident, copies: int) -> Path:
     """The recording's incident file with the markets of every copy, and a window over all of them."""
     markets = [
         MARKET.format(name=f"{market.name}-{copy}", amm=_marked(market.amm, copy), price=market.reference_price or OTHER_PRICE)

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.incident import Incident
 from perpcomp.ingest import chain as puller
@@ -46,7 +46,7 @@ def about(crash_chain: TradedChain, tmp_path_factory: pytest.TempPathFactory) ->
     """The live chain's incident, without an input of its own."""
     folder = tmp_path_factory.mktemp("query")
     (folder / "live.toml").write_text(re.sub(r"\[input\]\nfile = .*\n", "", crash_chain.incident()))
-    return incident.load(str(folder / "live.toml"))
+    return incident_file.load(str(folder / "live.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_every_liquidation_pulled_equals_the_contracts_views_one_block_earlier(
 
 
 def test_the_later_contracts_are_pulled_the_same_way(later_chain: TradedChain, tmp_path: Path) -> None:
-    query = incident.parse(re.sub(r"\[input\]\nfile = .*\n", "", later_chain.incident()).encode(), "later", tmp_path)
+    query = incident_file.parse(re.sub(r"\[input\]\nfile = .*\n", "", later_chain.incident()).encode(), "later", tmp_path)
     later_chain.dump(tmp_path / "logs.jsonl")
     expected = pipeline.read_events(Input(tmp_path / "logs.jsonl", None), query).table
     assert pull(query, [later_chain.url], options(later_chain, tmp_path)).equals(expected)
@@ -191,7 +191,7 @@ def test_another_chain_is_refused_before_anything_else(crash_chain: TradedChain,
 
 def test_another_first_block_is_refused(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
     text = about.raw.decode().replace("[chain]", f'[chain]\ngenesis = "0x{"ab" * 32}"')
-    query = incident.parse(text.encode(), "live", tmp_path)
+    query = incident_file.parse(text.encode(), "live", tmp_path)
     with pytest.raises(InputError) as error:
         pull(query, [crash_chain.url], options(crash_chain, tmp_path))
     assert error.value.exit_code == 3
@@ -290,19 +290,19 @@ def test_a_store_of_something_else_is_refused(crash_chain: TradedChain, about: I
     pull(about, [crash_chain.url], how)
     text = about.raw.decode().replace(crash_chain.clearing_house, "0x" + "12" * 20)
     with pytest.raises(InputError, match="holds logs of another addresses"):
-        pull(incident.parse(text.encode(), "live", tmp_path), [crash_chain.url], how)
+        pull(incident_file.parse(text.encode(), "live", tmp_path), [crash_chain.url], how)
 
 
 PULL = """
 import sys
 from pathlib import Path
-from perpcomp import incident
+from perpcomp import incident_file
 from perpcomp.ingest import chain
 from perpcomp.ingest.fetch import Settings
 from perpcomp.systems.perpetual_v1.events import TOPICS
 query, url, store, first, last = sys.argv[1:]
 how = chain.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
-chain.fetch(incident.load(query), sorted(TOPICS), [url], how, lambda state: print(state.done, flush=True))
+chain.fetch(incident_file.load(query), sorted(TOPICS), [url], how, lambda state: print(state.done, flush=True))
 """
 
 
@@ -456,7 +456,7 @@ def test_the_windows_blocks_are_found_by_their_times(crash_chain: TradedChain, a
     first, last = (datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for t in times)
     text = re.sub(r"from = .*\nto = .*\n", f"from = {first}\nto = {last}\n", about.raw.decode())
     text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
-    query = incident.parse(text.encode(), "live", tmp_path)
+    query = incident_file.parse(text.encode(), "live", tmp_path)
     fetched = puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(tmp_path / "store", settings=SMALL), lambda _: None)
     assert (fetched.first, fetched.last) == (crash_chain.first_block, end - 1)
 
@@ -468,13 +468,13 @@ def test_what_was_fetched_for_the_window_is_the_incidents_input_from_then_on(
 
     end = int(crash_chain.world.rpc("eth_getBlockByNumber", hex(crash_chain.last_block - 45), False)["timestamp"], 16)
     text = re.sub(r"to = .*\n", f"to = {datetime.fromtimestamp(end, UTC):%Y-%m-%dT%H:%M:%SZ}\n", about.raw.decode(), count=1)
-    query = incident.parse(text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}").encode(), "live", tmp_path)
+    query = incident_file.parse(text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}").encode(), "live", tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="names no input"):
         pipeline.find_input(query, None)
     puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(puller.default_store(query)), lambda _: None)
     assert pipeline.find_input(query, None).file == Path("store/live/logs.parquet")
-    other = incident.parse(query.raw + b"\n[[expect]]\nwhat = 'traders'\nvalue = 1\nsource = 'script'\n", "live", tmp_path)
+    other = incident_file.parse(query.raw + b"\n[[expect]]\nwhat = 'traders'\nvalue = 1\nsource = 'script'\n", "live", tmp_path)
     assert pipeline.find_input(other, None).file.is_file(), "another policy, the same window"
     (tmp_path / "store" / "live" / "range.json").unlink()
     with pytest.raises(InputError, match="an unfinished range"):
@@ -486,7 +486,7 @@ def test_a_window_that_is_not_over_is_refused(crash_chain: TradedChain, about: I
     text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
     with pytest.raises(InputError, match="the newest block is older"):
         puller.fetch(
-            incident.parse(text.encode(), "live", tmp_path), sorted(TOPICS), [crash_chain.url], Options(tmp_path / "s"), lambda _: None
+            incident_file.parse(text.encode(), "live", tmp_path), sorted(TOPICS), [crash_chain.url], Options(tmp_path / "s"), lambda _: None
         )
 
 

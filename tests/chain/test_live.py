@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.fixed import to_integer
 from perpcomp.pipeline import Input, Run
 from tests.chain.crash import crash
@@ -15,7 +15,7 @@ from tests.chain.traded import TradedChain
 def run_of(chain: TradedChain, folder: Path) -> Run:
     """The chain's logs dumped and computed."""
     assert chain.dump(folder / "logs.jsonl") > 300
-    query = incident.parse(chain.incident().encode(), "live", folder)
+    query = incident_file.parse(chain.incident().encode(), "live", folder)
     return pipeline.compute(query, Input(folder / "logs.jsonl", None))
 
 

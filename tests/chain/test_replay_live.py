@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import incident, pipeline
+from perpcomp import incident_file, pipeline
 from perpcomp.fixed import to_integer
 from perpcomp.pipeline import Input
 from perpcomp.replay import Replay, contract, replay
@@ -41,7 +41,7 @@ VIEWS = {
 def replayed(chain: TradedChain, folder: Path, later: bool) -> Replay:
     """The replay of all that the chain logged; every block's time is asked of the node."""
     chain.dump(folder / "logs.jsonl")
-    query = incident.parse(chain.incident().encode(), "live", folder)
+    query = incident_file.parse(chain.incident().encode(), "live", folder)
     events = pipeline.read_events(Input(folder / "logs.jsonl", None), query)
     numbers = range(chain.first_block, chain.last_block + 1)
     blocks = chain.world.rpc.batch([("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
