@@ -25,7 +25,7 @@ _KEYS = ("address", "topics", "data", *_HASHES, *_NUMBERS)  # what every log has
 _COLUMNS = {**dict.fromkeys((*_KEYS, _TIME), pl.String()), "topics": pl.List(pl.String()), "removed": pl.Boolean()}
 _TOPIC = len("0x") + 2 * WORD
 _MOST = 3  # topics that an event of ours has
-PIECE_BYTES = 2**18  # parsed at a time: larger buffers go back to the system each time, and come from there again
+PIECE_BYTES = 2**19  # parsed at a time: larger buffers go back to the system each time, and come from there again
 
 
 def read_logs_answer(raw: bytes, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:

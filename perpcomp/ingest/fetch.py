@@ -17,7 +17,7 @@ import polars as pl
 
 from perpcomp.findings import refusal
 from perpcomp.ingest.answers import read_logs_answer, read_logs_of_receipts
-from perpcomp.ingest.logs import dated
+from perpcomp.ingest.logs import OTHER_BLOCK, dated
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Action, Range, classify, pieces, width
 from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_object, read_strictly, to_int
@@ -165,7 +165,7 @@ class Fetcher:
 
     async def _times(self, logs: pl.DataFrame) -> dict[int, int] | None:
         """The time of every block with logs, by its header; None where a log's block hash or time is not its header's."""
-        blocks = logs.select("block_number", "block_hash", "block_time").unique(maintain_order=True)
+        blocks = logs.select("block_number", "block_hash", "block_time").filter(OTHER_BLOCK)
         numbers = [hex(number) for number in blocks["block_number"].unique(maintain_order=True)]
         batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
         asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_header) for batch in batches]

@@ -25,6 +25,8 @@ PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
 Piece = Callable[[], pl.DataFrame]  # a raw frame still to be made, here or elsewhere: it can be pickled
 BLOCK = ["block_number", "block_time", "block_hash"]
+# Rows of a block stand together as a rule: what of them differs from the row before is little, and the same as what differs at all.
+OTHER_BLOCK = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in BLOCK)
 BLOCKS, LOGS_OF_A_BLOCK = 2**40, 2**20  # more than any chain and any block hold
 LOG_PLACE = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")  # one number a log, which rises as they follow each other
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
@@ -147,10 +149,7 @@ class Places:
         """The rows of one more raw frame."""
         of_transaction = pl.struct("transaction_hash", "log_index").hash(0)
         self.logs.append(raw.select("row", LOG_PLACE.alias("place"), of_transaction.alias("of_transaction")))
-        blocks = raw.select("block_number", "block_time", "block_hash", "row")
-        # Rows of a block stand together as a rule: where all three are as in the row before, there is nothing to remember.
-        same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in BLOCK)
-        self.blocks.append(blocks.filter(~same | (pl.int_range(pl.len()) == 0)).unique(BLOCK, keep="first"))
+        self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
 
     def join(self, behind: "Places") -> None:
         """What another remembers of the rows behind these."""
