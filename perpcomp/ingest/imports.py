@@ -208,7 +208,7 @@ class _Sheet:
         return text.set(~good, None).str.to_lowercase()
 
     def numbers(self, name: str, optional: bool = False, below: int = 10**18) -> pl.Series:
-        """A column of whole numbers, null where that may be."""
+        """A column of whole numbers `below` a bound, null where that may be."""
         if self.has(name) and (series := self.frame.get_column(name)).dtype.is_integer():
             low, high = series.min(), series.max()
             if (optional or not series.null_count()) and isinstance(low, int) and isinstance(high, int) and 0 <= low <= high < below:

@@ -25,7 +25,7 @@ PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
 Piece = Callable[[], pl.DataFrame]  # a raw frame still to be made, here or elsewhere: it can be pickled
 BLOCK = ["block_number", "block_time", "block_hash"]
-# Rows of a block stand together as a rule: what of them differs from the row before is little, and the same as what differs at all.
+# Rows of a block stand together as a rule: few rows are of another block than the one before, and whatever differs is among these.
 OTHER_BLOCK = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in BLOCK)
 BLOCKS, LOGS_OF_A_BLOCK = 2**40, 2**20  # more than any chain and any block hold
 LOG_PLACE = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")  # one number a log, which rises as they follow each other
