@@ -54,7 +54,7 @@ def at_once(raw: bytes, asked: Range, addresses: Collection[str], topics: Collec
     if not (raw.startswith(b"[{") and raw.endswith(b"}]")):
         return None
     try:
-        read = pl.concat([pl.read_json(piece, schema=_COLUMNS) for piece in _pieces(raw)]).with_columns_seq(_MADE)
+        read = pl.concat([pl.read_json(piece, schema=_COLUMNS) for piece in _pieces(raw)], rechunk=True).with_columns_seq(_MADE)
     except pl.exceptions.PolarsError:
         return None
     inside = pl.col("block_number").is_between(*asked).all()

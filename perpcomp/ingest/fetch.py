@@ -66,7 +66,7 @@ class Fetcher:
 
         def read(raw: bytes) -> Header:
             header = read_header(raw)
-            if to_int(header.number) != number:
+            if header.number != number:
                 raise Fault(f"asked for block {number}, got {header.number}")
             return header
 
@@ -81,7 +81,7 @@ class Fetcher:
         target = int(moment.timestamp())
         while low <= high:
             middle = (low + high) // 2
-            if to_int((await self.header(middle)).timestamp) < target:
+            if (await self.header(middle)).timestamp < target:
                 low = middle + 1
             else:
                 high = middle - 1
@@ -169,8 +169,8 @@ class Fetcher:
         numbers = [hex(number) for number in blocks["block_number"].unique(maintain_order=True)]
         batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
         asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_header) for batch in batches]
-        headers = {to_int(header.number): header for batch in await side_by_side(asked) for header in batch}
-        times = {number: to_int(header.timestamp) for number, header in headers.items()}
+        headers = {header.number: header for batch in await side_by_side(asked) for header in batch}
+        times = {number: header.timestamp for number, header in headers.items()}
         for number, block_hash, stated in blocks.iter_rows():
             if number not in headers or headers[number].hash.lower() != block_hash or stated not in (None, times[number]):
                 return None

@@ -41,9 +41,17 @@ class Refused(Exception):
         super().__init__(message)
 
 
-class Header(msgspec.Struct, rename="camel"):
-    """What the fetching itself needs of a block header. Proofs read the whole of it."""
+@dataclass(frozen=True)
+class Header:
+    """What the fetching itself needs of a block header; timestamp in unix seconds. Proofs read the whole of it."""
 
+    number: int
+    hash: str
+    parent_hash: str
+    timestamp: int
+
+
+class _Header(msgspec.Struct, rename="camel"):
     number: str
     hash: str
     parent_hash: str
@@ -63,7 +71,7 @@ class _Reply(msgspec.Struct):
 
 _REPLY = msgspec.json.Decoder(_Reply)
 _REPLIES = msgspec.json.Decoder(list[_Reply])
-_HEADER = msgspec.json.Decoder(Header)
+_HEADER = msgspec.json.Decoder(_Header)
 
 
 @dataclass
@@ -212,9 +220,7 @@ def read_header(raw: bytes) -> Header:
         header = _HEADER.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Fault(f"the answer is no block header ({error})") from None
-    for quantity in (header.number, header.timestamp):  # here, where a Fault still goes to the next node
-        to_int(quantity)
-    return header
+    return Header(to_int(header.number), header.hash, header.parent_hash, to_int(header.timestamp))
 
 
 def read_strictly(raw: bytes) -> Any:

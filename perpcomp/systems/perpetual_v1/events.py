@@ -6,13 +6,14 @@ order and types are the contracts' own; topic0 is the keccak of those types (a t
 
 from collections.abc import Collection, Mapping
 from decimal import Decimal
+from functools import cache
 
 import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident import InsuranceFund
-from perpcomp.ingest.decode import decode, event
+from perpcomp.ingest.decode import Event, decode, event
 from perpcomp.ingest.imports import Wanted
 from perpcomp.ingest.logs import LOG_PLACE
 from perpcomp.systems.found import kind_of
@@ -125,13 +126,18 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: Insu
     ours = pl.col("address") == clearing_house
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
-            schema = {c.name: KINDS[c.kind][0] for c in IDENTITY} | ({} if at_house else {"market": pl.String()}) | kind.schema
-            if (kind.topic0,) not in parts:  # most pieces hold few of the events
-                tables[kind.name] = pl.DataFrame(schema=schema)
-                continue
-            rows = decode(parts[kind.topic0,].filter(ours if at_house else ~ours), kind).with_columns(chain)
-            tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(*schema)
+            tables[kind.name] = _no_rows(kind, at_house)  # most pieces hold few of the events
+            if (kind.topic0,) in parts:
+                rows = decode(parts[kind.topic0,].filter(ours if at_house else ~ours), kind).with_columns(chain)
+                tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(tables[kind.name].columns)
     return tables
+
+
+@cache
+def _no_rows(kind: Event, at_house: bool) -> pl.DataFrame:
+    """The table of an event without rows. Made once: a column each costs as much as decoding some hundred rows."""
+    identity = {c.name: KINDS[c.kind][0] for c in IDENTITY}
+    return pl.DataFrame(schema=identity | ({} if at_house else {"market": pl.String()}) | kind.schema)
 
 
 def _transfers(raw: pl.DataFrame, fund: InsuranceFund) -> pl.DataFrame:
