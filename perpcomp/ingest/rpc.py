@@ -41,8 +41,7 @@ class Refused(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """What the fetching itself needs of a block header; timestamp in unix seconds. Proofs read the whole of it."""
 
     number: int

@@ -23,7 +23,7 @@ from typing import Any
 from tests.bench.measure import ROOT, Line, peak_memory
 
 RECORDED = ROOT / "tests/lab/large/logs.jsonl.gz"
-EVENTS, BLOCKS, WINDOW, SAMPLE_BLOCKS, ROUNDS = 50_000, 1_265, 100, 100, 3
+EVENTS, BLOCKS, WINDOW, SAMPLE_BLOCKS, ROUNDS = 50_000, 1_265, 100, 100, 9
 CRYO_TIMES, WEB3_TIMES, MEMORY_MB = 2, 50, 500
 CRYO = "cryo==0.3.2"
 FIRST, GENESIS, CHAIN = 14_000_000, 1_613_692_800, 100  # the first block's number and unix time, and the chain's id
