@@ -449,7 +449,8 @@ def test_a_row_that_stands_twice_is_refused_with_both_places(tmp_path: Path) -> 
     said = refused(written(tmp_path, [*LINES, LINES[3]]))
     row = json.loads(LINES[3])
     assert rows_named(said) == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
-    assert all(f"og {int(row['logIndex'], 16)} of its transaction stands in another row too." in s for s in said)
+    place = f"log {int(row['logIndex'], 16)} of block {int(row['blockNumber'], 16)}"
+    assert all(f"{place} stands in another row too." in s for s in said)
 
 
 def test_one_place_in_a_block_holds_one_log(tmp_path: Path) -> None:
@@ -457,6 +458,14 @@ def test_one_place_in_a_block_holds_one_log(tmp_path: Path) -> None:
     said = refused(written(tmp_path, [*LINES, json.dumps({**json.loads(LINES[3]), "transactionHash": "0x" + "1" * 64})]))
     assert rows_named(said) == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
     assert "stands in another row too" in said[0]
+
+
+def test_one_transaction_stands_in_one_block(tmp_path: Path) -> None:
+    row = json.loads(LINES[3])
+    later = {**row, "blockNumber": hex(int(row["blockNumber"], 16) + 10**6), "blockHash": "0x" + "2" * 64, "logIndex": "0x7"}
+    said = refused(written(tmp_path, [*LINES, json.dumps(later)]))
+    assert len(said) == 1
+    assert "its transaction stands in another block too. The rows come from two chains" in said[0]
 
 
 @pytest.mark.parametrize(("key", "value"), [("blockTimestamp", "0x1"), ("blockHash", "0x" + "1" * 64)])

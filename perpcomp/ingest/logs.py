@@ -18,18 +18,28 @@ import msgspec
 import polars as pl
 
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.tables import TIME
+from perpcomp.tables import TIME, rising
 
 CHUNK_BYTES = 4 * 2**20  # a chunk, its rows and its columns stay in caches and kept memory: 1.5 times as fast as 32 MiB
 PIECE = 5_000  # cells made binary at a time, for the same reason
 Row = TypeVar("Row")
+Numbers = TypeVar("Numbers", pl.Expr, pl.Series)
 Piece = Callable[[], pl.DataFrame]  # a raw frame still to be made, here or elsewhere: it can be pickled
 BLOCK = ["block_number", "block_time", "block_hash"]
 # Rows of a block stand together as a rule: few rows are of another block than the one before, and whatever differs is among these.
 OTHER_BLOCK = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in BLOCK)
+OTHER_TRANSACTION = pl.col("transaction_hash").ne_missing(pl.col("transaction_hash").shift())
+TWO_CHAINS = "The rows come from two chains or a reorganisation: fetch them again."
 BLOCKS, LOGS_OF_A_BLOCK = 2**40, 2**20  # more than any chain and any block hold
-LOG_PLACE = pl.col("block_number") * LOGS_OF_A_BLOCK + pl.col("log_index")  # one number a log, which rises as they follow each other
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
+
+
+def place(block: Numbers, log_index: Numbers) -> Numbers:
+    """Where a log stands, as one number that rises as they follow each other; of columns or expressions."""
+    return block * LOGS_OF_A_BLOCK + log_index
+
+
+LOG_PLACE = place(pl.col("block_number"), pl.col("log_index"))
 
 RAW_SCHEMA = {
     "row": pl.Int64(),
@@ -133,55 +143,67 @@ def no_logs() -> pl.DataFrame:
 
 
 class Places:
-    """Where the logs of an input stand: one log, one row; one block, one time and one hash.
+    """Where the logs of an input stand: one log, one row; one block, one time and one hash; one transaction, one block.
 
-    Holds some 25 bytes a log, so that millions can be checked: block and log index in one number, and a 64-bit hash of the
-    transaction's with its log index. Two transactions of one such hash would be refused although they differ: one chance in a million
-    at five million logs, and never a wrong result.
+    Holds some 20 bytes a log, so that millions can be checked; of a transaction's hash 64 bits. Two transactions that share these would
+    be refused although they differ: one chance in a million at five million transactions, and never a wrong result.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.logs: list[pl.DataFrame] = []
         self.blocks: list[pl.DataFrame] = []
+        self.transactions: list[pl.DataFrame] = []
 
     def add(self, raw: pl.DataFrame) -> None:
         """The rows of one more raw frame."""
-        of_transaction = pl.struct("transaction_hash", "log_index").hash(0)
-        self.logs.append(raw.select("row", LOG_PLACE.alias("place"), of_transaction.alias("of_transaction")))
+        self.logs.append(raw.select("row", LOG_PLACE.alias("place")))
         self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
+        first = raw.select("transaction_hash", "block_number", "row").filter(OTHER_TRANSACTION)
+        self.transactions.append(first.with_columns(pl.col("transaction_hash").hash(0)))
 
     def join(self, behind: "Places") -> None:
         """What another remembers of the rows behind these."""
         self.logs += behind.logs
         self.blocks += behind.blocks
+        self.transactions += behind.transactions
 
     def check(self) -> None:
-        """InputError, with the rows of the file, where a log stands twice or a block has two times or hashes."""
+        """InputError, with the rows of the file, where a log stands twice, a block has two times or hashes, or a transaction two blocks."""
         if not self.logs:
             return
-        logs = pl.concat(self.logs)
-        self.logs = [logs]
-        problems = []
-        for key, whose in (("of_transaction", "of its transaction"), ("place", "of block {block}")):
-            if logs.get_column(key).n_unique() == logs.height:
-                continue
-            twice = logs.filter(pl.col(key).is_duplicated()).sort("place", "row").head(20)
-            for row, place in twice.select("row", "place").iter_rows():
-                block, index = divmod(place, LOGS_OF_A_BLOCK)
-                what = f"log {index} {whose.format(block=block)} stands in another row too."
-                problems.append(
-                    Finding("error", f"{self.name} row {row}", what, "Remove the duplicate, or find out which of them is true.")
-                )
-            raise InputError(problems)
-        blocks = pl.concat(self.blocks).unique(BLOCK, keep="first", maintain_order=True)
-        twice = blocks.filter(pl.col("block_number").is_duplicated()).group_by("block_number").agg(pl.col("row").min()).sort("row")
-        for number, row in twice.head(20).iter_rows():
-            what = f"block {number} has more than one timestamp or hash."
-            advice = "The rows come from two chains or a reorganisation: fetch them again."
-            problems.append(Finding("error", f"{self.name} row {row}", what, advice))
+        problems = [*self._logs()] or [*self._blocks(), *self._transactions()]
         if problems:
             raise InputError(problems)
+
+    def _logs(self) -> Iterator[Finding]:
+        logs = pl.concat(self.logs)
+        self.logs = [logs]
+        if rising(logs, ["place"]):
+            return
+        twice = logs.filter(pl.col("place").is_duplicated()).sort("place", "row").head(20)
+        for row, here in twice.iter_rows():
+            block, index = divmod(here, LOGS_OF_A_BLOCK)
+            what = f"log {index} of block {block} stands in another row too."
+            yield Finding("error", f"{self.name} row {row}", what, "Remove the duplicate, or find out which of them is true.")
+
+    def _blocks(self) -> Iterator[Finding]:
+        blocks = pl.concat(self.blocks).unique(BLOCK, keep="first", maintain_order=True)
+        for number, row in _doubled(blocks, "block_number"):
+            what = f"block {number} has more than one timestamp or hash."
+            yield Finding("error", f"{self.name} row {row}", what, TWO_CHAINS)
+
+    def _transactions(self) -> Iterator[Finding]:
+        transactions = pl.concat(self.transactions).unique(["transaction_hash", "block_number"], keep="first")
+        for _, row in _doubled(transactions, "transaction_hash"):
+            yield Finding("error", f"{self.name} row {row}", "its transaction stands in another block too.", TWO_CHAINS)
+
+
+def _doubled(frame: pl.DataFrame, key: str) -> list[tuple[int, int]]:
+    """The values of a key that are in more than one row, each with the first of these rows."""
+    if frame.get_column(key).n_unique() == frame.height:
+        return []
+    return frame.filter(pl.col(key).is_duplicated()).group_by(key).agg(pl.col("row").min()).sort("row").head(20).rows()
 
 
 def old_layout(where: str, topic: str) -> InputError:
