@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,15 +12,14 @@ from perpcomp.ingest.fetch import read_transactions
 from perpcomp.ingest.rpc import Endpoint, Fault, Refused, read_header, read_object, read_strictly
 
 
-def answered(monkeypatch: pytest.MonkeyPatch, reply: str, status: int = 200, cuts: tuple[int, ...] = ()) -> bytes:
-    """What a call makes of this reply, in which ID stands for the request's id; it comes in pieces, cut at these places."""
+def answered(monkeypatch: pytest.MonkeyPatch, reply: str, status: int = 200) -> bytes:
+    """What a call makes of this reply, in which ID stands for the request's id."""
 
-    async def send(self: Endpoint, request: Any) -> tuple[int, list[bytes], None]:
-        body = reply.replace("ID", str(request["id"])).encode()
-        return status, [body[start:end] for start, end in pairwise((0, *cuts, len(body)))], None
+    async def send(self: Endpoint, request: Any) -> tuple[int, bytes, None]:
+        return status, reply.replace("ID", str(request["id"])).encode(), None
 
     monkeypatch.setattr(Endpoint, "_send", send)
-    return asyncio.run(Endpoint("http://node").call("eth_getLogs", []))
+    return bytes(asyncio.run(Endpoint("http://node").call("eth_getLogs", [])))
 
 
 PLAIN = ['{"jsonrpc":"2.0","id":ID,"result":RESULT}', '{"jsonrpc":"2.0","result":RESULT,"id":ID}']  # as nodes write them
@@ -78,15 +76,6 @@ def test_what_is_no_result_is_a_fault(monkeypatch: pytest.MonkeyPatch, reply: st
         answered(monkeypatch, reply)
 
 
-@pytest.mark.parametrize("form", [*PLAIN, PLAIN[0] + "\n"])
-def test_it_does_not_matter_in_which_pieces_a_reply_comes(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr("random.randrange", lambda *_: 7)
-    reply = form.replace("RESULT", LIST)
-    for cut in range(len(reply)):
-        assert answered(monkeypatch, reply, cuts=(cut,)).decode() == LIST
-        assert answered(monkeypatch, reply, cuts=(cut // 2, cut)).decode() == LIST
-
-
 def logs(raw: bytes) -> Any:
     return read_logs_answer(raw, (0, 2**40), {LOG["address"]}, {LOG["topics"][0]})
 
@@ -132,3 +121,51 @@ def test_the_nodes_own_no_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.value.code == -32005
     with pytest.raises(Refused, match="HTTP 502"):
         answered(monkeypatch, "<html>", 502)
+
+
+# Batches
+
+
+def batch(monkeypatch: pytest.MonkeyPatch, reply: str) -> list[Any]:
+    """What a batch of two calls makes of this reply, in which ID and NEXT stand for their ids."""
+
+    async def send(self: Endpoint, requests: Any) -> tuple[int, bytes, None]:
+        one, two = (str(request["id"]) for request in requests)
+        return 200, reply.replace("ID", one).replace("NEXT", two).encode(), None
+
+    monkeypatch.setattr(Endpoint, "_send", send)
+    return [json.loads(bytes(raw)) for raw in asyncio.run(Endpoint("http://node").call_many("eth_getBlockByNumber", [[], []]))]
+
+
+ONE = [form.replace("RESULT", '{"a":[1]}') for form in PLAIN]
+TWO = [form.replace("RESULT", "[[]]").replace("ID", "NEXT") for form in PLAIN]
+GOOD = [f"[{one},{two}]{end}" for one, two in zip(ONE, TWO, strict=True) for end in ("", "\n")]
+
+
+@pytest.mark.parametrize(
+    "reply", [*GOOD, f"[{TWO[0]},{ONE[1]}]", f"[ {ONE[0]} , {TWO[0]} ]", f"[{ONE[0]},{TWO[0]}]".replace('"jsonrpc":"2.0",', "")]
+)
+def test_the_results_of_a_batch_come_in_the_order_asked(monkeypatch: pytest.MonkeyPatch, reply: str) -> None:
+    assert batch(monkeypatch, reply) == [{"a": [1]}, [[]]]
+
+
+@pytest.mark.parametrize("reply", GOOD)
+def test_a_batch_that_is_as_long_as_what_was_read_holds_nothing_else(monkeypatch: pytest.MonkeyPatch, reply: str) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("counted")
+
+    monkeypatch.setattr("perpcomp.ingest.rpc._check_keys", never)
+    assert batch(monkeypatch, reply) == [{"a": [1]}, [[]]]
+
+
+@pytest.mark.parametrize("doubled", ['"result":[]', '"id":5', '"error":null,"error":null,"error":null'])
+@pytest.mark.parametrize("without", ["", '"jsonrpc":"2.0",'])
+def test_a_doubled_key_in_a_batch_is_refused_whatever_makes_up_for_its_length(
+    monkeypatch: pytest.MonkeyPatch, doubled: str, without: str
+) -> None:
+    for good in GOOD:
+        bare = good.replace(without, "")
+        for spoilt in (bare.replace("[{", "[{" + doubled + ",", 1), bare.replace("}]", "," + doubled + "}]")):
+            for blanks in range(40):
+                with pytest.raises(Fault, match="doubled"):
+                    batch(monkeypatch, spoilt.replace(":", ":" + " " * blanks, 1))

@@ -1,11 +1,16 @@
-"""Answers to eth_getLogs as frames: read in columns where they are exactly as nodes write them, else log by log, to say what is odd.
+"""Answers to eth_getLogs as frames: every log of what was asked, in order, each once, and nothing else in the answer.
 
-A parser of columns is lax: it makes text of numbers and null of missing keys, and of two equal keys it takes one. What it read is
-believed only where every value has the shape of its hex and the answer is exactly as long as these values with their keys: then
-nothing else is in it. Anything odd, be it only a blank, is read by the strict parser, which accepts it or names the fault.
+msgspec reads the types strictly, and passes over blanks and over keys that are unknown, doubled or disguised. All of these make an answer
+longer than its values with their keys: one that is exactly as long as they are holds nothing else, and becomes columns at once. Any
+other is looked at log by log, which takes longer, and is accepted or its fault named.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import re
+from binascii import unhexlify
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -13,25 +18,30 @@ import polars as pl
 
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import WORD
-from perpcomp.ingest.logs import LOG_PLACE, SHAPES, Log, binary, from_hex, undated, unhex
+from perpcomp.ingest.logs import SHAPES, UNDATED, Log, place, undated
 from perpcomp.ingest.refusals import Range
-from perpcomp.ingest.rpc import Fault, to_int
+from perpcomp.ingest.rpc import Fault, Raw, to_int
 
 _LOGS = msgspec.json.Decoder(list[Log])
-_HASHES = {"blockHash": "block_hash", "transactionHash": "transaction_hash"}
-_NUMBERS = {"blockNumber": "block_number", "transactionIndex": "transaction_index", "logIndex": "log_index"}
 _TIME = "blockTimestamp"
-_KEYS = ("address", "topics", "data", *_HASHES, *_NUMBERS)  # what every log has
-_COLUMNS = {**dict.fromkeys((*_KEYS, _TIME), pl.String()), "topics": pl.List(pl.String()), "removed": pl.Boolean()}
-_TOPIC = len("0x") + 2 * WORD
+_KEYS = ("address", "topics", "data", "blockHash", "blockNumber", "transactionHash", "transactionIndex", "logIndex")  # what every log has
 _MOST = 3  # topics that an event of ours has
-PIECE_BYTES = 2**19  # parsed at a time: larger buffers go back to the system each time, and come from there again
+_SHAPES = {name: re.compile(shape, re.ASCII).fullmatch for name, shape in SHAPES.items()}
+
+# How long the text of a log is but for its values. Brackets stand around topics where quotes stand around another value.
+_AROUND = len("{}") + sum(len(f'"{key}":"",') for key in _KEYS)  # the last comma stands between two logs
+_AROUND_TIME, _REMOVED = len(f',"{_TIME}":""'), len(',"removed":false')
+_TOPIC = len('"0x",') + 2 * WORD
 
 
-def read_logs_answer(raw: bytes, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
+def read_logs_answer(raw: Raw, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
     """The logs of a result of eth_getLogs (UNDATED, as ordered), if they are of what was asked, in order, each once; else a Fault."""
-    frame = at_once(raw, asked, addresses, topics)
-    return log_by_log(raw, asked, addresses, topics) if frame is None else frame
+    try:
+        logs = _LOGS.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Fault(f"the answer holds what is no log ({error})") from None
+    frame = at_once(logs, len(raw), asked, addresses, topics)
+    return log_by_log(logs, raw, asked, addresses, topics) if frame is None else frame
 
 
 def read_logs_of_receipts(
@@ -46,109 +56,123 @@ def read_logs_of_receipts(
     return _checked(ours, asked, addresses, topics)
 
 
-# In columns
+# At once
 
 
-def at_once(raw: bytes, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame | None:
-    """The frame of an answer with nothing odd in it; None for any other."""
-    if not (raw.startswith(b"[{") and raw.endswith(b"}]")):
+class _Odd(Exception):
+    """Something in an answer is not exactly as nodes write it."""
+
+
+def at_once(logs: list[Log], length: int, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame | None:
+    """The frame of the logs of an answer of this length, if nothing in it is odd; None for any other."""
+    if not logs:
         return None
     try:
-        read = pl.concat([pl.read_json(piece, schema=_COLUMNS) for piece in _pieces(raw)], rechunk=True).with_columns_seq(_MADE)
-    except pl.exceptions.PolarsError:
+        shared, shared_length = _shared(logs, addresses)
+        own, own_length = _own(logs, topics)
+    except (_Odd, ValueError):  # a ValueError is unhexlify's
         return None
-    inside = pl.col("block_number").is_between(*asked).all()
-    length, fewest, found, events, *good = read.select_seq(*_FACTS, *_RULES, inside).row(0)
-    if not all(rule is True for rule in good) or set(found) - set(addresses) or set(events) - set(topics) or length != len(raw):
+    blocks = shared["block_number"]
+    places = place(blocks, own["log_index"])
+    whole = length == len("[]") - len(",") + _AROUND * len(logs) + shared_length + own_length
+    inside = asked[0] <= blocks.item(0) and blocks.item(-1) <= asked[1]  # between them if they rise
+    if not (whole and inside and (places.slice(1) > places.head(-1)).all()):
         return None
-    if fewest == 1 and raw.count(b'"topics":["') != read.height:  # a text in the place of a list is read as a list of one
-        return None
-    try:
-        return read.with_columns_seq(binary(read["data"]), unhex(read["indexed"])).select_seq(_FRAME)
-    except ValueError:
-        return None
+    return pl.DataFrame([own[name] if name in own.columns else shared[name] for name in UNDATED])
 
 
-def _pieces(raw: bytes) -> Iterator[bytes]:
-    """A list in several, cut between logs."""
-    start, end = 1, len(raw) - 1
-    while start < end:
-        cut = raw.find(b"},{", start + PIECE_BYTES) + 1 or end
-        yield b"[" + raw[start:cut] + b"]"
-        start = cut + 1
+# What a log shares with those of its transaction, which stand beside it: each is read once.
+_SHARED = attrgetter("address", "block_number", "block_timestamp", "block_hash", "transaction_hash", "transaction_index", "removed")
+_SHARED_COLUMNS = ("address", "block_number", "block_time", "block_hash", "transaction_hash", "transaction_index")
 
 
-_TOPICS = [pl.col("topics").list.get(n, null_on_oob=True) for n in range(_MOST)]
-_MADE = [
-    *(from_hex(theirs).alias(ours) for theirs, ours in {**_NUMBERS, _TIME: "block_time"}.items()),
-    *(topic.alias(f"topic{n}") for n, topic in enumerate(_TOPICS)),
-    pl.col("topics").list.len().cast(pl.Int64).alias("count"),
-    pl.concat_str(topic.str.slice(len("0x")).fill_null("") for topic in _TOPICS[1:]).alias("indexed"),
-]
-# The text of a log without its topics and of what has no fixed length; the last comma stands between two logs.
-_FIXED = len("{}") + sum(len(f'"{key}":"",') for key in _KEYS) + len("0x") + 40 + len(_HASHES) * _TOPIC
-_LENGTH = pl.sum_horizontal(
-    pl.len() * (_FIXED - len(",")) + pl.col("count").sum() * (_TOPIC + len('"",')),  # behind the last topic stands no comma
-    *(pl.col(key).str.len_bytes().cast(pl.Int64).sum() for key in ("data", *_NUMBERS, _TIME)),
-    pl.col(_TIME).count() * len(f',"{_TIME}":""') + pl.col("removed").count() * len(',"removed":false'),
-)
-_FACTS = [
-    _LENGTH + len("[]") - len(","),
-    pl.col("count").min(),
-    pl.col("address").unique().implode(),
-    pl.col("topic0").unique().implode().alias("topic0"),
-]
-_RULES = [
-    rule.all(ignore_nulls=False).alias(f"rule {n}")
-    for n, rule in enumerate(
-        [
-            pl.col("removed").fill_null(False).not_(),
-            pl.col("count").is_between(1, _MOST),
-            *((pl.col(f"topic{n}").str.len_bytes() == _TOPIC).fill_null(pl.col("count") <= n) for n in range(_MOST)),
-            *(pl.col(f"topic{n}").str.starts_with("0x").fill_null(True) for n in range(1, _MOST)),
-            # Values come again and again: each is looked at once.
-            *(pl.col(theirs).unique().str.contains(SHAPES[ours]) for theirs, ours in (_HASHES | _NUMBERS).items()),
-            pl.col(_TIME).drop_nulls().unique().str.contains(SHAPES["block_time"]),
-            LOG_PLACE.diff(null_behavior="drop") > 0,
-        ]
-    )
-]
-_FRAME = [
-    pl.lit(0, dtype=pl.Int64).alias("row"),
-    *("address", "topic0"),
-    *(pl.col("indexed").bin.slice(WORD * (n - 1), WORD).alias(f"topic{n}") for n in range(1, _MOST)),  # empty where there are fewer
-    pl.col("count").alias("topics"),
-    *("data", "block_number", "block_time"),
-    *(pl.col(theirs).alias(ours) for theirs, ours in _HASHES.items()),
-    *("transaction_index", "log_index"),
-]
+def _shared(logs: list[Log], addresses: Collection[str]) -> tuple[pl.DataFrame, int]:
+    """What the logs share, in columns, and how long its text is."""
+    columns: dict[str, list[Any]] = {name: [] for name in _SHARED_COLUMNS}
+    runs, length = [], 0
+    for (address, block, time, block_hash, transaction, index, removed), run in groupby(logs, _SHARED):
+        if address not in addresses or removed is True:
+            raise _Odd
+        columns["address"].append(address)
+        columns["block_number"].append(_number("block_number", block))
+        columns["block_time"].append(None if time is None else _number("block_time", time))
+        columns["block_hash"].append(_shaped("block_hash", block_hash))
+        columns["transaction_hash"].append(_shaped("transaction_hash", transaction))
+        columns["transaction_index"].append(_number("transaction_index", index))
+        text = len(address) + len(block) + len(block_hash) + len(transaction) + len(index)
+        text += 0 if time is None else _AROUND_TIME + len(time)
+        text += _REMOVED if removed is False else 0
+        runs.append(len([*run]))
+        length += runs[-1] * text
+    run_of = pl.Series([n for n, run in enumerate(runs) for _ in range(run)], dtype=pl.UInt32)
+    return pl.DataFrame(columns, {name: UNDATED[name] for name in columns})[run_of], length
+
+
+def _own(logs: list[Log], topics: Collection[str]) -> tuple[pl.DataFrame, int]:
+    """What each log has for itself, in columns, and how long its text is."""
+    listed, data, indices = ([*map(attrgetter(name), logs)] for name in ("topics", "data", "log_index"))
+    counts, blobs = [*map(len, listed)], [unhexlify(text.removeprefix("0x")) for text in data]
+    if not 1 <= min(counts) <= max(counts) <= _MOST or not {of[0] for of in listed} <= {*topics}:
+        raise _Odd
+    digits = sum(map(len, data))
+    if digits != len("0x") * len(data) + 2 * sum(map(len, blobs)):
+        raise _Odd
+    columns = {
+        "row": pl.Series([0], dtype=pl.Int64).new_from_index(0, len(logs)),
+        "topic0": [of[0] for of in listed],
+        **{f"topic{n}": [_word(of[n]) if len(of) > n else b"" for of in listed] for n in range(1, _MOST)},
+        "topics": counts,
+        "data": blobs,
+        "log_index": [*map(_index, indices)],
+    }
+    length = digits + sum(map(len, indices)) + _TOPIC * sum(counts) - len(",") * len(logs)
+    return pl.DataFrame(columns, {name: UNDATED[name] for name in columns}), length
+
+
+def _shaped(name: str, text: str) -> str:
+    if not _SHAPES[name](text):
+        raise _Odd
+    return text
+
+
+def _number(name: str, text: str) -> int:
+    return int(_shaped(name, text), 16)
+
+
+@lru_cache(maxsize=2**12)
+def _index(text: str) -> int:
+    return _number("log_index", text)
+
+
+@lru_cache(maxsize=2**16)
+def _word(topic: str) -> bytes:
+    """A topic as bytes: traders and markets come again and again."""
+    if len(topic) != len("0x") + 2 * WORD or not topic.startswith("0x"):
+        raise _Odd
+    return unhexlify(topic.removeprefix("0x"))
 
 
 # Log by log
 
 
-def log_by_log(raw: bytes, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
-    """The same, slowly, with a Fault that names what is wrong."""
-    return _checked(_strictly(raw), asked, addresses, topics)
+def log_by_log(logs: list[Log], raw: Raw, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
+    """The same of the logs of any answer, slowly, with a Fault that names what is wrong."""
+    _check_keys(bytes(raw), logs)
+    return _checked(logs, asked, addresses, topics)
 
 
-def _strictly(raw: bytes) -> list[Log]:
-    """The logs, if no key of a log is doubled or escaped, and none missing."""
-    try:
-        logs = _LOGS.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Fault(f"the answer holds what is no log ({error})") from None
-    # JSON takes the last of two equal keys without a word; the values are hex, so a doubled key only shows in the number of quotes.
+def _check_keys(raw: bytes, logs: list[Log]) -> None:
+    """A Fault if a key of a log is doubled or escaped: JSON takes the last of two equal ones without a word."""
+    # The values are hex, so a doubled key only shows in the number of quotes.
     texts = sum(15 + len(log.topics) + 2 * (log.block_timestamp is not None) + (log.removed is not msgspec.UNSET) for log in logs)
     if b"\\" not in raw and raw.count(b'"') == 2 * texts:
-        return logs
+        return
     # A node may add fields of its own: then each key is counted by itself.
     there = {key: {len(logs)} for key in _KEYS}
     there["removed"] = {sum(log.removed is not msgspec.UNSET for log in logs)}
     there[_TIME] = {sum(log.block_timestamp is not None for log in logs), len(logs)}  # null where it is not known, or not there
     if b"\\" in raw or any(raw.count(f'"{key}"'.encode()) not in counts for key, counts in there.items()):
         raise Fault("the answer holds a log with a doubled or disguised key")
-    return logs
 
 
 def _checked(logs: list[Log], asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:

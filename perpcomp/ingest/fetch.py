@@ -20,7 +20,7 @@ from perpcomp.ingest.answers import read_logs_answer, read_logs_of_receipts
 from perpcomp.ingest.logs import OTHER_BLOCK, dated
 from perpcomp.ingest.pool import Pool
 from perpcomp.ingest.refusals import Action, Range, classify, pieces, width
-from perpcomp.ingest.rpc import NETWORK, Fault, Header, Refused, read_header, read_object, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, Fault, Header, Raw, Refused, read_header, read_object, read_strictly, to_int
 from perpcomp.ingest.store import Store, Subject
 
 HEADERS_AT_ONCE = 100
@@ -64,7 +64,7 @@ class Fetcher:
     async def header(self, number: int) -> Header:
         """The header of a block that exists."""
 
-        def read(raw: bytes) -> Header:
+        def read(raw: Raw) -> Header:
             header = read_header(raw)
             if header.number != number:
                 raise Fault(f"asked for block {number}, got {header.number}")
@@ -211,7 +211,7 @@ async def receipts_of(pool: Pool, number: int) -> list[dict[str, Any]]:
     return receipts
 
 
-def read_transactions(raw: bytes) -> list[list[str]]:
+def read_transactions(raw: Raw) -> list[list[str]]:
     """The hashes of a block's transactions, each as one asks for its receipt; Fault where it says none."""
     listed = read_object(raw).get("transactions")
     if not isinstance(listed, list) or not all(isinstance(transaction, str) for transaction in listed):

@@ -363,13 +363,9 @@ def binary(text: pl.Series) -> pl.Series:
     """
     if not text.str.starts_with("0x").all(ignore_nulls=False):
         raise ValueError(f"{text.name}: a cell does not begin with 0x")
-    return unhex(text.str.slice(2))
-
-
-def unhex(digits: pl.Series) -> pl.Series:
-    """A text column of hex digits as a binary column. ValueError where a cell is anything else."""
+    digits = text.str.slice(2)
     pieces = [digits.slice(start, PIECE) for start in range(0, max(digits.len(), 1), PIECE)]
-    return pl.concat(pl.Series(digits.name, [*map(unhexlify, piece.to_list())], dtype=pl.Binary) for piece in pieces)
+    return pl.concat(pl.Series(text.name, [*map(unhexlify, piece.to_list())], dtype=pl.Binary) for piece in pieces)
 
 
 def _check_text(name: str, text: pl.DataFrame, data_is_hex: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from perpcomp.findings import refusal
 from perpcomp.ingest.refusals import Action, classify
-from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Refused, read_strictly, to_int
+from perpcomp.ingest.rpc import NETWORK, UNREACHED, Endpoint, Fault, Raw, Refused, read_strictly, to_int
 
 T = TypeVar("T")
 
@@ -28,14 +28,14 @@ class Pool:
     _turn: int = 0
     _gate: asyncio.Semaphore | None = field(default=None, repr=False)
 
-    async def call(self, method: str, params: Sequence[Any], read: Callable[[bytes], T], needs: int = -1) -> T:
+    async def call(self, method: str, params: Sequence[Any], read: Callable[[Raw], T], needs: int = -1) -> T:
         """The result of a call, read by `read`; `needs` is the newest block that the answering node must know.
 
         Raises Refused for what the caller can ask differently, InputError (exit 3) when every attempt has failed.
         """
         return await self._try(method, needs, lambda endpoint: _one(endpoint, method, params, read))
 
-    async def call_many(self, method: str, many: Sequence[Sequence[Any]], read: Callable[[bytes], T]) -> list[T]:
+    async def call_many(self, method: str, many: Sequence[Sequence[Any]], read: Callable[[Raw], T]) -> list[T]:
         """The results of a batch, in the order asked."""
 
         async def batch(endpoint: Endpoint) -> list[T]:
@@ -91,7 +91,7 @@ class Pool:
         )
 
 
-async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Callable[[bytes], T]) -> T:
+async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Callable[[Raw], T]) -> T:
     return read(await endpoint.call(method, params))
 
 

@@ -15,7 +15,7 @@ from web3.types import RPCEndpoint
 
 from perpcomp.findings import refusal
 
-Reply = tuple[int | None, list[bytes], str | None]  # HTTP status, body in the pieces in which it came, Retry-After
+Reply = tuple[int | None, bytes, str | None]  # HTTP status, body, Retry-After
 
 
 class Http(AsyncHTTPProvider):
@@ -34,8 +34,7 @@ class Http(AsyncHTTPProvider):
             self.session = ClientSession(connector=TCPConnector(limit=64), timeout=ClientTimeout(total=self.timeout))
         headers = {**self.get_request_headers(), "Accept-Encoding": "gzip"}
         async with self.session.post(str(self.endpoint_uri), data=msgspec.json.encode(request), headers=headers) as response:
-            pieces = [piece async for piece, _ in response.content.iter_chunks()]
-            return response.status, pieces, response.headers.get("Retry-After")
+            return response.status, await response.read(), response.headers.get("Retry-After")
 
     async def disconnect(self) -> None:
         if self.session is not None:
@@ -56,7 +55,7 @@ class Socket:
             await self.provider.connect()
         asked = self.provider.make_request(RPCEndpoint(request["method"]), request["params"])
         answer = await asyncio.wait_for(asked, self.timeout)
-        return None, [msgspec.json.encode({**answer, "id": request["id"]})], None
+        return None, msgspec.json.encode({**answer, "id": request["id"]}), None
 
     async def disconnect(self) -> None:
         await self.provider.disconnect()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perpcomp.ingest.providers import Http, Reply, Socket
 
 T = TypeVar("T")
+Raw = bytes | memoryview  # the JSON of a result, by itself or where it stands in the reply
 QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
 UNREACHED = "the network"
 NETWORK = 3  # the exit code of what only another endpoint, or time, can help
@@ -63,6 +64,7 @@ class _Error(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct):
+    jsonrpc: str | None = None
     id: int | None = None
     result: msgspec.Raw = msgspec.Raw(b"")
     error: _Error | None = None
@@ -97,13 +99,12 @@ class Endpoint:
             text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
         return text
 
-    async def call(self, method: str, params: Sequence[Any]) -> bytes:
+    async def call(self, method: str, params: Sequence[Any]) -> Raw:
         """The raw JSON of a result. Fault or Refused otherwise; neither names more of the URL than `name`."""
         id_ = random.randrange(1, 2**31)
-        status, pieces, wait = await self._send({"jsonrpc": "2.0", "id": id_, "method": method, "params": list(params)})
-        if status == 200 and (plain := _plain_list(pieces, id_)) is not None:
+        status, body, wait = await self._send({"jsonrpc": "2.0", "id": id_, "method": method, "params": list(params)})
+        if status == 200 and (plain := _plain_list(body, id_)) is not None:
             return plain
-        body = b"".join(pieces)
         try:
             result = self._result(_decode(_REPLY, body, status), id_, status, wait, method)
         except (Fault, Refused):
@@ -115,19 +116,20 @@ class Endpoint:
             raise Fault("the answer holds a doubled or disguised key", status)
         return result
 
-    async def call_many(self, method: str, many: Sequence[Sequence[Any]]) -> list[bytes]:
+    async def call_many(self, method: str, many: Sequence[Sequence[Any]]) -> list[Raw]:
         """The results of a batch, in the order asked."""
         first = random.randrange(1, 2**30)
         requests = [{"jsonrpc": "2.0", "id": first + n, "method": method, "params": list(params)} for n, params in enumerate(many)]
         if len(many) == 1 or not self._open().batches:
             return [await self.call(method, params) for params in many]
-        status, pieces, wait = await self._send(requests)
-        body = b"".join(pieces)
+        status, body, wait = await self._send(requests)
         if not body.lstrip().startswith(b"["):
             self._result(_decode(_REPLY, body, status), None, status, wait, method)
             raise Fault(f"{self.name} answers a batch of {len(many)} with a single reply", status)
-        _check_keys(body, len(many))
-        replies = {reply.id: reply for reply in _decode(_REPLIES, body, status)}
+        found = _decode(_REPLIES, body, status)
+        if sum(map(_length, found)) + len("[]") - len(",") != len(body) - body.endswith(b"\n"):  # something else is in it
+            _check_keys(body, len(many))
+        replies = {reply.id: reply for reply in found}
         if replies.keys() != {request["id"] for request in requests}:
             raise Fault(f"{self.name} answers a batch of {len(many)} with other ids", status)
         return [self._result(replies[first + n], first + n, status, wait, method) for n in range(len(many))]
@@ -173,18 +175,21 @@ class Endpoint:
         return result
 
 
-def _plain_list(pieces: list[bytes], id_: int) -> bytes | None:
+def _plain_list(body: bytes, id_: int) -> Raw | None:
     """The list in a reply that begins and ends as nodes write one. It is not read here at all: who reads it refuses anything behind it.
 
-    None for any other reply. Of some megabytes each copy counts, so the pieces are cut before they are put together.
+    None for any other reply. Of some megabytes each copy counts, so the list stays where it is.
     """
-    pieces = [*pieces[:-1], pieces[-1].rstrip()] if pieces else [b""]
+    end = len(body) - body.endswith(b"\n")
     for head, tail in ((f'{{"jsonrpc":"2.0","id":{id_},"result":', "}"), ('{"jsonrpc":"2.0","result":', f',"id":{id_}}}')):
-        if pieces[0].startswith(f"{head}[".encode()) and pieces[-1].endswith(f"]{tail}".encode()):
-            pieces[-1] = pieces[-1][: -len(tail)]
-            pieces[0] = pieces[0][len(head) :]
-            return b"".join(pieces)
+        if body.startswith(f"{head}[".encode()) and body.endswith(f"]{tail}".encode(), 0, end):
+            return memoryview(body)[len(head) : end - len(tail)]
     return None
+
+
+def _length(reply: _Reply) -> int:
+    """How long a reply in a batch is, with its comma, if it has these three keys and nothing else; less than it is otherwise."""
+    return len('{"jsonrpc":"","id":,"result":},') + len(reply.jsonrpc) + len(str(reply.id)) + len(reply.result) if reply.jsonrpc else 0
 
 
 def _around(body: bytes, result: bytes) -> bytes:
@@ -213,7 +218,7 @@ def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after is not None and re.fullmatch(r"\d{1,4}(\.\d+)?", retry_after) else None
 
 
-def read_header(raw: bytes) -> Header:
+def read_header(raw: Raw) -> Header:
     """A header, as far as the fetching needs it."""
     try:
         header = _HEADER.decode(raw)
@@ -222,7 +227,7 @@ def read_header(raw: bytes) -> Header:
     return Header(to_int(header.number), header.hash, header.parent_hash, to_int(header.timestamp))
 
 
-def read_strictly(raw: bytes) -> Any:
+def read_strictly(raw: Raw) -> Any:
     """Any JSON, with doubled keys refused."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -231,12 +236,12 @@ def read_strictly(raw: bytes) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(raw, object_pairs_hook=once)
+        return json.loads(bytes(raw), object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise Fault("the answer is no JSON") from None
 
 
-def read_object(raw: bytes) -> dict[str, Any]:
+def read_object(raw: Raw) -> dict[str, Any]:
     """A JSON object, with doubled keys refused."""
     found = read_strictly(raw)
     if not isinstance(found, dict):
