@@ -18,7 +18,7 @@ import polars as pl
 
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import WORD
-from perpcomp.ingest.logs import SHAPES, UNDATED, Log, place, undated
+from perpcomp.ingest.logs import SHAPES, UNDATED, Log, place, rise, undated
 from perpcomp.ingest.refusals import Range
 from perpcomp.ingest.rpc import Fault, Raw, to_int
 
@@ -73,10 +73,9 @@ def at_once(logs: list[Log], length: int, asked: Range, addresses: Collection[st
     except (_Odd, ValueError):  # a ValueError is unhexlify's
         return None
     blocks = shared["block_number"]
-    places = place(blocks, own["log_index"])
     whole = length == len("[]") - len(",") + _AROUND * len(logs) + shared_length + own_length
     inside = asked[0] <= blocks.item(0) and blocks.item(-1) <= asked[1]  # between them if they rise
-    if not (whole and inside and (places.slice(1) > places.head(-1)).all()):
+    if not (whole and inside and rise(place(blocks, own["log_index"]))):
         return None
     return pl.DataFrame([own[name] if name in own.columns else shared[name] for name in UNDATED])
 
