@@ -61,23 +61,27 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
     return published
 
 
-def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
-    """The events table: every PositionChanged, with its PositionLiquidated."""
+def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":
+    """The events table: every PositionChanged, with its PositionLiquidated; and where logs are missing between two of them."""
     from perpcomp import incident_file, pipeline
     from perpcomp.engine import LOCAL
 
     loaded = incident_file.load(query)
-    return pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL).table
+    read = pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL)
+    return read.table, pipeline.gaps(read, loaded)
 
 
-def liquidations(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "pl.DataFrame":
-    """The liquidations table: every liquidation in the input, eligible or not."""
+def liquidations(
+    query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None
+) -> "tuple[pl.DataFrame, list[Finding]]":
+    """The liquidations table: every liquidation in the input, eligible or not; and what does not fit."""
     from perpcomp import incident_file, pipeline
     from perpcomp.engine import LOCAL
 
     loaded, place = incident_file.load(query), engine or LOCAL
     source = pipeline.find_input(loaded, input)
-    return pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place).table
+    found = pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place)
+    return found.table, found.problems
 
 
 def positions(

@@ -166,8 +166,9 @@ def events(
     with _unbroken():
         input = _fetched(query, input, rpc, second_rpc, prove, blocks, store, dry_run, quiet)
         with opened(engine, scheduler) as place:
-            found = perpcomp.events(query, input, place)
+            found, problems = perpcomp.events(query, input, place)
         terminal.print_table(found, EVENTS, shown, as_json)
+    _say(problems)
 
 
 @app.command(rich_help_panel=FOLLOW)
@@ -216,8 +217,9 @@ def liquidations(
     shown = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
     with _unbroken():
         with opened(engine, scheduler) as place:
-            found = perpcomp.liquidations(query, input, place)
+            found, problems = perpcomp.liquidations(query, input, place)
         terminal.print_table(found, LIQUIDATIONS, shown, as_json)
+    _say(problems)
 
 
 @app.command(rich_help_panel=FOLLOW)

@@ -191,6 +191,12 @@ def _decode(
     return stand, SYSTEMS[system].events.decode_all(raw, chain_id, clearing_house, fund)
 
 
+def gaps(events: Events, incident: Incident) -> list[Finding]:
+    """The events whose position was not what the event before it left: logs are missing from the input."""
+    found: list[Finding] = SYSTEMS[incident.system].gaps(events.lazy, events.lazy_others)
+    return found
+
+
 def replayed(events: Events, found: pl.DataFrame) -> Replay:
     """The input's events replayed; `found` is a table of its liquidations, which tells the code that ran."""
     return replay(events.others, events.table, later_ratio_from=first_of_later_code(found))
@@ -227,7 +233,7 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
         replayed=market,
         restore_orders=restore.orders(table, incident, pools),
         in_kind=restore.in_kind(table, opened),
-        problems=[*doubts, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
+        problems=[*gaps(events, incident), *doubts, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
     )
 
 

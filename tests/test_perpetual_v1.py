@@ -155,8 +155,8 @@ def test_one_file_may_hold_both_eras(tmp_path: Path) -> None:
     assert done.liquidations["era"].to_list() == [1] * 36 + [2] * 17
     assert not [p for p in done.problems if p.stops]
     margins = done.liquidations["margin"].to_list()
-    assert margins[:36] == perpcomp.liquidations("rehearsal")["margin"].to_list()
-    assert margins[36:] == perpcomp.liquidations(str(LAB / "later-contracts.toml"))["margin"].to_list()
+    assert margins[:36] == perpcomp.liquidations("rehearsal")[0]["margin"].to_list()
+    assert margins[36:] == perpcomp.liquidations(str(LAB / "later-contracts.toml"))[0]["margin"].to_list()
 
 
 def test_eras_that_change_twice_stop_every_payment(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_missing_margin_change_is_found_and_stops_payment(tmp_path: Path) -> N
 def test_a_missing_opening_makes_a_partial_liquidations_open_notional_null(tmp_path: Path) -> None:
     """margin-only still pays; a formula that reads the open notional does not, and says so."""
     rows = rows_of(LAB / "later-contracts" / "logs.jsonl.gz")
-    partial = perpcomp.liquidations(str(LAB / "later-contracts.toml")).filter("partial").row(0, named=True)
+    partial = perpcomp.liquidations(str(LAB / "later-contracts.toml"))[0].filter("partial").row(0, named=True)
     opening = next(r for r in rows if r["topics"][0] == CHANGED and r["topics"][1][26:] == partial["trader"][2:])
     text = (LAB / "later-contracts.toml").read_text()
     for name, expected in (("margin-only", partial["margin"]), ("margin-upl-funding", Decimal(0))):
@@ -234,7 +234,7 @@ def test_a_missing_opening_makes_a_partial_liquidations_open_notional_null(tmp_p
 def test_a_missing_event_inside_a_life_is_named(tmp_path: Path) -> None:
     """Without one increase the size before the next event is not what the event before left."""
     rows = rows_of(LAB / "later-contracts" / "logs.jsonl.gz")
-    partials = perpcomp.liquidations(str(LAB / "later-contracts.toml")).filter("partial")
+    partials = perpcomp.liquidations(str(LAB / "later-contracts.toml"))[0].filter("partial")
     trader = partials["trader"][0]
     dropped = partials.filter(pl.col("trader") == trader).row(0, named=True)
     kept = [r for r in rows if not (r["transactionHash"] == dropped["transaction_hash"] and r["topics"][0] in (CHANGED, LIQUIDATED))]
@@ -256,7 +256,7 @@ def test_half_a_liquidation_is_refused(tmp_path: Path, topic: str) -> None:
 def test_a_bad_debt_liquidation_without_its_position_liquidated_is_refused(tmp_path: Path) -> None:
     """It shows no penalty; that it closed for no fee gives it away."""
     rows = rows_of(LOGS)
-    ruined = perpcomp.liquidations("rehearsal").filter(pl.col("bad_debt") > 0)["transaction_hash"][0]
+    ruined = perpcomp.liquidations("rehearsal")[0].filter(pl.col("bad_debt") > 0)["transaction_hash"][0]
     kept = [r for r in rows if not (r["transactionHash"] == ruined and r["topics"][0] == LIQUIDATED)]
     with pytest.raises(perpcomp.findings.InputError, match="has no PositionLiquidated"):
         run_with(tmp_path, kept)

@@ -4,5 +4,5 @@ from types import ModuleType
 
 from perpcomp.systems import perpetual_v1, synthetix_v2
 
-# An incident's `system` -> its room: `liquidations`, and in `events` topics, OLD_LAYOUTS, wanted, decode_all, events_table, recheck.
+# An incident's `system` -> its room: `gaps`, `liquidations`, and in `events` topics, OLD_LAYOUTS, wanted, decode_all, events_table, recheck.
 SYSTEMS: dict[str, ModuleType] = {perpetual_v1.events.SYSTEM: perpetual_v1, synthetix_v2.events.SYSTEM: synthetix_v2}

@@ -170,6 +170,24 @@ def test_without_prove_a_dropped_half_of_a_liquidation_is_found_by_its_other_hal
         pull(about, [proxy.url], options(crash_chain, tmp_path))
 
 
+def test_without_prove_a_log_that_is_lost_inside_a_position_is_found_by_the_sizes_around_it(
+    crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Whoever's position it is; a liquidation lost whole with both its logs too."""
+    of_one = ["trader", "market"]
+    inside = truth.filter(pl.int_range(pl.len()).over(of_one).is_between(1, pl.len().over(of_one) - 2))
+    lost = inside.filter(kind="increase").row(0, named=True)
+    place = (hex(lost["block_number"]), hex(lost["log_index"]))
+    fault = Fault("drop-log", permanent=True, where=lambda log: (log["blockNumber"], log["logIndex"]) == place)
+    with Proxy(crash_chain.url, [fault]) as proxy:
+        fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path), lambda _: None)
+    read = pipeline.read_events(Input(fetched.file, None), about)
+    assert read.table.height == truth.height - 1
+    (found,) = pipeline.gaps(read, about)
+    assert found.level == "error"
+    assert f"{lost['trader']} held {lost['position_size_after']:f} before it" in found.what
+
+
 def test_a_second_node_names_the_first_block_that_differs(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
     with Proxy(crash_chain.url, [Fault("drop-log", seed=2, permanent=True)]) as proxy, pytest.raises(InputError) as error:
         puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=proxy.url), lambda _: None)

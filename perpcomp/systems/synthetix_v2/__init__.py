@@ -8,6 +8,7 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
+from perpcomp.systems import continuity
 from perpcomp.systems.found import COLUMNS
 from perpcomp.systems.synthetix_v2 import events
 from perpcomp.systems.synthetix_v2.flags import flags
@@ -15,7 +16,18 @@ from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables import KINDS
 
-__all__ = ["events", "flags", "liquidations"]
+__all__ = ["events", "flags", "gaps", "liquidations"]
+
+
+def gaps(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
+    """The events whose position was not what the event before it left; of a liquidation, which tells no size before, see liquidations."""
+    before, gone = pl.col("size") - pl.col("trade_size"), (pl.col("size") == 0) & (pl.col("trade_size") == 0)
+    sizes = others["PositionModified"].select(
+        *("trader", "market", *ORDER, "transaction_hash"),
+        pl.when(~gone).then(before).alias("size_before"),
+        pl.col("size").alias("size_after"),
+    )
+    return continuity.gaps(sizes, "error", "A log between them is missing; it may be a liquidation: pull the logs again.")
 
 
 def liquidations(

@@ -1,0 +1,41 @@
+"""Whether the events of every position follow each other: the size before one is the size that the one before it left.
+
+A log that is missing in the middle of a position shows here, be it a whole liquidation, without a header or a second node; one that
+is missing at its end does not.
+"""
+
+import polars as pl
+
+from perpcomp.findings import Finding, Level
+from perpcomp.ingest.logs import LOG_PLACE
+
+MOST = 20  # findings: a lost range breaks many positions
+
+
+def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
+    """The events whose position was not what the event before left, in the order of the chain: the first MOST, then how many more.
+
+    `sizes` has a row for each event that changes a position: trader, market, block_number, log_index, transaction_hash, size_before
+    (null where the event does not tell) and size_after, both in base units with the sign of the side.
+    """
+    # Of millions of events only numbers are sorted. Two positions or sizes of one number could hide a gap, and never make one: see below.
+    position = pl.struct("trader", "market").hash(0).alias("position")
+    before = pl.when(pl.col("size_before").is_not_null()).then(pl.col("size_before").hash(0)).alias("before")
+    line = sizes.select(position, LOG_PLACE.alias("place"), before, pl.col("size_after").hash(0).alias("after")).sort("position", "place")
+    same = pl.col("position") == pl.col("position").shift()
+    broken = line.with_columns(pl.col("place").shift().alias("last")).filter(same & (pl.col("before") != pl.col("after").shift()))
+    found = broken.select("position", "place", "last").collect(engine="streaming").sort("place")
+    if found.is_empty():
+        return []
+    ends = pl.concat([found["place"].head(MOST), found["last"].head(MOST)])
+    said = sizes.with_columns(LOG_PLACE.alias("place")).filter(pl.col("place").is_in(ends.implode())).collect(engine="streaming")
+    left = said.select("trader", "market", pl.col("place").alias("last"), pl.col("size_after").alias("left"))
+    named = found.head(MOST).join(said, on="place").join(left, on=["last", "trader", "market"]).sort("place")
+    findings = []
+    for transaction, log, trader, size, was in named.select("transaction_hash", "log_index", "trader", "size_before", "left").iter_rows():
+        what = f"{trader} held {size:f} before it, but the event before it left {was:f}."
+        findings.append(Finding(level, f"tx {transaction} log {log}", what, what_to_do))
+    if found.height > MOST:
+        what = f"has {found.height - MOST} more such events; {found['position'].n_unique()} positions are broken in all."
+        findings.append(Finding(level, "the input", what, what_to_do))
+    return findings
