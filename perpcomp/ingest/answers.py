@@ -114,6 +114,7 @@ def _own(logs: list[Log], topics: Collection[str]) -> tuple[pl.DataFrame, int]:
     if not 1 <= min(counts) <= max(counts) <= _MOST or not {of[0] for of in listed} <= {*topics}:
         raise _Odd
     digits = sum(map(len, data))
+    # Every text begins with 0x: one without it makes as many bytes as one that is longer.
     if digits != len("0x") * len(data) + 2 * sum(map(len, blobs)):
         raise _Odd
     columns = {
