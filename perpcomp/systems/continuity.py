@@ -16,7 +16,7 @@ def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
     """The events whose position was not what the event before left, in the order of the chain: the first MOST, then how many more.
 
     `sizes` has a row for each event that changes a position: trader, market, block_number, log_index, transaction_hash, size_before
-    (null where the event does not tell) and size_after, both in base units with the sign of the side.
+    (null where the event does not tell) and size_after, both in units of the base asset, with the sign of the side.
     """
     # Of millions of events only numbers are sorted. Two positions or sizes of one number could hide a gap, and never make one: see below.
     position = pl.struct("trader", "market").hash(0).alias("position")

@@ -32,7 +32,6 @@ REPLAYED = {
     "leverage_at_open": fixed.AMOUNT,
     "open_notional_replayed": fixed.AMOUNT,
     "margin_replayed": fixed.AMOUNT,
-    "size_expected": fixed.AMOUNT,
     "continuous": pl.Boolean(),
     **dict.fromkeys(SINCE_CRASH, fixed.AMOUNT),
 }
@@ -43,7 +42,7 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     logs alone.
 
     open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs;
-    size_expected is the size that the event before left; continuous says that within the life no event was seen to be missing.
+    continuous says that within the life no event was seen to be missing.
     `tables` gives MarginChanged, PositionAdjusted, PositionSettled and LiquidityChanged where the input holds them; `before_crash` is true of the
     blocks (by block_number or block_time) before the crash. SINCE_CRASH columns speak of the event's own life: what it held before
     the crash, 0 where it was opened later, and what its trader changed between then and the event.
