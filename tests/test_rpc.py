@@ -169,3 +169,18 @@ def test_a_doubled_key_in_a_batch_is_refused_whatever_makes_up_for_its_length(
             for blanks in range(40):
                 with pytest.raises(Fault, match="doubled"):
                     batch(monkeypatch, spoilt.replace(":", ":" + " " * blanks, 1))
+
+
+@pytest.mark.parametrize("disguised", ['"re\\u0073ult":[]', '"i\\u0064":NEXT', '"\\u0069d":5'])
+def test_a_key_in_disguise_in_a_batch_is_refused(monkeypatch: pytest.MonkeyPatch, disguised: str) -> None:
+    for good in GOOD:
+        with pytest.raises(Fault):
+            batch(monkeypatch, good.replace("[{", "[{" + disguised + ",", 1))
+        with pytest.raises(Fault):
+            batch(monkeypatch, good.replace("}]", "," + disguised + "}]"))
+
+
+def test_a_refusal_in_a_batch_may_hold_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    no = '{"jsonrpc":"2.0","id":NEXT,"error":{"code":-32005,"message":"too \\"many\\""}}'
+    with pytest.raises(Refused, match='too "many"'):
+        batch(monkeypatch, f"[{ONE[0]},{no}]")

@@ -129,6 +129,8 @@ class Endpoint:
         found = _decode(_REPLIES, body, status)
         if sum(map(_length, found)) + len("[]") - len(",") != len(body) - body.endswith(b"\n"):  # something else is in it
             _check_keys(body, len(many))
+            if b"\\" in body and not any(reply.error for reply in found):  # but for the words of a refusal nothing here has an escape
+                raise Fault("the answer holds a doubled or disguised key", status)
         replies = {reply.id: reply for reply in found}
         if replies.keys() != {request["id"] for request in requests}:
             raise Fault(f"{self.name} answers a batch of {len(many)} with other ids", status)

@@ -173,7 +173,7 @@ def test_without_prove_a_dropped_half_of_a_liquidation_is_found_by_its_other_hal
 def test_without_prove_a_log_that_is_lost_inside_a_position_is_found_by_the_sizes_around_it(
     crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
 ) -> None:
-    """Whoever's position it is; a liquidation lost whole with both its logs too."""
+    """Whoever's position it is."""
     of_one = ["trader", "market"]
     inside = truth.filter(pl.int_range(pl.len()).over(of_one).is_between(1, pl.len().over(of_one) - 2))
     lost = inside.filter(kind="increase").row(0, named=True)
