@@ -1,8 +1,13 @@
-"""The command line without a process of its own: the same words, streams and exit code, and no second of imports each time."""
+"""`perpcomp` without a process of its own: the same words, streams and exit code, and no second of imports each time.
+
+`process` starts the installed program: for signals, pipes, imports, a path of its own, and that the program is there at all.
+"""
 
 import contextlib
 import io
 import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,22 +15,70 @@ from unittest import mock
 
 from perpcomp.cli import main
 
+PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
 
-def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+
+class Captured(io.TextIOWrapper):
+    """A stream that remembers, and says whether it is a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    @property
+    def text(self) -> str:
+        kept = self.buffer
+        assert isinstance(kept, io.BytesIO)
+        return kept.getvalue().decode()
+
+
+def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `perpcomp` with these arguments does in that folder. An exception that would print a stack is raised to the test."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    out, err = Captured(terminal), Captured(False)
+    code: object = 0
     with (
         contextlib.chdir(cwd),
         mock.patch.dict(os.environ, environment),
         mock.patch.object(sys, "argv", ["perpcomp", *arguments]),
+        mock.patch.object(sys.modules["__main__"], "__package__", None),  # else the help names pytest as the program
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
-        code: object = 0
         try:
             main()
         except SystemExit as ending:
             code = 0 if ending.code is None else ending.code
     assert isinstance(code, int), f"an exit code is a number, not {code!r}"
-    said, words = (stream.buffer.getvalue().decode() for stream in (out, err))  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess(["perpcomp", *arguments], code, said, words)
+    return subprocess.CompletedProcess(["perpcomp", *arguments], code, out.text, err.text)
+
+
+def on_terminal(columns: int, *arguments: str, cwd: Path) -> str:
+    """What a terminal of that width is shown, without colours."""
+    done = call(*arguments, cwd=cwd, terminal=True, COLUMNS=str(columns), TERM="xterm", NO_COLOR="1")
+    assert done.returncode == 0, done.stderr
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+def on_real_terminal(columns: int, *arguments: str, cwd: Path) -> str:
+    """What the installed program shows on a real terminal of that width, without colours."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
+    running = subprocess.Popen([PERPCOMP, *arguments], cwd=cwd, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        shown += piece
+    assert running.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+
+
+def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same by the installed program, in a process of its own."""
+    return subprocess.run([PERPCOMP, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)

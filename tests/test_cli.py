@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-import pty
 import re
 import shutil
 import signal
@@ -18,23 +16,20 @@ import perpcomp
 from perpcomp import incident_file
 from perpcomp.pipeline import Run
 from perpcomp.systems.perpetual_v1 import events as v1
+from tests.commands import PERPCOMP, call, on_real_terminal, on_terminal, process
 from tests.conftest import truth
 
-PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
 ROOT = Path(__file__).parent.parent
 
 
-def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PERPCOMP, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-
-
 def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None:
-    done = call("run", cwd=tmp_path)
+    """By the installed program, and checked by it."""
+    done = process("run", cwd=tmp_path)
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
     assert "A rehearsal, not the historical incident" in done.stdout
     assert "30 files in outputs/rehearsal" in done.stderr
-    assert call("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
+    assert process("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
 
 
 def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
@@ -180,6 +175,8 @@ def test_a_users_mistake_has_no_stack(tmp_path: Path) -> None:
         assert done.stderr.startswith("error: ")
         assert "Traceback" not in done.stderr
     assert call("run", "--nonsense", cwd=tmp_path).returncode == 2
+    done = process("run", "bad.toml", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), "the installed program says the same"
 
 
 def test_a_problem_is_printed_as_its_sentence(tmp_path: Path) -> None:
@@ -203,23 +200,6 @@ def test_an_error_level_finding_is_exit_1_and_the_results_say_so(tmp_path: Path)
     assert payouts.count("payment is stopped") == 29
 
 
-def on_terminal(columns: int, *arguments: str, cwd: Path) -> str:
-    """What a terminal of that width is shown, without colours."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
-    process = subprocess.Popen([PERPCOMP, *arguments], cwd=cwd, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        shown += piece
-    assert process.wait() == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
-
-
 def test_a_narrow_terminal_gets_a_block_a_row_and_loses_no_digit(rehearsal: Run, tmp_path: Path) -> None:
     text = on_terminal(60, "payouts", cwd=tmp_path)
     row = rehearsal.payouts.row(1, named=True)
@@ -232,7 +212,7 @@ def test_a_narrow_terminal_gets_a_block_a_row_and_loses_no_digit(rehearsal: Run,
 
 
 def test_the_summary_fits_a_narrow_terminal(tmp_path: Path) -> None:
-    text = on_terminal(60, "run", cwd=tmp_path)
+    text = on_real_terminal(60, "run", cwd=tmp_path)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 60
     assert "56,987.450818642970225288 USDC" in text
 
@@ -341,13 +321,13 @@ def test_a_formula_of_another_installed_package_is_found_like_ours(tmp_path: Pat
         check=True,
         capture_output=True,
     )
-    listed = json.loads(call("formulas", "--json", cwd=tmp_path, PYTHONPATH=str(target)).stdout)
+    listed = json.loads(process("formulas", "--json", cwd=tmp_path, PYTHONPATH=str(target)).stdout)
     assert "capped-margin" in {one["name"] for one in listed}
-    done = call("run", "--formula", "capped-margin", cwd=tmp_path, PYTHONPATH=str(target))
+    done = process("run", "--formula", "capped-margin", cwd=tmp_path, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
     rows = (tmp_path / "outputs" / "rehearsal" / "3-payouts.csv").read_text()
     assert ",capped-margin,1,1000.000000000000000000," in rows
-    assert call("verify", "outputs/rehearsal", cwd=tmp_path, PYTHONPATH=str(target)).returncode == 0
+    assert process("verify", "outputs/rehearsal", cwd=tmp_path, PYTHONPATH=str(target)).returncode == 0
     without = call("verify", "outputs/rehearsal", cwd=tmp_path)
     assert without.returncode == 2
     assert "made with formulas that are not installed: capped-margin" in without.stderr

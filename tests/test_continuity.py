@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from perpcomp.findings import Finding
 from perpcomp.pipeline import Events, Run
 from perpcomp.systems import perpetual_v1, synthetix_v2
 from perpcomp.systems.continuity import MOST
+from tests.commands import call
 from tests.test_perpetual_v1 import CHANGED, LIQUIDATED, LOGS, rows_of, run_with
 
-PERPCOMP = Path(sys.executable).with_name("perpcomp")
 POSITION = ["trader", "market"]
 
 
@@ -104,7 +102,7 @@ def test_every_verb_says_so_and_ends_with_1(verb: str, rehearsal: Run, tmp_path:
     row = rehearsal.events.table.filter(kind="increase").row(5, named=True)
     kept = [r for r in rows_of(LOGS) if (int(r["blockNumber"], 16), int(r["logIndex"], 16)) != (row["block_number"], row["log_index"])]
     (tmp_path / "logs.jsonl").write_text("\n".join(map(json.dumps, kept)))
-    done = subprocess.run([PERPCOMP, verb, "rehearsal", "--input", "logs.jsonl"], cwd=tmp_path, capture_output=True, text=True)
+    done = call(verb, "rehearsal", "--input", "logs.jsonl", cwd=tmp_path)
     assert done.returncode == 1
     assert f"{row['trader']} held" in done.stderr
     assert "A log between them is missing" in done.stderr

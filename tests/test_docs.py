@@ -13,6 +13,7 @@ import pytest
 from perpcomp import formula
 from perpcomp.pipeline import Run
 from perpcomp.publish import files
+from tests.commands import call
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -33,8 +34,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("perpcomp ")])
 def test_every_perpcomp_command_of_the_readme_works(command: str, workplace: Path) -> None:
-    perpcomp = str(Path(sys.executable).with_name("perpcomp"))
-    done = subprocess.run([perpcomp, *shlex.split(command)[1:]], cwd=workplace, capture_output=True, text=True, check=False)
+    done = call(*shlex.split(command)[1:], cwd=workplace)
     assert done.returncode == 0, done.stderr
     assert done.stdout or done.stderr
 
@@ -53,12 +53,11 @@ def test_make_run_and_make_test_are_what_they_say() -> None:
 def test_the_real_incidents_commands_reach_their_input(workplace: Path) -> None:
     """The two commands whose data is not here: what they say with other logs, and with a node that is not there."""
     fetch, given = (line for line in EXAMPLES if line.startswith("perpcomp "))
-    perpcomp = str(Path(sys.executable).with_name("perpcomp"))
-    done = subprocess.run([perpcomp, *shlex.split(given)[1:]], cwd=workplace, capture_output=True, text=True, check=False)
+    done = call(*shlex.split(given)[1:], cwd=workplace)
     assert done.returncode == 2
     assert "holds no PositionChanged of the ClearingHouse 0x5d9593586b4b5edbd23e7eba8d88fd8f09d83ebd" in done.stderr
     words = shlex.split(fetch.replace("URL", "ipc:///nowhere"))[1:]
-    done = subprocess.run([perpcomp, *words], cwd=workplace, capture_output=True, text=True, check=False)
+    done = call(*words, cwd=workplace)
     assert done.returncode == 3
     assert "cannot be reached" in done.stderr or "failed" in done.stderr
 

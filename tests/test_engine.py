@@ -20,7 +20,8 @@ from perpcomp.ingest import logs
 from perpcomp.pipeline import Input, Run
 from perpcomp.publish import CSV_FILES
 from perpcomp.tables import EVENTS, row_hash
-from tests.test_cli import ROOT, call
+from tests.commands import call, process
+from tests.test_cli import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_without_the_extra_the_command_says_what_to_type(tmp_path: Path) -> None
     """As in an installation without Dask: its modules cannot be imported."""
     for module in ("dask", "distributed"):
         (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module named {module}')\n")
-    done = call("liquidations", "--engine", "dask", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = process("liquidations", "--engine", "dask", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
     assert "pip install 'perpcomp[dask]'" in done.stderr
     assert "Traceback" not in done.stderr

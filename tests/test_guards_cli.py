@@ -10,8 +10,8 @@ import perpcomp
 from perpcomp.guards.crash.answer import FILES
 from perpcomp.guards.crash.verdicts import MEANING
 from perpcomp.tables import read
+from tests.commands import call, on_terminal
 from tests.conftest import LAB
-from tests.test_cli import call, on_terminal
 
 
 def test_a_plain_call_gives_verdicts_parameters_and_words(tmp_path: Path) -> None:

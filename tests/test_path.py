@@ -18,7 +18,7 @@ from perpcomp.findings import InputError
 from perpcomp.replay.path import LEAD_IN, in_words
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED, RESERVE_SNAPSHOTTED
 from perpcomp.tables import PRICES, check
-from tests.test_cli import call, on_terminal
+from tests.commands import call, on_real_terminal, on_terminal
 
 LAB = Path(__file__).parent / "lab"
 RECORDINGS = {
@@ -160,7 +160,7 @@ def test_an_error_in_the_logs_is_exit_1(tmp_path: Path) -> None:
 
 def test_a_terminal_that_cannot_show_the_characters_gets_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    text = on_terminal(120, "prices", cwd=tmp_path)
+    text = on_real_terminal(120, "prices", cwd=tmp_path)
     assert "36,597.296338" in text
     assert "15-minute average" not in text
 

@@ -33,11 +33,11 @@ from tests.chain.node import NodeTools
 from tests.chain.proxy import Proxy
 from tests.chain.refusals import REFUSALS
 from tests.chain.traded import TradedChain
+from tests.commands import call, process
 
 FUZZ = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 SEEDS = range(20 if FUZZ else 3)
 KILLS = 200 if FUZZ else 20
-PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
 SMALL = Settings(window=15, segment=40, confirmations=0)
 
 
@@ -413,14 +413,10 @@ def final(crash_chain: TradedChain) -> str:
     return f"{crash_chain.first_block}:{crash_chain.last_block - 40}"
 
 
-def call(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PERPCOMP, *arguments], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-
-
 def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedChain, about: Incident, final: str, tmp_path: Path) -> None:
     query = str(about.folder / "live.toml")
     url = crash_chain.url + f"?key={KEY}"
-    done = call("run", query, "--rpc", url, "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
+    done = process("run", query, "--rpc", url, "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "all final" in done.stderr
     assert "proved complete and unaltered" in done.stderr
