@@ -1,5 +1,6 @@
 # make run and make test need Python 3.11 or newer and nothing else.
 PYTHON ?= python3
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,11 +11,11 @@ run: $(READY)
 	$(BIN)/perpcomp run
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 # Without the live chain, whose node and contracts come from npm's registry.
 test-offline: check
-	$(BIN)/pytest -m "not chain"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not chain"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ settings.register_profile("fuzz", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+@cache
 def truth(name: str) -> dict[str, Any]:
-    """The contract views recorded with a chain: a check, never an input."""
+    """The contract views recorded with a chain: a check, never an input, and never changed by a test."""
     loaded: dict[str, Any] = json.loads(gzip.decompress((LAB / name / "truth.json.gz").read_bytes()))
     return loaded
 

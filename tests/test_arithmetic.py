@@ -15,6 +15,8 @@ from perpcomp import fixed
 from perpcomp.arithmetic import InexactError, Node, columns, evaluate, number, term, text, tree
 from perpcomp.fixed import AMOUNT, LIMIT, ONE, from_integer
 
+pytestmark = pytest.mark.money
+
 M, F, U = pl.col("margin"), pl.col("funding_payment"), pl.col("unrealized_pnl_at_reference")
 PARTIAL, SIDE = pl.col("partial"), pl.col("side")
 SCHEMA = {"margin": AMOUNT, "funding_payment": AMOUNT, "unrealized_pnl_at_reference": AMOUNT, "partial": pl.Boolean(), "side": pl.String()}

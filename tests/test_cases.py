@@ -8,6 +8,8 @@ import pytest
 
 from tests import build
 
+pytestmark = pytest.mark.money
+
 CASES = sorted((Path(__file__).parent / "cases").glob("*.toml"))
 
 

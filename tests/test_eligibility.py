@@ -19,6 +19,8 @@ from tests import build, variants
 from tests.build import KEEPER, START, address, liquidated, opened, position
 from tests.conftest import truth
 
+pytestmark = pytest.mark.money
+
 DAY = timedelta(days=1)
 
 

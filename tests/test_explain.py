@@ -15,6 +15,8 @@ from perpcomp.pipeline import Run
 from tests.conftest import LAB
 from tests.variants import NO_PRICE, computed
 
+pytestmark = pytest.mark.money
+
 EXACT = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
 

@@ -16,6 +16,8 @@ from perpcomp.formula import Formula, Terms, entitlements, find, installed, read
 from perpcomp.pipeline import Run
 from perpcomp.tables import LIQUIDATIONS
 
+pytestmark = pytest.mark.money
+
 OURS = {"margin-only", "margin-upl-funding", "restore-position", "split-50-50", "realized-loss"}
 Rule = Callable[[Terms], Any]
 

@@ -123,6 +123,14 @@ def test_one_reader_of_csv_and_parquet() -> None:
             assert "read_parquet(" not in path.read_text(), path
 
 
+def test_what_counts_money_is_tested_under_every_python() -> None:
+    """CI runs the tests marked `money` under each interpreter that it finds, all others under one."""
+    tested = [path for name in MONEY if (path := Path(__file__).with_name(f"test_{name}")).exists()]
+    assert len(tested) > 7
+    for path in tested:
+        assert "\npytestmark = pytest.mark.money\n" in path.read_text(), path
+
+
 def test_no_test_is_skipped() -> None:
     for path in Path(__file__).parent.rglob("*.py"):
         if path != Path(__file__):

@@ -18,6 +18,8 @@ from perpcomp.pipeline import Run
 from tests import build
 from tests.build import address, position
 
+pytestmark = pytest.mark.money
+
 PERP = Leg("PERP", 18, None, Fraction(1), Decimal("6.93250035067212"), "fixed", ("test",))
 
 

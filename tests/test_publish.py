@@ -26,6 +26,8 @@ from perpcomp.tables import read
 from tests import build
 from tests.build import address, position
 
+pytestmark = pytest.mark.money
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -19,6 +19,8 @@ from tests import build
 from tests.conftest import truth
 from tests.variants import NO_PRICE, computed
 
+pytestmark = pytest.mark.money
+
 TABLE = (incident_file.shelf() / "rehearsal.toml").read_text().partition("[restore]\n")[2].partition("\n\n")[0]
 RESTORED = {f"[restore]\n{TABLE}\n": ""}  # the rehearsal's own, taken away
 POOL = '[[restore.pool]]\nmarket = "BTCUSDC"\nquote_reserve = 50_000_000\nbase_reserve = 1_000\n'

@@ -11,6 +11,8 @@ from perpcomp.findings import InputError
 from perpcomp.pipeline import Run
 from perpcomp.tables import EVENTS, FINDINGS, KINDS, PAYOUTS, Table, check, read, row_hash, to_csv, to_parquet
 
+pytestmark = pytest.mark.money
+
 TABLES = [t for t in vars(tables).values() if isinstance(t, Table)]
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
 

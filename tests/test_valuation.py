@@ -25,6 +25,8 @@ from tests.test_perpetual_v1 import LOGS, rows_of
 from tests.test_replay import times
 from tests.variants import NO_PRICE, computed, variant
 
+pytestmark = pytest.mark.money
+
 QUERY = {"february": "rehearsal", "later-contracts": str(LAB / "later-contracts.toml"), "large": str(LAB / "large.toml")}
 REFERENCE = {"february": 13_500_195, "later-contracts": 16_000_026, "large": 14_001_554}
 BTC = pl.col("market_name") == "BTCUSDC"

@@ -16,6 +16,8 @@ from perpcomp.audit.manifest import MANIFEST
 from perpcomp.findings import InputError
 from perpcomp.pipeline import Run
 
+pytestmark = pytest.mark.money
+
 ROOT = Path(__file__).parent.parent
 
 

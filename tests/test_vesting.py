@@ -15,6 +15,8 @@ from perpcomp.incident import Vesting
 from perpcomp.vesting import add_months, in_words, schedule, unlocked
 from tests.conftest import LAB
 
+pytestmark = pytest.mark.money
+
 SCHEDULES = json.loads((LAB / "schedules.json").read_text())["schedules"]
 CALENDAR = json.loads((LAB / "calendar.json").read_text())["starts"]
 
