@@ -2,16 +2,20 @@
 
 import gzip
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from perpcomp import incident_file, pipeline
+from perpcomp import fixed, incident_file, pipeline
+from perpcomp.eligibility import decide
 from perpcomp.findings import InputError
 from perpcomp.fixed import div_integers, from_integer
+from perpcomp.incident import Incident
 from perpcomp.pipeline import Run
 from perpcomp.stress import index_drawdowns
 from perpcomp.systems.perpetual_v1 import events as v1
@@ -102,6 +106,124 @@ def test_a_leverage_that_cannot_be_known_is_not_guessed(tmp_path: Path) -> None:
     assert codes(done) == {address(1): "leverage-unknown", address(2): "eligible"}
 
 
+# Each limit at the limit
+
+WEI = Decimal("0.000000000000000001")
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One long of 1 that passes every rule."""
+    return build.run(tmp_path_factory.mktemp("single"), position(1, address(1), 1, 30_000, 10_000, 42_000))
+
+
+def unjudged(run: Run) -> pl.DataFrame:
+    """The liquidations as they were before anybody decided on them."""
+    return run.liquidations.drop("compensated_size", "eligible", "reason_code", "reason")
+
+
+def judge(run: Run, rules: dict[str, Any], columns: dict[str, Any], drawdowns: dict[str, int] | None = None) -> str:
+    """The reason code of the single liquidation with these columns exchanged, by these rules."""
+    rows, schema = unjudged(run), run.liquidations.schema
+    rows = rows.with_columns(pl.lit(value).cast(schema[name]).alias(name) for name, value in columns.items())
+    asked = replace(run.incident, eligibility=replace(run.incident.eligibility, **rules))
+    table, _ = decide(rows, asked, drawdowns or {})
+    code: str = table["reason_code"].item()
+    return code
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "beyond", "code"),
+    [
+        ("minimum_leverage", "leverage_at_open", -WEI, "leverage-too-low"),
+        ("maximum_leverage", "leverage_at_open", WEI, "leverage-too-high"),
+        ("minimum_leverage_before_crash", "leverage_before_crash", -WEI, "leverage-before-crash-too-low"),
+        ("maximum_leverage_before_crash", "leverage_before_crash", WEI, "leverage-before-crash-too-high"),
+    ],
+)
+def test_a_limit_of_leverage_still_passes_and_one_unit_beyond_does_not(
+    single: Run, rule: str, column: str, beyond: Decimal, code: str
+) -> None:
+    limit = Decimal("5.5")
+    for value, expected in ((limit, "eligible"), (limit + beyond, code), (limit - beyond, "eligible")):
+        assert judge(single, {rule: limit}, {column: value, "size_before_crash": Decimal(1)}) == expected
+
+
+def test_a_price_below_which_counts_is_itself_not_below(single: Run) -> None:
+    """The crash price and the liquidation price: at the price named nobody is compensated, one unit below everybody is."""
+    limit = Decimal(50_000)
+    for price, too_high, not_by_crash in ((limit, "liquidation-price-too-high", "not-by-crash"), (limit - WEI, "eligible", "eligible")):
+        columns = {"liquidation_price_before_crash": price, "size_before_crash": Decimal(1)}
+        assert judge(single, {"liquidation_price_below": limit}, columns) == too_high
+        market = replace(single.incident.markets[0], crash_below=limit)
+        crashed = replace(single, incident=replace(single.incident, markets=(market,)))
+        assert judge(crashed, {}, {"spot_price": price}) == not_by_crash
+
+
+def test_a_crash_price_leaves_shorts_alone(single: Run) -> None:
+    """Prices above the crash are what liquidates a short; whether it counts is the rule on shorts."""
+    market = replace(single.incident.markets[0], crash_below=Decimal(50_000))
+    crashed = replace(single, incident=replace(single.incident, markets=(market,)))
+    assert judge(crashed, {}, {"spot_price": Decimal(60_000), "side": "short"}) == "eligible"
+
+
+def test_a_drawdown_at_its_limit_is_on_the_paying_side(single: Run) -> None:
+    limit, units = Decimal("0.1"), 10**17
+    for rule, fall, code in (
+        ("minimum_index_drawdown", units, "eligible"),
+        ("minimum_index_drawdown", units - 1, "market-not-in-stress"),
+        ("maximum_index_drawdown", units, "eligible"),
+        ("maximum_index_drawdown", units + 1, "market-in-stress"),
+    ):
+        assert judge(single, {rule: limit}, {}, {build.MARKET: fall}) == code
+
+
+def test_a_position_opened_as_the_window_begins_was_opened_in_it(single: Run) -> None:
+    for opened_at, code in ((START, "opened-in-window"), (START - timedelta(microseconds=1), "eligible")):
+        assert judge(single, {}, {"opened_at": opened_at}) == code
+
+
+def test_only_a_liquidation_in_the_window_makes_the_next_position_a_second_life(single: Run) -> None:
+    """After one that was liquidated before the crash, an opening inside the window is a first one."""
+    first = unjudged(single)
+    for earlier, code in ((START - timedelta(hours=2), "opened-in-window"), (START, "second-life")):
+        rows = pl.concat(
+            [
+                first.with_columns(block_time=pl.lit(earlier).cast(first.schema["block_time"])),
+                first.with_columns(
+                    life=pl.lit(2, pl.Int64),
+                    log_index=pl.col("log_index") + 1,
+                    opened_at=pl.lit(START + timedelta(minutes=1)).cast(first.schema["opened_at"]),
+                ),
+            ]
+        )
+        table, _ = decide(rows, single.incident, {})
+        assert table["reason_code"][1] == code
+
+
+@pytest.mark.parametrize(
+    ("sizes", "compensated"),
+    [
+        ([("10", "6"), ("16", "8")], "10"),  # 12 were closed, but 10 of them had the margin that is compensated
+        ([("10", "6"), ("6", "5")], "5"),
+        ([("-10", "-6"), ("-6", "-5")], "5"),
+        ([("10", "6"), ("6", "0")], "10"),
+        ([("10", "6"), ("3", "0")], "10"),  # its trader sold 3; the life ended, so all of it counts
+    ],
+)
+def test_a_life_is_compensated_for_what_was_closed_and_never_for_more_than_it_held(
+    single: Run, sizes: list[tuple[str, str]], compensated: str
+) -> None:
+    lives = [unjudged(single).with_columns(
+        pl.lit(Decimal(size)).cast(fixed.AMOUNT).alias("size"),
+        pl.lit(Decimal(after)).cast(fixed.AMOUNT).alias("size_after"),
+        pl.col("log_index") + n,
+    ) for n, (size, after) in enumerate(sizes)]  # fmt: skip
+    table, _ = decide(pl.concat(lives), single.incident, {})
+    assert table["reason_code"].to_list() == ["eligible", "same-life"]
+    assert table["compensated_size"].to_list() == [Decimal(compensated), None]
+
+
 # What the position was before the crash
 
 
@@ -188,6 +310,42 @@ def test_market_stress_by_the_drawdown_of_the_index() -> None:
     assert stressed_by(f"maximum_index_drawdown = {edge}").liquidations.filter("eligible").height == 29
     below = edge - Decimal("0.000000000000000001")
     assert stressed_by(f"maximum_index_drawdown = {below}").liquidations.filter(reason_code="market-in-stress").height == 29
+
+
+def fall_of(made: Incident, *prices: tuple[datetime, int]) -> int | None:
+    """The drawdown of the made-up market by these index prices, stated in this order."""
+    made = replace(made, eligibility=replace(made.eligibility, maximum_index_drawdown=Decimal(1)))
+    stated = pl.DataFrame(
+        {
+            "market": [build.MARKET] * len(prices),
+            "block_number": range(len(prices)),
+            "log_index": [0] * len(prices),
+            "block_time": [time for time, _ in prices],
+            "underlying_price": [Decimal(price) for _, price in prices],
+        },
+        schema_overrides={"underlying_price": fixed.AMOUNT},
+    )
+    return index_drawdowns({"FundingRateUpdated": stated.lazy()}, made).get(build.MARKET)
+
+
+def test_a_drawdown_counts_from_the_last_index_price_before_the_window(tmp_path: Path) -> None:
+    made = build.made_up(tmp_path)
+    before, end = START - timedelta(seconds=1), START + timedelta(hours=1)
+    last = end - timedelta(seconds=1)
+    # 200 was over before the last price, 10 is stated as the window has ended, and what rose again has fallen all the same.
+    assert fall_of(made, (START - DAY, 200), (before, 100), (START, 80), (last, 90), (end, 10)) == 2 * 10**17
+    # From the highest so far, not from the first nor from a later one.
+    assert fall_of(made, (before, 100), (START, 120), (last, 90), (last, 150)) == 25 * 10**16
+    # A window's first price counts at its first second.
+    assert fall_of(made, (START, 100), (last, 50)) == 5 * 10**17
+    assert fall_of(made, (before, 100), (last, 100)) == 0
+
+
+def test_one_index_price_alone_tells_no_drawdown(tmp_path: Path) -> None:
+    made = build.made_up(tmp_path)
+    assert fall_of(made, (START, 100)) is None
+    assert fall_of(made, (START - DAY, 200), (START - timedelta(hours=1), 100)) is None
+    assert fall_of(made, (START, 100), (START + timedelta(hours=1), 50)) is None
 
 
 def test_an_index_that_is_not_in_the_logs_is_not_guessed(tmp_path: Path) -> None:

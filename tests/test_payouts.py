@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import payouts, vesting
+from perpcomp import fixed, formula, payouts, vesting
 from perpcomp.decide import published
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
@@ -41,6 +41,72 @@ def test_half_in_usdc_and_half_in_perp_splits_the_value_first() -> None:
     legs = half_and_half()
     values = payouts.split(8_000 * 10**18, legs)
     assert [payouts.base_units(v, leg) for v, leg in zip(values, legs, strict=True)] == [576992397787934027237, 4_000_000_000]
+
+
+def test_the_last_leg_takes_what_the_others_leave() -> None:
+    """100 units of 1e-18 USDC do not divide by 3."""
+    legs = [Leg(token, 18, None, Fraction(1, 3), Decimal(1), "", ()) for token in ("A", "B", "C")]
+    assert payouts.split(100, legs) == [33, 33, 34]
+
+
+def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
+    """Eligible longs of 1, compensated whole: (trader, size at the reference, margin there or None, profit there)."""
+    columns: dict[str, list[Decimal | None]] = {
+        "size": [Decimal(1) for _ in rows],
+        "compensated_size": [Decimal(1) for _ in rows],
+        "size_at_reference": [Decimal(size) for _, size, _, _ in rows],
+        "margin_at_reference": [None if margin is None else Decimal(margin) for _, _, margin, _ in rows],
+        "unrealized_pnl_at_reference": [Decimal(profit) for _, _, _, profit in rows],
+        "funding_at_reference": [Decimal(0) for _ in rows],
+    }
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, fixed.AMOUNT))
+    return frame.with_columns(
+        pl.Series("trader", [address(trader) for trader, *_ in rows]),
+        pl.Series("transaction_hash", [f"0x{n:064x}" for n in range(len(rows))]),
+        pl.Series("log_index", range(len(rows)), dtype=pl.Int64),
+        eligible=pl.lit(True),
+    )
+
+
+DOLLARS = {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7': 'token = "USDC"\ndecimals = 6\nshare = 1\nprice = 1'}
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([("1", None, "0"), ("1", "0", "0")], "unknown"),
+        ([("0", None, "0"), ("0", "0", "0")], "unknown"),
+        ([("0", "0", "0"), ("0", "0", "0")], "no-position"),
+        ([("0", "0", "0"), ("1", "0", "-5")], "no-margin"),
+        ([("0", "0", "0"), ("1", "5", "-5")], "under-water"),
+        ([("1", "0", "-5"), ("1", "5", "-9")], "under-water"),
+        ([("1", "0.000000999999999999", "0"), ("1", None, "0")], "below-one-base-unit"),
+    ],
+)
+def test_the_reason_for_a_0_holds_for_all_liquidations_of_its_trader(
+    rows: list[tuple[str, str | None, str]], reason: str, tmp_path: Path
+) -> None:
+    """What one liquidation lacks does not explain a 0 that another one shares; only `unknown` is said of any."""
+    frame = judged(*((1, *row) for row in rows))
+    paid = payouts.pay(formula.find("margin-upl-funding"), frame, build.made_up(tmp_path, DOLLARS), stopped=False)
+    assert paid["amount_base_units"].to_list() == ["0"]
+    assert paid["reason"][0].split(":")[0] == reason
+
+
+def test_traders_stand_by_address_with_equal_shares_rounded_down(tmp_path: Path) -> None:
+    frame = judged((3, "1", "7", "0"), (1, "1", "7", "0"), (2, "1", "7", "0"))
+    paid = payouts.pay(formula.find("margin-only"), frame, build.made_up(tmp_path), stopped=False)
+    assert paid["trader"].to_list() == [address(1), address(2), address(3)]
+    assert paid["share_of_budget"].to_list() == [Decimal("0.333333333333333333")] * 3
+
+
+def test_a_negative_share_of_a_position_is_cut_towards_0() -> None:
+    """As the contracts divide: two thirds of -1 and of -5 units are 0 and -3, not -1 and -4."""
+    frame = pl.DataFrame(
+        {"size": [Decimal(-3)] * 2, "compensated_size": [Decimal(2)] * 2},
+        schema_overrides=dict.fromkeys(("size", "compensated_size"), fixed.AMOUNT),
+    )
+    assert payouts.compensated(fixed.from_integers([-1, -5]), frame) == [0, -3]
 
 
 def test_two_tokens_in_one_run(tmp_path: Path) -> None:
@@ -134,6 +200,16 @@ def test_budgets_are_compared_and_never_silent(tmp_path: Path) -> None:
         "entitlements are counted in USDC, paid in it or not"
     )
     assert "cannot be compared: nothing is paid in ETH" in found[3][1]
+
+
+def test_a_budget_that_is_met_exactly_fits_and_one_unit_less_does_not(tmp_path: Path) -> None:
+    for amount, level, said in (("7000", "note", "fits, 0 left"), ("6999.999999999999999999", "warning", "over by 0.000000000000000001")):
+        budget = f'[[budget]]\nname = "b"\ntoken = "USDC"\namount = {amount}\nsource = "test"\n'
+        made = build.made_up(tmp_path, {"\n[sources]": f"\n{budget}\n[sources]"})
+        paid = payouts.pay(formula.find("margin-only"), judged((1, "1", "3000", "0"), (2, "1", "4000", "0")), made, stopped=False)
+        (found,) = published.check_budgets(paid, made)
+        assert found.level == level
+        assert said in found.what
 
 
 def test_expectations_are_compared_and_never_used(tmp_path: Path) -> None:

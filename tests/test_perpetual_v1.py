@@ -10,12 +10,14 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import incident_file, pipeline
+from perpcomp import fixed, incident_file, pipeline
+from perpcomp.findings import Finding
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.pipeline import Input, Run
 from perpcomp.systems import perpetual_v1
 from perpcomp.systems.found import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1
+from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.lives import before_liquidations
 from tests import build
 from tests.conftest import LAB, truth
@@ -354,18 +356,119 @@ def test_trap_the_forums_examples_could_not_have_been_liquidated(tmp_path: Path,
         assert not [p for p in done.problems if "It stood at a margin ratio" in p.what]
 
 
-def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(tmp_path: Path) -> None:
+ERA_1, ERA_2 = {"liquidation_fee": "12.5"}, {"liquidation_fee": "6.25"}  # of a notional of 1,000, at a ratio of 0.0125
+# A notional of 0 has a fee of 0, whole or half; and era 1 would make its margin 150, era 2 100.
+UNDECIDED = {"position_notional": "0", "liquidation_penalty": "100", "realized_pnl": "-50"}
+
+
+def told(rows: list[dict[str, Any]], upgrades: tuple[int, ...] = (), **tables: pl.DataFrame) -> tuple[list[tuple[int, str]], list[Finding]]:
+    """(era, rule) of made-up liquidations, in blocks 10, 20 ... where they name none, and what is found."""
+    base = {
+        "block_number": 0,
+        "log_index": 7,
+        "kind": "liquidation",
+        **dict.fromkeys(("liquidation_penalty", "bad_debt", "realized_pnl", "funding_payment", "margin", "liquidation_fee"), "0"),
+        "position_notional": "1000",
+        "margin_replayed": None,
+    }
+    amounts = [name for name, value in base.items() if value is None or (isinstance(value, str) and name != "kind")]
+    made = [{**base, "block_number": 10 * n, "transaction_hash": f"0x{n:064x}", **row} for n, row in enumerate(rows, 1)]
+    frame = pl.DataFrame(
+        [{name: Decimal(v) if name in amounts and v is not None else v for name, v in row.items()} for row in made],
+        schema_overrides=dict.fromkeys(amounts, fixed.AMOUNT),
+    )
+    if upgrades:
+        tables["Upgraded"] = pl.DataFrame({"block_number": upgrades, "log_index": range(len(upgrades))})
+    found, findings = tell_eras(frame, tables, pl.lit(Decimal("0.0125"), dtype=fixed.AMOUNT), True)
+    return found.sort("block_number", "log_index").select("era", "era_rule").rows(), findings
+
+
+@pytest.mark.parametrize(
+    ("upgrades", "era", "rule"),
+    [
+        ((), 1, "unknown"),
+        ((11,), 2, "upgraded"),
+        ((20,), 2, "upgraded"),  # in its own block
+        ((21,), 1, "upgraded"),
+        ((30,), 1, "upgraded"),  # in the block of the first that is known to be era 2
+        ((10,), 1, "unknown"),  # in the block of the last that is known to be era 1: after it, or before it
+        ((31,), 1, "unknown"),
+        ((11, 21), 1, "unknown"),  # two upgrades: either may be the change
+        ((9, 11, 31), 2, "upgraded"),
+    ],
+)
+def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(upgrades: tuple[int, ...], era: int, rule: str) -> None:
+    """Nothing else tells it. Where that log does not either, nobody is paid."""
+    eras, findings = told([ERA_1, UNDECIDED, ERA_2], upgrades)
+    assert [e for e, _ in eras] == [1, era, 2]
+    assert eras[1][1] == rule
+    assert [(f.where, f.level, f.stops) for f in findings] == ([(f"tx 0x{2:064x} log 7", "error", True)] if rule == "unknown" else [])
+
+
+def test_an_undecided_row_takes_the_era_of_the_side_on_which_it_stands() -> None:
+    eras, findings = told([UNDECIDED, ERA_1, ERA_2, UNDECIDED])
+    assert eras == [(1, "inherited"), (1, "liquidator-fee"), (2, "liquidator-fee"), (2, "inherited")]
+    assert findings == []
+
+
+def test_an_undecided_row_alone_stops_payment() -> None:
+    eras, findings = told([UNDECIDED])
+    assert [rule for _, rule in eras] == ["unknown"]
+    assert [f.stops for f in findings] == [True]
+
+
+def test_a_row_to_which_both_eras_give_the_same_margin_stops_nothing() -> None:
+    eras, findings = told([ERA_1, {**UNDECIDED, "realized_pnl": "0"}, ERA_2])
+    assert eras[1][1] == "either"
+    assert findings == []
+
+
+def test_a_fee_of_0_and_a_fee_of_neither_half_tell_no_era() -> None:
+    assert told([UNDECIDED])[0][0][1] == "unknown"
+    (_, finding, *rest) = (None, *[f for f in told([{"liquidation_fee": "7"}])[1] if "neither the whole nor half" in f.what])
+    assert (finding.level, finding.stops, rest) == ("warning", False, [])
+
+
+def test_an_odd_fee_is_halved_as_the_contract_does() -> None:
+    """240 units of 1e-18 at 0.0125 are a fee of 3, and the half of it 1."""
+    odd = {"position_notional": "0.00000000000000024"}
+    assert [told([{**odd, "liquidation_fee": f"0.00000000000000000{fee}"}])[0][0][0] for fee in (3, 1)] == [1, 2]
+
+
+def test_the_fee_ratio_is_that_of_the_last_log_before_the_row_also_in_its_block() -> None:
+    """Doubled in block 5 log 3: what was the whole fee before it is the half of the fee behind it."""
+    changed = pl.DataFrame(
+        {"block_number": [5], "log_index": [3], "liquidation_fee_ratio": [Decimal("0.025")]},
+        schema_overrides={"liquidation_fee_ratio": fixed.AMOUNT},
+    )
+    rows = [{**ERA_1, "block_number": 5, "log_index": log} for log in (2, 4)]
+    eras, _ = told(rows, LiquidationFeeRatioChanged=changed)
+    assert eras == [(1, "liquidator-fee"), (2, "liquidator-fee")]
+
+
+def test_a_penalty_beside_bad_debt_says_era_2() -> None:
+    eras, _ = told([{**UNDECIDED, "bad_debt": "5"}])
+    assert eras == [(2, "flags")]
+
+
+def test_a_partial_liquidation_is_never_of_era_1() -> None:
+    """Also where the earlier logs leave the margin that era 1 would read: then no era fits, and nobody is paid."""
+    eras, findings = told([{**UNDECIDED, "kind": "partial-liquidation", "margin": "1", "margin_replayed": "150"}])
+    assert eras == [(2, "flags")]
+    assert [f.what.split(" 1")[0] for f in findings] == ["No era's formula gives the margin"]
+    assert findings[0].stops
+
+
+def test_the_eras_are_told_without_a_stated_fee_ratio(tmp_path: Path) -> None:
     rows, text = both_eras()
     (tmp_path / "both.toml").write_text(text)
     source = tmp_path / "logs.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     events = pipeline.read_events(Input(source, None), incident_file.load(str(tmp_path / "both.toml")))
-    # Take away all that tells the era of the first row of era 2: ratio unknown, no earlier logs, no flags.
-    table, others = events.table, {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
-    full = table.filter(pl.col("block_number") > 16_000_000, pl.col("kind") == "liquidation", pl.col("bad_debt") == 0)
-    assert full.height == 0 or full["liquidation_penalty"].min() is not None
-    found, findings = perpetual_v1.liquidations(table.lazy(), others, None, pl.lit(False))
+    others = {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
+    found, findings = perpetual_v1.liquidations(events.lazy, others, None, pl.lit(False))
     assert found["era"].to_list() == [1] * 36 + [2] * 17
+    assert not found["era_rule"].str.contains("liquidator-fee").any()
     assert not [f for f in findings if f.stops]
 
 
@@ -418,3 +521,68 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.
     assert last["open_notional_replayed"] == (Decimal(110) if complete else None)
+
+
+# One liquidation by itself
+
+
+def alone(row: dict[str, Any], **tables: pl.DataFrame) -> tuple[dict[str, Any], list[Finding]]:
+    """The one liquidation of an events table of one row, and what is found."""
+    others = {name: frame.lazy() for name, frame in tables.items()}
+    found, findings = perpetual_v1.liquidations(build.table([row]).lazy(), others, Decimal("0.0125"), pl.lit(False))
+    return found.row(0, named=True), findings
+
+
+def too_well(findings: list[Finding]) -> bool:
+    return any("It stood at a margin ratio of" in f.what for f in findings)
+
+
+WEI = Decimal("0.000000000000000001")
+
+
+def test_a_position_at_the_maintenance_ratio_could_not_be_liquidated_and_one_unit_below_could() -> None:
+    """1 BTC bought for 50,000: 6.25 % of that is 3,125. In era 2 it is of what closing fetched, 48,000: 3,000."""
+    one, bought = Decimal(1), Decimal(50_000)
+    for short, said in ((Decimal(0), True), (20_000 * WEI, False)):
+        margin = 5_000 - short
+        first = build.liquidated(1, build.address(1), build.START, one, bought, margin, Decimal(48_125))
+        found, findings = alone(first)
+        assert (found["era"], found["open_notional"], too_well(findings)) == (1, 50_000, said)
+        fetched = Decimal(48_000)
+        half = fetched * Decimal("0.00625")
+        second = build.liquidated(1, build.address(1), build.START, one, bought, margin, fetched, liquidation_fee=half)
+        found, findings = alone({**second, "liquidation_penalty": margin, "fee_shortfall": Decimal(0)})
+        assert (found["era"], found["margin"], too_well(findings)) == (2, margin, said)
+
+
+def test_the_maintenance_ratio_is_that_of_the_last_log_before() -> None:
+    """At 3,125 of 50,000 a ratio of 7 % may liquidate, one of 6 % may not; a later change does not count."""
+    row = build.liquidated(5, build.address(1), build.START, Decimal(1), Decimal(50_000), Decimal(5_000), Decimal(48_125))
+    for changes, said in (({4: "0.07"}, False), ({3: "0.07", 4: "0.06"}, True), ({4: "0.06", 6: "0.07"}, True), ({6: "0.07"}, True)):
+        logged = pl.DataFrame(
+            {"block_number": list(changes), "log_index": [0] * len(changes), "margin_ratio": [Decimal(r) for r in changes.values()]},
+            schema_overrides={"margin_ratio": fixed.AMOUNT},
+        )
+        assert too_well(alone(row, MarginRatioChanged=logged)[1]) is said, changes
+
+
+def test_a_shorts_open_notional_is_what_the_close_cost_less_its_loss() -> None:
+    row, _ = alone(build.liquidated(1, build.address(1), build.START, Decimal(-2), Decimal(100_000), Decimal(5_000), Decimal(104_000)))
+    assert [row[name] for name in ("side", "size", "position_notional", "realized_pnl")] == ["short", -2, 104_000, -4_000]
+    assert (row["open_notional"], row["entry_price"]) == (100_000, 50_000)
+
+
+def test_a_liquidation_of_size_0_stops_payment() -> None:
+    row = build.liquidated(1, build.address(1), build.START, Decimal(1), Decimal(50_000), Decimal(5_000), Decimal(45_500))
+    _, findings = alone({**row, "exchanged_position_size": Decimal(0)})
+    assert [(f.level, f.stops) for f in findings if "size 0 was liquidated" in f.what] == [("error", True)]
+    assert not [f for f in alone(row)[1] if f.stops]
+
+
+def test_a_margin_below_0_before_a_liquidation_stops_payment() -> None:
+    """Era 1 makes it penalty - bad debt - realized PnL + funding: here -1."""
+    row = build.liquidated(1, build.address(1), build.START, Decimal(1), Decimal(50_000), Decimal(-1), Decimal(50_000))
+    found, findings = alone(row)
+    assert found["margin"] == -1
+    assert [f.stops for f in findings if "the contract stores none below 0" in f.what] == [True]
+    assert found["remaining_margin"] == 0

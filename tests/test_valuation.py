@@ -313,6 +313,36 @@ def test_each_liquidation_has_the_price_that_held_when_it_happened(tmp_path: Pat
     assert done.liquidations["unrealized_pnl_at_reference"].to_list() == [-2_000, -12_000]
 
 
+def test_a_price_holds_from_its_own_second_on_also_the_first_and_the_last(tmp_path: Path) -> None:
+    """Rows in any order of the file; each liquidation but one at the very second of a row, and the last row's price holds there alone."""
+    start, far = build.START, build.START + timedelta(seconds=180)
+    prices = [(far, 30_000), (start, 50_000), (start + timedelta(seconds=60), 40_000)]
+    series(tmp_path, [("ETHUSDC", start - timedelta(days=1), 2_000), *(("BTCUSDC", time, price) for time, price in prices)])
+    rows = [
+        build.liquidated(
+            n, build.address(n), start + timedelta(seconds=second), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000)
+        )
+        for n, second in enumerate((0, 59, 60, 180), 1)
+    ]
+    assert by_series(tmp_path, rows).liquidations["reference_price"].to_list() == [50_000, 50_000, 40_000, 30_000]
+
+
+def test_a_liquidation_as_the_window_ends_needs_no_price_and_one_as_it_begins_does(tmp_path: Path) -> None:
+    """Nobody pays the one, so a series need not reach it; the other is refused."""
+    start, end = build.START, build.START + timedelta(hours=1)
+
+    def of(*moments: datetime) -> list[dict[str, Any]]:
+        return [
+            build.liquidated(n, build.address(n), moment, Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))
+            for n, moment in enumerate(moments, 1)
+        ]
+
+    series(tmp_path, [("BTCUSDC", start + timedelta(seconds=1), 50_000), ("BTCUSDC", end - timedelta(seconds=1), 40_000)])
+    assert by_series(tmp_path, of(start + timedelta(seconds=1), end)).liquidations["reference_price"].to_list() == [50_000, None]
+    with pytest.raises(InputError, match="has no price of BTCUSDC for 2021-02-20T22:45:00Z"):
+        by_series(tmp_path, of(start, start + timedelta(seconds=1)))
+
+
 @pytest.mark.parametrize(("first", "last"), [(60, 3_600), (-60, 30)])
 def test_a_series_with_a_gap_is_refused_by_name(tmp_path: Path, first: int, last: int) -> None:
     start = build.START

@@ -2,17 +2,21 @@
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.incident import Vesting
-from perpcomp.vesting import add_months, in_words, schedule, unlocked
+from perpcomp.vesting import add_months, in_words, schedule, unlocked, vest
+from tests import build
 from tests.conftest import LAB
 
 pytestmark = pytest.mark.money
@@ -121,6 +125,44 @@ def test_blocks_bind_where_the_calendar_counts_blocks() -> None:
     assert [d.block for d in dates] == [14_700_000, 14_700_250, 14_700_500, 14_700_750, 14_701_000]
     assert [d.unix - dates[0].unix for d in dates] == [0, 1300, 2600, 3900, 5200]
     assert [unlocked(terms, 8, d.step, dates) for d in dates] == [4, 5, 6, 7, 8]
+
+
+def test_tranches_that_are_not_months_fall_on_equal_parts_cut_to_the_second() -> None:
+    """March has 2,678,400 seconds: 7 parts of 382,628 and four sevenths. And three months in two parts end on June 1st, not in May."""
+    start = 1614556800
+    march = [date.unix - start for date in schedule(vesting(length=1, tranches=7))]
+    assert march == [0, 382_628, 765_257, 1_147_885, 1_530_514, 1_913_142, 2_295_771, 2_678_400]
+    assert [date.unix - start for date in schedule(vesting(length=3, tranches=2))] == [0, 46 * 86_400, 92 * 86_400]
+
+
+def test_blocks_that_do_not_divide_are_cut_and_so_are_their_times() -> None:
+    terms = vesting(calendar="blocks", length=10, tranches=4, start_block=100, block_seconds=Decimal("5.3"))
+    dates = schedule(terms)
+    assert [date.block for date in dates] == [100, 102, 105, 107, 110]
+    assert [date.unix - dates[0].unix for date in dates] == [0, 10, 26, 37, 53]
+
+
+def test_a_tranche_unlocks_at_its_date_and_not_a_second_before() -> None:
+    for terms, at_start in ((vesting(), 3), (vesting(upfront=Fraction(0)), 0)):
+        dates = schedule(terms)
+        rest = 7 - at_start
+        assert unlocked(terms, 7, -1, dates) == 0
+        assert unlocked(terms, 7, 0, dates) == at_start
+        for k, date in enumerate(dates[1:], 1):
+            assert unlocked(terms, 7, date.step - 1, dates) == at_start + rest * (k - 1) // 3
+            assert unlocked(terms, 7, date.step, dates) == at_start + rest * k // 3
+
+
+def test_a_claim_names_its_block_and_counts_in_its_tokens_units(tmp_path: Path) -> None:
+    """7 micro-dollars: 3 at once, then 1, 1 and 2."""
+    terms = vesting(calendar="blocks", length=10, tranches=3, start_block=100, block_seconds=Decimal(5))
+    made = build.made_up(tmp_path, {'token = "PERP"\ndecimals = 18': 'token = "USDC"\ndecimals = 6'})
+    paid = pl.DataFrame({"trader": [build.address(1)], "token": ["USDC"], "amount_base_units": ["7"]})
+    claims = vest(paid, replace(made, vesting=terms))
+    assert claims["amount_base_units"].to_list() == ["3", "1", "1", "2"]
+    assert claims["amount"].to_list() == [Decimal(n) / 10**6 for n in (3, 1, 1, 2)]
+    assert claims["cumulative"].to_list() == [Decimal(n) / 10**6 for n in (3, 4, 5, 7)]
+    assert claims["unlocks_at_block"].to_list() == [100, 103, 106, 110]
 
 
 TERMS = st.builds(
