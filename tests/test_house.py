@@ -83,15 +83,11 @@ MONEY = [
 ]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        p
-        for p in MODULES
-        if p.name in MONEY or p.parent.name in ("formulas", "decide", "perpetual_v1", "synthetix_v2", "guards", "crash", "replay")
-    ],
-    ids=lambda p: p.name,
-)
+def counts_money(path: Path) -> bool:
+    return path.name in MONEY or path.parent.name in ("formulas", "decide", "perpetual_v1", "synthetix_v2", "guards", "crash", "replay")
+
+
+@pytest.mark.parametrize("path", filter(counts_money, MODULES), ids=lambda p: p.name)
 def test_no_float_stands_where_money_is_counted(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), f"line {node.lineno}: write fixed.amount('0.5')"
@@ -107,12 +103,56 @@ def test_every_module_and_public_function_says_what_it_is_for(path: Path) -> Non
             assert ast.get_docstring(node) or node.name == "top", f"{node.name} in {path.name}"
 
 
+# Numbers of the money modules that are no policy: what each is instead.
+NO_POLICY = {
+    "fixed.py ONE": "a unit",
+    "fixed.py LIMIT": "what a column holds",
+    "guards/crash/chronicle.py PLACES": "a unit",
+    "guards/crash/limits.py PLACES": "a unit",
+    "guards/crash/scenarios.py NEVER": "no moment",
+    "guards/crash/sweep.py SHARES": "where a sweep looks; it decides nothing",
+    "guards/funding.py DAY": "a unit",
+    "guards/margins.py WORD": "what a word holds",
+    "systems/perpetual_v1/events.py DUST": "the smallest unit of a fee, divided by the smallest ratio",
+}
+SOURCE = re.compile(r"\bsource:|https?://|\b(SIP|SCCP)-\d+", re.I)
+
+
+def numbers_of(path: Path) -> dict[str, str]:
+    """Name -> comment of each constant of a module that is made of numbers, or of digits in a text."""
+    text = path.read_text()
+    lines, found = text.splitlines(), {}
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        value = getattr(node, "value", None)
+        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or not targets[0].id.isupper() or value is None:
+            continue
+        called = {
+            n.func.id if isinstance(n.func, ast.Name) else getattr(n.func, "attr", "") for n in ast.walk(value) if isinstance(n, ast.Call)
+        }
+        named = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)} - {"Decimal", "Fraction", "fixed"}
+        digits = [n.value for n in ast.walk(value) if isinstance(n, ast.Constant)]
+        if named or called - {"Decimal", "Fraction", "amount"} or not digits or not all(re.fullmatch(r"[\d./_]+", str(d)) for d in digits):
+            continue
+        above = node.lineno - 1
+        while above and lines[above - 1].startswith("#"):
+            above -= 1
+        found[targets[0].id] = "\n".join(lines[above : node.end_lineno])
+    return found
+
+
 def test_policy_numbers_stand_in_queries_not_in_python() -> None:
-    """No address and no date in the package's code."""
+    """No address and no date in the package's code; and where money is counted, no number without its source beside it."""
+    unsourced = set()
     for path in MODULES:
         text = path.read_text()
         assert not re.search(r"0x[0-9a-fA-F]{40}\b", text), path
         assert not re.search(r"datetime\(20\d\d", text), path
+        if counts_money(path):
+            place = path.relative_to(PACKAGE).as_posix()
+            unsourced |= {f"{place} {name}" for name, comment in numbers_of(path).items() if not SOURCE.search(comment)}
+    assert unsourced == set(NO_POLICY), "write `Source: ...` beside it, or say above what it is instead"
+    assert "MAINTENANCE" in numbers_of(PACKAGE / "systems" / "perpetual_v1" / "events.py")
 
 
 def test_one_reader_of_csv_and_parquet() -> None:

@@ -106,6 +106,7 @@ def wanted(chain_id: int, clearing_house: str, addresses: Collection[str], fund:
     return Wanted(chain_id, clearing_house, addresses, topics(fund), OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
 
 
+# Source: Perpetual Protocol V1, maintenanceMarginRatio of the ClearingHouse as deployed in February 2021.
 MAINTENANCE = Decimal("0.0625")  # the margin ratio below which a position may be liquidated, where no MarginRatioChanged tells
 DUST = fixed.amount("0.000000000001")  # a notional above this has a fee above 0
 
