@@ -176,13 +176,21 @@ def test_the_same_size_moves_more_for_a_short(base: int, size: int) -> None:
 LIMITS = st.integers(0, 3 * 10**17)
 
 
+@pytest.fixture(scope="module")
+def ratios_of_the_rehearsal(rehearsal: Run) -> list[tuple[int, int]]:
+    """Price impact and premium of each liquidation that has them."""
+    frame = screened(rehearsal).verdicts.drop_nulls("price_impact")
+    return [(to_integer(impact), to_integer(above)) for impact, above in frame.select("price_impact", "premium").iter_rows()]
+
+
 @pytest.mark.property
 @given(LIMITS, LIMITS, LIMITS, LIMITS)
-def test_raising_a_limit_never_blocks_more(rehearsal: Run, delta: int, pd: int, more_delta: int, more_pd: int) -> None:
-    frame = screened(rehearsal).verdicts.drop_nulls("price_impact")
+def test_raising_a_limit_never_blocks_more(
+    ratios_of_the_rehearsal: list[tuple[int, int]], delta: int, pd: int, more_delta: int, more_pd: int
+) -> None:
     low, high = Limit(delta, pd, ""), Limit(delta + more_delta, pd + more_pd, "")
-    for impact, above in frame.select("price_impact", "premium").iter_rows():
-        ratios = to_integer(impact), to_integer(above)
+    assert ratios_of_the_rehearsal
+    for ratios in ratios_of_the_rehearsal:
         before, after = low.blocks(*ratios), high.blocks(*ratios)
         assert before is not None
         assert after is not None

@@ -86,11 +86,20 @@ def test_one_market_by_name_and_what_its_logs_do_not_tell() -> None:
     ]
 
 
-def test_a_market_without_a_log_there_is_named() -> None:
-    paths, problems = perpcomp.prices(str(LAB / "large.toml"), "ETHUSDC")
-    assert paths["ETHUSDC"].is_empty()
-    assert [str(p) for p in problems] == ["ETHUSDC has no log in the window, nor in the hour before it. There is no price to show."]
-    assert in_words("ETHUSDC", paths["ETHUSDC"]) == "ETHUSDC: no block to show."
+def test_a_market_without_a_log_there_is_named(tmp_path: Path) -> None:
+    """It has older ones."""
+    loaded = incident_file.load("rehearsal")
+    link = next(market.amm for market in loaded.markets if market.name == "LINKUSDC")
+    start = int((loaded.eligibility.start - LEAD_IN).timestamp())
+    lines = rehearsal_lines()
+    kept = [line for line in lines if link[2:] not in line or int(json.loads(line)["blockTimestamp"], 16) < start]
+    assert any(link[2:] in line for line in kept)
+    assert len(kept) < len(lines)
+    (tmp_path / "logs.jsonl").write_text("\n".join(kept))
+    paths, problems = perpcomp.prices("rehearsal", "LINKUSDC", tmp_path / "logs.jsonl")
+    assert paths["LINKUSDC"].is_empty()
+    assert [str(p) for p in problems] == ["LINKUSDC has no log in the window, nor in the hour before it. There is no price to show."]
+    assert in_words("LINKUSDC", paths["LINKUSDC"]) == "LINKUSDC: no block to show."
 
 
 def test_a_market_without_any_log_is_named_too(tmp_path: Path) -> None:

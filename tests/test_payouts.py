@@ -147,14 +147,25 @@ def test_payouts_add_up_to_the_total_to_the_base_unit(entitlements: list[int], p
             assert cost <= value * 10**leg.decimals < cost + to_integer(leg.price), "floored once, by less than one base unit"
 
 
+BLOCKS = [position(n, address(n), 1 if n % 2 else -1, 50_000 + n, 5_000 + n, 46_000 + 1_000 * n) for n in range(1, 7)]
+
+
+@pytest.fixture(scope="module")
+def shuffling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for runs of shuffled rows."""
+    return tmp_path_factory.mktemp("order")
+
+
+@pytest.fixture(scope="module")
+def ordered(shuffling: Path) -> Run:
+    """The run of the rows in their order, which every shuffled one must equal."""
+    return build.run(shuffling, [row for block in BLOCKS for row in block])
+
+
 @pytest.mark.property
 @given(order=st.permutations(range(6)))
-def test_the_order_of_the_rows_does_not_matter(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
-    blocks = [position(n, address(n), 1 if n % 2 else -1, 50_000 + n, 5_000 + n, 46_000 + 1_000 * n) for n in range(1, 7)]
-    shuffled = [row for n in order for row in blocks[n]]
-    folder = tmp_path_factory.mktemp("order")
-    ordered = build.run(folder, [row for block in blocks for row in block])
-    again = build.run(folder, shuffled)
+def test_the_order_of_the_rows_does_not_matter(shuffling: Path, ordered: Run, order: list[int]) -> None:
+    again = build.run(shuffling, [row for n in order for row in BLOCKS[n]])
     for name in ("liquidations", "payouts", "claims", "comparison", "left_out", "findings"):
         assert getattr(ordered, name).equals(getattr(again, name))
 
