@@ -244,7 +244,13 @@ def given(balance: str) -> str:
 
 @pytest.mark.parametrize(
     ("balance", "covered", "shortfall", "left"),
-    [("0", 0, 900, 0), ("300", Decimal("0.333333333333333333"), 600, 0), ("1000.5", 1, 0, Decimal("100.5"))],
+    [
+        ("0", 0, 900, 0),
+        ("300", Decimal("0.333333333333333333"), 600, 0),
+        ("899.999999999999999999", Decimal("0.999999999999999999"), Decimal("0.000000000000000001"), 0),
+        ("900", 1, 0, 0),
+        ("1000.5", 1, 0, Decimal("100.5")),
+    ],
 )
 def test_a_stated_balance_is_set_against_every_formula(
     balance: str, covered: object, shortfall: object, left: object, tmp_path: Path
@@ -257,7 +263,7 @@ def test_a_stated_balance_is_set_against_every_formula(
     finding = next(p for p in run.problems if p.where == "made-up.toml [insurance_fund]")
     assert finding.level == ("warning" if shortfall else "note")
     assert f"{capacity.in_full(fixed.to_integer(Decimal(balance)))} USDC (as stated; test); margin-only gives 900 USDC: " in finding.what
-    assert finding.what.endswith(f"{shortfall} short." if shortfall else f"enough, {left} left.")
+    assert finding.what.endswith(f"{Decimal(str(shortfall)):f} short." if shortfall else f"enough, {left} left.")
 
 
 BUDGETS = """

@@ -93,6 +93,14 @@ def test_the_reason_for_a_0_holds_for_all_liquidations_of_its_trader(
     assert paid["reason"][0].split(":")[0] == reason
 
 
+def test_a_stopped_payment_pays_nobody_and_says_so(tmp_path: Path) -> None:
+    frame = judged((1, "1", "7", "0"), (2, "0", "0", "0"))
+    paid = payouts.pay(formula.find("margin-only"), frame, build.made_up(tmp_path), stopped=True)
+    assert paid["amount_base_units"].to_list() == ["0", "0"]
+    assert paid["entitlement"].to_list() == [0, 0]
+    assert set(paid["reason"]) == {payouts.STOPPED}
+
+
 def test_traders_stand_by_address_with_equal_shares_rounded_down(tmp_path: Path) -> None:
     frame = judged((3, "1", "7", "0"), (1, "1", "7", "0"), (2, "1", "7", "0"))
     paid = payouts.pay(formula.find("margin-only"), frame, build.made_up(tmp_path), stopped=False)

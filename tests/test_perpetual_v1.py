@@ -521,6 +521,8 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.
     assert last["open_notional_replayed"] == (Decimal(110) if complete else None)
+    if complete:
+        assert last["leverage_at_open"] == Decimal("2.2"), "of the 110 that it opened, not of the 330 that it moved"
 
 
 # One liquidation by itself
@@ -586,3 +588,58 @@ def test_a_margin_below_0_before_a_liquidation_stops_payment() -> None:
     assert found["margin"] == -1
     assert [f.stops for f in findings if "the contract stores none below 0" in f.what] == [True]
     assert found["remaining_margin"] == 0
+
+
+# What the logs between an opening and a liquidation change
+
+
+def of_position(**columns: Any) -> pl.DataFrame:
+    """One event of the position of trader 1 that is none of the events table."""
+    base = {"trader": build.address(1), "market": build.MARKET, "block_number": 2, "log_index": 0, "block_time": build.START}
+    amounts = {name: fixed.AMOUNT for name, value in columns.items() if isinstance(value, Decimal)}
+    return pl.DataFrame([{**base, **columns}], schema_overrides={**amounts, "block_time": pl.Datetime("us", "UTC")})
+
+
+def before_one(size: Decimal, tables: dict[str, pl.DataFrame], crash_from: int = 1) -> dict[str, Any]:
+    """1 BTC bought for 100 with 50 in block 1; what is known as `size` of it is liquidated in block 9."""
+    opened = build.opened(1, build.address(1), build.START, Decimal(1), Decimal(100), Decimal(50))
+    closed = build.liquidated(9, build.address(1), build.START, size, Decimal(100), Decimal(50), Decimal(60))
+    return before_liquidations(build.table([opened, closed]), tables, pl.col("block_number") < crash_from).row(-1, named=True)
+
+
+PART = Decimal("0.9")
+
+
+def test_a_migration_that_adjusts_a_size_breaks_no_life() -> None:
+    adjusted = of_position(new_position_size=PART)
+    assert before_one(PART, {"PositionAdjusted": adjusted})["continuous"] is True
+    assert before_one(PART, {})["continuous"] is False
+    assert before_one(Decimal(1), {"PositionAdjusted": adjusted})["continuous"] is False
+
+
+def test_what_is_liquidated_after_a_settlement_was_opened_by_a_log_that_is_missing() -> None:
+    found = before_one(Decimal(1), {"PositionSettled": of_position()})
+    assert (found["continuous"], found["open_notional_replayed"]) == (False, None)
+    assert before_one(Decimal(1), {})["open_notional_replayed"] == 100
+
+
+def test_a_size_that_a_migration_before_the_crash_changed_is_unknown_until_it_is_stated_again() -> None:
+    def migrated(*blocks: int) -> pl.DataFrame:
+        return pl.DataFrame({"market": [build.MARKET] * len(blocks), "block_number": blocks, "block_time": [build.START] * len(blocks)})
+
+    stated, elsewhere = of_position(new_position_size=PART, block_number=6), of_position(new_position_size=PART, trader=build.address(2))
+    for blocks, adjusted, size in (((0, 5), elsewhere, None), ((0,), elsewhere, 1), ((8,), elsewhere, 1), ((0, 5), stated, PART)):
+        found = before_one(PART, {"LiquidityChanged": migrated(*blocks), "PositionAdjusted": adjusted}, crash_from=7)
+        assert found["size_before_crash"] == size, blocks
+
+
+def test_margin_moved_by_hand_since_the_crash_is_added_or_removed_and_pays_its_funding() -> None:
+    for amount, added, removed in (("10", 10, 0), ("-10", 0, 10)):
+        changed = of_position(amount=Decimal(amount), funding_payment=Decimal(3))
+        for crash_from in (1, 3):
+            found = before_one(Decimal(1), {"MarginChanged": changed}, crash_from)
+            assert found["margin_replayed"] == 50 + Decimal(amount) - 3
+            since = (added, removed) if crash_from == 1 else (0, 0)
+            assert (found["margin_added"], found["margin_removed"]) == since
+            if crash_from == 3:
+                assert found["margin_before_crash"] == 50 + Decimal(amount) - 3

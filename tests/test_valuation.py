@@ -1,6 +1,7 @@
 """What a position was worth: by every moment and price of [valuation], against the recorded contract views, to the wei."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -18,7 +19,7 @@ from perpcomp.pipeline import Input, Run
 from perpcomp.replay import Replay
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
 from perpcomp.tables import PRICE_SERIES, to_csv
-from perpcomp.valuation import AT_REFERENCE
+from perpcomp.valuation import AT_REFERENCE, is_before_crash
 from tests import build
 from tests.conftest import LAB, truth
 from tests.test_perpetual_v1 import LOGS, rows_of
@@ -382,6 +383,34 @@ def test_a_run_by_a_series_is_published_with_it_and_verified(tmp_path: Path) -> 
 def test_a_moment_after_a_liquidation_is_refused() -> None:
     with pytest.raises(InputError, match=r"\[valuation\] at is block 13500300, but a position was liquidated in block \d+ already"):
         valued("february", 13_500_300, "curve")
+
+
+def test_a_moment_in_the_block_of_the_first_liquidation_is_refused(rehearsal: Run) -> None:
+    rules, market = rehearsal.incident.eligibility, rehearsal.incident.affected[0].amm
+    inside = rehearsal.liquidations.filter(pl.col("block_time").is_between(rules.start, rules.end, closed="left"), market=market)
+    first = inside["block_number"].to_list()[0]
+    with pytest.raises(InputError, match=rf"at is block {first}, but a position was liquidated in block {first} already"):
+        valued("february", first, "mark")
+
+
+def test_what_happens_at_the_moment_of_valuation_is_before_the_crash_and_as_the_window_begins_is_in_it(tmp_path: Path) -> None:
+    made, second = build.made_up(tmp_path), timedelta(seconds=1)
+    rows = pl.DataFrame({"block_number": [4, 5, 6], "block_time": [build.START - second, build.START, build.START + second]})
+    for at, before in ((None, [True, False, False]), (5, [True, True, False]), (build.START, [True, True, False])):
+        asked = replace(made, valuation=replace(made.valuation, at=at))
+        assert rows.select(is_before_crash(asked)).to_series().to_list() == before
+
+
+def test_at_a_time_of_a_series_all_have_the_price_that_held_then(tmp_path: Path) -> None:
+    start = build.START
+    series(
+        tmp_path,
+        [("BTCUSDC", start - timedelta(days=90), 50_000), ("BTCUSDC", start, 51_000), ("BTCUSDC", start + timedelta(days=1), 40_000)],
+    )
+    text = '[valuation]\nat = 2021-02-20T22:45:00Z\nprice = "prices.csv"\nsource = "recording"\n'
+    changed = variant("rehearsal", text, NO_PRICE, tmp_path)
+    done = pipeline.compute(changed, pipeline.find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"))
+    assert set(done.liquidations.filter("eligible")["reference_price"]) == {Decimal(51_000)}
 
 
 def test_a_block_outside_the_logs_is_refused() -> None:
