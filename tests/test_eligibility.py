@@ -390,6 +390,23 @@ def test_an_empty_window_names_the_nearest_liquidations(tmp_path: Path) -> None:
     assert error.value.exit_code == 2
 
 
+def test_a_liquidation_as_the_window_ends_is_the_nearest_after_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nearest after it: 2021-02-20T23:45:00Z, block 10001"):
+        build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000, minutes=60))
+
+
+def test_who_closed_under_water_is_left_out_for_that_also_after_trading_on(tmp_path: Path) -> None:
+    one, inside = Decimal(1), START + timedelta(minutes=1)
+    rows = position(1, address(1), 1, 30_000, 10_000, 42_000)
+    for n, bad_debt in ((2, Decimal(5)), (3, Decimal(0))):
+        close = {"exchanged_position_size": -one, "position_notional": Decimal(44_000), "spot_price": Decimal(44_000), "bad_debt": bad_debt}
+        rows.append(opened(n, address(n), START - DAY, one, Decimal(50_000), Decimal(5_000)))
+        rows.append(build.event(100 + n, address(n), inside, kind="close", realized_pnl=Decimal(-6_000), **close))
+        rows.append(opened(200 + n, address(n), inside, one, Decimal(50_000), Decimal(5_000)))
+    left = dict(build.run(tmp_path, rows).left_out.select("trader", "reason_code").iter_rows())
+    assert left == {address(2): "closed-under-water", address(3): "not-liquidated"}
+
+
 def test_a_market_that_the_query_does_not_name_is_an_error(tmp_path: Path) -> None:
     rows = position(1, address(1), 1, 30_000, 10_000, 42_000)
     rows += [{**row, "market": "0x" + "ee" * 20} for row in position(2, address(2), 1, 30_000, 10_000, 42_000)]
