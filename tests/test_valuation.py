@@ -405,7 +405,12 @@ def test_at_a_time_of_a_series_all_have_the_price_that_held_then(tmp_path: Path)
     start = build.START
     series(
         tmp_path,
-        [("BTCUSDC", start - timedelta(days=90), 50_000), ("BTCUSDC", start, 51_000), ("BTCUSDC", start + timedelta(days=1), 40_000)],
+        [
+            ("BTCUSDC", start - timedelta(days=90), 50_000),
+            ("BTCUSDC", start, 51_000),
+            ("BTCUSDC", start + timedelta(seconds=1), 40_000),
+            ("BTCUSDC", start + timedelta(days=1), 40_000),
+        ],
     )
     text = '[valuation]\nat = 2021-02-20T22:45:00Z\nprice = "prices.csv"\nsource = "recording"\n'
     changed = variant("rehearsal", text, NO_PRICE, tmp_path)
