@@ -11,11 +11,11 @@ run: $(READY)
 	$(BIN)/perpcomp run
 
 test: check
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS)
 
 # Without the live chain, whose node and contracts come from npm's registry.
 test-offline: check
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not chain"
+	$(BIN)/pytest -n $(WORKERS) -m "not chain"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -20,6 +20,22 @@ settings.register_profile("fuzz", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+# What shares a node, a cluster or a costly fixture, and so stays in one process where there are several.
+TOGETHER = ("tests/chain/", "tests/test_engine.py", "tests/test_guards_replay.py", "tests/test_replay.py", "tests/test_synthetix_v2.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each place of TOGETHER as one piece of work, the largest first; every other test alone, to whichever process is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid)
+
+    return Together(config, log)
+
+
 @cache
 def truth(name: str) -> dict[str, Any]:
     """The contract views recorded with a chain: a check, never an input, and never changed by a test."""

@@ -23,8 +23,6 @@ from perpcomp.tables import EVENTS, row_hash
 from tests.commands import call, process
 from tests.test_cli import ROOT
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:

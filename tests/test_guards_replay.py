@@ -35,8 +35,6 @@ from perpcomp.replay.contract import Reserves
 from tests.conftest import LAB, truth
 from tests.test_guards_screen import SOURCE, problems, with_guards
 
-pytestmark = pytest.mark.xdist_group("guards replay")
-
 CHAINS = {"rehearsal": "february", "later": "later-contracts", "large": "large"}
 POOLS = {"rehearsal": 290, "later": 72, "large": 15_449}  # pools after a trade or a liquidity change
 SETTINGS = f"[guards]\nfluctuation_limit = 0.012\npartial_liquidation_ratio = 0.25\n{SOURCE}"  # those of the recorded deployments

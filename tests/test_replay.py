@@ -26,8 +26,6 @@ from perpcomp.tables import POSITIONS, check
 from tests.conftest import LAB, truth
 from tests.test_perpetual_v1 import LOGS, both_eras, rows_of
 
-pytestmark = pytest.mark.xdist_group("replay")
-
 # Our columns and the recording's views.
 VIEWS = {
     "size": "size",

@@ -39,8 +39,6 @@ from tests.test_explain import steps, value_of
 from tests.test_guards import LAB, VECTORS
 from tests.test_guards_sip import PARAMETERS
 
-pytestmark = pytest.mark.xdist_group("synthetix")
-
 TOPICS: list[dict[str, Any]] = [t for t in json.loads((LAB / "topics.json").read_text()) if t["system"] == "synthetix-perps-v2"]
 FILE = recorded.read(VECTORS)
 assert isinstance(FILE, recorded.Vectors)

@@ -15,9 +15,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Called for the tests of this folder only. One process runs them all, beside the nodes that it started."""
+    """Called for the tests of this folder only."""
     item.add_marker(pytest.mark.chain)
-    item.add_marker(pytest.mark.xdist_group("chain"))
 
 
 @pytest.fixture(scope="session")
