@@ -8,6 +8,8 @@ liquidations, payouts, claims, comparison, left_out, in_kind, findings. A query 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perpcomp.version import VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
     from perpcomp.audit.verify import Verdict
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
-    from perpcomp.guards.crash.answer import Answer
-    from perpcomp.incident import Incident
-    from perpcomp.ingest.chain import Fetched
-    from perpcomp.ingest.fetch import Progress
-    from perpcomp.pipeline import Run
-    from perpcomp.replay import Replay
+    from perpcomp.guards.report import Answer
+    from perpcomp.incident.incident import Incident
+    from perpcomp.ingest.node.fetch import Progress
+    from perpcomp.ingest.node.pull import Fetched
+    from perpcomp.run import Run
+    from perpcomp.systems.perpetual_v1.replay.replay import Replay
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "compute",
     "events",
@@ -42,18 +44,20 @@ __all__ = [
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
     """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
-    from perpcomp import incident_file, pipeline
+    from perpcomp import pipeline
     from perpcomp.engine import LOCAL
+    from perpcomp.incident import incident_file
+    from perpcomp.input import find_input
 
     loaded = incident_file.load(query)
-    return pipeline.compute(loaded, pipeline.find_input(loaded, input), formula, engine=engine or LOCAL)
+    return pipeline.compute(loaded, find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
 def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
     """Write a run's folder, all or nothing; returns relative name -> bytes."""
-    from perpcomp.audit.manifest import MANIFEST, manifest
-    from perpcomp.publish import files
+    from perpcomp.publish.files import files
     from perpcomp.publish.folder import write
+    from perpcomp.publish.manifest import MANIFEST, manifest
 
     published = files(run)
     published[MANIFEST] = manifest(run, published)
@@ -63,11 +67,13 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
 
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":
     """The events table: every PositionChanged, with its PositionLiquidated; and where logs are missing between two of them."""
-    from perpcomp import incident_file, pipeline
+    from perpcomp import pipeline
     from perpcomp.engine import LOCAL
+    from perpcomp.incident import incident_file
+    from perpcomp.input import find_input, read_events
 
     loaded = incident_file.load(query)
-    read = pipeline.read_events(pipeline.find_input(loaded, input), loaded, engine or LOCAL)
+    read = read_events(find_input(loaded, input), loaded, engine or LOCAL)
     return read.table, pipeline.gaps(read, loaded)
 
 
@@ -75,12 +81,14 @@ def liquidations(
     query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None
 ) -> "tuple[pl.DataFrame, list[Finding]]":
     """The liquidations table: every liquidation in the input, eligible or not; and what does not fit."""
-    from perpcomp import incident_file, pipeline
+    from perpcomp import pipeline
     from perpcomp.engine import LOCAL
+    from perpcomp.incident import incident_file
+    from perpcomp.input import find_input, read_events
 
     loaded, place = incident_file.load(query), engine or LOCAL
-    source = pipeline.find_input(loaded, input)
-    found = pipeline.liquidations(pipeline.read_events(source, loaded, place), source, loaded, place)
+    source = find_input(loaded, input)
+    found = pipeline.liquidations(read_events(source, loaded, place), source, loaded, place)
     return found.table, found.problems
 
 
@@ -93,7 +101,7 @@ def positions(
     """
     from datetime import timedelta
 
-    from perpcomp.replay import doubts
+    from perpcomp.systems.perpetual_v1.replay.replay import doubts
 
     loaded, replayed = _replayed(query, input)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
@@ -109,12 +117,14 @@ def guarded(
     query: str = "rehearsal", input: Path | None = None, rules: str | None = None, swept: bool = False
 ) -> "tuple[Incident, Answer]":
     """What liquidation guards would have done: verdicts, and if asked for the counterfactual under `rules` and a sweep of limits."""
-    from perpcomp import incident_file, pipeline
-    from perpcomp.guards.crash.answer import answer
+    from perpcomp import pipeline
+    from perpcomp.guards.report import answer
+    from perpcomp.incident import incident_file
+    from perpcomp.input import find_input, read_events
 
     loaded = incident_file.load(query)
-    source = pipeline.find_input(loaded, input)
-    events = pipeline.read_events(source, loaded)
+    source = find_input(loaded, input)
+    events = read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded).table
     return loaded, answer(found, events.table, events.others, loaded, rules, swept)
 
@@ -126,7 +136,7 @@ def prices(
 
     Market name -> its prices table: spot, 15-minute average and index price at every block in which the market logged something.
     """
-    from perpcomp.replay.path import crash_paths
+    from perpcomp.systems.perpetual_v1.replay.price_path import crash_paths
 
     loaded, replayed = _replayed(query, input)
     paths, untold = crash_paths(replayed, loaded, market)
@@ -135,34 +145,36 @@ def prices(
 
 def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
     """The incident with its input replayed."""
-    from perpcomp import incident_file, pipeline
+    from perpcomp import pipeline
     from perpcomp.findings import refusal
-    from perpcomp.systems import perpetual_v1
+    from perpcomp.incident import incident_file
+    from perpcomp.input import find_input, read_events
+    from perpcomp.systems.perpetual_v1.events import SYSTEM
 
     loaded = incident_file.load(query)
-    if loaded.system != perpetual_v1.events.SYSTEM:
-        what = f"is an incident of {loaded.system}; positions are replayed for {perpetual_v1.events.SYSTEM} only."
+    if loaded.system != SYSTEM:
+        what = f"is an incident of {loaded.system}; positions are replayed for {SYSTEM} only."
         raise refusal(f"{loaded.name}.toml", what, "The position before each liquidation stands in `perpcomp liquidations`.")
-    source = pipeline.find_input(loaded, input)
-    events = pipeline.read_events(source, loaded)
+    source = find_input(loaded, input)
+    events = read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded)
     return loaded, found.replayed or pipeline.replayed(events, found.table)
 
 
 def has_input(query: str) -> bool:
     """Whether the incident file names logs of its own, so that nothing need be fetched."""
-    from perpcomp import incident_file
+    from perpcomp.incident import incident_file
 
     return incident_file.load(query).input is not None
 
 
 def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:
     """What a fetch of this incident's logs would ask of a node, in words; nothing is sent."""
-    from perpcomp import incident_file
-    from perpcomp.ingest import chain
+    from perpcomp.incident import incident_file
+    from perpcomp.ingest.node import pull
 
     loaded = incident_file.load(query)
-    return chain.plan(loaded, chain.Options(store or chain.default_store(loaded), blocks))
+    return pull.plan(loaded, pull.Options(store or pull.default_store(loaded), blocks))
 
 
 def fetch(
@@ -176,13 +188,13 @@ def fetch(
     show: "Callable[[Progress], None]" = lambda _: None,
 ) -> "Fetched":
     """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
-    from perpcomp import incident_file
-    from perpcomp.ingest import chain
+    from perpcomp.incident import incident_file
+    from perpcomp.ingest.node import pull
     from perpcomp.systems import SYSTEMS
 
     loaded = incident_file.load(query)
-    options = chain.Options(store or chain.default_store(loaded), blocks, second, prove)
-    return chain.fetch(loaded, sorted(SYSTEMS[loaded.system].events.TOPICS), urls, options, show)
+    options = pull.Options(store or pull.default_store(loaded), blocks, second, prove)
+    return pull.fetch(loaded, sorted(SYSTEMS[loaded.system].events.TOPICS), urls, options, show)
 
 
 def verify(folder: Path) -> "Verdict":

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from perpcomp import __version__
 from perpcomp.findings import refusal
+from perpcomp.version import VERSION
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -155,7 +155,7 @@ def versions() -> str:
     import polars as pl
 
     mark = pl.Series(["perpcomp"]).to_frame("a").select(pl.struct("a").hash(0)).item()
-    return f"perpcomp {__version__}, polars {pl.__version__}, hash {mark:x}"
+    return f"perpcomp {VERSION}, polars {pl.__version__}, hash {mark:x}"
 
 
 def _reached(address: str) -> str:

@@ -4,32 +4,31 @@ A finding is never dropped and never just a log line. Findings travel in frames 
 leave nothing to compute with.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-VERB = re.compile(
-    r"(column|is|are|was|belongs|has|have|had|does|holds|names|gives|reads|computes|cannot|can|leaves|starts|nests|fails|failed|may|refuses|shares|lies|logged|stands)\b"
-)
 Level = Literal["note", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation about the input. `stops` says that no payment may be made while it stands."""
+    """One observation about the input: the place, what was found and what to do, each in whole sentences for people.
+
+    `code` says which kind it is, for programs: nothing may ask the texts. `stops` says that no payment may be made while it stands.
+    """
 
     level: Level
     where: str
     what: str
     what_to_do: str
     stops: bool = False
+    code: str = "unusable-input"
 
     def __str__(self) -> str:
-        """Place, what and what to do as sentences: "x.toml: title is missing. Add it." A text that begins with a verb continues the place."""
-        joined = f"{self.where} {self.what}" if VERB.match(self.what) else f"{self.where}: {self.what}"
-        return f"{joined} {self.what_to_do}".rstrip()
+        """Place, what and what to do as sentences: "x.toml: title is missing. Add it."."""
+        return f"{self.where}: {self.what} {self.what_to_do}".rstrip()
 
 
 class InputError(Exception):

@@ -17,7 +17,8 @@ import polars as pl
 from perpcomp import arithmetic, fixed
 from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
-from perpcomp.tables import KINDS, LIQUIDATIONS
+from perpcomp.tables.liquidations import LIQUIDATIONS
+from perpcomp.tables.schema import KINDS
 
 GROUP = "perpcomp.formulas"
 

@@ -11,16 +11,17 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import fixed, formula
+from perpcomp import fixed
 from perpcomp.findings import Finding
-from perpcomp.formulas.restore_position import restore_position
-from perpcomp.incident import ORDERS, Incident, Restore
-from perpcomp.payouts import compensated
-from perpcomp.replay import Replay
-from perpcomp.replay.contract import Reserves, Reverts, out_price
-from perpcomp.tables import IN_KIND, LIQUIDATIONS, RESTORE_ORDERS, check
+from perpcomp.incident.incident import Incident
+from perpcomp.incident.restore import Restore
+from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts, out_price
+from perpcomp.systems.perpetual_v1.replay.replay import Replay
+from perpcomp.tables.liquidations import LIQUIDATIONS
+from perpcomp.tables.schema import check
 
 ALONE = "each-alone"
+
 IDENTITY = ("block_number", "log_index")
 
 
@@ -94,7 +95,7 @@ def on_curve(
     """
     if incident.restore is None:
         return liquidations, []
-    table = check(_with(liquidations, opened), LIQUIDATIONS)
+    table = check(with_costs(liquidations, opened), LIQUIDATIONS)
     findings = []
     for market in incident.affected:
         if market.amm not in at:
@@ -110,8 +111,8 @@ def on_curve(
     return table, findings
 
 
-def _with(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
-    costs = _frame(opened).select(*IDENTITY, "restore_notional", "restore_fee")
+def with_costs(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
+    costs = openings_frame(opened).select(*IDENTITY, "restore_notional", "restore_fee")
     return (
         liquidations.drop("restore_notional", "restore_fee")
         .join(costs, on=IDENTITY, how="left", maintain_order="left")
@@ -119,81 +120,8 @@ def _with(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame
     )
 
 
-def _frame(opened: Iterable[Opening]) -> pl.DataFrame:
+def openings_frame(opened: Iterable[Opening]) -> pl.DataFrame:
     rows = [(o.block_number, o.log_index, o.turn, o.pool.quote, o.pool.base, o.notional, o.fee) for o in opened]
     amounts = ("quote_reserve", "base_reserve", "restore_notional", "restore_fee")
     schema = {**dict.fromkeys((*IDENTITY, "turn"), pl.Int64()), **dict.fromkeys(amounts, pl.Int128())}
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(*amounts).reinterpret(dtype=fixed.AMOUNT))
-
-
-def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves]) -> pl.DataFrame:
-    """The restore-orders table: what each order comes to, market by market; empty without [restore]."""
-    rows: list[dict[str, object]] = []
-    names = {market.amm: market.name for market in incident.affected}
-    for market, pool in at.items():
-        assert incident.restore is not None
-        eligible = liquidations.filter(pl.col("eligible") & (pl.col("market") == market))
-        alone: dict[str, int] = {}
-        for order in ORDERS:  # each-alone is the first
-            opened = list(openings(eligible, {market: pool}, incident.restore, order))
-            owed = _per_trader(_with(eligible, opened))
-            alone = alone or owed
-            sizes = dict(zip(eligible.select(IDENTITY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
-            end = pool
-            if order != ALONE and opened:
-                last = opened[-1]
-                end = after(last.pool, fixed.to_integer(sizes[last.block_number, last.log_index]), last.notional)
-            amounts = {
-                "restore_notional": sum(o.notional for o in opened),
-                "restore_fee": sum(o.fee for o in opened),
-                "entitlement": sum(owed.values()),
-                "largest_change": max((abs(owed[trader] - alone[trader]) for trader in owed), default=0),
-                "spot_before": pool.spot,
-                "spot_after": end.spot,
-            }
-            rows.append(
-                {
-                    "market": market,
-                    "market_name": names[market],
-                    "order": order,
-                    "chosen": order == incident.restore.order,
-                    "positions": len(opened),
-                    **{name: fixed.from_integer(amount) for name, amount in amounts.items()},
-                }
-            )
-    return check(pl.DataFrame(rows, schema=RESTORE_ORDERS.schema), RESTORE_ORDERS)
-
-
-def _per_trader(eligible: pl.DataFrame) -> dict[str, int]:
-    values = compensated(formula.entitlements(restore_position, eligible), eligible)
-    sums: dict[str, int] = {}
-    for trader, value in zip(eligible.get_column("trader"), values, strict=True):
-        sums[trader] = sums.get(trader, 0) + (value or 0)
-    return sums
-
-
-def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
-    """The restore-in-kind table: what would be opened again for each eligible life, in proportion where a part survived.
-
-    margin_to_restore is margin - funding, not below 0. size and open_notional are null where the logs do not hold the latter. What
-    the opening costs is that of the whole position.
-    """
-    eligible = liquidations.filter("eligible")
-    parts = list(zip(*(fixed.to_integers(eligible.get_column(name)) for name in ("size", "compensated_size")), strict=True))
-
-    def share(values: pl.Series) -> pl.Series:
-        amounts = zip(fixed.to_integers(values), parts, strict=True)
-        return fixed.from_integers(
-            [None if v is None or kept is None or not size else fixed.truncate(v * kept, abs(size)) for v, (size, kept) in amounts]
-        )
-
-    left = eligible.select((pl.col("margin_at_reference") - pl.col("funding_at_reference")).clip(0)).to_series()
-    known = pl.col("open_notional_at_reference").is_not_null()
-    whole = eligible.select(pl.when(known).then("size_at_reference")).to_series()
-    frame = eligible.with_columns(
-        share(whole).alias("size"),
-        share(eligible.get_column("open_notional_at_reference")).alias("open_notional"),
-        share(left).alias("margin_to_restore"),
-    )
-    pool = _frame(opened).drop("restore_notional", "restore_fee")
-    return check(frame.join(pool, on=IDENTITY, how="left").select(*IN_KIND.schema), IN_KIND)

@@ -15,10 +15,13 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.incident import Incident
-from perpcomp.replay import Place, Replay, doubts
-from perpcomp.replay.contract import Reverts, average_out_price, out_price
-from perpcomp.tables import CSV_TIME, PRICE_SERIES, read
+from perpcomp.incident.incident import Incident
+from perpcomp.systems.perpetual_v1.replay.contract import Reverts, average_out_price, out_price
+from perpcomp.systems.perpetual_v1.replay.replay import Place, Replay, doubts
+from perpcomp.tables.files import read
+from perpcomp.tables.liquidations import PRICE_SERIES
+from perpcomp.tables.schema import CSV_TIME
+from perpcomp.window import may_be_compensated
 
 # A position's size in base and the market it is in -> (price in USDC per base, what it is worth in USDC), as far as they are known.
 Worth = tuple[int | None, int | None]
@@ -139,18 +142,11 @@ def _named(liquidations: pl.DataFrame, incident: Incident) -> pl.DataFrame:
     return priced
 
 
-def _judged(table: pl.DataFrame, incident: Incident) -> pl.Series:
-    """Which rows may be compensated, as far as market and window say: the others are valued too, but nobody need hear of a gap there."""
-    window = incident.eligibility
-    inside = (pl.col("block_time") >= window.start) & (pl.col("block_time") < window.end)
-    return table.select((inside & pl.col("market").is_in([m.amm for m in incident.affected])).alias("judged")).to_series()
-
-
 def _refuse_later_moment(table: pl.DataFrame, incident: Incident, replayed: Replay) -> None:
     if incident.valuation.at is None:
         return
     block, _ = crash_begins(incident, replayed)
-    late = table.filter(_judged(table, incident) & (pl.col("block_number") <= block)).sort("block_number", "log_index")
+    late = table.filter(may_be_compensated(table, incident) & (pl.col("block_number") <= block)).sort("block_number", "log_index")
     if late.height:
         row = late.row(0, named=True)
         what = f"is block {block}, but a position was liquidated in block {row['block_number']} already, tx {row['transaction_hash']}."
@@ -162,7 +158,7 @@ def _unknown(table: pl.DataFrame, incident: Incident, then: pl.DataFrame) -> lis
     if incident.valuation.at is None:
         return []
     lacking = pl.any_horizontal(pl.col(replayed).is_null() for _, replayed in AT_REFERENCE.values())
-    return doubts(then.filter(_judged(table, incident) & then.select(lacking).to_series()))
+    return doubts(then.filter(may_be_compensated(table, incident) & then.select(lacking).to_series()))
 
 
 def _at_moment(table: pl.DataFrame, incident: Incident, then: pl.DataFrame | None) -> pl.DataFrame:
@@ -181,7 +177,7 @@ def _priced(table: pl.DataFrame, incident: Incident, replayed: Replay | None, pr
     if incident.valuation.price == "reference":
         return table.with_columns(fixed.mul(pl.col("size_at_reference").abs(), pl.col("reference_price")).alias("notional_at_reference"))
     worth = _from_series(incident, replayed, prices) if prices is not None else _from_market(incident, replayed)
-    inside, found = _judged(table, incident), list[Worth]()
+    inside, found = may_be_compensated(table, incident), list[Worth]()
     for row, judged in zip(table.iter_rows(named=True), inside, strict=True):
         size = row["size_at_reference"]
         found.append(worth(row, None if size is None else fixed.to_integer(size), judged))
@@ -254,7 +250,9 @@ def _unvalued(table: pl.DataFrame, incident: Incident) -> list[Finding]:
     """One finding a market for rows that the price asked for leaves without a value."""
     if incident.valuation.by_event_alone:
         return []
-    lacking = table.filter(_judged(table, incident) & pl.col("notional_at_reference").is_null()).sort("block_number", "log_index")
+    lacking = table.filter(may_be_compensated(table, incident) & pl.col("notional_at_reference").is_null()).sort(
+        "block_number", "log_index"
+    )
     found = []
     for (market,), rows in lacking.group_by("market_name", maintain_order=True):
         first = rows.row(0, named=True)

@@ -8,12 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import incident_file, pipeline
+from perpcomp import pipeline
 from perpcomp.fixed import from_integer, mul_integers, to_integer
-from perpcomp.incident import Incident
-from perpcomp.pipeline import Input, Run
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
+from perpcomp.input import Input
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import events_table
-from perpcomp.tables import EVENTS, check, to_csv
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import to_csv
+from perpcomp.tables.schema import check
 
 MARKET, KEEPER = "0x" + "bb" * 20, "0x" + "cc" * 20
 START = datetime(2021, 2, 20, 22, 45, tzinfo=UTC)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from perpcomp.cli import main
+from perpcomp.cli.main import main
 
 PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
 

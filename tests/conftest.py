@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import perpcomp
-from perpcomp.pipeline import Run
+from perpcomp.run import Run
 
 LAB = Path(__file__).parent / "lab"
 

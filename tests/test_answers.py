@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import incident_file
-from perpcomp.ingest import answers
-from perpcomp.ingest.answers import read_logs_answer, read_logs_of_receipts
+from perpcomp.incident import incident_file
 from perpcomp.ingest.logs import UNDATED, Log
-from perpcomp.ingest.rpc import Fault
+from perpcomp.ingest.node import answers
+from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
+from perpcomp.ingest.node.rpc import Fault
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
 
 REHEARSAL = incident_file.load("rehearsal")

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp import fixed
-from perpcomp.arithmetic import InexactError, Node, columns, evaluate, number, term, text, tree
+from perpcomp.arithmetic import (
+    InexactError,
+    Node,
+    columns,
+    evaluate,
+    number,
+    term,
+    text,
+    tree,
+)
 from perpcomp.fixed import AMOUNT, LIMIT, ONE, from_integer
 
 pytestmark = pytest.mark.money

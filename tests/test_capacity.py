@@ -12,14 +12,19 @@ import polars as pl
 import pytest
 from eth_utils.crypto import keccak
 
-from perpcomp import fixed, incident_file, pipeline
+from perpcomp import fixed, pipeline
 from perpcomp.decide import capacity
 from perpcomp.decide.capacity import Balance, fund_balance
 from perpcomp.findings import Finding, InputError
-from perpcomp.incident import FUND, Incident
-from perpcomp.pipeline import Input, Run
+from perpcomp.incident import incident_file
+from perpcomp.incident.funds import FUND
+from perpcomp.incident.incident import Incident
+from perpcomp.input import Input, read_events
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, SWAP_INPUT, TRANSFER
-from perpcomp.tables import COMPARISON, EVENTS, to_csv
+from perpcomp.tables.decide import COMPARISON
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import to_csv
 from tests import build
 from tests.test_imports import as_dune, as_etl
 
@@ -53,7 +58,7 @@ def of_the_fund(log: Log) -> bool:
 
 
 def balance_of(source: Path, loaded: Incident) -> tuple[Balance | None, list[Finding]]:
-    events = pipeline.read_events(Input(source, None), loaded)
+    events = read_events(Input(source, None), loaded)
     return fund_balance(events.lazy, events.lazy_others.get("Transfer"), loaded)
 
 
@@ -98,7 +103,7 @@ def test_raw_logs_that_others_exported_give_the_same_balance(export: Callable[[]
 def test_the_fund_changes_nothing_but_its_own_table() -> None:
     bare, fund = (with_fund("february", section) for section in ("", CONTRACT))
     source = Input(RECORDINGS["february"][1], None)
-    without, found = (pipeline.read_events(source, loaded) for loaded in (bare, fund))
+    without, found = (read_events(source, loaded) for loaded in (bare, fund))
     assert found.table.equals(without.table)
     assert set(found.others) - set(without.others) == {"Transfer"}
     for name, frame in without.others.items():
@@ -210,7 +215,7 @@ def test_a_markets_event_at_the_token_makes_it_no_market(tmp_path: Path) -> None
     logs = raw("february")
     swap = next(log for log in logs if log["topics"][0] == SWAP_INPUT.topic0)
     source = write(tmp_path, [*logs, {**swap, "address": TOKEN, "logIndex": "0xf00"}])
-    found = pipeline.read_events(Input(source, None), with_fund("february")).others["SwapInput"]
+    found = read_events(Input(source, None), with_fund("february")).others["SwapInput"]
     assert TOKEN not in found["market"]
 
 

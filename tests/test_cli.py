@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import perpcomp
-from perpcomp import incident_file
-from perpcomp.pipeline import Run
+from perpcomp.incident import incident_file
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from tests.commands import PERPCOMP, call, on_real_terminal, on_terminal, process
 from tests.conftest import truth

@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from perpcomp.decide import compare
-from perpcomp.pipeline import Run
+from perpcomp.run import Run
 from tests import build
 from tests.build import address, position
 

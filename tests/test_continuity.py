@@ -10,9 +10,11 @@ import pytest
 
 import perpcomp
 from perpcomp.findings import Finding
-from perpcomp.pipeline import Events, Run
-from perpcomp.systems import perpetual_v1, synthetix_v2
+from perpcomp.input import Events
+from perpcomp.run import Run
 from perpcomp.systems.continuity import MOST
+from perpcomp.systems.perpetual_v1 import liquidations as perpetual_v1
+from perpcomp.systems.synthetix_v2 import liquidations as synthetix_v2
 from tests.commands import call
 from tests.test_perpetual_v1 import CHANGED, LIQUIDATED, LOGS, rows_of, run_with
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from web3 import Web3
 
-from perpcomp import fixed, incident_file
+from perpcomp import fixed
 from perpcomp.findings import InputError
+from perpcomp.incident import incident_file
 from perpcomp.ingest.decode import Event, decode
 from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
 from perpcomp.systems.perpetual_v1 import events

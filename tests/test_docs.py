@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from perpcomp import formula
-from perpcomp.pipeline import Run
-from perpcomp.publish import files
+from perpcomp.publish.files import files
+from perpcomp.run import Run
 from tests.commands import call
 
 ROOT = Path(__file__).parent.parent

@@ -11,14 +11,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import fixed, incident_file, pipeline
-from perpcomp.eligibility import decide
+from perpcomp import fixed, pipeline
+from perpcomp.eligibility.decide import decide
 from perpcomp.findings import InputError
 from perpcomp.fixed import div_integers, from_integer
-from perpcomp.incident import Incident
-from perpcomp.pipeline import Run
-from perpcomp.stress import index_drawdowns
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
+from perpcomp.systems.perpetual_v1.index_drawdown import index_drawdowns
 from tests import build, variants
 from tests.build import KEEPER, START, address, liquidated, opened, position
 from tests.conftest import truth

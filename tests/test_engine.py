@@ -17,9 +17,11 @@ from perpcomp import engine, pipeline
 from perpcomp.engine import LOCAL, Engine, opened
 from perpcomp.findings import InputError
 from perpcomp.ingest import logs
-from perpcomp.pipeline import Input, Run
-from perpcomp.publish import CSV_FILES
-from perpcomp.tables import EVENTS, row_hash
+from perpcomp.input import Input, read_events
+from perpcomp.publish.files import CSV_FILES
+from perpcomp.run import Run
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import row_hash
 from tests.commands import call, process
 from tests.test_cli import ROOT
 
@@ -83,7 +85,7 @@ def test_what_is_wrong_is_said_as_here(scheduler: str, rehearsal: Run, tmp_path:
     with opened("dask", scheduler) as cluster:
         for place in (LOCAL, cluster):
             with pytest.raises(InputError) as caught:
-                pipeline.read_events(source, rehearsal.incident, place)
+                read_events(source, rehearsal.incident, place)
             said.append((str(caught.value), caught.value.problems, caught.value.exit_code))
     assert said[0] == said[1]
     assert f"logs.jsonl row {len(raw.splitlines()) + 1} " in said[0][0]

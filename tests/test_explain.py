@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from perpcomp import pipeline
-from perpcomp.explain import explain
+from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
-from perpcomp.pipeline import Run
+from perpcomp.run import Run
 from tests.conftest import LAB
 from tests.variants import NO_PRICE, computed
 

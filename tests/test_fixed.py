@@ -11,7 +11,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perpcomp import fixed
-from perpcomp.fixed import AMOUNT, LIMIT, ONE, amount, check_sum, div, div_integers, from_integer, mul, mul_integers, to_integer, truncate
+from perpcomp.fixed import (
+    AMOUNT,
+    LIMIT,
+    ONE,
+    amount,
+    check_sum,
+    div,
+    div_integers,
+    from_integer,
+    mul,
+    mul_integers,
+    to_integer,
+    truncate,
+)
 
 pytestmark = pytest.mark.money
 

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 
 from perpcomp import fixed, formula
 from perpcomp.findings import InputError
-from perpcomp.formula import Formula, Terms, entitlements, find, installed, reads
-from perpcomp.pipeline import Run
-from perpcomp.tables import LIQUIDATIONS
+from perpcomp.formula import (
+    Formula,
+    Terms,
+    entitlements,
+    find,
+    installed,
+    reads,
+)
+from perpcomp.run import Run
+from perpcomp.tables.liquidations import LIQUIDATIONS
 
 pytestmark = pytest.mark.money
 

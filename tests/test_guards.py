@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from perpcomp import incident_file
-from perpcomp.cli import app
+from perpcomp.cli.app import app
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE
-from perpcomp.guards import margins, profiles, recorded, trading
-from perpcomp.guards.events import PositionLiquidated, Revert
-from perpcomp.guards.liquidation import flag, force_liquidate, liquidate
-from perpcomp.guards.market import Market, Oracle
-from perpcomp.guards.profiles import DEPLOYED, SIP
-from perpcomp.guards.vectors import check, opened
+from perpcomp.guards.rules import margins, profiles, recorded, trading
+from perpcomp.guards.rules.events import PositionLiquidated, Revert
+from perpcomp.guards.rules.liquidation import flag, force_liquidate, liquidate
+from perpcomp.guards.rules.market import Market, Oracle
+from perpcomp.guards.rules.profiles import DEPLOYED, SIP
+from perpcomp.guards.rules.vectors import check, opened
+from perpcomp.incident import incident_file
 
 LAB = Path(__file__).parent / "lab" / "guards"
 VECTORS, CASES = LAB / "vectors.json.gz", LAB / "cases.json"

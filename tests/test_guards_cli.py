@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import perpcomp
-from perpcomp.guards.crash.answer import FILES
-from perpcomp.guards.crash.verdicts import MEANING
-from perpcomp.tables import read
+from perpcomp.guards.report import FILES
+from perpcomp.guards.verdicts import MEANING
+from perpcomp.tables.files import read
 from tests.commands import call, on_terminal
 from tests.conftest import LAB
 

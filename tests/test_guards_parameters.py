@@ -10,8 +10,15 @@ import pytest
 
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
-from perpcomp.guards import margins, parameters
-from perpcomp.guards.parameters import NAMES, OF_ALL_MARKETS, Parameters, at, from_names, markets
+from perpcomp.guards.rules import margins, parameters
+from perpcomp.guards.rules.parameters import (
+    NAMES,
+    OF_ALL_MARKETS,
+    Parameters,
+    at,
+    from_names,
+    markets,
+)
 
 COLLECTED: dict[str, Any] = json.loads((Path(__file__).parent / "lab" / "guards" / "parameters.json").read_text())
 SNAPSHOT = datetime.fromisoformat(COLLECTED["snapshot"]["commit_date_utc"])

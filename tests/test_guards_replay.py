@@ -14,24 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perpcomp
-from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
-from perpcomp.guards.crash.cases import OUTCOMES
-from perpcomp.guards.crash.chronicle import Chronicle, chronicle
-from perpcomp.guards.crash.counterfactual import Counterfactual
-from perpcomp.guards.crash.gate import Gate
-from perpcomp.guards.crash.holding import Closed, Holding, bound, ratio
-from perpcomp.guards.crash.index import Index, indices
-from perpcomp.guards.crash.ledger import Refused, Venue
-from perpcomp.guards.crash.limits import NO_LIMIT, Limit
-from perpcomp.guards.crash.rulebook import V1, Rules, rulebook, sip
-from perpcomp.guards.crash.scenarios import identity, scenarios
-from perpcomp.guards.crash.verdicts import screen
-from perpcomp.incident import Guards
-from perpcomp.pipeline import Run
-from perpcomp.replay import first_of_later_code, replay
-from perpcomp.replay.contract import Reserves
+from perpcomp.guards.counterfactual.actions import Chronicle, chronicle
+from perpcomp.guards.counterfactual.gate import Gate
+from perpcomp.guards.counterfactual.market import Refused, Venue
+from perpcomp.guards.counterfactual.outcomes import OUTCOMES
+from perpcomp.guards.counterfactual.position import Closed, Holding, bound, ratio
+from perpcomp.guards.counterfactual.rules import V1, Rules, rulebook, sip
+from perpcomp.guards.counterfactual.scenarios import identity, scenarios
+from perpcomp.guards.counterfactual.simulation import Counterfactual
+from perpcomp.guards.index_prices import Index, indices
+from perpcomp.guards.limits import NO_LIMIT, Limit
+from perpcomp.guards.verdicts import screen
+from perpcomp.incident import incident_file
+from perpcomp.incident.guards import Guards
+from perpcomp.input import Events
+from perpcomp.run import Run
+from perpcomp.systems.perpetual_v1.replay.contract import Reserves
+from perpcomp.systems.perpetual_v1.replay.replay import first_of_later_code, replay
 from tests.conftest import LAB, truth
 from tests.test_guards_screen import SOURCE, problems, with_guards
 
@@ -215,7 +216,7 @@ def first_alone(run: Run) -> Run:
         (pl.col("block_number") == row["block_number"]) & (pl.col("log_index") <= row["log_index"])
     )
     tables = {name: frame.filter(place) for name, frame in run.events.others.items()}
-    events = pipeline.Events(run.events.table.filter(place).lazy(), {name: frame.lazy() for name, frame in tables.items()})
+    events = Events(run.events.table.filter(place).lazy(), {name: frame.lazy() for name, frame in tables.items()})
     return replace(run, events=events, liquidations=run.liquidations.filter(place, pl.col("market") == market))
 
 

@@ -14,17 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perpcomp
-from perpcomp import fixed, formula, incident, incident_file, pipeline
+from perpcomp import fixed, formula, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
-from perpcomp.guards.crash.curve import premium, price_impact, ratio_at_index
-from perpcomp.guards.crash.limits import Limit, by_fees, fee_ratio
-from perpcomp.guards.crash.sweep import grid, sweep
-from perpcomp.guards.crash.verdicts import MEANING, Screen, screen
-from perpcomp.incident import Incident
-from perpcomp.pipeline import Run
-from perpcomp.replay.contract import Reserves, Reverts
-from perpcomp.tables import VERDICTS, check
+from perpcomp.guards.curve import premium, price_impact, ratio_at_index
+from perpcomp.guards.limits import Limit, by_fees, fee_ratio
+from perpcomp.guards.sweep import grid, sweep
+from perpcomp.guards.verdicts import MEANING, Screen, screen
+from perpcomp.incident import guards as incident_guards
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
+from perpcomp.input import find_input
+from perpcomp.run import Run
+from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts
+from perpcomp.tables.guards import VERDICTS
+from perpcomp.tables.schema import check
 from tests import variants
 from tests.conftest import truth
 
@@ -430,7 +434,7 @@ def test_the_ratio_at_the_index_is_that_of_the_facts() -> None:
 
 def run_with(text: str, changes: dict[str, str] | None = None, folder: Path | None = None) -> Run:
     asked = variants.variant("rehearsal", text, changes, folder)
-    return pipeline.compute(asked, pipeline.find_input(asked, LOGS))
+    return pipeline.compute(asked, find_input(asked, LOGS))
 
 
 LOGS = incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"
@@ -440,7 +444,7 @@ BY_GUARDS = {
 
 
 def test_the_incident_file_knows_every_verdict() -> None:
-    assert set(incident.VERDICTS) == set(MEANING)
+    assert set(incident_guards.VERDICTS) == set(MEANING)
 
 
 def test_only_those_whom_the_guards_would_have_saved(rehearsal: Run) -> None:

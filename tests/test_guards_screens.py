@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from perpcomp.findings import InputError
 from perpcomp.fixed import LIMIT, ONE, from_integer, mul_integers
-from perpcomp.guards import margins, recorded
-from perpcomp.guards.events import Reason
-from perpcomp.guards.margins import Position
-from perpcomp.guards.market import Market
-from perpcomp.guards.parameters import NAMES, Parameters
-from perpcomp.guards.profiles import DEPLOYED, SIP, Profile
-from perpcomp.guards.screens import POSITIONS, Snapshot, _exact, screen
-from perpcomp.guards.vectors import opened
+from perpcomp.guards.rules import margins, recorded
+from perpcomp.guards.rules.events import Reason
+from perpcomp.guards.rules.margins import Position
+from perpcomp.guards.rules.market import Market
+from perpcomp.guards.rules.parameters import NAMES, Parameters
+from perpcomp.guards.rules.profiles import DEPLOYED, SIP, Profile
+from perpcomp.guards.rules.screens import POSITIONS, Snapshot, _exact, screen
+from perpcomp.guards.rules.vectors import opened
 from tests.test_guards import VECTORS
 
 FILE = recorded.read(VECTORS)
@@ -153,7 +153,7 @@ def test_only_what_floats_leave_open_goes_to_the_machine(monkeypatch: pytest.Mon
         sent.append(rows.height)
         return _exact(rows, markets, profile)
 
-    monkeypatch.setattr("perpcomp.guards.screens._exact", counted)
+    monkeypatch.setattr("perpcomp.guards.rules.screens._exact", counted)
     rows = [(name, p._replace(margin=2 * p.margin + n * ONE), f) for name, p, f in recorded_rows() for n in range(1, 4)]
     screen(frame(rows), SNAPSHOTS)
     assert sent == [0]

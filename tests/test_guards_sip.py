@@ -11,12 +11,12 @@ from decimal import Decimal
 import pytest
 
 from perpcomp.fixed import ONE, to_integer
-from perpcomp.guards.events import DelayedOrderRemoved, PositionFlagged, PositionLiquidated, Reason, Revert
-from perpcomp.guards.liquidation import flag, force_liquidate, liquidate
-from perpcomp.guards.market import FEE_POOL, Market, Oracle
-from perpcomp.guards.parameters import Parameters
-from perpcomp.guards.profiles import DEPLOYED, SIP, Profile
-from perpcomp.guards.trading import cancel_order, close, deposit, modify, submit_order
+from perpcomp.guards.rules.events import DelayedOrderRemoved, PositionFlagged, PositionLiquidated, Reason, Revert
+from perpcomp.guards.rules.liquidation import flag, force_liquidate, liquidate
+from perpcomp.guards.rules.market import FEE_POOL, Market, Oracle
+from perpcomp.guards.rules.parameters import Parameters
+from perpcomp.guards.rules.profiles import DEPLOYED, SIP, Profile
+from perpcomp.guards.rules.trading import cancel_order, close, deposit, modify, submit_order
 
 NOT_FLAGGABLE, FLAGGABLE, FLAGGABLE_WITH_ORDER = "250", "226.26314925", "226.81039925"
 IMPACT, PREMIUM, WEI = 4 * ONE // 10_000, 6 * ONE // 10_000, 1

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.fixed import ONE, mul_integers
-from perpcomp.guards import margins
-from perpcomp.guards.events import DelayedOrderRemoved, PositionModified, Reason, Revert
-from perpcomp.guards.liquidation import flag, force_liquidate, liquidate
-from perpcomp.guards.market import FEE_POOL, Market, Oracle
-from perpcomp.guards.profiles import DEPLOYED, SIP
-from perpcomp.guards.trading import (
+from perpcomp.guards.rules import margins
+from perpcomp.guards.rules.events import DelayedOrderRemoved, PositionModified, Reason, Revert
+from perpcomp.guards.rules.liquidation import flag, force_liquidate, liquidate
+from perpcomp.guards.rules.market import FEE_POOL, Market, Oracle
+from perpcomp.guards.rules.profiles import DEPLOYED, SIP
+from perpcomp.guards.rules.trading import (
     cancel_order,
     close,
     deposit,

@@ -10,14 +10,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import incident_file
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
-from perpcomp.ingest.imports import PAGE, Wanted, read_foreign
+from perpcomp.incident import incident_file
+from perpcomp.ingest.exports.read import read_foreign
+from perpcomp.ingest.exports.sheet import Wanted
+from perpcomp.ingest.exports.subgraph import PAGE
 from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
-from perpcomp.pipeline import Run
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
-from perpcomp.tables import EVENTS, to_csv, to_parquet
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import to_csv, to_parquet
 from tests import build
 
 REHEARSAL = incident_file.load("rehearsal")

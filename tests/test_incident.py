@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from perpcomp import incident_file
 from perpcomp.findings import InputError
-from perpcomp.incident import Incident
-from perpcomp.pipeline import find_input
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
+from perpcomp.input import find_input
 
 QUERIES = Path(__file__).parent.parent / "queries"
 TEXT = (QUERIES / "rehearsal.toml").read_text(encoding="utf-8")

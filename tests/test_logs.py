@@ -11,10 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
+from perpcomp.incident import incident_file
 from perpcomp.ingest import logs
 from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
+from perpcomp.input import Input, read_events
 from perpcomp.systems.perpetual_v1.events import OLD_LAYOUTS, POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
 
 REHEARSAL = incident_file.load("rehearsal")
@@ -174,7 +175,7 @@ def test_an_empty_file_is_no_rows_and_the_run_says_so(tmp_path: Path) -> None:
     assert read(path).is_empty()
     assert dict(read(path).schema) == RAW_SCHEMA
     with pytest.raises(InputError, match=rf"logs\.jsonl holds no PositionChanged of the ClearingHouse {HOUSE}\. Is it the right file"):
-        pipeline.read_events(pipeline.Input(path, None), REHEARSAL)
+        read_events(Input(path, None), REHEARSAL)
 
 
 # What is refused
@@ -273,7 +274,7 @@ def test_a_wrong_number_of_topics_is_refused_by_the_decoder(tmp_path: Path, coun
 
     path = written(tmp_path, with_line(CHANGED + 1, spoil))
     with pytest.raises(InputError, match=rf"logs\.jsonl row {CHANGED + 1} \(tx 0x[0-9a-f]{{64}} log \d+\)"):
-        pipeline.read_events(pipeline.Input(path, None), REHEARSAL)
+        read_events(Input(path, None), REHEARSAL)
 
 
 # What decides whether a row is wanted

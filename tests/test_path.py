@@ -12,12 +12,13 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import incident_file
-from perpcomp.chart import HEIGHT, NARROWEST, price_chart
+from perpcomp.cli.chart import HEIGHT, NARROWEST, price_chart
 from perpcomp.findings import InputError
-from perpcomp.replay.path import LEAD_IN, in_words
+from perpcomp.incident import incident_file
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED, RESERVE_SNAPSHOTTED
-from perpcomp.tables import PRICES, check
+from perpcomp.systems.perpetual_v1.replay.price_path import LEAD_IN, in_words
+from perpcomp.tables.liquidations import PRICES
+from perpcomp.tables.schema import check
 from tests.commands import call, on_real_terminal, on_terminal
 
 LAB = Path(__file__).parent / "lab"

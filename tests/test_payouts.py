@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import fixed, formula, payouts, vesting
+from perpcomp import fixed, formula, payouts
 from perpcomp.decide import published
+from perpcomp.entitlement import compensated
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
-from perpcomp.incident import Leg
-from perpcomp.pipeline import Run
+from perpcomp.incident.settlement import Leg
+from perpcomp.run import Run
+from perpcomp.vesting.schedule import end_of
 from tests import build
 from tests.build import address, position
 
@@ -114,7 +116,7 @@ def test_a_negative_share_of_a_position_is_cut_towards_0() -> None:
         {"size": [Decimal(-3)] * 2, "compensated_size": [Decimal(2)] * 2},
         schema_overrides=dict.fromkeys(("size", "compensated_size"), fixed.AMOUNT),
     )
-    assert payouts.compensated(fixed.from_integers([-1, -5]), frame) == [0, -3]
+    assert compensated(fixed.from_integers([-1, -5]), frame) == [0, -3]
 
 
 def test_two_tokens_in_one_run(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_the_order_of_the_rows_does_not_matter(shuffling: Path, ordered: Run, or
 def test_totals_shares_and_dust_of_the_rehearsal(rehearsal: Run) -> None:
     paid = rehearsal.payouts
     entitled = sum(map(to_integer, paid["entitlement"]))
-    assert sum(map(to_integer, paid["value"])) == entitled == published.entitled(paid)
+    assert sum(map(to_integer, paid["value"])) == entitled == entitled(paid)
     assert 0 <= 10**18 - sum(map(to_integer, paid["share_of_budget"])) < paid.height
     price = to_integer(rehearsal.incident.settlement[0].price)
     for value, units, dust in paid.select("value", "amount_base_units", "rounded_off").iter_rows():
@@ -263,4 +265,4 @@ def test_claims_add_up_to_the_payouts(rehearsal: Run) -> None:
     for trader, token, units in rehearsal.claims.select("trader", "token", "amount_base_units").iter_rows():
         sums[trader, token] += int(units)
     assert sums == {(t, k): int(u) for t, k, u in rehearsal.payouts.select("trader", "token", "amount_base_units").iter_rows()}
-    assert vesting.end_of(rehearsal.incident.vesting).isoformat() == "2021-06-01T00:00:00+00:00"
+    assert end_of(rehearsal.incident.vesting).isoformat() == "2021-06-01T00:00:00+00:00"

@@ -10,13 +10,15 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import fixed, incident_file, pipeline
+from perpcomp import fixed, pipeline
 from perpcomp.findings import Finding
 from perpcomp.fixed import from_integer, to_integer
-from perpcomp.pipeline import Input, Run
-from perpcomp.systems import perpetual_v1
-from perpcomp.systems.found import SINCE_CRASH
+from perpcomp.incident import incident_file
+from perpcomp.input import Input, find_input, read_events
+from perpcomp.run import Run
+from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1
+from perpcomp.systems.perpetual_v1 import liquidations
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.lives import before_liquidations
 from tests import build
@@ -128,7 +130,7 @@ def test_a_surviving_life_is_paid_whole_where_the_query_says_so(tmp_path: Path) 
     text = (LAB / "later-contracts.toml").read_text()
     text = text.replace('self_liquidation = "include"', 'self_liquidation = "include"\nsurviving_life = "whole"')
     query = incident_file.parse(text.encode(), "whole", LAB)
-    done = pipeline.compute(query, pipeline.find_input(query, None))
+    done = pipeline.compute(query, find_input(query, None))
     assert sum(map(to_integer, done.payouts["entitlement"])) == 7_400 * 10**18
 
 
@@ -277,7 +279,7 @@ def test_events_are_classified_as_the_lab_counts_them(rehearsal: Run) -> None:
 
 def test_two_liquidations_of_one_trader_in_one_transaction_keep_their_pairs() -> None:
     """Partial liquidations through a contract: same transaction, trader and market; only the order tells them apart."""
-    later_events = pipeline.read_events(
+    later_events = read_events(
         Input(LAB / "later-contracts" / "logs.jsonl.gz", None), incident_file.load(str(LAB / "later-contracts.toml"))
     )
     changed, liquidated = later_events.others["PositionChanged"], later_events.others["PositionLiquidated"]
@@ -306,7 +308,8 @@ def test_two_liquidations_of_one_trader_in_one_transaction_keep_their_pairs() ->
 
 
 def test_an_events_table_gives_the_same_liquidations_as_the_logs(rehearsal: Run, later: Run, tmp_path: Path) -> None:
-    from perpcomp.tables import EVENTS, to_csv, to_parquet
+    from perpcomp.tables.events import EVENTS
+    from perpcomp.tables.files import to_csv, to_parquet
 
     for done in (rehearsal, later):
         (tmp_path / "events.csv").write_bytes(to_csv(done.events.table, EVENTS))
@@ -464,9 +467,9 @@ def test_the_eras_are_told_without_a_stated_fee_ratio(tmp_path: Path) -> None:
     (tmp_path / "both.toml").write_text(text)
     source = tmp_path / "logs.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    events = pipeline.read_events(Input(source, None), incident_file.load(str(tmp_path / "both.toml")))
+    events = read_events(Input(source, None), incident_file.load(str(tmp_path / "both.toml")))
     others = {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
-    found, findings = perpetual_v1.liquidations(events.lazy, others, None, pl.lit(False))
+    found, findings = liquidations.liquidations(events.lazy, others, None, pl.lit(False))
     assert found["era"].to_list() == [1] * 36 + [2] * 17
     assert not found["era_rule"].str.contains("liquidator-fee").any()
     assert not [f for f in findings if f.stops]
@@ -531,7 +534,7 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
 def alone(row: dict[str, Any], **tables: pl.DataFrame) -> tuple[dict[str, Any], list[Finding]]:
     """The one liquidation of an events table of one row, and what is found."""
     others = {name: frame.lazy() for name, frame in tables.items()}
-    found, findings = perpetual_v1.liquidations(build.table([row]).lazy(), others, Decimal("0.0125"), pl.lit(False))
+    found, findings = liquidations.liquidations(build.table([row]).lazy(), others, Decimal("0.0125"), pl.lit(False))
     return found.row(0, named=True), findings
 
 

@@ -15,10 +15,18 @@ from hypothesis import strategies as st
 from trie import HexaryTrie
 
 from perpcomp.findings import InputError
-from perpcomp.ingest import headers as block_headers
-from perpcomp.ingest import proofs
-from perpcomp.ingest.headers import Incomplete, check_headers, check_seal, encode_header, header_hash, read_header
-from perpcomp.ingest.proofs import Proof, encode_receipts
+from perpcomp.ingest.proof import headers as block_headers
+from perpcomp.ingest.proof.bloom import blocks_to_open, may_hold
+from perpcomp.ingest.proof.headers import (
+    Incomplete,
+    check_headers,
+    check_seal,
+    encode_header,
+    header_hash,
+    read_header,
+)
+from perpcomp.ingest.proof.prove import Proof, prove
+from perpcomp.ingest.proof.receipts import encode_receipts, ordered_root, receipts_root
 
 LAB = Path(__file__).parent / "lab" / "audit"
 AURA = json.loads((LAB / "aura-headers.json").read_text())["vectors"]
@@ -48,7 +56,7 @@ class Material:
     def prove(self, stored: bool = False, signatures: bool = False) -> Proof:
         headers = [encode_header(h) for h in self.headers] if stored else self.headers
         receipts = {n: encode_receipts(r) for n, r in self.receipts.items()} if stored else self.receipts
-        return proofs.prove(headers, receipts, self.wanted, self.logs, self.anchor, self.first, signatures)
+        return prove(headers, receipts, self.wanted, self.logs, self.anchor, self.first, signatures)
 
     def refused(self, stored: bool = False, signatures: bool = False) -> list[str]:
         """What is said, a line a problem, each with advice."""
@@ -66,7 +74,7 @@ class Material:
         self.receipts[HIT][3]["logs"] = []
 
     def forge_receipts_root(self) -> None:
-        self.header(HIT)["receiptsRoot"] = hexed(proofs.receipts_root(self.receipts[HIT]))
+        self.header(HIT)["receiptsRoot"] = hexed(receipts_root(self.receipts[HIT]))
 
     def rehash(self, first: int, last: int) -> None:
         """Blocks first to last state the hash that their fields have now; their children and their logs follow."""
@@ -105,7 +113,7 @@ def test_the_recorded_chain_is_proved(stored: bool) -> None:
 
 def test_the_blocks_to_open_are_those_recorded_and_are_all_that_is_asked_for() -> None:
     material = Material()
-    opened = proofs.blocks_to_open(material.headers, WANTED)
+    opened = blocks_to_open(material.headers, WANTED)
     assert opened == CHAIN["bloom_positive_blocks"]
     material.receipts = {number: RECEIPTS[number] for number in opened}
     assert material.prove().opened == len(opened)
@@ -380,7 +388,7 @@ def test_receipts_that_make_the_root_and_are_none(nonsense: list[bytes]) -> None
     material = Material()
     del material.logs[1]
     material.receipts[HIT] = rlp.encode(nonsense)
-    material.header(HIT)["receiptsRoot"] = hexed(proofs.ordered_root(nonsense))
+    material.header(HIT)["receiptsRoot"] = hexed(ordered_root(nonsense))
     material.rehash(HIT, 12)
     material.anchor = material.header(12)["hash"]
     (said,) = material.refused()
@@ -403,14 +411,14 @@ def flipped(value: bytes, bit: int) -> bytes:
 def test_any_bit_of_any_header_counts(number: int, bit: int) -> None:
     headers = [*ENCODED[:number], flipped(ENCODED[number], bit), *ENCODED[number + 1 :]]
     with pytest.raises(InputError):
-        proofs.prove(headers, OPENED, WANTED, LOGS, ANCHOR, 1)
+        prove(headers, OPENED, WANTED, LOGS, ANCHOR, 1)
 
 
 @pytest.mark.property
 @given(st.sampled_from(sorted(OPENED)), st.integers(0, 2**16))
 def test_any_bit_of_any_opened_receipt_counts(number: int, bit: int) -> None:
     with pytest.raises(InputError):
-        proofs.prove(ENCODED, {**OPENED, number: flipped(OPENED[number], bit)}, WANTED, LOGS, ANCHOR, 1)
+        prove(ENCODED, {**OPENED, number: flipped(OPENED[number], bit)}, WANTED, LOGS, ANCHOR, 1)
 
 
 @pytest.mark.property
@@ -428,7 +436,7 @@ def test_any_digit_of_any_claimed_log_counts(number: int, field: str, place: int
     else:
         log[field] = other_digit(log[field], 2 + place % (len(log[field]) - 2))
     with pytest.raises(InputError):
-        proofs.prove(ENCODED, OPENED, WANTED, logs, ANCHOR, 1)
+        prove(ENCODED, OPENED, WANTED, logs, ANCHOR, 1)
 
 
 # Headers of every fork
@@ -591,17 +599,17 @@ def test_a_bloom_filter_forgets_no_log(logs: list[tuple[bytes, list[bytes]]]) ->
             for n in (0, 2, 4):
                 bit = (digest[n] << 8 | digest[n + 1]) & 2047
                 bloom[255 - bit // 8] |= 1 << bit % 8
-    assert all(proofs.may_hold(bytes(bloom), hexed(address), hexed(topic)) for address, topics in logs for topic in topics)
+    assert all(may_hold(bytes(bloom), hexed(address), hexed(topic)) for address, topics in logs for topic in topics)
 
 
 def test_a_bloom_filter_excludes_what_it_can() -> None:
     for header in HEADERS:
         held = {(log["address"], log["topics"][0]) for receipt in RECEIPTS[int(header["number"], 16)] for log in receipt["logs"]}
         bloom = bytes.fromhex(header["logsBloom"][2:])
-        assert all(proofs.may_hold(bloom, *pair) for pair in held)
-        assert not proofs.may_hold(bloom, "0x" + "ab" * 20, "0x" + "cd" * 32)
-        assert proofs.may_hold(bloom, *WANTED[0]) == (int(header["number"], 16) in CHAIN["bloom_positive_blocks"])
-    assert proofs.may_hold(b"\xff" * 256, "0x" + "ab" * 20, "0x" + "cd" * 32)
+        assert all(may_hold(bloom, *pair) for pair in held)
+        assert not may_hold(bloom, "0x" + "ab" * 20, "0x" + "cd" * 32)
+        assert may_hold(bloom, *WANTED[0]) == (int(header["number"], 16) in CHAIN["bloom_positive_blocks"])
+    assert may_hold(b"\xff" * 256, "0x" + "ab" * 20, "0x" + "cd" * 32)
 
 
 # Receipts
@@ -610,12 +618,12 @@ def test_a_bloom_filter_excludes_what_it_can() -> None:
 @pytest.mark.parametrize("number", RECEIPTS)
 def test_receipts_make_the_root_of_their_header(number: int) -> None:
     root = HEADERS[number - 1]["receiptsRoot"]
-    assert hexed(proofs.receipts_root(RECEIPTS[number])) == root
-    assert hexed(proofs.receipts_root(encode_receipts(RECEIPTS[number]))) == root
+    assert hexed(receipts_root(RECEIPTS[number])) == root
+    assert hexed(receipts_root(encode_receipts(RECEIPTS[number]))) == root
 
 
 def test_no_receipts_make_the_known_empty_root() -> None:
-    assert proofs.receipts_root([]).hex() == "56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+    assert receipts_root([]).hex() == "56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
 
 
 @pytest.mark.parametrize("type_", [None, "0x0", "0x1", "0x2", "0x3", "0x4"])
@@ -642,8 +650,8 @@ def test_the_ordered_trie_is_the_trie_of_the_library(size: int) -> None:
     """Values shorter than a hash are held whole inside their parents, longer ones by hash."""
     trie = HexaryTrie({})
     values: list[bytes] = []
-    assert proofs.ordered_root(values) == trie.root_hash
+    assert ordered_root(values) == trie.root_hash
     for n in range(300):
         values.append((keccak(bytes([n % 256, n // 256])) * 10)[:size])
         trie[rlp.encode(n)] = values[-1]
-        assert proofs.ordered_root(values) == trie.root_hash, f"{n + 1} values"
+        assert ordered_root(values) == trie.root_hash, f"{n + 1} values"

@@ -16,13 +16,14 @@ from eth_utils.address import is_checksum_address
 from openpyxl import load_workbook
 
 import perpcomp
-from perpcomp.audit.manifest import MANIFEST, manifest
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
-from perpcomp.pipeline import Run
-from perpcomp.publish import CSV_FILES, files, folder
+from perpcomp.publish import folder
+from perpcomp.publish.files import CSV_FILES, files
+from perpcomp.publish.manifest import MANIFEST, manifest
 from perpcomp.publish.workbook import content_digest
-from perpcomp.tables import read
+from perpcomp.run import Run
+from perpcomp.tables.files import read
 from tests import build
 from tests.build import address, position
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp.ingest.refusals import Action, Refusal, classify, pieces, width
+from perpcomp.ingest.node.refusals import Action, Refusal, classify, pieces, width
 from tests.conftest import LAB
 
 CASES = json.loads((LAB / "rpc-errors.json").read_text())["cases"]

@@ -15,14 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import incident_file, pipeline
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
-from perpcomp.pipeline import Events, Input
-from perpcomp.replay import Replay, contract, doubts, replay
-from perpcomp.replay.contract import Average, Reserves
-from perpcomp.replay.trigger import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price
-from perpcomp.tables import POSITIONS, check
+from perpcomp.incident import incident_file
+from perpcomp.input import Events, Input, find_input, read_events
+from perpcomp.systems.perpetual_v1.replay import contract
+from perpcomp.systems.perpetual_v1.replay.contract import Average, Reserves
+from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price
+from perpcomp.systems.perpetual_v1.replay.replay import Replay, doubts, replay
+from perpcomp.tables.liquidations import POSITIONS
+from perpcomp.tables.schema import check
 from tests.conftest import LAB, truth
 from tests.test_perpetual_v1 import LOGS, both_eras, rows_of
 
@@ -121,7 +123,7 @@ class Recording:
 @cache
 def recording(name: str) -> Recording:
     query = incident_file.load(QUERY[name])
-    events = pipeline.read_events(pipeline.find_input(query, None), query)
+    events = read_events(find_input(query, None), query)
     done = replay(events.others, events.table, block_times=times(name), later_ratio_from=LATER_RATIO_FROM[name])
     return Recording(name, events, done)
 
@@ -156,7 +158,7 @@ def wei(amount: Decimal | None) -> int | None:
 def frames_of(tmp_path: Path, rows: list[dict[str, Any]], query: str = "rehearsal") -> Events:
     file = tmp_path / "logs.jsonl"
     file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    return pipeline.read_events(Input(file, None), incident_file.load(query))
+    return read_events(Input(file, None), incident_file.load(query))
 
 
 # Every view

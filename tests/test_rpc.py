@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from perpcomp.ingest.answers import read_logs_answer
-from perpcomp.ingest.fetch import read_transactions
-from perpcomp.ingest.rpc import Endpoint, Fault, Refused, read_header, read_object, read_strictly
+from perpcomp.ingest.node.answers import read_logs_answer
+from perpcomp.ingest.node.fetch import read_transactions
+from perpcomp.ingest.node.rpc import (
+    Endpoint,
+    Fault,
+    Refused,
+    read_header,
+    read_object,
+    read_strictly,
+)
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, reply: str, status: int = 200) -> bytes:
@@ -154,7 +161,7 @@ def test_a_batch_that_is_as_long_as_what_was_read_holds_nothing_else(monkeypatch
     def never(*_: object) -> None:
         raise AssertionError("counted")
 
-    monkeypatch.setattr("perpcomp.ingest.rpc._check_keys", never)
+    monkeypatch.setattr("perpcomp.ingest.node.rpc._check_keys", never)
     assert batch(monkeypatch, reply) == [{"a": [1]}, [[]]]
 
 

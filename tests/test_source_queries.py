@@ -15,9 +15,10 @@ import polars as pl
 import pytest
 import sqlglot
 
-from perpcomp import incident_file
-from perpcomp.ingest.imports import PAGE, read_foreign
-from perpcomp.pipeline import Run
+from perpcomp.incident import incident_file
+from perpcomp.ingest.exports.read import read_foreign
+from perpcomp.ingest.exports.subgraph import PAGE
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from tests import build
 from tests.conftest import LAB

@@ -6,11 +6,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import incident_file, pipeline
+from perpcomp import pipeline
 from perpcomp.findings import InputError
-from perpcomp.ingest import imports, logs, spill
+from perpcomp.incident import incident_file
+from perpcomp.ingest import logs, spill
+from perpcomp.ingest.exports import read
 from perpcomp.ingest.logs import Places, read_logs
-from perpcomp.pipeline import Input, Run
+from perpcomp.input import Input
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from tests.conftest import LAB
 
@@ -45,7 +48,7 @@ def test_a_parquet_file_is_read_piece_by_piece(large: Run, tmp_path: Path, monke
     wanted = [large.incident.chain.clearing_house, *(m.amm for m in large.incident.markets)]
     raw = read_logs(LAB / "large" / "logs.jsonl.gz", wanted, TOPICS)
     raw.write_parquet(tmp_path / "logs.parquet", row_group_size=5_000)
-    monkeypatch.setattr(imports, "PIECE", 7_000)
+    monkeypatch.setattr(read, "PIECE", 7_000)
     monkeypatch.setattr(spill.Spill.__init__, "__defaults__", (10_000,))
     again = pipeline.compute(large.incident, Input(tmp_path / "logs.parquet", None))
     assert again.liquidations.equals(large.liquidations)

@@ -19,22 +19,23 @@ from eth_hash.auto import keccak
 from typer.testing import CliRunner
 
 import perpcomp
-from perpcomp import incident_file
-from perpcomp.cli import app
-from perpcomp.explain import explain
+from perpcomp.cli.app import app
+from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, mul_integers, to_integer, truncate
-from perpcomp.guards import recorded
-from perpcomp.guards.liquidation import flag, liquidate
-from perpcomp.guards.market import Market, Oracle
-from perpcomp.guards.profiles import DEPLOYED, Profile
-from perpcomp.guards.recorded import Vector
-from perpcomp.guards.trading import close, deposit, modify, withdraw
-from perpcomp.guards.vectors import opened
-from perpcomp.pipeline import Run
-from perpcomp.systems.found import SINCE_CRASH
+from perpcomp.guards.rules import recorded
+from perpcomp.guards.rules.liquidation import flag, liquidate
+from perpcomp.guards.rules.market import Market, Oracle
+from perpcomp.guards.rules.profiles import DEPLOYED, Profile
+from perpcomp.guards.rules.recorded import Vector
+from perpcomp.guards.rules.trading import close, deposit, modify, withdraw
+from perpcomp.guards.rules.vectors import opened
+from perpcomp.incident import incident_file
+from perpcomp.run import Run
+from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2
-from perpcomp.tables import EVENTS, to_csv
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import to_csv
 from tests.test_explain import steps, value_of
 from tests.test_guards import LAB, VECTORS
 from tests.test_guards_sip import PARAMETERS

@@ -6,14 +6,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import tables
 from perpcomp.findings import InputError
-from perpcomp.pipeline import Run
-from perpcomp.tables import EVENTS, FINDINGS, KINDS, PAYOUTS, Table, check, read, row_hash, to_csv, to_parquet
+from perpcomp.run import Run
+from perpcomp.tables import decide, events, guards, liquidations, payouts
+from perpcomp.tables.decide import COMPARISON, FINDINGS, IN_KIND, RESTORE_ORDERS
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import read, row_hash, to_csv, to_parquet
+from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
+from perpcomp.tables.payouts import CLAIMS, PAYOUTS
+from perpcomp.tables.schema import CSV_TIME, KINDS, Table, check
 
 pytestmark = pytest.mark.money
 
-TABLES = [t for t in vars(tables).values() if isinstance(t, Table)]
+ROOMS = [events, liquidations, payouts, decide, guards]
+TABLES = list({t.name: t for room in ROOMS for t in vars(room).values() if isinstance(t, Table)}.values())
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
 
 
@@ -64,7 +70,7 @@ def test_a_table_comes_back_from_parquet_as_it_was(tmp_path: Path, events: pl.Da
 def test_the_columns_of_a_file_may_stand_in_any_order(tmp_path: Path, events: pl.DataFrame) -> None:
     turned = events.select(reversed(events.columns))
     (tmp_path / "events.parquet").write_bytes(to_parquet(turned))
-    turned.write_csv(tmp_path / "events.csv", datetime_format=tables.CSV_TIME)
+    turned.write_csv(tmp_path / "events.csv", datetime_format=CSV_TIME)
     for name in ("events.parquet", "events.csv"):
         assert read(tmp_path / name, EVENTS).equals(events)
 
@@ -179,7 +185,7 @@ def test_at_most_20_bad_cells_are_listed(tmp_path: Path, lines: list[str]) -> No
 def test_a_missing_column_is_named(tmp_path: Path, events: pl.DataFrame) -> None:
     short = events.drop("margin")
     assert refused(tmp_path, to_parquet(short), "events.parquet") == ["events.parquet column margin is missing. The table events needs it."]
-    assert refused(tmp_path, short.write_csv(datetime_format=tables.CSV_TIME)) == [
+    assert refused(tmp_path, short.write_csv(datetime_format=CSV_TIME)) == [
         "events.csv column margin is missing. The table events needs it."
     ]
 
@@ -248,7 +254,7 @@ def test_a_parquet_column_of_another_type_is_refused(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (pl.lit(None, tables.KINDS["amount"][0]).alias("margin"), "margin is empty."),
+        (pl.lit(None, KINDS["amount"][0]).alias("margin"), "margin is empty."),
         (pl.col("trader").str.to_uppercase(), 'trader is "0X'),
         (pl.lit("a\nb").alias("kind"), 'kind is "a'),
         (pl.col("block_time") + pl.duration(microseconds=5), "000005Z"),
@@ -281,7 +287,7 @@ def test_the_row_hash_depends_on_the_rows_alone(events: pl.DataFrame) -> None:
 def test_the_row_hash_sees_the_last_digit(events: pl.DataFrame) -> None:
     touched = events.with_columns(
         pl.when(pl.int_range(pl.len()) == 7)
-        .then(pl.col("margin") + tables.pl.lit("0.000000000000000001").cast(pl.Decimal(38, 18)))
+        .then(pl.col("margin") + pl.lit("0.000000000000000001").cast(pl.Decimal(38, 18)))
         .otherwise("margin")
         .alias("margin")
     )
@@ -359,12 +365,12 @@ def test_an_empty_table_is_a_table(table: Table) -> None:
     [
         (PAYOUTS, "payouts"),
         (FINDINGS, "findings"),
-        (tables.LIQUIDATIONS, "liquidations"),
-        (tables.CLAIMS, "claims"),
-        (tables.COMPARISON, "comparison"),
-        (tables.LEFT_OUT, "left_out"),
-        (tables.IN_KIND, "in_kind"),
-        (tables.RESTORE_ORDERS, "restore_orders"),
+        (LIQUIDATIONS, "liquidations"),
+        (CLAIMS, "claims"),
+        (COMPARISON, "comparison"),
+        (LEFT_OUT, "left_out"),
+        (IN_KIND, "in_kind"),
+        (RESTORE_ORDERS, "restore_orders"),
     ],
 )
 def test_every_table_of_a_run_comes_back_from_its_files(tmp_path: Path, rehearsal: Run, table: Table, attribute: str) -> None:

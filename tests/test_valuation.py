@@ -11,14 +11,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import incident_file, pipeline
+from perpcomp import pipeline
 from perpcomp.audit.verify import verify
 from perpcomp.findings import InputError
 from perpcomp.fixed import from_integer, to_integer
-from perpcomp.pipeline import Input, Run
-from perpcomp.replay import Replay
+from perpcomp.incident import incident_file
+from perpcomp.input import Input, find_input
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
-from perpcomp.tables import PRICE_SERIES, to_csv
+from perpcomp.systems.perpetual_v1.replay.replay import Replay
+from perpcomp.tables.files import to_csv
+from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.valuation import AT_REFERENCE, is_before_crash
 from tests import build
 from tests.conftest import LAB, truth
@@ -294,7 +297,7 @@ def by_series(folder: Path, rows: list[dict[str, Any]], at: str = '"liquidation"
     changes = {"reference_price = 50_000\n": "", "[formula]": f'[valuation]\nat = {at}\nprice = "prices.csv"\nsource = "test"\n\n[formula]'}
     made = build.made_up(folder, changes)
     (folder / "events.csv").write_bytes(build.to_csv(build.table(rows), build.EVENTS))
-    return pipeline.compute(made, pipeline.find_input(made, folder / "events.csv"))
+    return pipeline.compute(made, find_input(made, folder / "events.csv"))
 
 
 def test_each_liquidation_has_the_price_that_held_when_it_happened(tmp_path: Path) -> None:
@@ -414,7 +417,7 @@ def test_at_a_time_of_a_series_all_have_the_price_that_held_then(tmp_path: Path)
     )
     text = '[valuation]\nat = 2021-02-20T22:45:00Z\nprice = "prices.csv"\nsource = "recording"\n'
     changed = variant("rehearsal", text, NO_PRICE, tmp_path)
-    done = pipeline.compute(changed, pipeline.find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"))
+    done = pipeline.compute(changed, find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"))
     assert set(done.liquidations.filter("eligible")["reference_price"]) == {Decimal(51_000)}
 
 
@@ -433,7 +436,7 @@ def test_at_a_block_of_a_series_the_block_must_have_a_time(tmp_path: Path) -> No
     series(tmp_path, [("BTCUSDC", build.START - timedelta(days=90), 50_000), ("BTCUSDC", build.START + timedelta(days=1), 50_000)])
     text = f'[valuation]\nat = {REFERENCE["february"]}\nprice = "prices.csv"\nsource = "recording"\n'
     changed = variant("rehearsal", text, NO_PRICE, tmp_path)
-    source = pipeline.find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz")
+    source = find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz")
     with pytest.raises(InputError, match="block 13500195 logged nothing, so its time is not known"):
         pipeline.compute(changed, source)
 

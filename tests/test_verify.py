@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp.audit.manifest import MANIFEST
 from perpcomp.findings import InputError
-from perpcomp.pipeline import Run
+from perpcomp.publish.manifest import MANIFEST
+from perpcomp.run import Run
 
 pytestmark = pytest.mark.money
 

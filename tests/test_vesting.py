@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp.incident import Vesting
-from perpcomp.vesting import add_months, in_words, schedule, unlocked, vest
+from perpcomp.incident.vesting import Vesting
+from perpcomp.vesting.curves import in_words, unlocked
+from perpcomp.vesting.schedule import add_months, schedule
+from perpcomp.vesting.vest import vest
 from tests import build
 from tests.conftest import LAB
 

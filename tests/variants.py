@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from perpcomp import incident_file, pipeline
-from perpcomp.incident import Incident
-from perpcomp.pipeline import Run
+from perpcomp import pipeline
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
+from perpcomp.input import find_input
+from perpcomp.run import Run
 
 NO_PRICE = {"reference_price = 50_000\n": ""}
 
@@ -24,4 +26,4 @@ def variant(query: str, tables: str = "", changes: Mapping[str, str] | None = No
 def computed(query: str, tables: str = "", changes: Mapping[str, str] | None = None, formula: str | None = None) -> Run:
     """The run of that variant."""
     changed = variant(query, tables, changes)
-    return pipeline.compute(changed, pipeline.find_input(changed, None), formula)
+    return pipeline.compute(changed, find_input(changed, None), formula)

@@ -12,13 +12,15 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import formula, incident_file, pipeline
-from perpcomp.audit.manifest import MANIFEST, manifest, read_manifest
+from perpcomp import formula, pipeline
 from perpcomp.findings import refusal
-from perpcomp.pipeline import Input
-from perpcomp.publish import files
+from perpcomp.incident import incident_file
+from perpcomp.input import Input
+from perpcomp.publish.files import files
 from perpcomp.publish.folder import ASIDE
+from perpcomp.publish.manifest import MANIFEST, manifest, read_manifest
 from perpcomp.publish.workbook import content_digest
+from perpcomp.run import Run
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _changed_inputs(folder: Path, stated: dict[str, Any]) -> Iterator[Difference
             yield Difference(f"inputs/{name}", f"sha256 {found}", f"sha256 {digest} by the manifest")
 
 
-def _recompute(folder: Path, stated: dict[str, Any]) -> pipeline.Run:
+def _recompute(folder: Path, stated: dict[str, Any]) -> Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
     query = folder / "inputs" / stated["query"]["file"]
     loaded = incident_file.parse(query.read_bytes(), query.stem, query.parent)

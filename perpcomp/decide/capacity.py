@@ -11,11 +11,14 @@ from decimal import Decimal
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.decide.published import USDC, in_full
 from perpcomp.findings import Finding, refusal
-from perpcomp.incident import FUND, Incident, InsuranceFund
+from perpcomp.incident.funds import FUND, InsuranceFund
+from perpcomp.incident.incident import Incident
+from perpcomp.number_text import in_full
 from perpcomp.payouts import split
-from perpcomp.tables import CAPACITY, CSV_TIME, check
+from perpcomp.tables.decide import CAPACITY
+from perpcomp.tables.schema import CSV_TIME, check
+from perpcomp.totals import USDC
 
 ABSENT = "its token's Transfer logs are not in the input"
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from perpcomp import fixed, formula
+from perpcomp.entitlement import compensated
 from perpcomp.formula import Formula
-from perpcomp.payouts import compensated
-from perpcomp.tables import COMPARISON, check
+from perpcomp.tables.decide import COMPARISON
+from perpcomp.tables.schema import check
 
 # The equity by [valuation]: what a position was worth, whichever formula pays for it.
 EQUITY = pl.col("margin_at_reference") + pl.col("unrealized_pnl_at_reference") - pl.col("funding_at_reference")

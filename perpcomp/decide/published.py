@@ -1,47 +1,16 @@
 """Results against figures that others published: budgets and expectations. Compared, never used, and never silently."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.eligibility import in_window
 from perpcomp.findings import Finding
-from perpcomp.incident import Expectation, Incident
-
-USDC = "USDC"  # what entitlements are counted in, whether or not it is paid
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Three different counts of one crash: accounts, positions (lives) and liquidation events."""
-
-    traders: int
-    positions: int
-    liquidations: int
-
-
-def counts(liquidations: pl.DataFrame) -> Counts:
-    """The three counts of the rows given."""
-    lives = liquidations.select("trader", "market", "life").unique().height
-    return Counts(liquidations.get_column("trader").n_unique(), lives, liquidations.height)
-
-
-def affected_in_window(liquidations: pl.DataFrame, incident: Incident) -> pl.DataFrame:
-    """The rows of affected markets inside the window, eligible or not."""
-    return liquidations.filter(in_window(incident) & pl.col("market").is_in([m.amm for m in incident.affected]))
-
-
-def total_of(payouts: pl.DataFrame, column: str, token: str | None = None) -> int:
-    """The exact sum of an amount column of the payouts table, in 1e-18 units; of one token where it is named."""
-    rows = payouts if token is None else payouts.filter(pl.col("token") == token)
-    return sum(fixed.to_integer(value) for value in rows.get_column(column))
-
-
-def entitled(payouts: pl.DataFrame) -> int:
-    """The sum of all entitlements in 1e-18 USDC, each trader once."""
-    return total_of(payouts, "value")
+from perpcomp.incident.expect import Expectation
+from perpcomp.incident.incident import Incident
+from perpcomp.number_text import in_full
+from perpcomp.totals import USDC, counts, entitled, total_of
+from perpcomp.window import affected_in_window
 
 
 def check_budgets(payouts: pl.DataFrame, incident: Incident) -> list[Finding]:
@@ -101,10 +70,3 @@ def _found(expected: Expectation, liquidations: pl.DataFrame, payouts: pl.DataFr
     found = totals[expected.what]
     assert expected.value is not None
     return found == fixed.to_integer(expected.value), f"it is {in_full(found)}"
-
-
-def in_full(value: int) -> str:
-    """An integer of 1e-18 as a plain decimal with separators and no trailing zeros."""
-    whole, _, places = f"{fixed.from_integer(value):f}".partition(".")
-    places = places.rstrip("0")
-    return f"{int(whole):,}" + (f".{places}" if places else "")

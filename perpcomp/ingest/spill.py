@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from perpcomp.tables import rising
+from perpcomp.tables.schema import rising
 
 IN_MEMORY = 1_000_000  # rows of all tables together
 SORTED = ("block_number", "log_index")

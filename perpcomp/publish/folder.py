@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from perpcomp.audit.manifest import MANIFEST, read_manifest
 from perpcomp.findings import refusal
+from perpcomp.publish.manifest import MANIFEST, read_manifest
 from perpcomp.writing import sync_folder, write_synced
 
 PARTIAL = ".partial"

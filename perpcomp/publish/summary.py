@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from perpcomp.decide.compare import totals
-from perpcomp.decide.published import affected_in_window, counts, entitled, in_full, total_of
-from perpcomp.incident import Incident
-from perpcomp.pipeline import Run
-from perpcomp.tables import CSV_TIME, LIQUIDATIONS, PAYOUTS, row_hash
-from perpcomp.vesting import end_of, in_words
+from perpcomp.incident.incident import Incident
+from perpcomp.number_text import in_full
+from perpcomp.run import Run
+from perpcomp.tables.files import row_hash
+from perpcomp.tables.liquidations import LIQUIDATIONS
+from perpcomp.tables.payouts import PAYOUTS
+from perpcomp.tables.schema import CSV_TIME
+from perpcomp.totals import counts, entitled, total_of
+from perpcomp.vesting.curves import in_words
+from perpcomp.vesting.schedule import end_of
+from perpcomp.window import affected_in_window
 
 
 @dataclass(frozen=True)

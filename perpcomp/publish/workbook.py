@@ -15,11 +15,13 @@ import polars as pl
 import xlsxwriter
 from eth_utils.address import to_checksum_address
 
-from perpcomp.decide.published import in_full
 from perpcomp.fixed import to_integer
-from perpcomp.pipeline import Run
+from perpcomp.number_text import in_full
 from perpcomp.publish.summary import Line, summary
-from perpcomp.tables import CLAIMS, CSV_TIME, KINDS, LEFT_OUT, LIQUIDATIONS, PAYOUTS, Column, Table
+from perpcomp.run import Run
+from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
+from perpcomp.tables.payouts import CLAIMS, PAYOUTS
+from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table
 
 PAYOUT_COLUMNS = (
     "trader",

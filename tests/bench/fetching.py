@@ -190,20 +190,21 @@ def _perpcomp(task: Task) -> Client:
     """Fetched with every check into a fresh store, and read from there as a run reads it."""
     import polars as pl
 
-    from perpcomp import incident_file, pipeline
-    from perpcomp.ingest import chain, providers
-    from perpcomp.ingest.fetch import Settings
+    from perpcomp.incident import incident_file
+    from perpcomp.ingest.node import providers, pull
+    from perpcomp.ingest.node.fetch import Settings
+    from perpcomp.input import Input, read_events
     from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TOPICS
 
     assert providers  # imported now, not when first used
     file = Path(task.folder) / "bench.toml"
     file.write_text(_incident(task))
     about, topics = incident_file.load(str(file)), sorted(TOPICS)
-    options = chain.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
+    options = pull.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
 
     def work() -> pl.DataFrame:
-        fetched = chain.fetch(about, topics, [task.url], options, lambda _: None)
-        return pipeline.read_events(pipeline.Input(fetched.file, None), about).table
+        fetched = pull.fetch(about, topics, [task.url], options, lambda _: None)
+        return read_events(Input(fetched.file, None), about).table
 
     def rows_of(events: pl.DataFrame) -> Iterable[Row]:
         words = [pl.col(word.name).reinterpret(dtype=pl.Int128) for word in POSITION_CHANGED.words]

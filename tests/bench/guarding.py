@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from perpcomp.fixed import from_integer, mul_integers
-from perpcomp.guards import margins, recorded
-from perpcomp.guards.margins import Position
-from perpcomp.guards.screens import POSITIONS, Snapshot, screen
-from perpcomp.guards.vectors import opened
+from perpcomp.guards.rules import margins, recorded
+from perpcomp.guards.rules.margins import Position
+from perpcomp.guards.rules.screens import POSITIONS, Snapshot, screen
+from perpcomp.guards.rules.vectors import opened
 from tests.bench.measure import ROOT, Line, rates
 
 RECORDED = ROOT / "tests/lab/guards/vectors.json.gz"

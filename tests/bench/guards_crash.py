@@ -7,16 +7,18 @@ from functools import partial
 from statistics import median
 from typing import TypeVar
 
-from perpcomp import incident_file, pipeline
-from perpcomp.guards.crash.chronicle import chronicle
-from perpcomp.guards.crash.counterfactual import Counterfactual
-from perpcomp.guards.crash.index import indices
-from perpcomp.guards.crash.limits import NO_LIMIT, limits
-from perpcomp.guards.crash.rulebook import Rules, sip
-from perpcomp.guards.crash.scenarios import scenarios
-from perpcomp.guards.crash.sweep import sweep
-from perpcomp.guards.crash.verdicts import screen
-from perpcomp.incident import Guards
+from perpcomp import pipeline
+from perpcomp.guards.counterfactual.actions import chronicle
+from perpcomp.guards.counterfactual.rules import Rules, sip
+from perpcomp.guards.counterfactual.scenarios import scenarios
+from perpcomp.guards.counterfactual.simulation import Counterfactual
+from perpcomp.guards.index_prices import indices
+from perpcomp.guards.limits import NO_LIMIT, limits
+from perpcomp.guards.sweep import sweep
+from perpcomp.guards.verdicts import screen
+from perpcomp.incident import incident_file
+from perpcomp.incident.guards import Guards
+from perpcomp.input import find_input, read_events
 from tests.bench.measure import ROOT, ROUNDS, Line
 
 SWEEP_SECONDS, REPLAY_SECONDS = 5.0, 10.0
@@ -25,8 +27,8 @@ T = TypeVar("T")
 
 def lines() -> Iterator[Line]:
     query = incident_file.load(str(ROOT / "tests/lab/large.toml"))
-    source = pipeline.find_input(query, None)
-    events = pipeline.read_events(source, query)
+    source = find_input(query, None)
+    events = read_events(source, query)
     found = pipeline.liquidations(events, source, query).table
     table, others = events.table, events.others
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import TypeVar
 
-from perpcomp import incident_file, pipeline
 from perpcomp.fixed import to_integer
-from perpcomp.replay import replay
+from perpcomp.incident import incident_file
+from perpcomp.input import find_input, read_events
+from perpcomp.systems.perpetual_v1.replay.replay import replay
 from tests.bench.measure import ROOT, ROUNDS, Line
 
 LAB = ROOT / "tests/lab"
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 def lines() -> Iterator[Line]:
     query = incident_file.load(str(LAB / "large.toml"))
-    events = pipeline.read_events(pipeline.find_input(query, None), query)
+    events = read_events(find_input(query, None), query)
     truth = json.loads(gzip.decompress((LAB / "large/truth.json.gz").read_bytes()))
     block = truth["reference_block"]
 

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from perpcomp import incident_file
-from perpcomp.incident import Incident
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
 from perpcomp.ingest.logs import read_logs
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from tests.bench.measure import ROOT, Line

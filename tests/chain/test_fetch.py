@@ -16,17 +16,19 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import incident_file, pipeline
+from perpcomp import pipeline
 from perpcomp.findings import InputError
-from perpcomp.incident import Incident
-from perpcomp.ingest import chain as puller
-from perpcomp.ingest.chain import Options
-from perpcomp.ingest.fetch import Settings
-from perpcomp.ingest.headers import Incomplete
-from perpcomp.ingest.store import own_pieces
-from perpcomp.pipeline import Input
+from perpcomp.incident import incident_file
+from perpcomp.incident.incident import Incident
+from perpcomp.ingest.node import pull as puller
+from perpcomp.ingest.node.fetch import Settings
+from perpcomp.ingest.node.pull import Options
+from perpcomp.ingest.node.store import own_pieces
+from perpcomp.ingest.proof.headers import Incomplete
+from perpcomp.input import Input, find_input, read_events
 from perpcomp.systems.perpetual_v1.events import TOPICS
-from perpcomp.tables import EVENTS, row_hash
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import row_hash
 from tests.chain.crash import crash
 from tests.chain.faults import KINDS, Fault
 from tests.chain.node import NodeTools
@@ -54,7 +56,7 @@ def truth(crash_chain: TradedChain, about: Incident, tmp_path_factory: pytest.Te
     """The events by the path of files: the node's own answer for the whole chain, without a puller."""
     file = tmp_path_factory.mktemp("truth") / "logs.jsonl"
     crash_chain.dump(file)
-    return pipeline.read_events(Input(file, None), about).table
+    return read_events(Input(file, None), about).table
 
 
 def options(chain: TradedChain, folder: Path, **changes: Any) -> Options:
@@ -72,7 +74,7 @@ def options(chain: TradedChain, folder: Path, **changes: Any) -> Options:
 
 def pull(about: Incident, urls: list[str], how: Options) -> pl.DataFrame:
     fetched = puller.fetch(about, sorted(TOPICS), urls, how, lambda _: None)
-    return pipeline.read_events(Input(fetched.file, None), about).table
+    return read_events(Input(fetched.file, None), about).table
 
 
 def pull_or_refusal(about: Incident, url: str, how: Options) -> tuple[pl.DataFrame | None, InputError | None]:
@@ -102,7 +104,7 @@ def test_every_liquidation_pulled_equals_the_contracts_views_one_block_earlier(
 def test_the_later_contracts_are_pulled_the_same_way(later_chain: TradedChain, tmp_path: Path) -> None:
     query = incident_file.parse(re.sub(r"\[input\]\nfile = .*\n", "", later_chain.incident()).encode(), "later", tmp_path)
     later_chain.dump(tmp_path / "logs.jsonl")
-    expected = pipeline.read_events(Input(tmp_path / "logs.jsonl", None), query).table
+    expected = read_events(Input(tmp_path / "logs.jsonl", None), query).table
     assert pull(query, [later_chain.url], options(later_chain, tmp_path)).equals(expected)
 
 
@@ -181,7 +183,7 @@ def test_without_prove_a_log_that_is_lost_inside_a_position_is_found_by_the_size
     fault = Fault("drop-log", permanent=True, where=lambda log: (log["blockNumber"], log["logIndex"]) == place)
     with Proxy(crash_chain.url, [fault]) as proxy:
         fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path), lambda _: None)
-    read = pipeline.read_events(Input(fetched.file, None), about)
+    read = read_events(Input(fetched.file, None), about)
     assert read.table.height == truth.height - 1
     (found,) = pipeline.gaps(read, about)
     assert found.level == "error"
@@ -287,11 +289,11 @@ def test_our_own_logs_are_read_as_other_peoples_are_and_changed_ones_never_as_ou
     elsewhere = tmp_path / "elsewhere.parquet"
     elsewhere.write_bytes(own.read_bytes())
     assert own_pieces(elsewhere, addresses) is None
-    assert pipeline.read_events(Input(elsewhere, None), about).table.equals(truth)
+    assert read_events(Input(elsewhere, None), about).table.equals(truth)
     pl.read_parquet(own).with_columns(pl.col("transaction_hash").str.slice(1)).write_parquet(own)
     assert own_pieces(own, addresses) is None
     with pytest.raises(InputError, match="transaction_hash is"):
-        pipeline.read_events(Input(own, None), about)
+        read_events(Input(own, None), about)
 
 
 def test_a_damaged_segment_is_fetched_again(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
@@ -350,7 +352,7 @@ def test_a_kill_at_any_moment_changes_nothing(crash_chain: TradedChain, about: I
                 if kills >= KILLS or kills % 10 == 0:
                     subprocess.run(command, check=True, capture_output=True)
                     break
-            events = pipeline.read_events(Input(store / "logs.parquet", None), about).table
+            events = read_events(Input(store / "logs.parquet", None), about).table
             assert row_hash(events, EVENTS) == expected
             assert not list(store.rglob("*.partial")) or kills, "only a killed process may leave a temporary file"
 
@@ -485,14 +487,14 @@ def test_what_was_fetched_for_the_window_is_the_incidents_input_from_then_on(
     query = incident_file.parse(text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}").encode(), "live", tmp_path)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="names no input"):
-        pipeline.find_input(query, None)
+        find_input(query, None)
     puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(puller.default_store(query)), lambda _: None)
-    assert pipeline.find_input(query, None).file == Path("store/live/logs.parquet")
+    assert find_input(query, None).file == Path("store/live/logs.parquet")
     other = incident_file.parse(query.raw + b"\n[[expect]]\nwhat = 'traders'\nvalue = 1\nsource = 'script'\n", "live", tmp_path)
-    assert pipeline.find_input(other, None).file.is_file(), "another policy, the same window"
+    assert find_input(other, None).file.is_file(), "another policy, the same window"
     (tmp_path / "store" / "live" / "range.json").unlink()
     with pytest.raises(InputError, match="an unfinished range"):
-        pipeline.find_input(query, None)
+        find_input(query, None)
 
 
 def test_a_window_that_is_not_over_is_refused(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:

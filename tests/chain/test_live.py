@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from perpcomp import incident_file, pipeline
+from perpcomp import pipeline
 from perpcomp.fixed import to_integer
-from perpcomp.pipeline import Input, Run
+from perpcomp.incident import incident_file
+from perpcomp.input import Input
+from perpcomp.run import Run
 from tests.chain.crash import crash
 from tests.chain.node import NodeTools
 from tests.chain.traded import TradedChain

@@ -8,12 +8,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import incident_file, pipeline
 from perpcomp.fixed import to_integer
-from perpcomp.pipeline import Input
-from perpcomp.replay import Replay, contract, replay
-from perpcomp.replay.contract import Reserves
-from perpcomp.replay.trigger import ABOVE, BELOW
+from perpcomp.incident import incident_file
+from perpcomp.input import Input, read_events
+from perpcomp.systems.perpetual_v1.replay import contract
+from perpcomp.systems.perpetual_v1.replay.contract import Reserves
+from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, BELOW
+from perpcomp.systems.perpetual_v1.replay.replay import Replay, replay
 from tests.chain.crash import BTC, crash, later_crash
 from tests.chain.node import NodeTools
 from tests.chain.rpc import RpcError
@@ -42,7 +43,7 @@ def replayed(chain: TradedChain, folder: Path, later: bool) -> Replay:
     """The replay of all that the chain logged; every block's time is asked of the node."""
     chain.dump(folder / "logs.jsonl")
     query = incident_file.parse(chain.incident().encode(), "live", folder)
-    events = pipeline.read_events(Input(folder / "logs.jsonl", None), query)
+    events = read_events(Input(folder / "logs.jsonl", None), query)
     numbers = range(chain.first_block, chain.last_block + 1)
     blocks = chain.world.rpc.batch([("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
     times = {int(block["number"], 16): int(block["timestamp"], 16) for block in blocks}

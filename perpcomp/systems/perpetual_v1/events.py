@@ -12,12 +12,13 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.incident import InsuranceFund
+from perpcomp.incident.funds import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
-from perpcomp.ingest.imports import Wanted
+from perpcomp.ingest.exports.sheet import Wanted
 from perpcomp.ingest.logs import LOG_PLACE
-from perpcomp.systems.found import kind_of
-from perpcomp.tables import EVENTS, IDENTITY, KINDS, check
+from perpcomp.systems.columns import kind_of
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.schema import IDENTITY, KINDS, check
 
 SYSTEM = "perpetual-v1"
 CHANGES = "PositionChanged of the ClearingHouse {house}"  # what an input must hold

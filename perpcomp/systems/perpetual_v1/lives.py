@@ -11,7 +11,7 @@ away, and a reverse carries the rest over. So S is one running sum, from the las
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.systems.found import SINCE_CRASH
+from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
 
 POSITION = ["trader", "market"]

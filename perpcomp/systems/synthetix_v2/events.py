@@ -10,12 +10,13 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import refusal
-from perpcomp.incident import InsuranceFund
+from perpcomp.incident.funds import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
-from perpcomp.ingest.imports import Wanted
-from perpcomp.systems.found import kind_of
+from perpcomp.ingest.exports.sheet import Wanted
+from perpcomp.systems.columns import kind_of
 from perpcomp.systems.synthetix_v2.timeline import before_each
-from perpcomp.tables import EVENTS, IDENTITY
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.schema import IDENTITY
 
 SYSTEM = "synthetix_v2"
 CHANGES = "PositionModified of the markets' proxies"  # what an input must hold

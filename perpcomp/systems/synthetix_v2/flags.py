@@ -6,7 +6,8 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
-from perpcomp.tables import FLAGS, check
+from perpcomp.tables.events import FLAGS
+from perpcomp.tables.schema import check
 
 PARAMETERS = {"skewScale": "skew_scale", "maxLiquidationDelta": "max_liquidation_delta", "maxPD": "max_pd"}
 

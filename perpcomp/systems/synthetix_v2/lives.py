@@ -7,7 +7,7 @@ trader puts in or takes out stands in MarginTransferred; the deposits of waiting
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.systems.found import BEFORE_CRASH, CHANGES
+from perpcomp.systems.columns import BEFORE_CRASH, CHANGES
 from perpcomp.systems.synthetix_v2.timeline import ORDER, POSITION
 
 LIFE = [*POSITION, "life"]

@@ -1,0 +1,1 @@
+"""The command line: words only, one file a help panel."""

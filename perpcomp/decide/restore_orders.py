@@ -1,0 +1,88 @@
+"""What opening the positions again comes to in each order, and the list in kind."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from perpcomp import fixed, formula
+from perpcomp.entitlement import compensated
+from perpcomp.formulas.restore_position import restore_position
+from perpcomp.incident.incident import Incident
+from perpcomp.incident.restore import ORDERS
+from perpcomp.restore import ALONE, IDENTITY, Opening, after, openings, openings_frame, with_costs
+from perpcomp.systems.perpetual_v1.replay.contract import Reserves
+from perpcomp.tables.decide import IN_KIND, RESTORE_ORDERS
+from perpcomp.tables.schema import check
+
+
+def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves]) -> pl.DataFrame:
+    """The restore-orders table: what each order comes to, market by market; empty without [restore]."""
+    rows: list[dict[str, object]] = []
+    names = {market.amm: market.name for market in incident.affected}
+    for market, pool in at.items():
+        assert incident.restore is not None
+        eligible = liquidations.filter(pl.col("eligible") & (pl.col("market") == market))
+        alone: dict[str, int] = {}
+        for order in ORDERS:  # each-alone is the first
+            opened = list(openings(eligible, {market: pool}, incident.restore, order))
+            owed = _per_trader(with_costs(eligible, opened))
+            alone = alone or owed
+            sizes = dict(zip(eligible.select(IDENTITY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
+            end = pool
+            if order != ALONE and opened:
+                last = opened[-1]
+                end = after(last.pool, fixed.to_integer(sizes[last.block_number, last.log_index]), last.notional)
+            amounts = {
+                "restore_notional": sum(o.notional for o in opened),
+                "restore_fee": sum(o.fee for o in opened),
+                "entitlement": sum(owed.values()),
+                "largest_change": max((abs(owed[trader] - alone[trader]) for trader in owed), default=0),
+                "spot_before": pool.spot,
+                "spot_after": end.spot,
+            }
+            rows.append(
+                {
+                    "market": market,
+                    "market_name": names[market],
+                    "order": order,
+                    "chosen": order == incident.restore.order,
+                    "positions": len(opened),
+                    **{name: fixed.from_integer(amount) for name, amount in amounts.items()},
+                }
+            )
+    return check(pl.DataFrame(rows, schema=RESTORE_ORDERS.schema), RESTORE_ORDERS)
+
+
+def _per_trader(eligible: pl.DataFrame) -> dict[str, int]:
+    values = compensated(formula.entitlements(restore_position, eligible), eligible)
+    sums: dict[str, int] = {}
+    for trader, value in zip(eligible.get_column("trader"), values, strict=True):
+        sums[trader] = sums.get(trader, 0) + (value or 0)
+    return sums
+
+
+def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
+    """The restore-in-kind table: what would be opened again for each eligible life, in proportion where a part survived.
+
+    margin_to_restore is margin - funding, not below 0. size and open_notional are null where the logs do not hold the latter. What
+    the opening costs is that of the whole position.
+    """
+    eligible = liquidations.filter("eligible")
+    parts = list(zip(*(fixed.to_integers(eligible.get_column(name)) for name in ("size", "compensated_size")), strict=True))
+
+    def share(values: pl.Series) -> pl.Series:
+        amounts = zip(fixed.to_integers(values), parts, strict=True)
+        return fixed.from_integers(
+            [None if v is None or kept is None or not size else fixed.truncate(v * kept, abs(size)) for v, (size, kept) in amounts]
+        )
+
+    left = eligible.select((pl.col("margin_at_reference") - pl.col("funding_at_reference")).clip(0)).to_series()
+    known = pl.col("open_notional_at_reference").is_not_null()
+    whole = eligible.select(pl.when(known).then("size_at_reference")).to_series()
+    frame = eligible.with_columns(
+        share(whole).alias("size"),
+        share(eligible.get_column("open_notional_at_reference")).alias("open_notional"),
+        share(left).alias("margin_to_restore"),
+    )
+    pool = openings_frame(opened).drop("restore_notional", "restore_fee")
+    return check(frame.join(pool, on=IDENTITY, how="left").select(*IN_KIND.schema), IN_KIND)

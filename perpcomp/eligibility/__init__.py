@@ -1,0 +1,1 @@
+"""Who is in; and for each one left out, why."""

@@ -1,0 +1,1 @@
+"""One trader or transaction, from log to claim, as arithmetic."""

@@ -1,0 +1,75 @@
+"""One trader or one transaction, from log to claim, as arithmetic that anybody can redo.
+
+Each step prints the rule in names, the same with its numbers, and the value. The numbers read as Python over exact fractions, with
+trunc(x) cutting x towards zero at the 18th place; evaluating them gives the base units that are paid.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import polars as pl
+
+from perpcomp import arithmetic
+from perpcomp.arithmetic import number
+from perpcomp.explain.payout import entitlement_steps, payout_steps
+from perpcomp.explain.perpetual_v1 import stated_by_the_event
+from perpcomp.explain.steps import Row
+from perpcomp.explain.synthetix_v2 import stated_before
+from perpcomp.explain.valuation import since_crash_steps, valuation_steps
+from perpcomp.findings import near_miss, refusal
+from perpcomp.run import Run
+
+
+def explain(run: Run, who: str) -> list[str]:
+    """The lines that answer "why this number?" for a trader's address or a transaction hash. InputError where neither is known."""
+    key = who.strip().lower()
+    column = {42: "trader", 66: "transaction_hash"}.get(len(key))
+    if column is None or not key.startswith("0x"):
+        raise refusal(
+            f"'{who}'",
+            "is neither an address (0x and 40 hex digits) nor a transaction hash (0x and 64).",
+            "Copy it from 2-liquidations.csv.",
+        )
+    mine = run.liquidations.filter(pl.col(column) == key)
+    if mine.is_empty():
+        return list(_not_liquidated(run, column, key))
+    lines = []
+    for row in mine.iter_rows(named=True):
+        lines += [*_liquidation(run, row), ""]
+    for trader in mine.filter("eligible").get_column("trader").unique(maintain_order=True):
+        lines += [*payout_steps(run, trader), ""]
+    return lines[:-1]
+
+
+def _not_liquidated(run: Run, column: str, key: str) -> Iterator[str]:
+    left = run.left_out.filter(pl.col(column) == key)
+    seen = run.events.table.filter(pl.col(column) == key)
+    for trader, code, reason in left.select("trader", "reason_code", "reason").iter_rows():
+        yield f"{trader} is not paid: {reason} ({code})."
+    if left.is_empty() and seen.height:
+        first, last = seen["block_time"].min(), seen["block_time"].max()
+        assert isinstance(first, datetime)
+        assert isinstance(last, datetime)
+        yield f"{key} was never liquidated in this input. It has {seen.height} position changes from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC."
+    elif left.is_empty():
+        known = run.liquidations.get_column(column).unique().to_list()
+        near = near_miss(key, known).split("?")[0] + "?" if "Did you mean" in near_miss(key, known) else "Nobody is called nearly so."
+        raise refusal(f"'{key}'", "has no event in this input.", near)
+
+
+def _liquidation(run: Run, row: Row) -> Iterator[str]:
+    log = run.events.table.filter((pl.col("block_number") == row["block_number"]) & (pl.col("log_index") == row["log_index"])).row(
+        0, named=True
+    )
+    n = {name: number(arithmetic.term(value)) for name, value in {**log, **row}.items()}
+    part = "in part " if row["partial"] else ""
+    yield f"{row['trader']}: a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"  tx {row['transaction_hash']} log {row['log_index']}, block {row['block_number']}, life {row['life']} of this position, by {row['liquidator']}"
+    yield from stated_before(run, row, n) if row["era"] is None else stated_by_the_event(run, row, log, n)
+    yield from since_crash_steps(row, n)
+    yield from valuation_steps(run, row, n)
+    if not row["eligible"]:
+        yield f"  not compensated: {row['reason']} ({row['reason_code']})"
+        return
+    yield f"  compensated: {row['reason']}"
+    yield from entitlement_steps(run, row, n)

@@ -1,0 +1,79 @@
+"""From a formula to base units and tranches, as arithmetic."""
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from perpcomp import arithmetic, fixed, formula, payouts
+from perpcomp.arithmetic import number
+from perpcomp.entitlement import compensated
+from perpcomp.explain.steps import Row, source_texts, step
+from perpcomp.explain.valuation import restored_steps
+from perpcomp.run import Run
+from perpcomp.totals import entitled
+from perpcomp.vesting.curves import in_words
+
+
+def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    yield from restored_steps(run, row, n)
+    node = formula.tree(run.formula)
+    value = arithmetic.evaluate(node, row)
+    if value is None:
+        yield f"  {run.formula.name} = {arithmetic.text(node)}: not known, so nothing is paid for this row"
+        return
+    given = number(value)
+    yield from step(run.formula.name, arithmetic.text(node), arithmetic.text(node, row), f"{given} USDC", run.formula.source)
+    whole, part = abs(fixed.to_integer(row["size"])), fixed.to_integer(row["compensated_size"])
+    if part != whole:
+        assert isinstance(value, int)
+        scaled = number(fixed.truncate(value * part, whole))
+        yield from step(
+            "entitlement",
+            f"trunc({run.formula.name} * compensated_size / size)",
+            f"trunc({given} * {n['compensated_size']} / {number(whole)})",
+            f"{scaled} USDC",
+            f"a part of the life survived: {run.incident.eligibility.surviving_life}",
+        )
+
+
+def payout_steps(run: Run, trader: str) -> Iterator[str]:
+    paid = run.payouts.filter(pl.col("trader") == trader)
+    first = paid.row(0, named=True)
+    entitlement = number(arithmetic.term(first["entitlement"]))
+    eligible = run.liquidations.filter("eligible")
+    values = compensated(formula.entitlements(run.formula, eligible), eligible)
+    own = [v or 0 for v, t in zip(values, eligible["trader"], strict=True) if t == trader]
+    yield f"{trader}: {first['liquidations']} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} USDC in all"
+    if any(p.stops for p in run.problems):
+        yield f"  nothing is paid: {payouts.STOPPED}"
+        return
+    yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in own), f"{entitlement} USDC")
+    last = run.incident.settlement[-1].token
+    for leg, row in zip(
+        run.incident.settlement,
+        paid.sort(pl.col("token").replace_strict({g.token: i for i, g in enumerate(run.incident.settlement)})).iter_rows(named=True),
+        strict=True,
+    ):
+        value, price = number(arithmetic.term(row["value"])), number(arithmetic.term(row["price"]))
+        if leg.share != 1:
+            others = " - ".join(number(arithmetic.term(v)) for t, v in paid.select("token", "value").iter_rows() if t != last)
+            numbers = f"{entitlement} - {others}" if leg.token == last else f"trunc({entitlement} * {leg.share})"
+            yield from step(
+                f"value in {leg.token}",
+                "entitlement - the other legs" if leg.token == last else "trunc(entitlement * share)",
+                numbers,
+                f"{value} USDC",
+            )
+        note = f"price {price} USDC per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}"
+        yield from step(
+            f"{leg.token} base units",
+            f"floor(value * 10**{leg.decimals} / price)",
+            f"floor({value} * 10**{leg.decimals} / {price})",
+            row["amount_base_units"],
+            note,
+        )
+        if row["reason"]:
+            yield f"  {row['reason']}"
+        for claim in run.claims.filter((pl.col("trader") == trader) & (pl.col("token") == leg.token)).iter_rows(named=True):
+            yield f"    tranche {claim['tranche']}: {claim['amount_base_units']} base units from {claim['unlocks_at']:%Y-%m-%d %H:%M:%S} UTC"
+    yield f"  vesting: {in_words(run.incident.vesting)} [{source_texts(run.incident, run.incident.vesting.source)}]"

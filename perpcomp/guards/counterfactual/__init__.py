@@ -1,0 +1,1 @@
+"""What the guards would have done: history executed again."""

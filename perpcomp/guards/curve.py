@@ -1,0 +1,29 @@
+"""The two ratios that the guards limit, on a constant-product curve, exact to the last digit.
+
+Synthetix Perps V2 prices with a marginal price m(K) = P (1 + K / skewScale), so that |size| / skewScale is the change of the marginal
+price in units of the index, and |skew| / skewScale the distance of the market's price from it. The same two quantities on a pool of
+quote reserve Q and base reserve B, with spot price Q / B and index I, are below. Results are integers of 1e-18, rounded down; as a
+limit has 18 places too, `impact < limit` of them is exactly the comparison of the unrounded ratio.
+"""
+
+from perpcomp.fixed import ONE
+from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts, margin_ratio, mark_pnl
+
+
+def price_impact(pool: Reserves, size: int, index: int) -> int:
+    """|p' - p| / I of closing `size`: p before, p' = Q B / (B + size)^2 after. The same size moves more for a short than for a long."""
+    after = pool.base + size
+    if after <= 0:
+        raise Reverts("the short is as large as the pool")
+    moved = pool.quote * abs(after**2 - pool.base**2)
+    return moved * ONE * ONE // (pool.base * after**2 * index)
+
+
+def premium(pool: Reserves, index: int) -> int:
+    """|p - I| / I, before any close."""
+    return abs(pool.quote * ONE - index * pool.base) * ONE // (index * pool.base)
+
+
+def ratio_at_index(size: int, margin: int, open_notional: int, owed: int, index: int) -> int:
+    """The margin ratio of V1 with the profit taken at the index price: (margin + profit - funding owed) / open notional."""
+    return margin_ratio(margin + mark_pnl(size, open_notional, index) - owed, open_notional)

@@ -1,0 +1,1 @@
+"""SIP-2005's rules: the text and the deployed code."""

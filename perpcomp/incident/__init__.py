@@ -1,0 +1,1 @@
+"""The incident file: one file a table of it."""

@@ -1,0 +1,81 @@
+"""An incident: what is known of it, and every policy for it, each with its source."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from perpcomp.incident.chain import Chain, Market
+from perpcomp.incident.eligibility import Eligibility
+from perpcomp.incident.expect import Expectation
+from perpcomp.incident.funds import Budget, InsuranceFund
+from perpcomp.incident.guards import Guards
+from perpcomp.incident.restore import Restore
+from perpcomp.incident.settlement import Leg
+from perpcomp.incident.sources import Source
+from perpcomp.incident.valuation import Valuation
+from perpcomp.incident.vesting import Vesting
+
+SYSTEMS = ("perpetual-v1", "synthetix_v2")
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One incident file, checked. `raw` is the file byte for byte; `folder` is where its relative paths start."""
+
+    name: str
+    title: str
+    notice: str
+    system: str
+    chain: Chain
+    input: str | None
+    blocks: str | None
+    markets: tuple[Market, ...]
+    eligibility: Eligibility
+    valuation: Valuation
+    restore: Restore | None
+    formula: str
+    formula_source: tuple[str, ...]
+    rounding_to: str
+    allocation_source: tuple[str, ...]
+    settlement: tuple[Leg, ...]
+    vesting: Vesting
+    budgets: tuple[Budget, ...]
+    insurance_fund: InsuranceFund | None
+    expectations: tuple[Expectation, ...]
+    guards: Guards
+    sources: dict[str, Source]
+    raw: bytes
+    folder: Path
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.raw).hexdigest()
+
+    @property
+    def fund_in_logs(self) -> InsuranceFund | None:
+        """The insurance fund, where its balance is to be read from logs."""
+        fund = self.insurance_fund
+        return fund if fund is not None and fund.balance is None else None
+
+    @property
+    def affected(self) -> tuple[Market, ...]:
+        return tuple(market for market in self.markets if market.affected)
+
+    @property
+    def judges_by_guards(self) -> bool:
+        """Whether a run asks what guards would have done."""
+        return self.guards.stated or bool(self.eligibility.guard_verdicts)
+
+    @property
+    def index_file(self) -> Path | None:
+        """The file of index prices, beside the incident file; in a published run all inputs stand in one folder."""
+        if self.guards.index is None:
+            return None
+        beside = self.folder / self.guards.index.file
+        return beside if beside.exists() else self.folder / beside.name
+
+    @property
+    def replays(self) -> bool:
+        """Whether anything asks for the market's own state at some block, beyond the liquidations' events."""
+        at_block = self.restore is not None and self.restore.at is not None
+        return not self.valuation.by_event_alone or self.eligibility.by_replay or at_block

@@ -1,0 +1,1 @@
+"""Logs and events that other tools exported."""

@@ -1,0 +1,251 @@
+"""From endpoints to a store that holds every log of a range: bounded, adaptive, resumable, and safe against a chain that moves.
+
+A range is cut into segments on a fixed grid. A segment is kept only when all its windows were answered, each log's block hash is that
+of its header, its first block's parent is the last block before it, and its last block is the same after the fetching as before: a
+block's hash covers all its history, so nothing below it has moved meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from perpcomp.findings import refusal
+from perpcomp.ingest.logs import OTHER_BLOCK, dated
+from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
+from perpcomp.ingest.node.pool import Pool
+from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
+from perpcomp.ingest.node.rpc import (
+    NETWORK,
+    Fault,
+    Header,
+    Raw,
+    Refused,
+    read_header,
+    read_object,
+    read_strictly,
+    to_int,
+)
+from perpcomp.ingest.node.store import Store, Subject
+
+HEADERS_AT_ONCE = 100
+AGAIN = 6  # how often a segment is fetched again because the chain moved under it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to ask. Widths and distances in blocks."""
+
+    window: int = 2_000
+    segment: int = 20_000
+    confirmations: int = 32
+
+
+@dataclass
+class Progress:
+    """What the fetching has done so far, for whoever shows it."""
+
+    blocks: int
+    done: int = 0
+    logs: int = 0
+    requests: int = 0
+    started: float = field(default_factory=time.monotonic)
+    show: Callable[["Progress"], None] = lambda _: None
+
+    @property
+    def rate(self) -> int:
+        """Logs a second so far, in whole numbers."""
+        return round(self.logs / max(time.monotonic() - self.started, 1e-3))
+
+
+class Fetcher:
+    """The logs of some contracts and topics, through a pool of endpoints, into a store."""
+
+    def __init__(self, pool: Pool, subject: Subject, settings: Settings) -> None:
+        self.pool, self.subject, self.settings = pool, subject, settings
+        self.addresses, self.topics = set(subject.addresses), set(subject.topics)
+        self.width = settings.window  # of the next request; providers narrow it, successes widen it
+
+    async def header(self, number: int) -> Header:
+        """The header of a block that exists."""
+
+        def read(raw: Raw) -> Header:
+            header = read_header(raw)
+            if header.number != number:
+                raise Fault(f"asked for block {number}, got {header.number}")
+            return header
+
+        return await self.pool.call("eth_getBlockByNumber", [hex(number), False], read, needs=number)
+
+    async def head(self) -> int:
+        """The newest block that the pool's first healthy node knows."""
+        return await self.pool.call("eth_blockNumber", [], lambda raw: to_int(read_strictly(raw)))
+
+    async def block_at(self, moment: datetime, low: int, high: int) -> int:
+        """The first block in [low, high] whose timestamp is `moment` or later; high + 1 where there is none. A binary search."""
+        target = int(moment.timestamp())
+        while low <= high:
+            middle = (low + high) // 2
+            if (await self.header(middle)).timestamp < target:
+                low = middle + 1
+            else:
+                high = middle - 1
+        return low
+
+    async def fill(self, store: Store, asked: Range, progress: Progress) -> None:
+        """Fetch every segment of the range that the store does not hold. Segments held are checked against the chain first."""
+        await self._forget_what_moved(store)
+        for segment in store.missing(grid(asked, self.settings.segment)):
+            await self._segment(store, segment, progress)
+        await self._check_links(store, asked)
+
+    async def _segment(self, store: Store, asked: Range, progress: Progress) -> None:
+        first, last = asked
+        for _ in range(AGAIN):
+            before = await self.header(last)
+            start = await self.header(first)
+            previous = next((s for s in store.segments if s.last == first - 1), None)
+            if previous is not None and previous.last_hash != start.parent_hash:
+                await self._forget_what_moved(store)
+                for lost in store.missing([(previous.first, previous.last)]):
+                    await self._segment(store, lost, progress)
+                continue
+            logs = await self._windows(asked, progress)
+            times = await self._times(logs)
+            if times is None or (await self.header(last)).hash != before.hash:
+                continue
+            store.add(
+                first,
+                last,
+                start.parent_hash,
+                before.hash,
+                dated(f"blocks {first} to {last}", logs, times if logs["block_time"].null_count() else {}),
+            )
+            progress.done += width(asked)
+            progress.logs += logs.height
+            progress.requests = self.pool.sent
+            progress.show(progress)
+            return
+        what = f"Blocks {first} to {last} were another chain at each of {AGAIN} tries: logs and headers do not fit together."
+        raise refusal("the network", what, "Ask another node with --rpc, or wait until the range is final.", NETWORK)
+
+    async def _windows(self, asked: Range, progress: Progress) -> pl.DataFrame:
+        """All logs of a segment, in order: windows side by side, each split as far as the providers want."""
+        starts = range(asked[0], asked[1] + 1, self.width)
+        windows = [(start, min(start + self.width - 1, asked[1])) for start in starts]
+        parts: list[pl.DataFrame] = await side_by_side([self._window(window) for window in windows])
+        progress.requests = self.pool.sent
+        progress.show(progress)
+        self.width = min(self.settings.window, self.width + max(1, self.width // 4))
+        return pl.concat(parts)
+
+    async def _window(self, asked: Range) -> pl.DataFrame:
+        query = {
+            "address": list(self.subject.addresses),
+            "topics": [list(self.subject.topics)],
+            "fromBlock": hex(asked[0]),
+            "toBlock": hex(asked[1]),
+        }
+        try:
+            return await self.pool.call(
+                "eth_getLogs", [query], lambda raw: read_logs_answer(raw, asked, self.addresses, self.topics), needs=asked[1]
+            )
+        except Refused as no:
+            refused = no
+        meant = classify(asked, refused.code, refused.status, refused.message)
+        if meant.action is Action.RECEIPTS:
+            return read_logs_of_receipts(await receipts_of(self.pool, asked[0]), (asked[0], asked[0]), self.addresses, self.topics)
+        advice = {
+            Action.CLAMP_HEAD: "Use a node that is in step.",
+            Action.ARCHIVE: "Use a node that keeps the history.",
+            Action.FATAL: "Use another node with --rpc.",
+            Action.BACKOFF: "Wait, or use another node with --rpc.",
+        }
+        if meant.action in advice or width(asked) == 1:
+            what = f"The node refuses blocks {asked[0]} to {asked[1]}: {refused.message}"
+            raise refusal("the network", what, advice.get(meant.action, "Use another node with --rpc."), NETWORK)
+        parts = pieces(asked, meant)
+        self.width = min(self.width, width(parts[0]))
+        return pl.concat([await self._window(part) for part in parts])
+
+    async def _times(self, logs: pl.DataFrame) -> dict[int, int] | None:
+        """The time of every block with logs, by its header; None where a log's block hash or time is not its header's."""
+        blocks = logs.select("block_number", "block_hash", "block_time").filter(OTHER_BLOCK)
+        numbers = [hex(number) for number in blocks["block_number"].unique(maintain_order=True)]
+        batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
+        asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_header) for batch in batches]
+        headers = {header.number: header for batch in await side_by_side(asked) for header in batch}
+        times = {number: header.timestamp for number, header in headers.items()}
+        for number, block_hash, stated in blocks.iter_rows():
+            if number not in headers or headers[number].hash.lower() != block_hash or stated not in (None, times[number]):
+                return None
+        return times
+
+    async def _forget_what_moved(self, store: Store) -> None:
+        """Drop held segments from the newest down until one still stands in the chain: the common ancestor."""
+        for segment in sorted(store.segments, key=lambda s: -s.last):
+            if (await self.header(segment.last)).hash == segment.last_hash:
+                return
+            store.drop(segment)
+
+    async def _check_links(self, store: Store, asked: Range) -> None:
+        """Segments must follow each other as blocks of one chain."""
+        held = store.holding(grid(asked, self.settings.segment))
+        for one, following in pairwise(held):
+            if one.last + 1 != following.first or one.last_hash != following.parent_hash:
+                what = f"Blocks {one.last} and {following.first} are not of one chain."
+                raise refusal("the store", what, "Run the same command again: what does not fit is fetched again.", NETWORK)
+
+
+def grid(asked: Range, size: int) -> list[Range]:
+    """The range in segments whose ends lie on multiples of `size`, so that a longer range later reuses them."""
+    first, last = asked
+    cuts = [first, *range((first // size + 1) * size, last + 1, size), last + 1]
+    return [(a, b - 1) for a, b in pairwise(cuts) if a < b]
+
+
+async def receipts_of(pool: Pool, number: int) -> list[dict[str, Any]]:
+    """All receipts of a block, in order: at once, or one by one where a node does not know how."""
+    try:
+        receipts = await pool.call("eth_getBlockReceipts", [hex(number)], read_strictly, needs=number)
+    except Refused:
+        asked = await pool.call("eth_getBlockByNumber", [hex(number), False], read_transactions, needs=number)
+        receipts = await pool.call_many("eth_getTransactionReceipt", asked, read_object) if asked else []
+    if not isinstance(receipts, list) or not all(isinstance(receipt, dict) for receipt in receipts):
+        raise refusal("the network", f"The receipts of block {number} are no list.", "Use another node with --rpc.", NETWORK)
+    return receipts
+
+
+def read_transactions(raw: Raw) -> list[list[str]]:
+    """The hashes of a block's transactions, each as one asks for its receipt; Fault where it says none."""
+    listed = read_object(raw).get("transactions")
+    if not isinstance(listed, list) or not all(isinstance(transaction, str) for transaction in listed):
+        raise Fault("the answer is no block with its transactions")
+    return [[transaction] for transaction in listed]
+
+
+async def side_by_side(calls: Sequence[Any]) -> list[Any]:
+    """All results in order. The first failure cancels the rest; the pool bounds how many are in flight."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def differing_block(mine: pl.DataFrame, theirs: pl.DataFrame) -> int | None:
+    """The first block whose logs differ between two raw frames: in number or in content."""
+    shown = ["address", "topic0", "topic1", "topic2", "data", "block_hash", "transaction_hash", "log_index"]
+    ours = mine.select("block_number", *shown)
+    others = theirs.select("block_number", *shown)
+    alone = pl.concat([ours.join(others, on=ours.columns, how="anti"), others.join(ours, on=ours.columns, how="anti")])
+    first = alone.get_column("block_number").min()
+    return first if isinstance(first, int) else None

@@ -1,0 +1,1 @@
+"""That no log is missing or altered."""

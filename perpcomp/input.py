@@ -1,0 +1,152 @@
+"""From what a command or an incident file names to decoded events: the input files, and what they hold."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+
+import polars as pl
+
+from perpcomp.engine import LOCAL, Engine
+from perpcomp.findings import Finding, InputError, refusal
+from perpcomp.incident.funds import InsuranceFund
+from perpcomp.incident.incident import Incident
+from perpcomp.ingest.exports.read import foreign_pieces
+from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
+from perpcomp.ingest.node.pull import stored
+from perpcomp.ingest.node.store import own_pieces
+from perpcomp.ingest.spill import Spill
+from perpcomp.systems import SYSTEMS
+from perpcomp.tables.events import EVENTS
+from perpcomp.tables.files import read
+from perpcomp.tables.schema import check
+
+LOGS = (".jsonl", ".jsonl.gz")
+
+TABLES = (".parquet", ".csv", ".json")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
+    without a timestamp. `members` names the files of a folder that count; without it all do. `prices` is the file of prices that
+    [valuation] names.
+    """
+
+    file: Path
+    blocks: Path | None
+    members: tuple[str, ...] = ()
+    prices: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, in order."""
+        if not self.file.is_dir():
+            return [self.file]
+        return [path for path in sorted(self.file.iterdir()) if path.is_file() and (not self.members or path.name in self.members)]
+
+
+@dataclass(frozen=True)
+class Events:
+    """The decoded input, lazily: the events table, and every other event by name as far as the input holds it.
+
+    `table` and `others` are the same in memory, for a history that fits there. `spill` keeps what lies on disk alive.
+    """
+
+    lazy: pl.LazyFrame
+    lazy_others: dict[str, pl.LazyFrame]
+    spill: Spill | None = None
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        return check(self.lazy.collect(), EVENTS)
+
+    @cached_property
+    def others(self) -> dict[str, pl.DataFrame]:
+        return {name: table.collect() for name, table in self.lazy_others.items()}
+
+
+def find_input(incident: Incident, given: Path | None) -> Input:
+    """The input that the command names, or else the incident file; InputError (exit 3) where neither is at hand."""
+    named = False
+    if given is not None:
+        file = given
+    elif incident.input is not None:
+        file, named = incident.folder / incident.input, True
+    elif (fetched := stored(incident)) is not None:
+        file = fetched
+    else:
+        what = f"'{incident.name}' names no input: its logs are on chain {incident.chain.id}."
+        advice = (
+            "Fetch them with `perpcomp run QUERY --rpc URL`, or export them and pass --input FILE:"
+            " rows of eth_getLogs (.jsonl, .jsonl.gz), or a table (.parquet, .csv)."
+        )
+        raise refusal(f"{incident.name}.toml", what, advice, exit_code=3)
+    beside = {name: incident.folder / name for name in (incident.blocks, incident.valuation.series) if name}
+    source = Input(file, beside.get(incident.blocks or ""), prices=beside.get(incident.valuation.series or ""))
+    unknown = [path.name for path in source.files if not path.name.endswith(LOGS + TABLES)]
+    if unknown or not source.files:
+        what = f"is of no known kind ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "is an empty folder."
+        raise refusal(unknown[0] if unknown else file.name, what, f"Known: {', '.join(LOGS + TABLES)}.")
+    if not file.exists():
+        raise refusal(str(file.name), "There is no such file.", f"Looked in {file.parent.name or 'the current folder'}.")
+    if source.prices is not None and not source.prices.is_file():
+        raise refusal(
+            f"{incident.name}.toml [valuation] price", f"names {source.prices.name}, which is no file.", "Put it beside the incident file."
+        )
+    for path in (file if named else None, source.blocks, source.prices):
+        if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
+            raise refusal(path.name, "is a link that leaves the incident file's folder.", "Put the file itself there.")
+    return source
+
+
+def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
+    """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
+    house, fund, protocol = incident.chain.clearing_house, incident.fund_in_logs, SYSTEMS[incident.system].events
+    addresses = [house, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
+    name = source.file.name
+    try:
+        found: Iterable[Piece] | dict[str, pl.DataFrame] | None
+        if name.endswith(LOGS):
+            found = log_pieces(source.file, addresses, protocol.topics(fund), protocol.OLD_LAYOUTS, source.blocks)
+        elif (found := own_pieces(source.file, addresses)) is None:
+            found = foreign_pieces(source.files, protocol.wanted(incident.chain.id, house, addresses, fund), source.blocks)
+        if found is None:  # our own events table
+            events = Events(protocol.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
+        else:
+            events = _decoded(name, found, incident, engine)
+    except InputError as error:  # decoding knows rows, not files
+        raise InputError(
+            [p if name in p.where else Finding(p.level, f"{name} {p.where}", p.what, p.what_to_do) for p in error.problems],
+            error.exit_code,
+        ) from None
+    if events.lazy.select("block_number").head(1).collect().is_empty():
+        what = f"holds no {protocol.CHANGES.format(house=house)}."
+        raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
+    return events
+
+
+def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
+    """Raw pieces decoded one by one, or tables that an export had decoded already."""
+    spill, protocol = Spill(), SYSTEMS[incident.system].events
+    if isinstance(found, dict):
+        spill.add(found)
+    else:
+        places = Places(name)
+        decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
+        for stand, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
+            places.join(stand)
+            spill.add(tables)
+        places.check()
+    tables = spill.tables()
+    return Events(protocol.events_table(tables), tables, spill)
+
+
+def _decode(
+    name: str, system: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
+) -> tuple[Places, dict[str, pl.DataFrame]]:
+    """One piece: where its logs stand, and its events."""
+    raw, stand = piece(), Places(name)
+    stand.add(raw)
+    return stand, SYSTEMS[system].events.decode_all(raw, chain_id, clearing_house, fund)

@@ -1,0 +1,48 @@
+"""What a run publishes: every file as bytes, from checked tables alone. Writing them is folder.py's job, so verify can compare first."""
+
+from perpcomp.decide.compare import wide
+from perpcomp.publish.workbook import workbook
+from perpcomp.run import Run
+from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, RESTORE_ORDERS
+from perpcomp.tables.events import EVENTS, FLAGS
+from perpcomp.tables.files import to_csv, to_parquet
+from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
+from perpcomp.tables.payouts import CLAIMS, PAYOUTS
+from perpcomp.tables.schema import Table
+
+SMALL = 5_000  # events: up to here a CSV twin stands beside the Parquet file
+
+# file name -> (the run's attribute, its table): what is published as canonical CSV
+CSV_FILES: dict[str, tuple[str, Table]] = {
+    "2-liquidations.csv": ("liquidations", LIQUIDATIONS),
+    "3-payouts.csv": ("payouts", PAYOUTS),
+    "4-claims.csv": ("claims", CLAIMS),
+    "comparison.csv": ("comparison", COMPARISON),
+    "capacity.csv": ("capacity", CAPACITY),
+    "restore-in-kind.csv": ("in_kind", IN_KIND),
+    "restore-orders.csv": ("restore_orders", RESTORE_ORDERS),
+    "left-out.csv": ("left_out", LEFT_OUT),
+    "findings.csv": ("findings", FINDINGS),
+}
+
+
+def files(run: Run) -> dict[str, bytes]:
+    """Relative name -> bytes of everything a run publishes, its own inputs among it, without the manifest."""
+    events = run.events
+    published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
+    index = run.incident.index_file if run.incident.judges_by_guards else None
+    for path in (*run.input.files, run.input.blocks, run.input.prices, index):
+        if path is not None:
+            published[f"inputs/{path.name}"] = path.read_bytes()
+    published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))
+    if events.table.height <= SMALL:
+        published["1-events.csv"] = to_csv(events.table, EVENTS)
+    for name, frame in events.others.items():
+        published[f"events/{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
+    for name, (attribute, table) in CSV_FILES.items():
+        published[name] = to_csv(getattr(run, attribute), table)
+    if run.flags is not None:
+        published["flags.csv"] = to_csv(run.flags, FLAGS)
+    published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
+    published["vote.xlsx"] = workbook(run)
+    return published

@@ -1,0 +1,172 @@
+"""Perpetual Protocol V1: from its logs to the liquidations table. Event semantics: events.py; earlier state: lives.py; eras: eras.py."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.engine import LOCAL, Engine
+from perpcomp.findings import Finding, Level
+from perpcomp.systems import continuity
+from perpcomp.systems.columns import SINCE_CRASH
+from perpcomp.systems.perpetual_v1 import events as events  # the registry asks for it
+from perpcomp.systems.perpetual_v1.eras import tell_eras
+from perpcomp.systems.perpetual_v1.events import (
+    LIQUIDATION_FEE_RATIO_CHANGED,
+    LIQUIDITY_CHANGED,
+    MAINTENANCE,
+    MARGIN_CHANGED,
+    MARGIN_RATIO_CHANGED,
+    POSITION_ADJUSTED,
+    POSITION_SETTLED,
+    UPGRADED,
+)
+from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, before_liquidations
+from perpcomp.tables.events import EVENTS
+
+OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
+HASHES = ("block_hash", "transaction_hash")
+OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, MARGIN_RATIO_CHANGED.name, UPGRADED.name)
+# What is read of a liquidation: all of the events table but what neither it nor its position depends on.
+READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
+
+
+def gaps(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
+    """The events whose position was not what the event before it left. Only PositionAdjusted changes a size without one of the events
+    table, so without that table in the input a gap is no more than a warning.
+    """
+    keys, after, unknown = (*POSITION, *ORDER, "transaction_hash"), pl.col("position_size_after"), pl.lit(None, dtype=fixed.AMOUNT)
+    sizes = [events.select(*keys, (after - pl.col("exchanged_position_size")).alias("size_before"), after.alias("size_after"))]
+    for name, left in ((POSITION_ADJUSTED.name, pl.col("new_position_size")), (POSITION_SETTLED.name, fixed.amount(0))):
+        if name in others:
+            sizes.append(others[name].select(*keys, unknown.alias("size_before"), left.alias("size_after")))
+    level: Level = "error" if POSITION_ADJUSTED.name in others else "warning"
+    cause = "A log between them is missing" + (
+        ", or PositionAdjusted was not pulled" if level == "warning" else "; it may be a liquidation"
+    )
+    return continuity.gaps(pl.concat(sizes), level, f"{cause}: pull the logs again.")
+
+
+def liquidations(
+    events: pl.LazyFrame,
+    others: Mapping[str, pl.LazyFrame],
+    liquidation_fee_ratio: Decimal | None,
+    before_crash: pl.Expr,
+    engine: Engine = LOCAL,
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
+
+    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio
+    (/1) is assumed where no log states it. `before_crash` is true of the blocks before the crash, by block_number or block_time.
+    A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
+    partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
+    """
+    closing = pl.col("kind").is_in(CLOSING)
+    closed = events.filter(closing).select(READ).collect(engine="streaming").sort(ORDER)
+    victims = closed.lazy().select(POSITION).unique()
+    touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
+    lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
+    parts = _partitions(touched, {name: line.collect(engine="streaming") for name, line in lines.items()}, engine.partitions)
+    of_markets = {name: others[name].collect() for name in (LIQUIDITY_CHANGED.name,) if name in others}
+    before = pl.concat(engine.map(functools.partial(_before, before_crash, of_markets), parts))
+    rows = closed.join(before, on=ORDER, how="left", maintain_order="left")
+    tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
+    ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
+    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in others)
+
+    size = pl.col("position_size_after") - pl.col("exchanged_position_size")
+    partial = pl.col("kind") == "partial-liquidation"
+    notional, realized = pl.col("position_notional"), pl.col("realized_pnl")
+    stated = pl.when(size > 0).then(notional - realized).otherwise(notional + realized)
+    rows = rows.with_columns(
+        size.alias("size"),
+        partial.alias("partial"),
+        stated.alias("open_notional_stated"),
+        pl.when(partial).then("open_notional_replayed").otherwise(stated).alias("open_notional"),
+    )
+    findings += _findings(rows) + _could_not_be(rows, tables.get(MARGIN_RATIO_CHANGED.name))
+    left = pl.col("margin_before") + realized - pl.col("funding_payment")
+    return rows.select(
+        *("chain_id", "block_number", "block_time", "transaction_hash", "log_index", "trader", "market"),
+        pl.when(pl.col("size") > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
+        "partial",
+        "size",
+        pl.col("position_size_after").alias("size_after"),
+        pl.col("margin_before").alias("margin"),
+        "open_notional",
+        fixed.div(pl.col("open_notional"), pl.col("size").abs()).alias("entry_price"),
+        *("position_notional", "realized_pnl", "funding_payment"),
+        pl.when(left > 0).then(left).otherwise(fixed.amount(0)).alias("remaining_margin"),
+        *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
+        *("opened_at", "leverage_at_open", *SINCE_CRASH),
+    ), findings
+
+
+Partition = tuple[pl.DataFrame, dict[str, pl.DataFrame]]
+
+
+def _partitions(events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int) -> Iterator[Partition]:
+    """Events and tables in so many parts, all of a position in one of them."""
+    part = pl.struct(POSITION).hash() % count
+    for n in range(count):
+        yield events.filter(part == n), {name: table.filter(part == n) for name, table in tables.items()}
+
+
+def _before(before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], part: Partition) -> pl.DataFrame:
+    events, tables = part
+    return before_liquidations(events, tables | of_markets, before_crash)
+
+
+def _findings(rows: pl.DataFrame) -> list[Finding]:
+    """Rows that contradict themselves or the logs before them."""
+    findings = []
+    pull = "Pull the position's PositionChanged events from its opening on."
+    wrong = [
+        pl.col("margin_before") < 0,
+        pl.col("size") == 0,
+        pl.col("open_notional").is_null(),
+        pl.col("open_notional_replayed") != pl.col("open_notional"),
+    ]
+    for row in rows.filter(pl.any_horizontal(wrong)).iter_rows(named=True):
+        where = f"tx {row['transaction_hash']} log {row['log_index']}"
+        if row["margin_before"] < 0:
+            what = f"The margin before it comes out as {row['margin_before']:f}; the contract stores none below 0."
+            findings.append(
+                Finding("error", where, what, "The era is wrong or a term is missing. Nothing may be paid until this is known.", True)
+            )
+        if row["size"] == 0:
+            findings.append(Finding("error", where, "A position of size 0 was liquidated, which cannot be.", "Pull the logs again.", True))
+        if row["open_notional"] is None:
+            what = "Its open notional is not known: it was partly liquidated, and the life's earlier events are not all in the logs."
+            findings.append(Finding("error", where, what, pull + " Until then no formula that reads it pays."))
+        elif row["open_notional_replayed"] not in (None, row["open_notional"]):
+            what = f"Its open notional is {row['open_notional']:f}, but {row['open_notional_replayed']:f} by the events before it."
+            findings.append(Finding("error", where, what, "An event between them is missing. " + pull, True))
+    return findings
+
+
+def _could_not_be(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Finding]:
+    """A warning for each full liquidation of a position that stood too well to be liquidated, by its own event.
+
+    What it realized is its profit at spot, and the contracts take the better of that and the average's: a margin ratio of maintenance
+    or more at spot (over the open notional, in era 2 over the position's) can never have been liquidated.
+    """
+    ratio = pl.lit(MAINTENANCE, dtype=fixed.AMOUNT)
+    if changes is not None:
+        dated = changes.select(*ORDER, pl.col("margin_ratio").alias("maintenance")).sort(ORDER)
+        rows = rows.sort(ORDER).join_asof(dated.drop("log_index"), on="block_number").with_columns(pl.col("maintenance").fill_null(ratio))
+        ratio = pl.col("maintenance")
+    equity = pl.col("margin_before") + pl.col("realized_pnl") - pl.col("funding_payment")
+    denominator = pl.when(pl.col("era") == 1).then("open_notional").otherwise("position_notional")
+    stood = fixed.div(equity, denominator)
+    found = rows.select(
+        "transaction_hash", "log_index", stood.alias("stood"), ratio.alias("maintenance"), pl.col("partial"), pl.col("size")
+    ).filter(~pl.col("partial") & (pl.col("stood") >= pl.col("maintenance")))
+    findings = []
+    for transaction, log, margin_ratio, maintenance in found.select("transaction_hash", "log_index", "stood", "maintenance").iter_rows():
+        what = f"It stood at a margin ratio of {margin_ratio:.4f} when it was liquidated, and the contracts liquidate below {maintenance:.4f} only."
+        advice = "An example, or logs of other contracts: do not pay by it before that is known."
+        findings.append(Finding("warning", f"tx {transaction} log {log}", what, advice))
+    return findings

@@ -1,0 +1,1 @@
+"""Every position and market at any block, from the logs alone."""

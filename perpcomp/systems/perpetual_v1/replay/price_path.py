@@ -1,0 +1,60 @@
+"""The price path of a crash: which markets, from when to when, in words, and which prices the logs do not tell."""
+
+from datetime import timedelta
+
+import polars as pl
+
+from perpcomp.findings import Finding, near_miss, refusal
+from perpcomp.incident.incident import Incident
+from perpcomp.systems.perpetual_v1.replay.replay import Replay
+from perpcomp.tables.liquidations import PRICES
+from perpcomp.tables.schema import CSV_TIME
+
+LEAD_IN = timedelta(hours=1)  # funding is paid hourly, so an hour holds a price from before the fall, and an index price
+UNTOLD = {
+    "spot_price": ("spot price", "the logs do not tell its pool there"),
+    "twap_price": ("average price", "the logs do not tell its pool in the 15 minutes before"),
+    "index_price": ("index price", "no FundingRateUpdated of it before them is in the logs"),
+}
+
+
+def crash_paths(replayed: Replay, incident: Incident, market: str | None) -> tuple[dict[str, pl.DataFrame], list[Finding]]:
+    """Market name -> its PRICES frame, from LEAD_IN before the window to its end, of one market or of all affected ones.
+
+    A price that the logs do not tell is null, and a finding says where. InputError for an unknown name.
+    """
+    names = [one.name for one in incident.markets]
+    if market is not None and market not in names:
+        raise refusal("--market", f"'{market}' is no market of {incident.name}.toml.", near_miss(market, names))
+    start, end = incident.eligibility.start - LEAD_IN, incident.eligibility.end - timedelta(seconds=1)
+    paths = {}
+    for one in incident.markets:
+        if one.affected if market is None else one.name == market:
+            logged = one.amm in replayed.markets
+            paths[one.name] = replayed.price_path(one.amm, start, end) if logged else PRICES.empty()
+    return paths, [finding for name, path in paths.items() for finding in _untold(name, path)]
+
+
+def _untold(name: str, path: pl.DataFrame) -> list[Finding]:
+    if path.is_empty():
+        return [Finding("warning", name, "has no log in the window, nor in the hour before it.", "There is no price to show.")]
+    findings = []
+    for column, (what, why) in UNTOLD.items():
+        if missing := path.get_column(column).null_count():
+            said = f"has no {what} in {missing} of {path.height} blocks: {why}."
+            findings.append(Finding("warning", name, said, "Nothing is put in its place."))
+    return findings
+
+
+def in_words(name: str, path: pl.DataFrame) -> str:
+    """What a path shows, in two sentences: from when to when, and the first, last, lowest and highest spot price, to the cent."""
+    if path.is_empty():
+        return f"{name}: no block to show."
+    times, spot = path.get_column("block_time"), path.drop_nulls("spot_price")
+    said = f"{name}, {times[0].strftime(CSV_TIME)} to {times[-1].strftime(CSV_TIME)}: the window and the hour before it,"
+    said += f" {path.height} blocks in which the market logged something."
+    if spot.is_empty():
+        return said
+    prices, ordered = spot.get_column("spot_price"), spot.sort("spot_price", "block_number")
+    low, high = (f"{ordered['spot_price'][n]:,.2f} at {ordered['block_time'][n].strftime(CSV_TIME)}" for n in (0, -1))
+    return f"{said} Spot price, in USDC: {prices[0]:,.2f} first, {prices[-1]:,.2f} last; lowest {low}, highest {high}."

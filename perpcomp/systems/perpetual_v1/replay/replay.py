@@ -1,0 +1,248 @@
+"""Perpetual Protocol V1 replayed: what every position and market stood at, at any block, from logs alone.
+
+    done = replay(events.others, events.table)      # events: a pipeline.Events
+    done.positions(block=13_500_195)                # every open position, one row each
+    done.at_many([(trader, market, block), ...])    # points of one's choice, open or not
+    done.price_path(market, start, end)             # spot, average and index price, block by block
+
+Every amount is, integer for integer, what the contracts' own views give at that block (getPosition,
+getPositionNotionalAndUnrealizedPnl, getMarginRatio, getSpotPrice): contract.py has the formulas, history.py says what is read from
+which event, trigger.py finds liquidation prices. What the logs do not tell is null: the row's `unknown` says why, `doubts` makes
+findings of it, and `Replay.findings` names the events that are missing.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from perpcomp.findings import Finding, refusal
+from perpcomp.fixed import to_integer
+from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
+from perpcomp.systems.perpetual_v1.replay.history import read_history
+from perpcomp.systems.perpetual_v1.replay.in_order import integers
+from perpcomp.systems.perpetual_v1.replay.state import History, Market, Position, Timeline, nobody, unless_changed_unseen
+from perpcomp.systems.perpetual_v1.replay.valued import Place, doubts, to_frame
+from perpcomp.tables.liquidations import POSITIONS, PRICES
+
+__all__ = ["Place", "Point", "Replay", "doubts", "first_of_later_code", "maintenance_ratios", "ratio_at", "replay"]
+
+Point = tuple[str, str, int]  # trader, market, block
+Price = Decimal | int | str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Every state that the logs tell. Made by `replay`."""
+
+    history: History
+    findings: tuple[Finding, ...]
+    maintenance: Sequence[tuple[int, int]]  # (first block, ratio of 1e-18), in order
+    later_ratio_from: int | None
+    unsure_of_ratio_from: int | None  # from here on the logs contradict later_ratio_from
+    blocks: Sequence[int]  # those whose time is known, in order
+    times: Mapping[int, int]  # block -> unix seconds
+
+    @property
+    def markets(self) -> Mapping[str, Market]:
+        """The markets' timelines by address."""
+        return self.history.markets
+
+    @property
+    def timelines(self) -> Mapping[str, Mapping[str, Timeline]]:
+        """The stored positions' timelines by market and trader."""
+        return self.history.positions
+
+    def block_at(self, time: datetime) -> int:
+        """The last block at or before a time, of those whose time is known: they logged something, or block_times has them."""
+        n = bisect_right(self.blocks, _unix(time), key=self.times.__getitem__)
+        if n == 0:
+            raise refusal(f"time {time.isoformat()}", "lies before the first log.", "Ask for a later time, or pull earlier logs.")
+        return self.blocks[n - 1]
+
+    def positions(
+        self,
+        block: int | None = None,
+        time: datetime | None = None,
+        *,
+        markets: Collection[str] | None = None,
+        traders: Collection[str] | None = None,
+        mark_prices: Mapping[str, Price] | None = None,
+        triggers: bool = True,
+    ) -> pl.DataFrame:
+        """Every open position at the end of a block, and every one that may be for all that the logs tell: a POSITIONS frame.
+
+        With `block` alone, now is that block's timestamp. With `time` alone, the block is the last one at or before it, and now is
+        still that block's timestamp. With both, now is the time: what the views would say at that second with no block since.
+        `mark_prices` gives a price for a market, USDC per base. `triggers` False leaves the liquidation prices null.
+        """
+        if block is None:
+            if time is None:
+                raise TypeError("positions() needs a block, a time or both")
+            block, time = self.block_at(time), None
+        points = [
+            (trader, market, block)
+            for market, timelines in self.timelines.items()
+            if markets is None or market in markets
+            for trader in timelines
+            if (traders is None or trader in traders) and self.stored(trader, market, block).size != 0
+        ]
+        return self._valued(points, time, mark_prices, triggers).sort(POSITIONS.key)
+
+    def at_many(
+        self,
+        points: Iterable[Point],
+        time: datetime | None = None,
+        *,
+        mark_prices: Mapping[str, Price] | None = None,
+        triggers: bool = True,
+    ) -> pl.DataFrame:
+        """Each point valued at the end of its block: a POSITIONS frame in the order given. `time` is as in `positions`.
+
+        A point without a position is a row of size 0; its margin then is stray margin, put in before any position.
+        """
+        return self._valued(list(points), time, mark_prices, triggers)
+
+    def place(self, market: str, block: int, now: datetime | None = None) -> Place:
+        """A market at the end of a block, where positions can be valued: its pool, its average until now, its index price."""
+        return self._place(self._market(market), block, self._now(block, now))
+
+    def time_of(self, block: int) -> datetime:
+        """A block's timestamp; InputError where it logged nothing."""
+        if block not in self.times:
+            raise refusal(f"block {block}", "logged nothing, so its time is not known.", "Name the time instead of the block.")
+        return datetime.fromtimestamp(self.times[block], UTC)
+
+    def price_path(self, market: str, start: datetime, end: datetime) -> pl.DataFrame:
+        """The prices of a market at every block from start to end, both inclusive, in which it logged something: a PRICES frame."""
+        lines, first, last = self._market(market), _unix(start), _unix(end)
+        rows: list[tuple[Any, ...]] = []
+        for block in lines.blocks:
+            if first <= self.times[block] <= last:
+                place = self._place(lines, block, self.times[block])
+                twap = None if place.average is None else place.average.of(lambda pool: pool.spot)
+                rows.append((place.now, block, place.pool and place.pool.spot, twap, place.moment and place.moment.index_price))
+        return to_frame(rows, PRICES)
+
+    def stored(self, trader: str, market: str, block: int) -> Position:
+        """A position as the ClearingHouse stores it at the end of a block, not adjusted for liquidity migrations since."""
+        lines, timeline = self._market(market), self.timelines[market].get(trader)
+        state, moment = timeline.at(block) if timeline else nobody(lines), lines.at(block)
+        return unless_changed_unseen(state, moment.hole) if moment else state
+
+    def ratio_over_position_notional(self, block: int) -> bool | None:
+        """Which code computes the margin ratio at a block (see `replay`); None where the logs contradict what the caller said."""
+        if self.later_ratio_from is not None and block >= self.later_ratio_from:
+            return True
+        return None if self.unsure_of_ratio_from is not None and block >= self.unsure_of_ratio_from else False
+
+    def _market(self, market: str) -> Market:
+        if market not in self.markets:
+            raise refusal(f"market {market}", "is in none of the logs.", f"There are: {', '.join(self.markets)}.")
+        return self.markets[market]
+
+    def _place(self, market: Market, block: int, now: int | None) -> Place:
+        return Place(self.history, market, block, now, ratio_at(self.maintenance, block), self.ratio_over_position_notional(block))
+
+    def _valued(
+        self, points: Sequence[Point], time: datetime | None, mark_prices: Mapping[str, Price] | None, triggers: bool
+    ) -> pl.DataFrame:
+        marks = {market: _price(price) for market, price in (mark_prices or {}).items()}
+        grouped: dict[tuple[str, int], list[int]] = {}
+        for n, (_, market, block) in enumerate(points):
+            grouped.setdefault((market, block), []).append(n)
+        rows: list[tuple[Any, ...]] = [()] * len(points)
+        for (market, block), numbers in grouped.items():
+            place = self._place(self._market(market), block, self._now(block, time))
+            for n in numbers:
+                trader = points[n][0]
+                rows[n] = place.row(trader, self.stored(trader, market, block), marks.get(market), triggers)
+        return to_frame(rows, POSITIONS)
+
+    def _now(self, block: int, time: datetime | None) -> int | None:
+        """What the averages at a block take as now, unix seconds; None where the block's time is not known."""
+        if not self.blocks or not self.blocks[0] <= block <= self.blocks[-1]:
+            known = f"They reach from block {self.blocks[0]} to {self.blocks[-1]}." if self.blocks else "There are none."
+            raise refusal(f"block {block}", "lies outside the logs.", known + " block_times may name further blocks that logged nothing.")
+        mined = self.times.get(block)
+        if time is None:
+            return mined
+        if mined is not None and _unix(time) < mined:
+            raise refusal(f"block {block}", f"was mined after {time.isoformat()}.", "Ask for a later time or an earlier block.")
+        return _unix(time)
+
+
+def _price(price: Price) -> int:
+    if isinstance(price, float):
+        raise TypeError(f"{price!r} is a float; a price is an int, a Decimal or a text of digits")
+    return to_integer(Decimal(price))
+
+
+def _unix(time: datetime) -> int:
+    if time.tzinfo is None:
+        raise ValueError(f"{time} has no time zone")
+    since = time - datetime.fromtimestamp(0, UTC)
+    return since.days * 86400 + since.seconds
+
+
+def replay(
+    tables: Mapping[str, pl.DataFrame],
+    events: pl.DataFrame,
+    *,
+    block_times: Mapping[int, int] | None = None,
+    later_ratio_from: int | None = None,
+    maintenance: Price = MAINTENANCE,
+) -> Replay:
+    """Replay an input's events: `tables` are the other events by name, `events` the events table (pipeline.Events has both).
+
+    block_times (block -> unix seconds, as ingest.logs.block_times reads them) dates blocks that logged nothing: without it the
+    averages at such a block, and what needs them, are null.
+    later_ratio_from is the first block of the code whose margin ratio divides by the position's notional, at the price of the
+    better profit, instead of by its open notional (protocol change c545db7; it came before partial liquidation, which no later
+    block may precede). No log tells it, so the caller must; None: the logs hold none of it.
+    maintenance (/1), the margin ratio below which a position may be liquidated, is assumed where no MarginRatioChanged tells.
+    """
+    read = read_history(tables, events)
+    frames = [frame.select("block_number", pl.col("block_time").dt.epoch("s").alias("time")) for frame in (events, *tables.values())]
+    logged = dict(pl.concat(frames).unique("block_number").iter_rows())
+    for block, time in (block_times or {}).items():
+        if logged.setdefault(block, time) != time:
+            raise refusal(
+                f"block {block}", f"has the time {logged[block]} in the logs and {time} in block_times.", "Give one chain's blocks."
+            )
+    findings, unsure = list(read.findings), None
+    partial = events.filter(pl.col("kind") == "partial-liquidation").get_column("block_number").min()
+    if isinstance(partial, int) and (later_ratio_from is None or later_ratio_from > partial):
+        unsure = partial
+        what = f"A partial liquidation is of code whose margin ratio is over the position's notional, but later_ratio_from is {later_ratio_from}."
+        advice = "Give the first block of that code as later_ratio_from. Margin ratios and liquidation prices from here on are null."
+        findings.append(Finding("error", f"block {partial}", what, advice))
+    return Replay(read, tuple(findings), maintenance_ratios(tables, maintenance), later_ratio_from, unsure, sorted(logged), logged)
+
+
+def maintenance_ratios(tables: Mapping[str, pl.DataFrame], assumed: Price = MAINTENANCE) -> list[tuple[int, int]]:
+    """(first block, ratio of 1e-18), in order: `assumed` until a MarginRatioChanged tells."""
+    ratios = [(-1, _price(assumed))]
+    if (changes := tables.get(MARGIN_RATIO_CHANGED.name)) is not None:
+        changes = changes.sort("block_number", "log_index")
+        ratios += zip(changes.get_column("block_number"), integers(changes.get_column("margin_ratio")), strict=True)
+    return ratios
+
+
+def ratio_at(ratios: Sequence[tuple[int, int]], block: int) -> int:
+    """The maintenance ratio in force at a block."""
+    return ratios[bisect_right(ratios, block, key=lambda change: change[0]) - 1][1]
+
+
+def first_of_later_code(liquidations: pl.DataFrame) -> int | None:
+    """The `later_ratio_from` of a liquidations table: only era 2 is known to divide by the position's notional.
+
+    Where era 1 is in the logs too, from the change on.
+    """
+    eras = liquidations.select("block_number", "era")
+    second = eras.filter(era=2).get_column("block_number").min()
+    return None if second is None else int(str(second)) if eras.filter(era=1).height else 0

@@ -1,0 +1,116 @@
+"""The only reader and writer of our CSV and Parquet files; the row hash."""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from perpcomp.findings import Finding, InputError, near_miss, refusal
+from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table, check
+
+
+def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
+    """The canonical text of a table."""
+    return check(frame, table).write_csv(datetime_format=CSV_TIME, quote_style="necessary").encode()
+
+
+def row_hash(frame: pl.DataFrame, table: Table) -> str:
+    """sha256 of the canonical text: the identity of the rows, whatever file they came from."""
+    return hashlib.sha256(to_csv(frame, table)).hexdigest()
+
+
+def to_parquet(frame: pl.DataFrame) -> bytes:
+    """Parquet bytes that depend on the frame and the library version alone."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", row_group_size=100_000)
+    return buffer.getvalue()
+
+
+def read(path: Path, table: Table) -> pl.DataFrame:
+    """A table from a .csv or .parquet file, every cell checked. InputError names file, row, column and what to do."""
+    return _read_parquet(path, table) if path.suffix == ".parquet" else _read_csv(path, table)
+
+
+def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise refusal(path.name, f"is not a readable Parquet file ({str(error).splitlines()[0]}).", "Export it again.") from None
+    _check_header(path, frame.columns, table)
+    wrong = [
+        Finding("error", path.name, f"column {name} is {frame.schema[name]}, not {dtype}.",
+                "Export it as an exact type: an amount that was a float has lost its last digits.")
+        for name, dtype in table.schema.items()
+        if frame.schema[name] != dtype
+    ]  # fmt: skip
+    if wrong:
+        raise InputError(wrong)
+    in_full = CSV_TIME.replace("%S", "%S%.f")  # a fraction of a second must not vanish before the check
+    text = frame.with_columns(pl.col(c.name).dt.strftime(in_full) for c in table.columns if c.kind == "time").cast(pl.String)
+    _check_cells(path, text, table, first_row=1)
+    return frame.select(*table.schema)
+
+
+def _read_csv(path: Path, table: Table) -> pl.DataFrame:
+    """Cells are read as text and matched before they are cast: a schema would take 1e5, +1 and a 19th decimal without a word."""
+    try:
+        frame = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise refusal(path.name, f"is not a readable CSV file ({str(error).splitlines()[0]}).", "Export it again.") from None
+    _check_header(path, frame.columns, table)
+    _check_cells(path, frame, table, first_row=2)
+    casts = []
+    for column in table.columns:
+        cell = pl.col(column.name)
+        if column.kind == "time":
+            casts.append(cell.str.to_datetime(CSV_TIME, time_unit="us", time_zone="UTC"))
+        elif column.kind == "flag":
+            casts.append(cell == "true")
+        else:
+            casts.append(cell.cast(KINDS[column.kind][0]))
+    return frame.select(casts)
+
+
+def _check_header(path: Path, names: Sequence[str], table: Table) -> None:
+    missing = [name for name in table.schema if name not in names]
+    unknown = [name for name in names if name not in table.schema]
+    problems = [Finding("error", path.name, f"column {name} is missing.", f"The table {table.name} needs it.") for name in missing]
+    problems += [Finding("error", path.name, f"column {name} is unknown.", near_miss(name, table.schema)) for name in unknown]
+    if problems:
+        raise InputError(problems)
+
+
+def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -> None:
+    """Every cell of a frame of text against its kind's pattern; the key against duplicates. All problems at once, 20 shown."""
+    problems = []
+    for column in table.columns:
+        cell = pl.col(column.name)
+        good = cell.str.contains(KINDS[column.kind][1])
+        if column.kind == "time":  # 2021-02-30 has the shape of a date
+            good &= (cell.str.to_datetime(CSV_TIME, strict=False).dt.strftime(CSV_TIME) == cell).fill_null(cell.is_null())
+        bad = ~good.fill_null(column.optional)
+        for row, value in text.with_row_index("_row").filter(bad).select("_row", column.name).head(20).iter_rows():
+            shown = "empty" if value is None else f'"{value[:60]}"'
+            problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", _wanted(column)))
+    twice = text.with_row_index("_row").filter(pl.struct(table.key).is_duplicated()).head(20)
+    for row, *key in twice.select("_row", *table.key).iter_rows():
+        what = ", ".join(f"{name} {value}" for name, value in zip(table.key, key, strict=True)) + " stands in another row too."
+        problems.append(Finding("error", f"{path.name} row {row + first_row}", what, "Remove one."))
+    if problems:
+        raise InputError(problems[:20])
+
+
+def _wanted(column: Column) -> str:
+    words = {
+        "amount": "Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5.",
+        "integer": "A whole number without separators is wanted.",
+        "digits": "A whole number of base units is wanted.",
+        "text": "A text without control characters is wanted.",
+        "address": "An address is wanted: 0x and 40 lower-case hex digits.",
+        "hash": "A hash is wanted: 0x and 64 lower-case hex digits.",
+        "flag": "true or false is wanted.",
+        "time": "A time in UTC is wanted, e.g. 2021-02-20T22:45:00Z.",
+    }
+    return words[column.kind]

@@ -1,0 +1,35 @@
+"""Counts and totals of checked tables, summed in Python integers."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from perpcomp import fixed
+
+USDC = "USDC"  # what entitlements are counted in, whether or not it is paid
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Three different counts of one crash: accounts, positions (lives) and liquidation events."""
+
+    traders: int
+    positions: int
+    liquidations: int
+
+
+def counts(liquidations: pl.DataFrame) -> Counts:
+    """The three counts of the rows given."""
+    lives = liquidations.select("trader", "market", "life").unique().height
+    return Counts(liquidations.get_column("trader").n_unique(), lives, liquidations.height)
+
+
+def total_of(payouts: pl.DataFrame, column: str, token: str | None = None) -> int:
+    """The exact sum of an amount column of the payouts table, in 1e-18 units; of one token where it is named."""
+    rows = payouts if token is None else payouts.filter(pl.col("token") == token)
+    return sum(fixed.to_integer(value) for value in rows.get_column(column))
+
+
+def entitled(payouts: pl.DataFrame) -> int:
+    """The sum of all entitlements in 1e-18 USDC, each trader once."""
+    return total_of(payouts, "value")

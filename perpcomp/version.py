@@ -1,0 +1,3 @@
+"""The version of perpcomp."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,1 @@
+"""From payouts to tranches."""

@@ -1,0 +1,44 @@
+"""From payouts to tranches: one cumulative curve in integers per payout, whose differences are the tranches, so they add up.
+
+Months are added to the start and clamped to the month's end, never chained. Two settings of what binds: tranches, each unlocking
+whole at its date, or a line, unlocking every second (or block) between; the table then shows the line at the same dates.
+"""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.incident.incident import Incident
+from perpcomp.tables.payouts import CLAIMS
+from perpcomp.tables.schema import check
+from perpcomp.vesting.curves import unlocked
+from perpcomp.vesting.schedule import schedule
+
+
+def vest(payouts: pl.DataFrame, incident: Incident) -> pl.DataFrame:
+    """The claims table: for every payout its upfront tranche (0) and n more; their base units add up to the payout's."""
+    vesting = incident.vesting
+    dates = schedule(vesting)
+    decimals = {leg.token: leg.decimals for leg in incident.settlement}
+    traders, tokens, texts = (payouts.get_column(name).to_list() for name in ("trader", "token", "amount_base_units"))
+    totals, scales = [int(text) for text in texts], [10 ** (18 - decimals[token]) for token in tokens]
+    before = [0] * len(totals)
+    claims = [CLAIMS.empty()]
+    for tranche, date in enumerate(dates):
+        now = [unlocked(vesting, total, date.step, dates) for total in totals]
+        parts = [later - earlier for later, earlier in zip(now, before, strict=True)]
+        columns = {
+            "trader": traders,
+            "token": tokens,
+            "tranche": [tranche] * len(totals),
+            "unlocks_at": [datetime.fromtimestamp(date.unix, UTC)] * len(totals),
+            "unlocks_at_unix": [date.unix] * len(totals),
+            "unlocks_at_block": [date.block] * len(totals),
+            "amount": fixed.from_integers([part * scale for part, scale in zip(parts, scales, strict=True)]),
+            "amount_base_units": [str(part) for part in parts],
+            "cumulative": fixed.from_integers([total * scale for total, scale in zip(now, scales, strict=True)]),
+        }
+        claims.append(pl.DataFrame(columns, schema=CLAIMS.schema))
+        before = now
+    return check(pl.concat(claims), CLAIMS)
