@@ -90,7 +90,7 @@ def counts_money(path: Path) -> bool:
     return path.name in MONEY or path.parent.name in ("formulas", "decide", "perpetual_v1", "synthetix_v2", "guards", "crash", "replay")
 
 
-@pytest.mark.parametrize("path", filter(counts_money, MODULES), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [*filter(counts_money, MODULES)], ids=lambda p: p.name)
 def test_no_float_stands_where_money_is_counted(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), f"line {node.lineno}: write fixed.amount('0.5')"
