@@ -34,12 +34,12 @@ BLOCKS, LOGS_OF_A_BLOCK = 2**40, 2**20  # more than any chain and any block hold
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
 
-def place(block: Numbers, log_index: Numbers) -> Numbers:
-    """Where a log stands, as one number that rises as they follow each other; of columns or expressions."""
+def log_order(block: Numbers, log_index: Numbers) -> Numbers:
+    """Sort key: block * 2**20 + log_index, of two columns or two expressions. No block has 2**20 logs."""
     return block * LOGS_OF_A_BLOCK + log_index
 
 
-LOG_PLACE = place(pl.col("block_number"), pl.col("log_index"))
+LOG_ORDER = log_order(pl.col("block_number"), pl.col("log_index"))  # the same, of a frame with these two columns
 
 
 def rise(places: pl.Series) -> bool:
@@ -163,7 +163,7 @@ class Places:
 
     def add(self, raw: pl.DataFrame) -> None:
         """The rows of one more raw frame."""
-        self.logs.append(raw.select("row", LOG_PLACE.alias("place")))
+        self.logs.append(raw.select("row", LOG_ORDER.alias("place")))
         self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
         first = raw.select("transaction_hash", "block_number", "row").filter(OTHER_TRANSACTION)
         self.transactions.append(first.with_columns(pl.col("transaction_hash").hash(0)))

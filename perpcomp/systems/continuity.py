@@ -7,7 +7,7 @@ is missing at its end does not.
 import polars as pl
 
 from perpcomp.findings import Finding, Level
-from perpcomp.ingest.logs import LOG_PLACE
+from perpcomp.ingest.logs import LOG_ORDER
 
 MOST = 20  # findings: a lost range breaks many positions
 
@@ -21,14 +21,14 @@ def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
     # Of millions of events only numbers are sorted. Two positions or sizes of one number could hide a gap, and never make one: see below.
     position = pl.struct("trader", "market").hash(0).alias("position")
     before = pl.when(pl.col("size_before").is_not_null()).then(pl.col("size_before").hash(0)).alias("before")
-    line = sizes.select(position, LOG_PLACE.alias("place"), before, pl.col("size_after").hash(0).alias("after")).sort("position", "place")
+    line = sizes.select(position, LOG_ORDER.alias("place"), before, pl.col("size_after").hash(0).alias("after")).sort("position", "place")
     same = pl.col("position") == pl.col("position").shift()
     broken = line.with_columns(pl.col("place").shift().alias("last")).filter(same & (pl.col("before") != pl.col("after").shift()))
     found = broken.select("position", "place", "last").collect(engine="streaming").sort("place")
     if found.is_empty():
         return []
     ends = pl.concat([found["place"].head(MOST), found["last"].head(MOST)])
-    said = sizes.with_columns(LOG_PLACE.alias("place")).filter(pl.col("place").is_in(ends.implode())).collect(engine="streaming")
+    said = sizes.with_columns(LOG_ORDER.alias("place")).filter(pl.col("place").is_in(ends.implode())).collect(engine="streaming")
     left = said.select("trader", "market", pl.col("place").alias("last"), pl.col("size_after").alias("left"))
     named = found.head(MOST).join(said, on="place").join(left, on=["last", "trader", "market"]).sort("place")
     findings = []

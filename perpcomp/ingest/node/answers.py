@@ -22,7 +22,7 @@ from perpcomp.ingest.logs import (
     SHAPES,
     UNDATED,
     Log,
-    place,
+    log_order,
     rise,
     undated,
 )
@@ -82,7 +82,7 @@ def at_once(logs: list[Log], length: int, asked: Range, addresses: Collection[st
     blocks = shared["block_number"]
     whole = length == len("[]") - len(",") + _AROUND * len(logs) + shared_length + own_length
     inside = asked[0] <= blocks.item(0) and blocks.item(-1) <= asked[1]  # between them if they rise
-    if not (whole and inside and rise(place(blocks, own["log_index"]))):
+    if not (whole and inside and rise(log_order(blocks, own["log_index"]))):
         return None
     return pl.DataFrame([own[name] if name in own.columns else shared[name] for name in UNDATED])
 

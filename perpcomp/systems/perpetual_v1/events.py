@@ -15,7 +15,7 @@ from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
 from perpcomp.ingest.exports.sheet import Wanted
-from perpcomp.ingest.logs import LOG_PLACE
+from perpcomp.ingest.logs import LOG_ORDER
 from perpcomp.systems.columns import kind_of
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.schema import IDENTITY, KINDS, check
@@ -187,9 +187,9 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     alone = liquidated.join(
         pairs.select("transaction_hash", pl.col("liquidated_index").alias("log_index")), on=["transaction_hash", "log_index"], how="anti"
     )
-    told = pairs.select(LOG_PLACE.alias("place"), "liquidator", "liquidation_fee", "fee_shortfall").sort("place").lazy()
+    told = pairs.select(LOG_ORDER.alias("place"), "liquidator", "liquidation_fee", "fee_shortfall").sort("place").lazy()
     # Both rise: five times as fast as a join that looks each log up.
-    joined = changed.with_columns(LOG_PLACE.alias("place")).join_asof(told, on="place", tolerance=0)
+    joined = changed.with_columns(LOG_ORDER.alias("place")).join_asof(told, on="place", tolerance=0)
     problems = [
         Finding(
             "error",

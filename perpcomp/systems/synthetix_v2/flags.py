@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.ingest.logs import LOG_ORDER
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables.events import FLAGS
 from perpcomp.tables.schema import check
@@ -48,10 +49,9 @@ def flags(others: Mapping[str, pl.LazyFrame], market_names: Mapping[str, str]) -
 
 def _as_of(rows: pl.DataFrame, updates: pl.DataFrame, column: str) -> pl.DataFrame:
     """The value of one parameter that held in each row's market at its block and log index."""
-    place = pl.col("block_number") * 2**20 + pl.col("log_index")
-    known = updates.select(pl.col("market_key").alias("market_name"), pl.col("value").alias(column), place.alias("place")).sort("place")
+    known = updates.select(pl.col("market_key").alias("market_name"), pl.col("value").alias(column), LOG_ORDER.alias("place")).sort("place")
     return (
-        rows.with_columns(place.alias("place"))
+        rows.with_columns(LOG_ORDER.alias("place"))
         .sort("place")
         .join_asof(known, on="place", by="market_name", check_sortedness=False)
         .drop("place")
