@@ -9,7 +9,6 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import polars as pl
@@ -17,10 +16,9 @@ import polars as pl
 from perpcomp import arithmetic, fixed
 from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
+from perpcomp.installed import FORMULAS, load, names, target
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.schema import KINDS
-
-GROUP = "perpcomp.formulas"
 
 
 class Terms:
@@ -76,30 +74,16 @@ def formula(name: str, source: str, negative: bool = False) -> Callable[[Rule], 
     return lambda rule: Formula(name, source, rule, negative)
 
 
-def installed() -> dict[str, EntryPoint]:
-    """Name -> where it is, of every installed formula, without importing any. Two of one name: InputError."""
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        if point.name in found and found[point.name].value != point.value:
-            what = f"is installed twice, as {found[point.name].value} and as {point.value}."
-            raise refusal(f"formula '{point.name}'", what, "Uninstall one of the packages.")
-        found[point.name] = point
-    return found
+def installed() -> list[str]:
+    """The names of every installed formula, sorted, without importing any. Two of one name: InputError."""
+    return names(FORMULAS)
 
 
 def find(name: str) -> Formula:
     """The installed formula of that name; InputError with the nearest one and the list, or with what is wrong with it."""
-    points = installed()
-    if name not in points:
-        raise refusal(f"formula '{name}'", "is not installed.", near_miss(name, points))
-    try:
-        loaded: Any = points[name].load()
-    except Exception as error:
-        raise refusal(
-            f"formula '{name}'", f"cannot be loaded from {points[name].value}: {error!r}.", "Repair or uninstall its package."
-        ) from error
+    loaded: Any = load(FORMULAS, name)
     if not isinstance(loaded, Formula) or loaded.name != name:
-        what = f"the entry point {points[name].value} is not a formula of that name."
+        what = f"The entry point {target(FORMULAS, name)} is not a formula of that name."
         raise refusal(f"formula '{name}'", what, "Decorate the rule with @formula(name=..., source=...), under its entry point's name.")
     return loaded
 

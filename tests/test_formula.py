@@ -20,6 +20,7 @@ from perpcomp.formula import (
     installed,
     reads,
 )
+from perpcomp.installed import FORMULAS
 from perpcomp.run import Run
 from perpcomp.tables.liquidations import LIQUIDATIONS
 
@@ -48,8 +49,8 @@ def refused(rule: Rule, frame: pl.DataFrame, *, negative: bool = False) -> str:
 
 def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     """As if only these entry points were installed."""
-    made_points = [EntryPoint(name, value, formula.GROUP) for name, value in points]
-    monkeypatch.setattr(formula, "entry_points", lambda group: made_points if group == formula.GROUP else [])
+    made_points = [EntryPoint(name, value, FORMULAS) for name, value in points]
+    monkeypatch.setattr("perpcomp.installed.entry_points", lambda group: made_points if group == FORMULAS else [])
 
 
 # Finding them
@@ -83,13 +84,15 @@ def test_each_of_ours_pays_every_recorded_liquidation(name: str, liquidations: p
 
 
 def test_an_unknown_name_gives_the_nearest_and_the_list() -> None:
-    with pytest.raises(InputError, match=r"formula 'margin-onli' is not installed\. Did you mean 'margin-only'\? Known: .*split-50-50"):
+    with pytest.raises(
+        InputError, match=r"formula 'margin-onli': No installed package provides it\. Did you mean 'margin-only'\? Known: .*split-50-50"
+    ):
         find("margin-onli")
 
 
 def test_no_formula_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
-    with pytest.raises(InputError, match=r"formula 'margin-only' is not installed\. There are none\."):
+    with pytest.raises(InputError, match=r"formula 'margin-only': No installed package provides it\. There are none\."):
         find("margin-only")
 
 
@@ -99,8 +102,8 @@ def test_two_formulas_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -
         installed()
     said = str(caught.value)
     assert said == (
-        "formula 'margin-only' is installed twice, as perpcomp.formulas.margin_only:margin_only and as theirs.rules:margin."
-        " Uninstall one of the packages."
+        "formula 'margin-only': It is installed twice: as perpcomp.formulas.margin_only:margin_only and as theirs.rules:margin."
+        " Uninstall one of the two packages."
     )
 
 

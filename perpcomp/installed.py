@@ -1,0 +1,41 @@
+"""What installed packages add to perpcomp by entry points: formulas (group `perpcomp.formulas`) and protocols (`perpcomp.systems`)."""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from perpcomp.findings import near_miss, refusal
+
+FORMULAS = "perpcomp.formulas"
+SYSTEMS = "perpcomp.systems"
+_ONE = {FORMULAS: "formula", SYSTEMS: "system"}  # what messages call one entry of a group
+
+
+def names(group: str) -> list[str]:
+    """The names installed under a group, sorted; no module is imported. InputError where two packages give one name to two objects."""
+    return sorted(_points(group))
+
+
+def load(group: str, name: str) -> Any:
+    """The object installed under that name. InputError: the name is unknown (with the nearest one), or its module cannot be imported."""
+    points, where = _points(group), f"{_ONE[group]} '{name}'"
+    if name not in points:
+        raise refusal(where, "No installed package provides it.", near_miss(name, points))
+    try:
+        return points[name].load()
+    except Exception as error:  # other people's code
+        raise refusal(where, f"It cannot be loaded from {points[name].value}: {error!r}.", "Repair or uninstall its package.") from error
+
+
+def target(group: str, name: str) -> str:
+    """Where an installed object is, as "module:object"."""
+    return _points(group)[name].value
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+        if point.name in found and found[point.name].value != point.value:  # an editable install may list one entry point twice
+            what = f"It is installed twice: as {found[point.name].value} and as {point.value}."
+            raise refusal(f"{_ONE[group]} '{point.name}'", what, "Uninstall one of the two packages.")
+        found[point.name] = point
+    return found
