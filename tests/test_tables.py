@@ -1,6 +1,8 @@
 """The published tables: one reader, one writer, and every cell looked at."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +16,7 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read, row_hash, to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYOUTS
-from perpcomp.tables.schema import CSV_TIME, KINDS, Table, check
+from perpcomp.tables.schema import CSV_TIME, KINDS, Table, check, columns, frame_of
 
 pytestmark = pytest.mark.money
 
@@ -48,6 +50,29 @@ def refused(folder: Path, data: str | bytes, name: str = "events.csv") -> list[s
     assert caught.value.exit_code == 2
     assert all(problem.where.startswith(name) and problem.what_to_do for problem in caught.value.problems)
     return str(caught.value).splitlines()
+
+
+# Rows
+
+SMALL = Table("small", ("number",), columns("number | integer | | a\nfirst | amount | | b\nsecond | amount? | | c\nwhen | time | | d"))
+
+
+def test_rows_are_matched_by_column_name_and_not_by_position() -> None:
+    rows = [
+        {"number": 1, "first": 5 * 10**17, "second": -2 * 10**18, "when": 1_613_862_000},
+        {"when": 0, "second": None, "first": 10**37, "number": 2},
+    ]
+    frame = check(frame_of(rows, SMALL), SMALL)
+    assert frame["first"].to_list() == [Decimal("0.5"), Decimal(10**19)]
+    assert frame["second"].to_list() == [Decimal(-2), None]
+    assert frame["when"].to_list() == [datetime(2021, 2, 20, 23, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)]
+    assert frame_of([], SMALL).equals(SMALL.empty())
+
+
+@pytest.mark.parametrize("row", [{"number": 1, "first": 1, "second": 1}, {"number": 1, "first": 1, "second": 1, "when": 1, "third": 1}])
+def test_a_row_with_other_columns_than_its_table_is_refused(row: dict[str, int]) -> None:
+    with pytest.raises(AssertionError, match=r"table small: a row has other columns: (when|third)$"):
+        frame_of([row], SMALL)
 
 
 # Round trips

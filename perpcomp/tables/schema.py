@@ -1,7 +1,8 @@
 """What a table is: columns with kind, unit and meaning; and the check of a frame against it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -70,6 +71,28 @@ log_index           | integer  |      | place of the log in its block
 IDENTITY_KEY = ("block_number", "log_index")
 
 IDENTITY = columns(_IDENTITY)
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]], table: Table) -> pl.DataFrame:
+    """Rows as a frame of the table, each value taken by its column's name. AssertionError where a row has other columns than the table.
+
+    An amount is an integer of 1e-18, a time unix seconds; other kinds are as in the frame.
+    """
+    names = table.schema.keys()
+    for row in rows:
+        if row.keys() != names:
+            raise AssertionError(f"table {table.name}: a row has other columns: {', '.join(sorted(row.keys() ^ names))}")
+    columns = []
+    for column in table.columns:
+        values = [row[column.name] for row in rows]
+        if column.kind == "amount":
+            series = pl.Series(column.name, values, dtype=pl.Int128).reinterpret(dtype=AMOUNT)
+        elif column.kind == "time":
+            series = pl.from_epoch(pl.Series(column.name, values, dtype=pl.Int64), "s").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+        else:
+            series = pl.Series(column.name, values, dtype=KINDS[column.kind][0])
+        columns.append(series)
+    return pl.DataFrame(columns)
 
 
 def check(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
