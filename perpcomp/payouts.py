@@ -29,10 +29,8 @@ def pay(chosen: Formula, liquidations: pl.DataFrame, incident: Incident, stopped
     liquidations is the published table. A row whose value cannot be known (null) adds nothing. `stopped` pays nobody.
     """
     if chosen.negative:
-        what = "can be compared, but never paid: it may give negative amounts."
-        raise refusal(
-            f"{incident.name}.toml [formula]", f"'{chosen.name}' {what}", "Choose another; `perpcomp compare` shows it beside them."
-        )
+        what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
+        raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
     eligible = liquidations.filter("eligible")
     values = compensated(formula.entitlements(chosen, eligible), eligible)
     rows: dict[str, list[int]] = defaultdict(list)  # of each trader, by number

@@ -130,7 +130,15 @@ def _unpaid(paid: pl.DataFrame) -> list[Finding]:
         return []
     formula, traders = unknown["formula"][0], unknown["trader"].unique().sort()
     what = f"{len(traders)} traders are paid nothing for a liquidation that {formula} cannot value: it reads what the logs do not hold. First {traders[0]}."
-    return [Finding("error", "3-payouts.csv", what, "See the findings on it; pull the logs that tell, or choose another formula.")]
+    return [
+        Finding(
+            "error",
+            "3-payouts.csv",
+            what,
+            "See the findings on it; pull the logs that tell, or choose another formula.",
+            code="unpaid-liquidation",
+        )
+    ]
 
 
 def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]]:

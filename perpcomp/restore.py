@@ -18,11 +18,9 @@ from perpcomp.incident.restore import Restore
 from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts, out_price
 from perpcomp.systems.perpetual_v1.replay.replay import Replay
 from perpcomp.tables.liquidations import LIQUIDATIONS
-from perpcomp.tables.schema import check
+from perpcomp.tables.schema import LOG_KEY, check
 
 ALONE = "each-alone"
-
-IDENTITY = ("block_number", "log_index")
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def after(pool: Reserves, size: int, notional: int) -> Reserves:
 
 def _in_order(rows: pl.DataFrame, order: str) -> Iterable[dict[str, Any]]:
     known = rows.filter(pl.col("size_at_reference").is_not_null()).with_columns(pl.col("size_at_reference").abs().alias("_size"))
-    keys = list(IDENTITY) if order in (ALONE, "as-liquidated") else ["_size", "trader", *IDENTITY]
+    keys = list(LOG_KEY) if order in (ALONE, "as-liquidated") else ["_size", "trader", *LOG_KEY]
     return known.sort(keys, descending=[key == "_size" and order == "largest-first" for key in keys]).iter_rows(named=True)
 
 
@@ -112,10 +110,10 @@ def on_curve(
 
 
 def with_costs(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
-    costs = openings_frame(opened).select(*IDENTITY, "restore_notional", "restore_fee")
+    costs = openings_frame(opened).select(*LOG_KEY, "restore_notional", "restore_fee")
     return (
         liquidations.drop("restore_notional", "restore_fee")
-        .join(costs, on=IDENTITY, how="left", maintain_order="left")
+        .join(costs, on=LOG_KEY, how="left", maintain_order="left")
         .select(*LIQUIDATIONS.schema)
     )
 
@@ -123,5 +121,5 @@ def with_costs(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.Data
 def openings_frame(opened: Iterable[Opening]) -> pl.DataFrame:
     rows = [(o.block_number, o.log_index, o.turn, o.pool.quote, o.pool.base, o.notional, o.fee) for o in opened]
     amounts = ("quote_reserve", "base_reserve", "restore_notional", "restore_fee")
-    schema = {**dict.fromkeys((*IDENTITY, "turn"), pl.Int64()), **dict.fromkeys(amounts, pl.Int128())}
+    schema = {**dict.fromkeys((*LOG_KEY, "turn"), pl.Int64()), **dict.fromkeys(amounts, pl.Int128())}
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(*amounts).reinterpret(dtype=fixed.AMOUNT))

@@ -90,8 +90,12 @@ def test_in_the_rehearsal_the_crash_costs_the_fund_money(rehearsal: Run) -> None
     """The bad debt paid in the window is more than the fees and margins that it got there."""
     finding = next(p for p in rehearsal.problems if p.where == "rehearsal.toml [insurance_fund]")
     assert finding.level == "note"
-    assert finding.what.startswith("20,036,904.932804 USDC as the window begins, 20,034,301.768494 USDC as it ends (312 Transfer logs")
-    assert finding.what.endswith("margin-upl-funding gives 56,987.450818642970225288 USDC: enough, 19,977,314.317675357029774712 left.")
+    assert finding.what.startswith(
+        "The fund held 20,036,904.932804 USDC when the window began and 20,034,301.768494 USDC when it ended (312 Transfer logs"
+    )
+    assert finding.what.endswith(
+        "margin-upl-funding needs 56,987.450818642970225288 USDC: enough, 19,977,314.317675357029774712 USDC left."
+    )
 
 
 @pytest.mark.parametrize("export", [as_dune, lambda: as_etl(timed=True)], ids=["dune", "ethereum-etl"])
@@ -157,7 +161,7 @@ def test_a_balance_that_the_logs_do_not_tell_is_unknown_and_never_guessed(
     balance, (problem,) = balance_of(write(tmp_path, change(raw("february"))), loaded)
     assert balance is None
     assert problem.level == "warning"
-    assert str(problem).startswith("rehearsal.toml [insurance_fund]: its balance is not known: ")
+    assert str(problem).startswith("rehearsal.toml [insurance_fund]: The fund's balance is unknown: ")
     assert words in problem.what
     assert ADDRESS in problem.what_to_do
     assert "write balance = NUMBER with its source" in problem.what_to_do
@@ -267,8 +271,8 @@ def test_a_stated_balance_is_set_against_every_formula(
     assert (row["covered"], row["shortfall"], row["left"]) == (covered, shortfall, left)
     finding = next(p for p in run.problems if p.where == "made-up.toml [insurance_fund]")
     assert finding.level == ("warning" if shortfall else "note")
-    assert f"{capacity.in_full(fixed.to_integer(Decimal(balance)))} USDC (as stated; test); margin-only gives 900 USDC: " in finding.what
-    assert finding.what.endswith(f"{Decimal(str(shortfall)):f} short." if shortfall else f"enough, {left} left.")
+    assert f"{capacity.in_full(fixed.to_integer(Decimal(balance)))} USDC (as stated; test). margin-only needs 900 USDC: " in finding.what
+    assert finding.what.endswith(f"{Decimal(str(shortfall)):f} USDC short." if shortfall else f"enough, {left} USDC left.")
 
 
 BUDGETS = """
@@ -305,7 +309,7 @@ def test_a_budget_covers_what_is_settled_in_its_token(tmp_path: Path) -> None:
         values = run.payouts.filter(token=token)["value"]
         assert chosen[name]["to_cover"] == sum(values), "to the last unit, also where shares do not divide"
     assert chosen["half in PERP"]["available_value"] == 700
-    assert any("3 ETH (test) cannot be compared: nothing is paid in ETH." in problem.what for problem in run.problems)
+    assert any("The budget of 3 ETH (test) cannot be compared: nothing is paid in ETH." in problem.what for problem in run.problems)
 
 
 def test_a_budget_in_usdc_is_compared_where_nothing_is_paid_in_usdc(tmp_path: Path) -> None:
@@ -313,12 +317,14 @@ def test_a_budget_in_usdc_is_compared_where_nothing_is_paid_in_usdc(tmp_path: Pa
     run = build.run(tmp_path, rows, {"[sources]": BUDGETS + "\n"})
     row = run.capacity.row(by_predicate=(pl.col("source_of_funds") == "dollars") & (pl.col("formula") == "margin-only"), named=True)
     assert (row["to_cover"], row["shortfall"]) == (900, 400)
-    assert any("900 USDC in all, against 500 USDC (test): over by 400." in problem.what for problem in run.problems)
+    assert any("Entitlements of 900 USDC exceed the budget of 500 USDC (test) by 400 USDC." in problem.what for problem in run.problems)
 
 
 def test_a_budget_worth_more_than_an_amount_holds_is_refused(tmp_path: Path) -> None:
     budget = BUDGETS.replace("amount = 100\n", "amount = 20_000_000_000_000_000_000\n") + "\n"
-    with pytest.raises(InputError, match=r"made-up.toml \[\[budget\]\] half in PERP is worth 1e20 USDC or more at 7.0"):
+    with pytest.raises(
+        InputError, match=r"made-up.toml \[\[budget\]\] half in PERP: The budget is worth 1e20 USDC or more at a price of 7 USDC\."
+    ):
         build.run(tmp_path, build.position(1, build.address(1), 1, 40_000, 900, 39_000), {"[sources]": budget})
 
 
@@ -361,4 +367,4 @@ def test_who_is_not_known_is_counted_and_what_is_owed_to_nobody_covers_nothing()
         "negative": (-3, 0, None, 0, 2),
     }
     words = capacity.check_fund(table, Balance(2 * fixed.ONE, None, "as stated"), "partly", with_fund("february"))[0].what
-    assert "partly gives 5 USDC, not counting 1 of its traders, whose amounts are not known: 3 short." in words
+    assert "partly needs 5 USDC, not counting 1 of its traders, whose amounts are not known: 3 USDC short." in words

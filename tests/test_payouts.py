@@ -16,6 +16,7 @@ from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.incident.settlement import Leg
 from perpcomp.run import Run
+from perpcomp.totals import entitled
 from perpcomp.vesting.schedule import end_of
 from tests import build
 from tests.build import address, position
@@ -182,8 +183,8 @@ def test_the_order_of_the_rows_does_not_matter(shuffling: Path, ordered: Run, or
 
 def test_totals_shares_and_dust_of_the_rehearsal(rehearsal: Run) -> None:
     paid = rehearsal.payouts
-    entitled = sum(map(to_integer, paid["entitlement"]))
-    assert sum(map(to_integer, paid["value"])) == entitled == entitled(paid)
+    total = sum(map(to_integer, paid["entitlement"]))
+    assert sum(map(to_integer, paid["value"])) == total == entitled(paid)
     assert 0 <= 10**18 - sum(map(to_integer, paid["share_of_budget"])) < paid.height
     price = to_integer(rehearsal.incident.settlement[0].price)
     for value, units, dust in paid.select("value", "amount_base_units", "rounded_off").iter_rows():
@@ -215,16 +216,21 @@ def test_budgets_are_compared_and_never_silent(tmp_path: Path) -> None:
     done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"\n[sources]": budgets + "\n[sources]"})
     found = [(p.level, p.what) for p in done.problems if "[[budget]]" in p.where]
     assert [level for level, _ in found] == ["note", "warning", "warning", "warning"]
-    assert "fits, 43,571.428571428571428572 left" in found[0][1]
-    assert "over by 428.571428571428571428" in found[1][1]
-    assert "10,000 USDC in all, against 5000 USDC (test): over by 5,000." in found[2][1], (
+    codes = [p.code for p in done.problems if p.code.startswith("budget")]
+    assert codes == ["budget", "budget-exceeded", "budget-exceeded", "budget-not-comparable"]
+    assert "fit the budget of 45,000 PERP (test): 43,571.428571428571428572 PERP left." in found[0][1]
+    assert "exceed the budget of 1,000 PERP (test) by 428.571428571428571428 PERP." in found[1][1]
+    assert "Entitlements of 10,000 USDC exceed the budget of 5,000 USDC (test) by 5,000 USDC." in found[2][1], (
         "entitlements are counted in USDC, paid in it or not"
     )
     assert "cannot be compared: nothing is paid in ETH" in found[3][1]
 
 
 def test_a_budget_that_is_met_exactly_fits_and_one_unit_less_does_not(tmp_path: Path) -> None:
-    for amount, level, said in (("7000", "note", "fits, 0 left"), ("6999.999999999999999999", "warning", "over by 0.000000000000000001")):
+    for amount, level, said in (
+        ("7000", "note", ": 0 USDC left."),
+        ("6999.999999999999999999", "warning", " by 0.000000000000000001 USDC."),
+    ):
         budget = f'[[budget]]\nname = "b"\ntoken = "USDC"\namount = {amount}\nsource = "test"\n'
         made = build.made_up(tmp_path, {"\n[sources]": f"\n{budget}\n[sources]"})
         paid = payouts.pay(formula.find("margin-only"), judged((1, "1", "3000", "0"), (2, "1", "4000", "0")), made, stopped=False)
@@ -240,8 +246,8 @@ def test_expectations_are_compared_and_never_used(tmp_path: Path) -> None:
     assert with_it.payouts.equals(without.payouts)
     found = [p.what for p in with_it.problems if "[[expect]]" in p.where]
     assert found == [
-        "test says traders 22; it is 1.",
-        f"test says eligible {address(9)}; it is not: it was not liquidated in this input.",
+        "1 trader, but 22 was published (test).",
+        f"{address(9)} is not eligible, but was published as eligible (test): it was not liquidated in this input.",
     ]
 
 

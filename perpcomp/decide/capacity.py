@@ -58,7 +58,7 @@ def _unknown(fund: InsuranceFund, incident: Incident, why: str) -> Finding:
         f"Pass logs with every Transfer of {fund.token} to and from {fund.address} since the first (--rpc does not fetch these),"
         " or look the balance up and write balance = NUMBER with its source."
     )
-    return Finding("warning", _where(incident), f"its balance is not known: {why}.", advice)
+    return Finding("warning", _where(incident), f"The fund's balance is unknown: {why}.", advice, code="fund-balance-unknown")
 
 
 def _where(incident: Incident) -> str:
@@ -121,7 +121,7 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
             to_cover = sum(split(amount, legs)[tokens.index(token)] if in_part else amount for amount in amounts)
             value = fixed.mul_integers(available, price)
             if value >= fixed.LIMIT:
-                what = f"is worth 1e20 USDC or more at {fixed.from_integer(price)} USDC."
+                what = f"The budget is worth 1e20 USDC or more at a price of {in_full(price)} USDC."
                 raise refusal(f"{incident.name}.toml [[budget]] {source}", what, "Correct the amount, or the price in [[settlement]].")
             covered = min(fixed.ONE, fixed.div_integers(value, to_cover)) if to_cover > 0 else None
             integers = {
@@ -148,12 +148,12 @@ def check_fund(table: pl.DataFrame, balance: Balance | None, formula: str, incid
         return []
     row = {name: fixed.to_integer(chosen.item(0, name)) for name in ("to_cover", "shortfall", "left")}
     unknown = f", not counting {chosen.item(0, 'unknown')} of its traders, whose amounts are not known" if chosen.item(0, "unknown") else ""
-    begun = "" if balance.begins is None else f"{in_full(balance.begins)} USDC as the window begins, "
-    held = f"{begun}{in_full(balance.ends)} USDC as it ends" if begun else f"{in_full(balance.ends)} USDC"
-    text = (
-        f"{held} ({balance.counted}; {', '.join(incident.insurance_fund.source)}); {formula} gives {in_full(row['to_cover'])} USDC{unknown}"
-    )
+    held = f"{in_full(balance.ends)} USDC"
+    if balance.begins is not None:
+        held = f"{in_full(balance.begins)} USDC when the window began and {held} when it ended"
+    text = f"The fund held {held} ({balance.counted}; {', '.join(incident.insurance_fund.source)}). "
+    text += f"{formula} needs {in_full(row['to_cover'])} USDC{unknown}"
     if row["shortfall"] == 0:
-        return [Finding("note", _where(incident), f"{text}: enough, {in_full(row['left'])} left.", "Nothing.")]
-    advice = "Find other money, or choose another formula; the fund does not cut payouts."
-    return [Finding("warning", _where(incident), f"{text}: {in_full(row['shortfall'])} short.", advice)]
+        return [Finding("note", _where(incident), f"{text}: enough, {in_full(row['left'])} USDC left.", "Nothing.", code="fund-covers")]
+    advice = "Find other money, or choose another formula. The fund's balance does not reduce payouts."
+    return [Finding("warning", _where(incident), f"{text}: {in_full(row['shortfall'])} USDC short.", advice, code="fund-short")]

@@ -1,7 +1,5 @@
 """Results against figures that others published: budgets and expectations. Compared, never used, and never silently."""
 
-from decimal import Decimal
-
 import polars as pl
 
 from perpcomp import fixed
@@ -14,59 +12,86 @@ from perpcomp.window import affected_in_window
 
 
 def check_budgets(payouts: pl.DataFrame, incident: Incident) -> list[Finding]:
-    """One finding a budget: a note where the total fits, a warning where it does not or cannot be compared."""
+    """One finding a budget: a note where the payouts fit it, a warning where they do not or cannot be compared with it.
+
+    A budget in a token that is paid is compared with the amount paid in that token, one in USDC otherwise with all entitlements.
+    """
     findings = []
     paid = {leg.token for leg in incident.settlement}
     for budget in incident.budgets:
         where = f"{incident.name}.toml [[budget]] {budget.name}"
-        sources = ", ".join(budget.source)
+        limit = fixed.to_integer(budget.amount)
+        stated = f"the budget of {in_full(limit)} {budget.token} ({', '.join(budget.source)})"
         if budget.token not in paid | {USDC}:
-            what = f"{budget.amount} {budget.token} ({sources}) cannot be compared: nothing is paid in {budget.token}."
-            findings.append(Finding("warning", where, what, "Compare the USDC values by hand, or settle in that token."))
+            what = f"{stated[0].upper()}{stated[1:]} cannot be compared: nothing is paid in {budget.token}."
+            advice = "Compare the USDC values by hand, or settle in that token."
+            findings.append(Finding("warning", where, what, advice, code="budget-not-comparable"))
             continue
-        total = total_of(payouts, "amount", budget.token) if budget.token in paid else entitled(payouts)
-        limit = fixed.to_integer(Decimal(budget.amount))
-        text = f"{in_full(total)} {budget.token} in all, against {budget.amount} {budget.token} ({sources})"
+        in_token = budget.token in paid
+        total = total_of(payouts, "amount", budget.token) if in_token else entitled(payouts)
+        needed = f"{'Payouts' if in_token else 'Entitlements'} of {in_full(total)} {budget.token}"
         if total <= limit:
-            findings.append(Finding("note", where, f"{text}: fits, {in_full(limit - total)} left.", "Nothing."))
+            what = f"{needed} fit {stated}: {in_full(limit - total)} {budget.token} left."
+            findings.append(Finding("note", where, what, "Nothing.", code="budget"))
         else:
-            advice = "Scale, cap or choose another formula; a budget here does not cut payouts."
-            findings.append(Finding("warning", where, f"{text}: over by {in_full(total - limit)}.", advice))
+            what = f"{needed} exceed {stated} by {in_full(total - limit)} {budget.token}."
+            advice = "Scale or cap the formula, or choose another. A budget does not reduce payouts."
+            findings.append(Finding("warning", where, what, advice, code="budget-exceeded"))
     return findings
 
 
 def check_expectations(liquidations: pl.DataFrame, payouts: pl.DataFrame, incident: Incident) -> list[Finding]:
-    """One finding an [[expect]]: a note where the figure is met, a warning where it is not."""
+    """One finding an [[expect]]: a note where the result equals the published figure, a warning where it differs."""
     findings = []
     for expected in incident.expectations:
-        met, found = _found(expected, liquidations, payouts, incident)
-        wanted = f"{expected.what} {expected.trader or expected.value}"
-        what = f"{', '.join(expected.source)} says {wanted}; {'so it is' if met else found}."
+        source = ", ".join(expected.source)
+        if expected.what == "eligible":
+            met, what = _compare_eligible(expected, source, liquidations)
+        else:
+            met, what = _compare_figure(expected, source, _result(expected, liquidations, payouts, incident))
         note = f" {expected.note}" if expected.note else ""
-        where = f"{incident.name}.toml [[expect]]"
-        advice = "Nothing." if met else "Find out which is right before the vote."
-        findings.append(Finding("note" if met else "warning", where, what + note, advice))
+        findings.append(
+            Finding(
+                "note" if met else "warning",
+                f"{incident.name}.toml [[expect]]",
+                what + note,
+                "Nothing." if met else "Find out which is right before the vote.",
+                code="published-figure-met" if met else "published-figure-differs",
+            )
+        )
     return findings
 
 
-def _found(expected: Expectation, liquidations: pl.DataFrame, payouts: pl.DataFrame, incident: Incident) -> tuple[bool, str]:
-    """Whether an expectation is met, and what was found instead."""
-    if expected.what == "eligible":
-        mine = liquidations.filter(pl.col("trader") == expected.trader)
-        if mine.filter("eligible").height:
-            return True, ""
-        return False, "it is not: " + (mine.get_column("reason")[-1] if mine.height else "it was not liquidated in this input")
+def _compare_eligible(expected: Expectation, source: str, liquidations: pl.DataFrame) -> tuple[bool, str]:
+    """Whether a trader who was published as eligible is eligible, and that as a sentence."""
+    own = liquidations.filter(pl.col("trader") == expected.trader)
+    if own.filter("eligible").height:
+        return True, f"{expected.trader} is eligible, as published ({source})."
+    reason = own.get_column("reason")[-1] if own.height else "it was not liquidated in this input"
+    return False, f"{expected.trader} is not eligible, but was published as eligible ({source}): {reason}."
+
+
+def _compare_figure(expected: Expectation, source: str, found: int) -> tuple[bool, str]:
+    """Whether a figure (integer of 1e-18) equals the published one, and that as a sentence."""
+    assert expected.value is not None
+    published = fixed.to_integer(expected.value)
+    unit = {"margin": "USDC of margin", "entitlement": "USDC of entitlements", "amount": f"{expected.token} paid"}.get(expected.what)
+    unit = unit or (expected.what[:-1] if found == fixed.ONE else expected.what)
+    if found == published:
+        return True, f"{in_full(found)} {unit}, as published ({source})."
+    return False, f"{in_full(found)} {unit}, but {in_full(published)} was published ({source})."
+
+
+def _result(expected: Expectation, liquidations: pl.DataFrame, payouts: pl.DataFrame, incident: Incident) -> int:
+    """The run's own figure, as an integer of 1e-18. Counts and margin are those of the affected markets within the window."""
     rows = affected_in_window(liquidations, incident)
-    three = counts(rows)
-    margins = sum(fixed.to_integer(m) for m in rows.get_column("margin"))
-    totals = {
-        "traders": three.traders * fixed.ONE,
-        "positions": three.positions * fixed.ONE,
-        "liquidations": three.liquidations * fixed.ONE,
-        "margin": margins,
+    counted = counts(rows)
+    figures = {
+        "traders": counted.traders * fixed.ONE,
+        "positions": counted.positions * fixed.ONE,
+        "liquidations": counted.liquidations * fixed.ONE,
+        "margin": sum(fixed.to_integer(margin) for margin in rows.get_column("margin")),
         "entitlement": entitled(payouts),
         "amount": total_of(payouts, "amount", expected.token),
     }
-    found = totals[expected.what]
-    assert expected.value is not None
-    return found == fixed.to_integer(expected.value), f"it is {in_full(found)}"
+    return figures[expected.what]

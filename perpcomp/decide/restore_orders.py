@@ -9,10 +9,10 @@ from perpcomp.entitlement import compensated
 from perpcomp.formulas.restore_position import restore_position
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import ORDERS
-from perpcomp.restore import ALONE, IDENTITY, Opening, after, openings, openings_frame, with_costs
+from perpcomp.restore import ALONE, Opening, after, openings, openings_frame, with_costs
 from perpcomp.systems.perpetual_v1.replay.contract import Reserves
 from perpcomp.tables.decide import IN_KIND, RESTORE_ORDERS
-from perpcomp.tables.schema import check
+from perpcomp.tables.schema import LOG_KEY, check
 
 
 def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves]) -> pl.DataFrame:
@@ -27,7 +27,7 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
             opened = list(openings(eligible, {market: pool}, incident.restore, order))
             owed = _per_trader(with_costs(eligible, opened))
             alone = alone or owed
-            sizes = dict(zip(eligible.select(IDENTITY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
+            sizes = dict(zip(eligible.select(LOG_KEY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
             end = pool
             if order != ALONE and opened:
                 last = opened[-1]
@@ -85,4 +85,4 @@ def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFra
         share(left).alias("margin_to_restore"),
     )
     pool = openings_frame(opened).drop("restore_notional", "restore_fee")
-    return check(frame.join(pool, on=IDENTITY, how="left").select(*IN_KIND.schema), IN_KIND)
+    return check(frame.join(pool, on=LOG_KEY, how="left").select(*IN_KIND.schema), IN_KIND)

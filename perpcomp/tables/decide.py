@@ -1,6 +1,6 @@
 """The tables to look at before a vote: comparison, capacity, restoring, findings."""
 
-from perpcomp.tables.schema import IDENTITY_KEY, Table, columns
+from perpcomp.tables.schema import LOG_KEY, Table, columns
 
 COMPARISON = Table(
     "comparison",
@@ -35,7 +35,7 @@ left            | amount  | USDC | available_value - to_cover, not below 0
 
 IN_KIND = Table(
     "restore-in-kind",
-    IDENTITY_KEY,
+    LOG_KEY,
     columns("""
 block_number      | integer |      | block of the life's first compensated liquidation
 log_index         | integer |      | of its PositionChanged log

@@ -1,11 +1,11 @@
 """The events table, and the flags table of protocols that flag before they liquidate."""
 
-from perpcomp.tables.schema import IDENTITY, IDENTITY_KEY, Table, columns
+from perpcomp.tables.schema import LOG_COLUMNS, LOG_KEY, Table, columns
 
 EVENTS = Table(
     "events",
-    IDENTITY_KEY,
-    IDENTITY
+    LOG_KEY,
+    LOG_COLUMNS
     + columns("""
 system                  | text     |      | protocol and version
 kind                    | text     |      | open, increase, reduce, reverse, close, liquidation or partial-liquidation
@@ -30,7 +30,7 @@ fee_shortfall           | amount?  | USDC | part of that fee that the margin did
 
 FLAGS = Table(
     "flags",
-    IDENTITY_KEY,
+    LOG_KEY,
     columns("""
 chain_id              | integer  |      | EIP-155 chain id
 block_number          | integer  |      | block of the liquidation

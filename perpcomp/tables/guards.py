@@ -1,11 +1,11 @@
 """The tables of the liquidation guards."""
 
 from perpcomp.tables.liquidations import LIQUIDATION
-from perpcomp.tables.schema import IDENTITY_KEY, Table, columns
+from perpcomp.tables.schema import LOG_KEY, Table, columns
 
 VERDICTS = Table(
     "verdicts",
-    IDENTITY_KEY,
+    LOG_KEY,
     LIQUIDATION
     + columns("""
 closed_size           | amount   | base | signed size that the liquidation closed

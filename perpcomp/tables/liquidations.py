@@ -1,6 +1,6 @@
 """The tables of liquidations, positions and prices, and of those left out."""
 
-from perpcomp.tables.schema import IDENTITY_KEY, Table, columns
+from perpcomp.tables.schema import LOG_KEY, Table, columns
 
 # Which liquidation a row is about.
 LIQUIDATION = columns("""
@@ -16,7 +16,7 @@ market_name          | text     |      | as the incident file names it
 
 LIQUIDATIONS = Table(
     "liquidations",
-    IDENTITY_KEY,
+    LOG_KEY,
     LIQUIDATION
     + columns("""
 side                 | text     |      | long or short

@@ -58,19 +58,19 @@ def columns(text: str) -> tuple[Column, ...]:
     return tuple(Column(name, kind.rstrip("?"), unit, meaning, kind.endswith("?")) for name, kind, unit, meaning in rows)
 
 
-_IDENTITY = """
+# Where a log is: the first columns of every table of events.
+LOG_COLUMNS = columns("""
 chain_id            | integer  |      | EIP-155 chain id
 block_number        | integer  |      | block of the log
 block_time          | time     | UTC  | timestamp of that block
 block_hash          | hash?    |      | hash of that block
 transaction_hash    | hash     |      | transaction of the log
-transaction_index   | integer? |      | place of the transaction in its block
-log_index           | integer  |      | place of the log in its block
-"""
+transaction_index   | integer? |      | index of the transaction in its block
+log_index           | integer  |      | index of the log in its block
+""")
 
-IDENTITY_KEY = ("block_number", "log_index")
-
-IDENTITY = columns(_IDENTITY)
+# Identifies a log of one chain, and sorts logs as the chain does.
+LOG_KEY = ("block_number", "log_index")
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]], table: Table) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from perpcomp.ingest.logs import (
     Places,
     dated,
 )
-from perpcomp.tables.schema import IDENTITY
+from perpcomp.tables.schema import LOG_COLUMNS
 
 # In a table of PositionLiquidated alone bad_debt means what we call fee_shortfall; beside PositionChanged it means that event's.
 OF_ONE_EVENT = {"PositionLiquidated": {"bad_debt": "fee_shortfall"}}
@@ -94,7 +94,7 @@ def _value(sheet: Sheet, argument: Argument) -> pl.Series:
 
 def _empty(event: Event) -> pl.DataFrame:
     types = {"integer": pl.Int64(), "time": RAW_SCHEMA["block_time"], "hash": pl.String()}
-    return pl.DataFrame(schema={"row": pl.Int64(), **{c.name: types[c.kind] for c in IDENTITY}, **event.schema})
+    return pl.DataFrame(schema={"row": pl.Int64(), **{c.name: types[c.kind] for c in LOG_COLUMNS}, **event.schema})
 
 
 def typed_tables(label: str, parts: list[tuple[str, pl.DataFrame]], wanted: Wanted) -> dict[str, pl.DataFrame]:

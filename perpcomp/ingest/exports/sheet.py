@@ -195,7 +195,7 @@ class Sheet:
         return seconds
 
     def identity(self, chain_id: int) -> list[pl.Series]:
-        """row, and of IDENTITY what a file can say; block_time in seconds. A chain_id that is another is a problem."""
+        """row, and of LOG_COLUMNS what a file can say; block_time in seconds. A chain_id that is another is a problem."""
         stated = self.numbers("chain_id", optional=True)
         for row, found in self.frame.select("row").with_columns(stated).filter(stated != chain_id).head(20).iter_rows():
             self.complain(row, f"chain_id is {found}, and the incident's is {chain_id}.", "Export the logs of that chain.")

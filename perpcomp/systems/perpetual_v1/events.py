@@ -18,7 +18,7 @@ from perpcomp.ingest.exports.sheet import Wanted
 from perpcomp.ingest.logs import LOG_ORDER
 from perpcomp.systems.columns import kind_of
 from perpcomp.tables.events import EVENTS
-from perpcomp.tables.schema import IDENTITY, KINDS, check
+from perpcomp.tables.schema import KINDS, LOG_COLUMNS, check
 
 SYSTEM = "perpetual-v1"
 CHANGES = "PositionChanged of the ClearingHouse {house}"  # what an input must hold
@@ -122,7 +122,7 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: Insu
     if fund is not None:
         of_token = pl.col("address") == fund.token
         rows = _transfers(raw.filter(of_token), fund).with_columns(chain)
-        tables[TRANSFER.name] = rows.select(*(c.name for c in IDENTITY), *TRANSFER.schema)
+        tables[TRANSFER.name] = rows.select(*(c.name for c in LOG_COLUMNS), *TRANSFER.schema)
         raw = raw.filter(~of_token)
     parts = raw.partition_by("topic0", as_dict=True)
     ours = pl.col("address") == clearing_house
@@ -138,7 +138,7 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: Insu
 @cache
 def _no_rows(kind: Event, at_house: bool) -> pl.DataFrame:
     """The table of an event without rows. Made once: a column each costs as much as decoding some hundred rows."""
-    identity = {c.name: KINDS[c.kind][0] for c in IDENTITY}
+    identity = {c.name: KINDS[c.kind][0] for c in LOG_COLUMNS}
     return pl.DataFrame(schema=identity | ({} if at_house else {"market": pl.String()}) | kind.schema)
 
 

@@ -16,7 +16,7 @@ from perpcomp.ingest.exports.sheet import Wanted
 from perpcomp.systems.columns import kind_of
 from perpcomp.systems.synthetix_v2.timeline import before_each
 from perpcomp.tables.events import EVENTS
-from perpcomp.tables.schema import IDENTITY
+from perpcomp.tables.schema import LOG_COLUMNS
 
 SYSTEM = "synthetix_v2"
 CHANGES = "PositionModified of the markets' proxies"  # what an input must hold
@@ -85,7 +85,7 @@ def wanted(chain_id: int, settings: str, addresses: Collection[str], _: Insuranc
 
 def decode_all(raw: pl.DataFrame, chain_id: int, settings: str, _: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:
     """Event name -> typed frame (identity columns, market, arguments) from a raw frame; ParameterUpdated counts at the settings only."""
-    keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in IDENTITY if c.name != "chain_id")]
+    keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in LOG_COLUMNS if c.name != "chain_id")]
     at_market = pl.col("address") != settings
     tables = {}
     for layouts in MARKET_EVENTS:
@@ -94,7 +94,7 @@ def decode_all(raw: pl.DataFrame, chain_id: int, settings: str, _: InsuranceFund
             [part.select(*keys, pl.col("address").alias("market"), *e.schema) for part, e in zip(parts, layouts, strict=True)],
             how="diagonal",
         )
-        tables[layouts[0].name] = rows.select(*(c.name for c in IDENTITY), "market", *layouts[0].schema)
+        tables[layouts[0].name] = rows.select(*(c.name for c in LOG_COLUMNS), "market", *layouts[0].schema)
     updated = decode(raw.filter(~at_market & (pl.col("topic0") == PARAMETER_UPDATED.topic0)), PARAMETER_UPDATED)
     tables[PARAMETER_UPDATED.name] = updated.select(*keys, *(_ascii(name) for name in ("market_key", "parameter")), "value")
     return tables
