@@ -146,7 +146,7 @@ def _refuse_later_moment(table: pl.DataFrame, incident: Incident, replayed: Repl
     if incident.valuation.at is None:
         return
     block, _ = crash_begins(incident, replayed)
-    late = table.filter(may_be_compensated(table, incident) & (pl.col("block_number") <= block)).sort("block_number", "log_index")
+    late = table.filter(may_be_compensated(incident) & (pl.col("block_number") <= block)).sort("block_number", "log_index")
     if late.height:
         row = late.row(0, named=True)
         what = f"is block {block}, but a position was liquidated in block {row['block_number']} already, tx {row['transaction_hash']}."
@@ -158,7 +158,7 @@ def _unknown(table: pl.DataFrame, incident: Incident, then: pl.DataFrame) -> lis
     if incident.valuation.at is None:
         return []
     lacking = pl.any_horizontal(pl.col(replayed).is_null() for _, replayed in AT_REFERENCE.values())
-    return doubts(then.filter(may_be_compensated(table, incident) & then.select(lacking).to_series()))
+    return doubts(then.filter(table.select(may_be_compensated(incident)).to_series() & then.select(lacking).to_series()))
 
 
 def _at_moment(table: pl.DataFrame, incident: Incident, then: pl.DataFrame | None) -> pl.DataFrame:
@@ -177,7 +177,7 @@ def _priced(table: pl.DataFrame, incident: Incident, replayed: Replay | None, pr
     if incident.valuation.price == "reference":
         return table.with_columns(fixed.mul(pl.col("size_at_reference").abs(), pl.col("reference_price")).alias("notional_at_reference"))
     worth = _from_series(incident, replayed, prices) if prices is not None else _from_market(incident, replayed)
-    inside, found = may_be_compensated(table, incident), list[Worth]()
+    inside, found = table.select(may_be_compensated(incident)).to_series(), list[Worth]()
     for row, judged in zip(table.iter_rows(named=True), inside, strict=True):
         size = row["size_at_reference"]
         found.append(worth(row, None if size is None else fixed.to_integer(size), judged))
@@ -250,9 +250,7 @@ def _unvalued(table: pl.DataFrame, incident: Incident) -> list[Finding]:
     """One finding a market for rows that the price asked for leaves without a value."""
     if incident.valuation.by_event_alone:
         return []
-    lacking = table.filter(may_be_compensated(table, incident) & pl.col("notional_at_reference").is_null()).sort(
-        "block_number", "log_index"
-    )
+    lacking = table.filter(may_be_compensated(incident) & pl.col("notional_at_reference").is_null()).sort("block_number", "log_index")
     found = []
     for (market,), rows in lacking.group_by("market_name", maintain_order=True):
         first = rows.row(0, named=True)

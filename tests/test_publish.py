@@ -116,8 +116,8 @@ def test_hostile_words_in_a_query_stay_words(tmp_path: Path) -> None:
 SCRIPT = """
 import hashlib, sys
 import perpcomp
-from perpcomp.publish import files
-from perpcomp.audit.manifest import manifest
+from perpcomp.publish.files import files
+from perpcomp.publish.manifest import manifest
 run = perpcomp.compute("rehearsal")
 made = files(run)
 made["manifest.json"] = manifest(run, made)

@@ -11,6 +11,8 @@ from typing import Any
 
 from perpcomp.findings import refusal
 from perpcomp.formula import Formula
+from perpcomp.publish.files import CSV_FILES
+from perpcomp.publish.workbook import content_digest
 from perpcomp.run import Run
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import row_hash
@@ -25,9 +27,6 @@ NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119})
 
 def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
     """The manifest's bytes for a run and everything it publishes. Every number is a text: JSON numbers are floats to many readers."""
-    from perpcomp.publish.files import CSV_FILES
-    from perpcomp.publish.workbook import content_digest
-
     tables = {name: (getattr(run, attribute), table) for name, (attribute, table) in CSV_FILES.items()}
     tables["1-events.parquet"] = (run.events.table, EVENTS)
     paid = counts(run.liquidations.filter("eligible"))
