@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.curve import Reserves, Reverts, out_price
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import Restore
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts, out_price
 from perpcomp.systems.perpetual_v1.replay.replay import Replay
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.schema import LOG_KEY, check

@@ -14,9 +14,10 @@ from typing import Any
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.curve import Reverts, out_price
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.incident import Incident
-from perpcomp.systems.perpetual_v1.replay.contract import Reverts, average_out_price, out_price
+from perpcomp.systems.perpetual_v1.replay.contract import average_out_price
 from perpcomp.systems.perpetual_v1.replay.replay import Place, Replay, doubts
 from perpcomp.tables.files import read
 from perpcomp.tables.liquidations import PRICE_SERIES

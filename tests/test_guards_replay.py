@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perpcomp
+from perpcomp.curve import Reserves
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
 from perpcomp.guards.counterfactual.actions import Chronicle, chronicle
@@ -31,7 +32,6 @@ from perpcomp.incident import incident_file
 from perpcomp.incident.guards import Guards
 from perpcomp.input import Events
 from perpcomp.run import Run
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves
 from perpcomp.systems.perpetual_v1.replay.replay import first_of_later_code, replay
 from tests.conftest import LAB, truth
 from tests.test_guards_screen import SOURCE, problems, with_guards

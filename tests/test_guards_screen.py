@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import perpcomp
 from perpcomp import fixed, formula, pipeline
+from perpcomp.curve import Reserves, Reverts
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.guards.curve import premium, price_impact, ratio_at_index
@@ -26,7 +27,6 @@ from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.input import find_input
 from perpcomp.run import Run
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts
 from perpcomp.tables.guards import VERDICTS
 from perpcomp.tables.schema import check
 from tests import variants

@@ -16,6 +16,8 @@ ORDER = [
     "findings",
     "installed",
     "fixed",
+    "curve",
+    "arithmetic",
     "number_text",
     "writing",
     "engine",
@@ -28,7 +30,6 @@ ORDER = [
     "guards",
     "valuation",
     "eligibility",
-    "arithmetic",
     "formula",
     "formulas",
     "entitlement",
@@ -71,6 +72,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 MONEY = [
     "fixed.py",
+    "curve.py",
     "payouts.py",
     "restore.py",
     "stress.py",

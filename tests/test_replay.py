@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perpcomp import curve
+from perpcomp.curve import Reserves
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.input import Events, Input, find_input, read_events
 from perpcomp.systems.perpetual_v1.replay import contract
-from perpcomp.systems.perpetual_v1.replay.contract import Average, Reserves
+from perpcomp.systems.perpetual_v1.replay.contract import Average
 from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, doubts, replay
 from perpcomp.tables.liquidations import POSITIONS
@@ -527,9 +529,9 @@ def test_the_price_path_of_the_whole_chain_begins_without_an_index(february: Rec
 
 def at_spot(row: dict[str, Any], quote: int) -> int:
     """The margin ratio of a february position with spot and average at another quote reserve."""
-    pool = contract.moved_to(quote, Reserves.of(to_integer(row["quote_reserve"]), to_integer(row["base_reserve"])))
+    pool = curve.moved_to(quote, Reserves.of(to_integer(row["quote_reserve"]), to_integer(row["base_reserve"])))
     size, margin, notional, owed = (to_integer(row[n]) for n in ("size", "margin", "open_notional", "funding_owed"))
-    return contract.margin_ratio(margin + contract.pnl(size, notional, contract.out_price(size, pool)) - owed, notional)
+    return contract.margin_ratio(margin + contract.pnl(size, notional, curve.out_price(size, pool)) - owed, notional)
 
 
 def test_at_the_liquidation_price_the_ratio_reaches_maintenance(february: Recording) -> None:
@@ -543,7 +545,7 @@ def test_at_the_liquidation_price_the_ratio_reaches_maintenance(february: Record
         low, high = 0, 10 * pool.quote
         while high - low > 1:  # the quote reserve at that price
             middle = (low + high) // 2
-            low, high = (middle, high) if contract.moved_to(middle, pool).spot < price else (low, middle)
+            low, high = (middle, high) if curve.moved_to(middle, pool).spot < price else (low, middle)
         aside = high // 10**12
         safe, lost = (high + aside, high - aside) if row["size"] > 0 else (high - aside, high + aside)
         assert at_spot(row, lost) < ONE // 16 <= at_spot(row, safe)
@@ -605,11 +607,11 @@ def test_funding_owed_moves_the_liquidation_price_against_the_debtor() -> None:
 def test_closing_and_opening_are_each_others_inverse_to_rounding(size: int, quote: int, base: int) -> None:
     """What a size fetches buys it back, never more: the pool keeps the rounding."""
     pool = Reserves.of(quote, base)
-    fetched = contract.out_price(size, pool)
+    fetched = curve.out_price(size, pool)
     if size > 0 and fetched > 0:
         after = Reserves.of(quote - fetched, base + size)
-        assert contract.in_price(True, fetched, after) <= size + 1
-    assert contract.out_price(0, pool) == contract.in_price(True, 0, pool) == 0
+        assert curve.in_price(True, fetched, after) <= size + 1
+    assert curve.out_price(0, pool) == curve.in_price(True, 0, pool) == 0
 
 
 @pytest.mark.property
@@ -636,11 +638,11 @@ def test_an_average_is_the_mean_of_its_seconds(steps: list[tuple[int, int]], sin
 
 
 def test_a_pool_cannot_give_out_what_it_holds() -> None:
-    with pytest.raises(contract.Reverts):
-        contract.out_price(-POOL.base, POOL)
-    with pytest.raises(contract.Reverts):
-        contract.in_price(False, POOL.quote, POOL)
-    with pytest.raises(contract.Reverts):
+    with pytest.raises(curve.Reverts):
+        curve.out_price(-POOL.base, POOL)
+    with pytest.raises(curve.Reverts):
+        curve.in_price(False, POOL.quote, POOL)
+    with pytest.raises(curve.Reverts):
         contract.margin_ratio(1, 0)
 
 

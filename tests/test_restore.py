@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp import restore
+from perpcomp.curve import Reserves, in_price
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, mul_integers, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.restore import ORDERS
 from perpcomp.run import Run
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, in_price
 from tests import build
 from tests.conftest import truth
 from tests.variants import NO_PRICE, computed
@@ -192,7 +192,7 @@ def test_a_restore_that_cannot_be_is_refused(table: str, said: str) -> None:
 )
 def test_opening_all_and_closing_all_in_reverse_comes_back_to_the_pool(sizes: list[int], quote: int, base: int) -> None:
     """Base to the wei; USDC less the contract's own rounding, which is against the trader."""
-    from perpcomp.systems.perpetual_v1.replay.contract import out_price
+    from perpcomp.curve import out_price
 
     start = pool = Reserves.of(quote, base)
     for size in sizes:

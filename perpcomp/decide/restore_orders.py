@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import polars as pl
 
 from perpcomp import fixed, formula
+from perpcomp.curve import Reserves
 from perpcomp.entitlement import compensated
 from perpcomp.formulas.restore_position import restore_position
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import ORDERS
 from perpcomp.restore import ALONE, Opening, after, openings, openings_frame, with_costs
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves
 from perpcomp.tables.decide import IN_KIND, RESTORE_ORDERS
 from perpcomp.tables.schema import LOG_KEY, check
 

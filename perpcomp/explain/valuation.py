@@ -6,9 +6,9 @@ import polars as pl
 
 from perpcomp import arithmetic, fixed, formula
 from perpcomp.arithmetic import number
+from perpcomp.curve import Reserves, out_price
 from perpcomp.explain.steps import Row, market_source, source_texts, step
 from perpcomp.run import Run
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, out_price
 from perpcomp.valuation import valued_at
 
 

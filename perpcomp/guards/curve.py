@@ -6,8 +6,9 @@ quote reserve Q and base reserve B, with spot price Q / B and index I, are below
 limit has 18 places too, `impact < limit` of them is exactly the comparison of the unrounded ratio.
 """
 
+from perpcomp.curve import Reserves, Reverts
 from perpcomp.fixed import ONE
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts, margin_ratio, mark_pnl
+from perpcomp.systems.perpetual_v1.replay.contract import margin_ratio, mark_pnl
 
 
 def price_impact(pool: Reserves, size: int, index: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from perpcomp.curve import Reserves
 from perpcomp.findings import Finding
 from perpcomp.fixed import AMOUNT
 from perpcomp.guards.curve import premium, price_impact, ratio_at_index
@@ -21,7 +22,6 @@ from perpcomp.guards.limits import BY_LIMITS, Limit, limits
 from perpcomp.guards.perps_v2 import ORACLE, judged
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, RESERVE_SNAPSHOTTED, SYSTEM
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves
 from perpcomp.systems.perpetual_v1.replay.history import PULL
 from perpcomp.systems.perpetual_v1.replay.in_order import integers
 from perpcomp.systems.perpetual_v1.replay.replay import maintenance_ratios, ratio_at

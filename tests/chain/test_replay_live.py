@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from perpcomp.curve import Reserves
 from perpcomp.fixed import to_integer
 from perpcomp.incident import incident_file
 from perpcomp.input import Input, read_events
 from perpcomp.systems.perpetual_v1.replay import contract
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves
 from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, BELOW
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, replay
 from tests.chain.crash import BTC, crash, later_crash

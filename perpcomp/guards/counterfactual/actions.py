@@ -10,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from perpcomp.curve import Reserves, out_price
 from perpcomp.findings import refusal
 from perpcomp.fixed import ONE, mul_integers, to_integer
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1 import events as v1
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, out_price
 from perpcomp.systems.perpetual_v1.replay.in_order import in_order, integers
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, ratio_at, replay
 

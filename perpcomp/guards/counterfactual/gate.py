@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from perpcomp.curve import Reserves, Reverts
 from perpcomp.fixed import ONE, mul_integers
 from perpcomp.guards.counterfactual.market import Venue
 from perpcomp.guards.counterfactual.position import Closed, Holding
 from perpcomp.guards.counterfactual.rules import Rules
 from perpcomp.guards.curve import premium, price_impact, ratio_at_index
 from perpcomp.guards.limits import NO_LIMIT, Limit
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves, Reverts
 
 
 @dataclass

@@ -6,18 +6,15 @@ sender gave: opening keeps its USDC, closing and liquidating keep the base. Fed 
 
 from dataclasses import dataclass, field, replace
 
+from perpcomp.curve import Reserves, Reverts, in_price, out_price
 from perpcomp.fixed import div_integers, mul_integers
 from perpcomp.guards.counterfactual.position import EMPTY, Closed, Holding, bound, ratio
 from perpcomp.systems.perpetual_v1.replay.contract import (
     HOUR,
     QUARTER_HOUR,
     Average,
-    Reserves,
-    Reverts,
     average_out_price,
     funding_owed,
-    in_price,
-    out_price,
     pnl,
     premium_fraction,
     size_after_migrations,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from perpcomp.curve import Reserves
 from perpcomp.guards.counterfactual.actions import Action, Row
 from perpcomp.guards.counterfactual.position import Closed
-from perpcomp.systems.perpetual_v1.replay.contract import Reserves
 
 OUTCOMES = {
     "LIQUIDATED": "liquidated in the event in which it was flagged",

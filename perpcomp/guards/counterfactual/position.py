@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from perpcomp.curve import Reverts
 from perpcomp.fixed import ONE
-from perpcomp.systems.perpetual_v1.replay.contract import Reverts, margin_ratio, pnl
+from perpcomp.systems.perpetual_v1.replay.contract import margin_ratio, pnl
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ the initial margin check; for SIP-2005, V1's own fluctuation limit on openings.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from perpcomp.curve import Reverts, out_price
 from perpcomp.fixed import mul_integers
 from perpcomp.guards.counterfactual.actions import Action, Chronicle, Row, ratio_from
 from perpcomp.guards.counterfactual.gate import Gate
@@ -23,7 +24,7 @@ from perpcomp.guards.counterfactual.rules import Rules
 from perpcomp.guards.index_prices import Index
 from perpcomp.guards.limits import Limit
 from perpcomp.incident.guards import Guards
-from perpcomp.systems.perpetual_v1.replay.contract import Reverts, out_price, pnl
+from perpcomp.systems.perpetual_v1.replay.contract import pnl
 from perpcomp.systems.perpetual_v1.replay.replay import ratio_at
 
 

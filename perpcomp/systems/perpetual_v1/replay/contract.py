@@ -8,65 +8,10 @@ npm @perp/contract 1.1.0 and 2.2.0.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from perpcomp.fixed import ONE, div_integers, mul_integers, truncate
+from perpcomp.curve import Reserves, Reverts, in_price, moved_to, out_price
+from perpcomp.fixed import div_integers, mul_integers, truncate
 
 QUARTER_HOUR, HOUR, DAY = 900, 3600, 86400  # seconds: the TWAP of margin ratios, of funding, and what a funding rate is quoted for
-
-
-class Reverts(ArithmeticError):
-    """The contract's view has no answer: a pool cannot give out all that it holds, and nothing divides by 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reserves:
-    """An Amm's pool: USDC and base asset."""
-
-    quote: int
-    base: int
-    product: int  # quote * base truncated to 18 digits, with 18 zeros: the numerator that the formulas below divide
-
-    @classmethod
-    def of(cls, quote: int, base: int) -> "Reserves":
-        return cls(quote, base, quote * base // ONE * ONE)
-
-    @property
-    def spot(self) -> int:
-        """USDC per base (Amm.getSpotPrice)."""
-        return div_integers(self.quote, self.base)
-
-
-def out_price(size: int, pool: Reserves) -> int:
-    """USDC that closing `size` moves: what a long gets, what a short pays (Amm.getOutputPriceWithReserves)."""
-    if size == 0:
-        return 0
-    after = pool.base + size
-    if after <= 0:
-        raise Reverts("the short is as large as the pool")
-    quote, rest = divmod(pool.product, after)
-    amount = abs(quote - pool.quote)
-    if rest:  # rounded against the trader
-        return amount - 1 if size > 0 else amount + 1
-    return amount
-
-
-def in_price(add: bool, amount: int, pool: Reserves) -> int:
-    """Base that `amount` USDC moves: bought where they are added, sold where they are taken (Amm.getInputPriceWithReserves)."""
-    if amount == 0:
-        return 0
-    after = pool.quote + amount if add else pool.quote - amount
-    if after <= 0:
-        raise Reverts("more USDC than the pool holds")
-    base, rest = divmod(pool.product, after)
-    moved = abs(base - pool.base)
-    if rest:
-        return moved - 1 if add else moved + 1
-    return moved
-
-
-def moved_to(quote: int, pool: Reserves) -> Reserves:
-    """The pool after one swap that brings its quote reserve to `quote`: another spot price on the same k."""
-    base = in_price(quote > pool.quote, abs(quote - pool.quote), pool)
-    return Reserves.of(quote, pool.base - base if quote > pool.quote else pool.base + base)
 
 
 def pnl(size: int, open_notional: int, notional: int) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from perpcomp.curve import Reserves
 from perpcomp.findings import Finding
 from perpcomp.fixed import div_integers
 from perpcomp.ingest.decode import Event
@@ -19,12 +20,7 @@ from perpcomp.systems.perpetual_v1.events import (
     SWAP_INPUT,
     SWAP_OUTPUT,
 )
-from perpcomp.systems.perpetual_v1.replay.contract import (
-    HOUR,
-    Reserves,
-    funding_owed,
-    premium_fraction,
-)
+from perpcomp.systems.perpetual_v1.replay.contract import HOUR, funding_owed, premium_fraction
 from perpcomp.systems.perpetual_v1.replay.in_order import Handler, Line, in_order
 from perpcomp.systems.perpetual_v1.replay.state import (
     NO_PREMIUM,

@@ -2,15 +2,9 @@
 
 from dataclasses import dataclass
 
+from perpcomp.curve import Reserves, Reverts, moved_to, out_price
 from perpcomp.fixed import LIMIT
-from perpcomp.systems.perpetual_v1.replay.contract import (
-    Reserves,
-    Reverts,
-    margin_ratio,
-    moved_to,
-    out_price,
-    pnl,
-)
+from perpcomp.systems.perpetual_v1.replay.contract import margin_ratio, pnl
 
 BELOW, ABOVE = "spot falls below", "spot rises above"
 NEVER, ALWAYS = "never", "at every price"

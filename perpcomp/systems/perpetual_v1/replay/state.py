@@ -3,14 +3,9 @@
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 
+from perpcomp.curve import Reserves, Reverts
 from perpcomp.findings import Finding
-from perpcomp.systems.perpetual_v1.replay.contract import (
-    Average,
-    Reserves,
-    Reverts,
-    size_after_migrations,
-    twap,
-)
+from perpcomp.systems.perpetual_v1.replay.contract import Average, size_after_migrations, twap
 
 
 @dataclass(frozen=True, slots=True)

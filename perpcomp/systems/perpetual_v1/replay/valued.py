@@ -5,18 +5,16 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from perpcomp.curve import Reserves, Reverts, out_price
 from perpcomp.findings import Finding
 from perpcomp.fixed import AMOUNT, LIMIT
 from perpcomp.systems.perpetual_v1.replay.contract import (
     QUARTER_HOUR,
     Average,
-    Reserves,
-    Reverts,
     average_out_price,
     funding_owed,
     margin_ratio,
     mark_pnl,
-    out_price,
     pnl,
 )
 from perpcomp.systems.perpetual_v1.replay.history import PULL
