@@ -1,6 +1,6 @@
-"""What is wrong with the data, said the same way everywhere: the place, what was found, what to do.
+"""Findings: what is wrong with the input, where, and what to do about it. The same form in every module.
 
-A finding is never dropped and never just a log line. Findings travel in frames of results; an `InputError` carries those that
+A finding is never dropped and never only logged. Findings travel inside results. An `InputError` carries the findings that
 leave nothing to compute with.
 """
 
@@ -11,12 +11,19 @@ from typing import Literal
 
 Level = Literal["note", "warning", "error"]
 
+# Exit codes of the command line. 0 means that all is fine; 130 that the user interrupted the command.
+ERROR_OR_DIFFERENCE = 1  # an error-level finding, or a difference between two results
+WRONG_INPUT = 2  # wrong usage or wrong input
+NETWORK = 3  # the network cannot serve the logs
+INVALID_MANIFEST = 4
+
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation about the input: the place, what was found and what to do, each in whole sentences for people.
+    """One observation about the input. `where` names the place; `what` and `what_to_do` are whole sentences for people.
 
-    `code` says which kind it is, for programs: nothing may ask the texts. `stops` says that no payment may be made while it stands.
+    `code` names the kind of finding for programs; no program may look into the texts. `stops` is True if nothing may be paid
+    until the finding is resolved.
     """
 
     level: Level
@@ -27,33 +34,40 @@ class Finding:
     code: str = "unusable-input"
 
     def __str__(self) -> str:
-        """Place, what and what to do as sentences: "x.toml: title is missing. Add it."."""
+        """The place, then the sentences: "x.toml: title is missing. Add it."."""
         return f"{self.where}: {self.what} {self.what_to_do}".rstrip()
 
 
 class InputError(Exception):
-    """The user's input cannot be used. Carries every problem found, not the first one.
+    """The user's input cannot be used. Carries every problem that was found, not only the first.
 
-    `exit_code` is 2 for wrong input, 3 where only a network could help.
+    `exit_code` is what the command line exits with: WRONG_INPUT unless stated.
     """
 
-    def __init__(self, problems: Iterable[Finding], exit_code: int = 2) -> None:
+    def __init__(self, problems: Iterable[Finding], exit_code: int = WRONG_INPUT) -> None:
         self.problems = list(problems)
         self.exit_code = exit_code
         super().__init__("\n".join(map(str, self.problems)))
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[list[Finding], int]]:
-        return InputError, (self.problems, self.exit_code)  # it may come from another process
+        return InputError, (self.problems, self.exit_code)  # a Dask worker sends the error as a pickle
 
 
-def refusal(where: str, what: str, what_to_do: str = "", exit_code: int = 2) -> InputError:
-    """An InputError with a single problem."""
+def refusal(where: str, what: str, what_to_do: str = "", exit_code: int = WRONG_INPUT) -> InputError:
+    """An InputError with one error-level finding; the caller raises it."""
     return InputError([Finding("error", where, what, what_to_do)], exit_code)
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most similar to `word`; None if no known word is similar."""
+    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
+
+
 def near_miss(word: str, known: Iterable[str]) -> str:
-    """`Did you mean 'x'? Known: a, b, x.`, or only the list where nothing is near."""
+    """Advice about an unknown word: "Did you mean 'x'? Known: a, b, x." or "No similar name. Known: a, b, x."."""
     names = sorted(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.6)
-    listed = f"Known: {', '.join(names)}." if names else "There are none."
-    return f"Did you mean '{near[0]}'? {listed}" if near else listed
+    if not names:
+        return "There are none."
+    near = closest(word, names)
+    opening = f"Did you mean '{near}'?" if near else "No similar name."
+    return f"{opening} Known: {', '.join(names)}."

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: words, exit codes, pipes, narrow terminals, Ctrl-C."""
+"""The command line as its users see it: output, exit codes, pipes, narrow terminals, Ctrl-C."""
 
 import gzip
 import json
@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 import perpcomp
+from perpcomp.cli.app import EXIT_CODES, INTERRUPTED, PANELS
+from perpcomp.cli.guards import guards
+from perpcomp.cli.options import GUARDS_COMMANDS
+from perpcomp.findings import ERROR_OR_DIFFERENCE, INVALID_MANIFEST, NETWORK, WRONG_INPUT
 from perpcomp.incident import incident_file
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
@@ -23,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None:
-    """By the installed program, and checked by it."""
+    """The installed program makes the run and verifies it."""
     done = process("run", cwd=tmp_path)
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
@@ -34,7 +38,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
 
 def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
     script = (
-        "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+        "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
     )
     script += "heavy = {'polars', 'web3', 'dask', 'distributed', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -81,7 +85,7 @@ def test_json_carries_every_column_with_exact_amounts(verb: str, table: str, reh
 
 
 def test_positions_at_a_block_are_the_contracts_views(tmp_path: Path) -> None:
-    """All accounts with a position at the reference block of the recording, by the command."""
+    """For every account with a position at the reference block of the recording."""
     views = truth("february")
     done = call("positions", "--at", str(views["reference_block"]), "--json", cwd=tmp_path)
     markets = {market.name: market.amm for market in incident_file.load("rehearsal").markets}
@@ -96,7 +100,7 @@ def test_positions_at_a_block_are_the_contracts_views(tmp_path: Path) -> None:
     assert found == expected
 
 
-def test_positions_as_the_window_begins_and_at_a_time(tmp_path: Path) -> None:
+def test_positions_default_to_the_start_of_the_window(tmp_path: Path) -> None:
     by_default = json.loads(call("positions", "--json", cwd=tmp_path).stdout)
     at_time = json.loads(call("positions", "--at", "2021-02-21T06:45:00+08:00", "--json", cwd=tmp_path).stdout)
     assert {row["trader"] for row in by_default} == {row["trader"] for row in at_time}
@@ -109,22 +113,22 @@ def test_positions_as_the_window_begins_and_at_a_time(tmp_path: Path) -> None:
         assert refused.stderr.startswith("error: --at: ")
 
 
-def test_tables_go_to_stdout_and_words_to_stderr(tmp_path: Path) -> None:
+def test_tables_go_to_stdout_and_sentences_to_stderr(tmp_path: Path) -> None:
     done = call("claims", cwd=tmp_path)
     assert "tranche dates bind" in done.stderr
     assert "tranche dates bind" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) > 120, "a pipe has no width: nothing is folded"
+    assert max(map(len, done.stdout.splitlines())) > 120, "a pipe has no width: no line is folded"
     quiet = call("run", "--quiet", cwd=tmp_path)
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("", "", 0)
 
 
-def test_a_url_in_the_environment_does_not_concern_an_incident_with_its_own_logs(tmp_path: Path) -> None:
+def test_a_url_in_the_environment_is_ignored_for_an_incident_with_its_own_logs(tmp_path: Path) -> None:
     done = call("run", cwd=tmp_path, PERPCOMP_RPC_URL="http://127.0.0.1:1/key")
     assert done.returncode == 0
     assert "'rehearsal' has its own logs: nothing is fetched." in done.stderr
 
 
-def test_a_real_incident_says_what_it_needs(tmp_path: Path) -> None:
+def test_an_incident_without_logs_asks_for_input(tmp_path: Path) -> None:
     for name in ("2021-02-21-btc-flash-crash", "2021-04-18-eth-flash-crash"):
         done = call("run", name, cwd=tmp_path)
         assert done.returncode == 3
@@ -142,10 +146,10 @@ def test_an_exported_events_table_runs_another_query(rehearsal: Run, tmp_path: P
     assert call("run", "mine.toml", "--input", "export.csv", "--quiet", cwd=tmp_path).returncode == 0
     here, there = tmp_path / "outputs" / "mine" / "3-payouts.csv", ROOT / "outputs" / "rehearsal" / "3-payouts.csv"
     assert here.read_bytes() == there.read_bytes()
-    assert call("verify", "outputs/mine", cwd=tmp_path).returncode == 0, "its input went with it"
+    assert call("verify", "outputs/mine", cwd=tmp_path).returncode == 0, "its input is in the folder"
 
 
-def test_another_formula_by_option_is_what_verify_recomputes(tmp_path: Path) -> None:
+def test_verify_recomputes_with_the_formula_of_the_option(tmp_path: Path) -> None:
     assert call("run", "--formula", "margin-only", "--out", "there", "--quiet", cwd=tmp_path).returncode == 0
     assert "margin-only" in (tmp_path / "there" / "3-payouts.csv").read_text()
     assert call("verify", "there", cwd=tmp_path).returncode == 0
@@ -154,7 +158,7 @@ def test_another_formula_by_option_is_what_verify_recomputes(tmp_path: Path) -> 
     assert "Did you mean 'margin-only'?" in done.stderr
 
 
-def test_a_difference_is_exit_1_and_names_the_first_cell(tmp_path: Path) -> None:
+def test_a_difference_exits_with_1_and_names_the_first_cell(tmp_path: Path) -> None:
     call("run", "--quiet", cwd=tmp_path)
     file = tmp_path / "outputs" / "rehearsal" / "3-payouts.csv"
     file.write_text(file.read_text().replace("margin-upl-funding", "margin-upl-fundinG", 1))
@@ -167,7 +171,7 @@ def test_a_difference_is_exit_1_and_names_the_first_cell(tmp_path: Path) -> None
     assert stated["differences"][0]["recomputed"] == "margin-upl-funding"
 
 
-def test_a_users_mistake_has_no_stack(tmp_path: Path) -> None:
+def test_a_mistake_of_the_user_has_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("title = [")
     for arguments in (("run", "bad.toml"), ("run", "nowhere.toml"), ("explain", "0x12"), ("verify", "."), ("run", "--input", "x.docx")):
         done = call(*arguments, cwd=tmp_path)
@@ -176,19 +180,19 @@ def test_a_users_mistake_has_no_stack(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
     assert call("run", "--nonsense", cwd=tmp_path).returncode == 2
     done = process("run", "bad.toml", cwd=tmp_path)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), "the installed program says the same"
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), "the installed program prints the same"
 
 
-def test_a_problem_is_printed_as_its_sentence(tmp_path: Path) -> None:
+def test_a_problem_is_printed_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("title = [")
     (tmp_path / "strange\x1b.toml").write_text("title = [")
-    said = "error: bad.toml is not valid TOML: Invalid value (at end of document). Correct the line named.\n"
-    assert call("run", "bad.toml", cwd=tmp_path).stderr == said
-    assert call("run", "nowhere.toml", cwd=tmp_path).stderr.startswith("error: nowhere.toml: There is no such file. Give the path")
-    assert call("run", "strange\x1b.toml", cwd=tmp_path).stderr.startswith("error: strange\N{REPLACEMENT CHARACTER}.toml is no name")
+    text = call("run", "bad.toml", cwd=tmp_path).stderr
+    assert re.fullmatch(r"error: bad\.toml: .*not valid TOML: Invalid value \(at end of document\)\. Correct the line named\.\n", text)
+    assert call("run", "nowhere.toml", cwd=tmp_path).stderr.startswith("error: nowhere.toml: There is no such file. Give ")
+    assert call("run", "strange\x1b.toml", cwd=tmp_path).stderr.startswith("error: strange\N{REPLACEMENT CHARACTER}.toml: ")
 
 
-def test_an_error_level_finding_is_exit_1_and_the_results_say_so(tmp_path: Path) -> None:
+def test_an_error_level_finding_exits_with_1_and_stops_payment(tmp_path: Path) -> None:
     lines = gzip.decompress((incident_file.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).decode().splitlines()
     kept = [line for line in lines if v1.MARGIN_CHANGED.topic0 not in line]
     (tmp_path / "logs.jsonl").write_text("\n".join(kept) + "\n")
@@ -200,7 +204,7 @@ def test_an_error_level_finding_is_exit_1_and_the_results_say_so(tmp_path: Path)
     assert payouts.count("payment is stopped") == 29
 
 
-def test_a_narrow_terminal_gets_a_block_a_row_and_loses_no_digit(rehearsal: Run, tmp_path: Path) -> None:
+def test_a_narrow_terminal_shows_each_row_as_a_block_with_every_digit(rehearsal: Run, tmp_path: Path) -> None:
     text = on_terminal(60, "payouts", cwd=tmp_path)
     row = rehearsal.payouts.row(1, named=True)
     assert f"trader: {row['trader']}\n" in text
@@ -222,7 +226,7 @@ def test_no_color_and_pipes_are_plain(tmp_path: Path) -> None:
     assert "\x1b" not in call("compare", cwd=tmp_path).stdout
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_a_pipe_closed_by_its_reader_is_not_an_error(tmp_path: Path) -> None:
     done = subprocess.run(f"{PERPCOMP} events --json | head -1", shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "[\n"
     assert "Traceback" not in done.stderr
@@ -230,7 +234,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
 
 STOPS = """
 import sys, time
-from perpcomp.cli import main
+from perpcomp.cli.main import main
 
 ending = sys.argv.pop(1)
 
@@ -245,8 +249,8 @@ main()
 
 
 @pytest.mark.parametrize("ending", ["rehearsal/logs.jsonl.gz", ".manifest.json.partial"], ids=["while reading", "while writing"])
-def test_ctrl_c_ends_with_a_sentence_and_nothing_half_written(tmp_path: Path, ending: str) -> None:
-    """The process says that it opens the file and waits there, so that the signal always finds it at work."""
+def test_ctrl_c_ends_with_a_sentence_and_without_incomplete_files(tmp_path: Path, ending: str) -> None:
+    """The process reports that it opens the file and waits there, so that the signal always arrives during the work."""
     process = subprocess.Popen(
         [sys.executable, "-c", STOPS, ending, "run", "--out", "o"],
         cwd=tmp_path,
@@ -265,7 +269,7 @@ def test_ctrl_c_ends_with_a_sentence_and_nothing_half_written(tmp_path: Path, en
     assert not (tmp_path / "o").exists()
 
 
-def test_formulas_lists_what_each_reads_and_quotes(tmp_path: Path) -> None:
+def test_formulas_lists_what_each_formula_reads_and_quotes(tmp_path: Path) -> None:
     text = call("formulas", cwd=tmp_path).stdout
     for words in (
         "margin-only    [forum F1, april A1]",
@@ -293,7 +297,7 @@ def capped(terms):
 '''
 
 
-def test_a_formula_of_another_installed_package_is_found_like_ours(tmp_path: Path) -> None:
+def test_a_formula_of_another_installed_package_can_be_run_and_verified(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
     (package / "capped_margin.py").write_text(PLUGIN)
@@ -353,7 +357,7 @@ def test_a_wheel_carries_queries_and_logs_and_runs_in_an_empty_folder(tmp_path: 
         capture_output=True,
     )
     (tmp_path / "empty").mkdir()
-    script = f"import sys; sys.path.insert(0, {str(target)!r}); import perpcomp; assert perpcomp.__file__.startswith({str(target)!r}); from perpcomp.cli import main; sys.argv = ['perpcomp', 'run', '--quiet']; main()"
+    script = f"import sys; sys.path.insert(0, {str(target)!r}); import perpcomp; assert perpcomp.__file__.startswith({str(target)!r}); from perpcomp.cli.main import main; sys.argv = ['perpcomp', 'run', '--quiet']; main()"
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "empty", check=True)
     made = tmp_path / "empty" / "outputs" / "rehearsal" / "3-payouts.csv"
     assert made.read_bytes() == (ROOT / "outputs" / "rehearsal" / "3-payouts.csv").read_bytes()
@@ -362,3 +366,25 @@ def test_a_wheel_carries_queries_and_logs_and_runs_in_an_empty_folder(tmp_path: 
 def test_the_version_is_the_packages(tmp_path: Path) -> None:
     assert call("--version", cwd=tmp_path).stdout == f"perpcomp {perpcomp.__version__}\n"
     assert f'version = "{perpcomp.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("name", GUARDS_COMMANDS)
+def test_a_query_file_with_the_name_of_a_guards_command_is_refused(name: str, tmp_path: Path) -> None:
+    """A user could not tell `perpcomp guards profiles` from a query of that name."""
+    shutil.copy(incident_file.shelf() / "rehearsal.toml", tmp_path / f"{name}.toml")
+    for arguments in (("run", f"{name}.toml"), ("guards", f"./{name}.toml"), ("payouts", name)):
+        done = call(*arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"'{name}' is a command of `perpcomp guards` and cannot name an incident. Rename the file." in done.stderr
+
+
+def test_the_guards_commands_are_those_that_no_query_may_be_called() -> None:
+    assert tuple(command.callback.__name__ for command in guards.registered_commands if command.callback) == GUARDS_COMMANDS
+
+
+def test_help_lists_every_exit_code_and_the_commands_by_panel(tmp_path: Path) -> None:
+    text = call("--help", cwd=tmp_path).stdout
+    assert [text.index(f"{panel}:\n") for panel in PANELS] == sorted(text.index(f"{panel}:\n") for panel in PANELS)
+    assert " ".join(text.split()).endswith(EXIT_CODES)
+    codes = (0, ERROR_OR_DIFFERENCE, WRONG_INPUT, NETWORK, INVALID_MANIFEST, INTERRUPTED)
+    assert [int(code) for code in re.findall(r"(\d+): ", EXIT_CODES)] == list(codes)

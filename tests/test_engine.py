@@ -1,4 +1,4 @@
-"""Beyond one machine: a Dask cluster of real processes gives the same hashes, also when one of them is killed on the way."""
+"""The Dask engine: a cluster of real processes gives the same hashes, also when one of them is killed during the work."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from perpcomp import engine, pipeline
-from perpcomp.engine import LOCAL, Engine, opened
+from perpcomp.engine import LOCAL, Engine, open_engine
 from perpcomp.findings import InputError
 from perpcomp.ingest import logs
 from perpcomp.input import Input, read_events
@@ -42,12 +42,12 @@ def hashes(run: Run) -> dict[str, str]:
 
 
 def test_a_killed_worker_changes_no_hash(scheduler: str, rehearsal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL with partitions on their way: what was lost with the worker is done again by others."""
+    """SIGKILL while partitions are under way: other workers repeat what the killed one had not delivered."""
     monkeypatch.setattr(logs, "CHUNK_BYTES", 40_000)
     with Client(scheduler, set_as_default=False) as client:
         pids = sorted(client.run(os.getpid).values())
     killed: list[int] = []
-    with opened("dask", scheduler) as cluster:
+    with open_engine("dask", scheduler) as cluster:
 
         def killing(function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
             for result in cluster.map(function, parts):
@@ -76,37 +76,39 @@ def test_the_command_on_a_cluster_writes_the_published_bytes(scheduler: str, tmp
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file() and address in p.read_bytes()]
 
 
-def test_what_is_wrong_is_said_as_here(scheduler: str, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's mistake, found by a worker, with its row in the whole file."""
+def test_a_mistake_found_by_a_worker_is_reported_as_without_a_cluster(
+    scheduler: str, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its row in the whole file, not in the worker's piece."""
     monkeypatch.setattr(logs, "CHUNK_BYTES", 40_000)
     raw = b"".join(chunk for _, chunk in logs._chunks(rehearsal.input.file))
     (tmp_path / "logs.jsonl").write_bytes(raw + b"{}\n")
     source, said = Input(tmp_path / "logs.jsonl", None), []
-    with opened("dask", scheduler) as cluster:
-        for place in (LOCAL, cluster):
+    with open_engine("dask", scheduler) as cluster:
+        for one in (LOCAL, cluster):
             with pytest.raises(InputError) as caught:
-                read_events(source, rehearsal.incident, place)
+                read_events(source, rehearsal.incident, one)
             said.append((str(caught.value), caught.value.problems, caught.value.exit_code))
     assert said[0] == said[1]
     assert f"logs.jsonl row {len(raw.splitlines()) + 1} " in said[0][0]
 
 
 def test_workers_of_another_version_are_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "__version__", "9.9.9")
+    monkeypatch.setattr(engine, "VERSION", "9.9.9")
     with (
-        pytest.raises(InputError, match=r"the worker tcp://.* has perpcomp .*, and here is perpcomp 9\.9\.9") as caught,
-        opened("dask", scheduler),
+        pytest.raises(InputError, match=r"the worker tcp://.*: The worker has perpcomp .*; this process has perpcomp 9\.9\.9") as caught,
+        open_engine("dask", scheduler),
     ):
         pass
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{port}", "tcp://me:secret@127.0.0.1:{port}", "nonsense://x?secret"])
-def test_a_scheduler_that_is_not_there_is_a_matter_of_the_network(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_cannot_be_reached_exits_with_3(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SECONDS", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
-        with pytest.raises(InputError) as caught, opened("dask", address.format(port=taken.getsockname()[1])):
+        with pytest.raises(InputError) as caught, open_engine("dask", address.format(port=taken.getsockname()[1])):
             pass
     assert caught.value.exit_code == 3
     assert str(caught.value).startswith("the scheduler ")
@@ -114,31 +116,31 @@ def test_a_scheduler_that_is_not_there_is_a_matter_of_the_network(address: str, 
     assert "secret" not in str(caught.value)
 
 
-def test_another_server_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_a_scheduler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(InputError, match=r"cannot be reached \(it says nothing\)") as caught, opened("dask", address):
+        with pytest.raises(InputError, match=r"cannot be reached \(it sends nothing\)") as caught, open_engine("dask", address):
             pass
     assert caught.value.exit_code == 3
 
 
-def test_a_scheduler_without_workers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_without_workers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SECONDS", 1)
     empty = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs="ERROR")
-    with empty as cluster, pytest.raises(InputError, match="has no workers") as caught, opened("dask", cluster.scheduler_address):
+    with empty as cluster, pytest.raises(InputError, match="has no workers") as caught, open_engine("dask", cluster.scheduler_address):
         pass
     assert caught.value.exit_code == 3
 
 
-def test_an_address_without_the_engine_is_a_mistake(tmp_path: Path) -> None:
+def test_a_scheduler_without_the_engine_dask_is_refused(tmp_path: Path) -> None:
     done = call("run", "--scheduler", "tcp://127.0.0.1:1", cwd=tmp_path)
     assert done.returncode == 2
     assert "Add --engine dask." in done.stderr
 
 
-def test_without_the_extra_the_command_says_what_to_type(tmp_path: Path) -> None:
-    """As in an installation without Dask: its modules cannot be imported."""
+def test_without_dask_the_command_says_what_to_install(tmp_path: Path) -> None:
+    """The modules of Dask cannot be imported, as in an installation without the extra."""
     for module in ("dask", "distributed"):
         (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module named {module}')\n")
     done = process("liquidations", "--engine", "dask", cwd=tmp_path, PYTHONPATH=str(tmp_path))
@@ -152,9 +154,9 @@ def test_a_run_of_local_logs_imports_neither_dask_nor_web3() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_what_travels_arrives_as_it_was(large: Run) -> None:
+def test_packed_values_are_unpacked_unchanged(large: Run) -> None:
     things = (len, {"liquidations": large.liquidations, "events": large.events.table}, large.liquidations.clear(), "", None)
-    function, tables, *rest = engine.unpacked(engine.packed(things))
+    function, tables, *rest = engine.unpack(engine.pack(things))
     assert function is len
     assert rest[1:] == ["", None]
     for name, frame in (("liquidations", large.liquidations), ("events", large.events.table)):
@@ -164,7 +166,7 @@ def test_what_travels_arrives_as_it_was(large: Run) -> None:
 
 
 def test_partitions_hold_whole_positions(large: Run) -> None:
-    """Cut in seven, lives come out as of one piece."""
+    """The lives are the same if the work is cut into seven parts."""
 
     def mapped(function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
         whole = [*parts]

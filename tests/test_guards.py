@@ -167,11 +167,11 @@ def test_the_differences_are_made_from_the_profiles() -> None:
             assert cell in done.stdout
 
 
-def test_only_words_of_guards_are_taken() -> None:
-    for words in (["guards", "vector", str(VECTORS)], ["guards", "vectors"]):
-        done = CliRunner().invoke(app, words)
-        assert isinstance(done.exception, InputError)
-        assert "perpcomp guards vectors FILE" in str(done.exception)
+def test_vectors_takes_one_file_and_verdicts_one_query() -> None:
+    for words, missing in ((["vectors"], "Missing argument 'FILE'"), (["vector", str(VECTORS)], "unexpected extra argument")):
+        done = CliRunner().invoke(app, ["guards", *words])
+        assert done.exit_code == 2
+        assert missing in done.stderr
 
 
 # What must hold in any state. The states are those of the vectors, with margin, price and oracle moved.

@@ -1,4 +1,4 @@
-"""A price path drawn with characters, for a terminal. Floats move the pen here; no figure is read off a drawing."""
+"""A price path drawn with characters, for a terminal. Only this drawing uses floats; no figure is read from it."""
 
 import math
 from datetime import datetime, timedelta
@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import polars as pl
 
 HEIGHT = 16
-AXES = 22  # columns beside the drawing: the prices on its left, the arrow on its right
+AXES = 22  # columns beside the drawing: the prices on the left, the arrow on the right
 NARROWEST = 40
-# column -> (what stands for it beside the drawing, colour, the mark at each of its blocks, whether it holds until the next block)
+# column -> (its entry in the legend, colour, the mark at each block, whether the price holds until the next block)
 SERIES = {
     "index_price": ("- index", "magenta", "-", True),
     "twap_price": ("o 15-minute average", "cyan", "o", False),
@@ -19,8 +19,8 @@ SERIES = {
 def price_chart(path: pl.DataFrame, width: int, colours: bool) -> str:
     """Spot, average and index price of a PRICES frame over time, in lines of at most `width` columns.
 
-    Each series has a mark of its own, so that the drawing can be read without colours. "" where there is nothing to draw: no two
-    times, no price, or a width below NARROWEST.
+    Each series has its own mark, so that the drawing can be read without colours. Returns "" if there is nothing to draw: fewer
+    than two times, no price, or a width below NARROWEST.
     """
     from plotille import Figure, color
 
@@ -48,7 +48,7 @@ def price_chart(path: pl.DataFrame, width: int, colours: bool) -> str:
 
 
 def _points(path: pl.DataFrame, column: str, steps: bool) -> tuple[list[datetime], list[float]]:
-    """The known points of one series; a price that holds until the next block gets a second point there."""
+    """The known points of one series. A price that holds until the next block (`steps`) gets a second point there."""
     known = [(at, float(price)) for at, price in path.select("block_time", column).drop_nulls().iter_rows()]
     if steps:
         ends = [at for at, _ in known[1:]] + path.get_column("block_time").to_list()[-1:]

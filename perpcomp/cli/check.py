@@ -1,46 +1,48 @@
 """Check: verify."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from perpcomp.cli import terminal
-from perpcomp.cli.app import CHECK, app, unbroken
+from perpcomp.cli.app import CHECK, command
 from perpcomp.cli.options import AsJson, Quiet
+from perpcomp.findings import ERROR_OR_DIFFERENCE, Finding
 
-if TYPE_CHECKING:
-    pass
+MOST_DIFFERENCES = 50  # in a printed table
 
 
-@app.command(rich_help_panel=CHECK)
+@command(CHECK)
 def verify(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a published run.")],
     as_json: AsJson = False,
     quiet: Quiet = False,
-) -> None:
+) -> Sequence[Finding]:
     """Recompute a published run from its own inputs and report every difference."""
     import perpcomp
 
-    with unbroken():
-        verdict = perpcomp.verify(run)
+    verdict = perpcomp.verify(run)
+    differences = verdict.differences
     if as_json:
         terminal.print_json(
             {
                 "same": verdict.same,
                 "files": verdict.files,
-                "differences": [vars(d) for d in verdict.differences],
+                "differences": [vars(difference) for difference in differences],
                 "notes": list(verdict.notes),
             }
         )
     elif not verdict.same:
-        shown = verdict.differences[:50]
-        terminal.print_grid(["where", "published", "recomputed"], [[d.where, d.published, d.recomputed] for d in shown])
-        if len(verdict.differences) > len(shown):
-            terminal.say(f"… and {len(verdict.differences) - len(shown)} more differences; --json lists all.")
+        rows = [[one.where, one.published, one.recomputed] for one in differences[:MOST_DIFFERENCES]]
+        terminal.print_grid(["where", "published", "recomputed"], rows)
+        if len(differences) > len(rows):
+            terminal.say(f"… and {len(differences) - len(rows)} more differences; --json lists all.")
     if not quiet:
         for note in verdict.notes:
             terminal.say(f"note: {note}")
-        terminal.say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(verdict.differences)} differences.")
+        terminal.say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(differences)} differences.")
     if not verdict.same:
-        raise typer.Exit(1)
+        raise typer.Exit(ERROR_OR_DIFFERENCE)
+    return []

@@ -1,30 +1,34 @@
-"""Look before you vote: guards."""
+"""Look before you vote: guards, with its commands verdicts, profiles and vectors."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from perpcomp.cli import terminal
-from perpcomp.cli.app import LOOK, app, unbroken
-from perpcomp.cli.options import AsJson, Input, Quiet
-from perpcomp.findings import refusal
-
-if TYPE_CHECKING:
-    pass
+from perpcomp.cli.app import LOOK, app, command
+from perpcomp.cli.options import GUARDS_COMMANDS, AsJson, Input, Query, Quiet
+from perpcomp.findings import Finding
 
 
-@app.command(rich_help_panel=LOOK)
-def guards(
-    query: Annotated[
-        str,
-        typer.Argument(
-            metavar="[QUERY|profiles|vectors]",
-            help="An incident; or the two readings of SIP-2005; or a check of recorded answers.",
-            show_default=True,
-        ),
-    ] = "rehearsal",
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="For vectors: recorded answers, .json or .json.gz.")] = None,
+class VerdictsByDefault(TyperGroup):
+    """`perpcomp guards QUERY` means `perpcomp guards verdicts QUERY`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args and args[0] in GUARDS_COMMANDS else ["verdicts", *args])
+
+
+guards = typer.Typer(cls=VerdictsByDefault, rich_markup_mode=None)
+app.add_typer(
+    guards, name="guards", rich_help_panel=LOOK, help="Which liquidations would liquidation guards such as SIP-2005's have held back?"
+)
+
+
+@command(LOOK, guards)
+def verdicts(
+    query: Query = "rehearsal",
     input: Input = None,
     replay: Annotated[bool, typer.Option("--replay", help="Also execute history again under the guards: the counterfactual.")] = False,
     rules: Annotated[
@@ -34,49 +38,46 @@ def guards(
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where CSV files go; default outputs/NAME/guards.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-) -> None:
-    """Which liquidations guards like SIP-2005's would have held back: price impact and premium against their limits."""
-    if query == "profiles":
-        from perpcomp.guards.rules.profiles import differences
+) -> Sequence[Finding]:
+    """Which liquidations guards such as SIP-2005's would have held back: price impact and premium against their limits.
 
-        terminal.print_grid(["rule", "the SIP's text", "the deployed code"], [[*row] for row in differences()])
-        return
-    if query == "vectors":
-        if file is None:
-            raise refusal("guards vectors", "needs a file.", "Write `perpcomp guards vectors FILE`.")
-        _check_vectors(file)
-        return
-    if file is not None:
-        raise refusal(
-            "guards", f"takes no second word after '{query}'.", "Write --input FILE for other logs, or `perpcomp guards vectors FILE`."
-        )
+    `perpcomp guards QUERY` is short for `perpcomp guards verdicts QUERY`. Also: `perpcomp guards profiles` and
+    `perpcomp guards vectors FILE`.
+    """
     import perpcomp
     from perpcomp.guards import report
 
-    with unbroken():
-        loaded, found = perpcomp.guarded(query, input, rules if replay else None, sweep)
-        folder = out if out is not None else Path("outputs") / loaded.name / "guards"
-        written = report.write(found, folder)
+    incident, answer = perpcomp.guarded(query, input, rules if replay else None, sweep)
+    folder = out if out is not None else Path("outputs") / incident.name / "guards"
+    written = report.write(answer, folder)
     if as_json:
-        terminal.print_json({name: terminal.plain_rows(frame) for name, frame in found.tables.items()})
+        terminal.print_json({name: terminal.plain_rows(frame) for name, frame in answer.tables.items()})
     else:
-        for header, rows, right in report.grids(found, loaded, terminal.readable):
+        for header, rows, right in report.grids(answer, incident, terminal.readable):
             terminal.print_grid(header, rows, right)
     if not quiet:
-        for line in report.words(found):
+        for line in report.words(answer):
             terminal.say(line)
         terminal.say(f"{', '.join(written)} in {folder}.")
-    terminal.print_problems([p for p in found.findings if p.level != "note"])
-    if any(p.level == "error" for p in found.findings):
-        raise typer.Exit(1)
+    return answer.findings
 
 
-def _check_vectors(file: Path) -> None:
+@command(LOOK, guards)
+def profiles() -> Sequence[Finding]:
+    """Where SIP-2005's text and the deployed code differ."""
+    from perpcomp.guards.rules.profiles import differences
+
+    terminal.print_grid(["rule", "the SIP's text", "the deployed code"], [[*row] for row in differences()])
+    return []
+
+
+@command(LOOK, guards)
+def vectors(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recorded answers of the contracts, .json or .json.gz.")],
+) -> Sequence[Finding]:
+    """Compare recorded answers of the contracts with the rules of the deployed code."""
     from perpcomp.guards.rules.vectors import check
 
-    with unbroken():
-        checked = check(file)
-    terminal.print_problems(checked.findings[:50])
+    checked = check(file)
     print(f"{checked.passed:,} passed, {checked.failed:,} failed")
-    if checked.failed:
-        raise typer.Exit(1)
+    return checked.findings[:50]

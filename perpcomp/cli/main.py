@@ -1,29 +1,29 @@
-"""The entry point: the arguments in, the exit code out."""
+"""The entry point: arguments in, exit code out."""
 
 import sys
 
 from perpcomp.cli import check, decide, guards, money, terminal  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import app
-from perpcomp.cli.options import Proved
+from perpcomp.cli.options import Proof
 from perpcomp.findings import InputError
 
 
 def main() -> None:
-    """The entry point: the user's mistakes become words and an exit code, ours keep their stack."""
+    """Run the command line. A mistake of the user ends with words and an exit code; a mistake of ours with its traceback."""
     try:
-        app(_with_default(sys.argv[1:]))
+        app(with_prove_value(sys.argv[1:]))
     except InputError as error:
         terminal.print_problems(error.problems)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of a pipe went away: `perpcomp events | head`
+    except BrokenPipeError:  # the reader of the pipe has ended: `perpcomp events | head`
         sys.stderr.close()
         sys.exit(0)
 
 
-def _with_default(arguments: list[str]) -> list[str]:
-    """A bare --prove means the window."""
-    values = {one.value for one in Proved}
+def with_prove_value(arguments: list[str]) -> list[str]:
+    """The arguments with `window` after a --prove that has no value: Typer has no options with an optional value."""
+    values = {proof.value for proof in Proof}
     filled = []
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        filled += [word, Proved.WINDOW.value] if word == "--prove" and following not in values else [word]
+        filled += [word, Proof.WINDOW.value] if word == "--prove" and following not in values else [word]
     return filled

@@ -1,8 +1,12 @@
-"""Every option and argument that more than one command takes, described once."""
+"""Every option and argument that more than one command takes, described once, and the groups of options that belong together."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -11,64 +15,34 @@ from perpcomp.findings import refusal
 if TYPE_CHECKING:
     from datetime import datetime
 
+Result = TypeVar("Result")
+GUARDS_COMMANDS = ("verdicts", "profiles", "vectors")  # `perpcomp guards` accepts a query where it accepts these
 
-class Proved(StrEnum):
-    """How much --prove covers."""
+
+class Proof(StrEnum):
+    """Which blocks --prove covers."""
 
     WINDOW = "window"
     ALL = "all"
 
 
-class Engines(StrEnum):
+class EngineName(StrEnum):
     """Where the work is done."""
 
     LOCAL = "local"
     DASK = "dask"
 
 
-Query = Annotated[str, typer.Argument(metavar="[QUERY]", help="An incident file or a built-in name.", show_default=True)]
-
-Input = Annotated[
-    Path | None, typer.Option("--input", metavar="FILE", help="Logs (.jsonl, .jsonl.gz) or an events table (.parquet, .csv).")
-]
-
-FormulaName = Annotated[str | None, typer.Option("--formula", metavar="NAME", help="Another rule than the incident's.")]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
-
-Rpc = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rpc", metavar="URL", envvar="PERPCOMP_RPC_URL", show_envvar=True, help="A node to fetch the logs from; several are fail-over."
-    ),
-]
-
-SecondRpc = Annotated[
-    str | None, typer.Option("--second-rpc", metavar="URL", help="A node of another operator: compare its logs, block by block.")
-]
-
-Prove = Annotated[
-    Proved | None, typer.Option("--prove", help="Prove that no log is missing or altered: over the window, or over all blocks.")
-]
-
-Blocks = Annotated[str | None, typer.Option("--blocks", metavar="FROM:TO", help="Fetch these blocks instead of the window's.")]
-
-StoreFolder = Annotated[Path | None, typer.Option("--store", metavar="FOLDER", help="Where fetched logs are kept; default store/NAME.")]
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the node; send nothing.")]
-
-OnEngine = Annotated[
-    Engines, typer.Option("--engine", help="Where the logs are decoded and replayed; dask needs pip install 'perpcomp[dask]'.")
-]
-
-Scheduler = Annotated[
-    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, tcp://HOST:PORT; default: one on this machine.")
-]
-
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+def query_name(query: str) -> str:
+    """The query, unless `perpcomp guards` would take its name for a command: then InputError."""
+    name = Path(query).stem
+    if name in GUARDS_COMMANDS:
+        raise refusal(query, f"'{name}' is a command of `perpcomp guards` and cannot name an incident.", "Rename the file.")
+    return query
 
 
 def block_or_time(text: str | None) -> "int | datetime | None":
+    """A block number, or a time with its zone."""
     from datetime import datetime
 
     if text is None or (text.isascii() and text.replace("_", "").isdigit()):
@@ -76,16 +50,93 @@ def block_or_time(text: str | None) -> "int | datetime | None":
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise refusal("--at", f"'{text}' is no block and no time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
+        raise refusal("--at", f"'{text}' is neither a block nor a time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
     if moment.tzinfo is None:
-        raise refusal("--at", f"{text} has no zone.", "Add Z, or an offset as +08:00.")
+        raise refusal("--at", f"{text} has no zone.", "Add Z, or an offset such as +08:00.")
     return moment
 
 
 def block_range(text: str | None) -> tuple[int, int] | None:
+    """FROM:TO as two block numbers, both included."""
     if text is None:
         return None
     first, colon, last = text.replace("_", "").replace(",", "").partition(":")
     if not (colon and first.isascii() and first.isdigit() and last.isascii() and last.isdigit() and int(first) <= int(last)):
-        raise refusal("--blocks", f"'{text}' is no range of blocks.", "Write FROM:TO, as 14648000:14657000; both are included.")
+        raise refusal("--blocks", f"'{text}' is not a range of blocks.", "Write FROM:TO, such as 14648000:14657000; both are included.")
     return int(first), int(last)
+
+
+Query = Annotated[str, typer.Argument(metavar="QUERY", help="An incident file or a built-in name.", show_default=True, callback=query_name)]
+Input = Annotated[
+    Path | None, typer.Option("--input", metavar="FILE", help="Logs (.jsonl, .jsonl.gz) or an events table (.parquet, .csv).")
+]
+FormulaName = Annotated[str | None, typer.Option("--formula", metavar="NAME", help="Pay by this formula, not by the incident's.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where results go; default outputs/NAME.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors and warnings only.")]
+
+
+@dataclass(frozen=True)
+class Logs:
+    """Where the logs come from: a file, or a node with how to ask it."""
+
+    input: Input = None
+    rpc: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rpc",
+            metavar="URL",
+            envvar="PERPCOMP_RPC_URL",
+            show_envvar=True,
+            help="A node that serves the logs; give several for fail-over.",
+        ),
+    ] = None
+    second_rpc: Annotated[
+        str | None, typer.Option("--second-rpc", metavar="URL", help="A node of another operator: compare its logs, block by block.")
+    ] = None
+    prove: Annotated[
+        Proof | None,
+        typer.Option("--prove", help="Prove that no log is missing or altered: in the window (the default), or in all blocks."),
+    ] = None
+    blocks: Annotated[str | None, typer.Option("--blocks", metavar="FROM:TO", help="Fetch these blocks, not the window's.")] = None
+    store: Annotated[Path | None, typer.Option("--store", metavar="FOLDER", help="Where fetched logs are kept; default store/NAME.")] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be asked of the node; send nothing.")] = False
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where the work is done: in this process, or on a Dask cluster."""
+
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="Where logs are decoded and replayed; dask needs pip install 'perpcomp[dask]'.")
+    ] = EngineName.LOCAL
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="The Dask cluster's scheduler, tcp://HOST:PORT; default: a cluster on this machine."
+        ),
+    ] = None
+
+
+def with_option_groups(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function for Typer: each parameter that is a dataclass of options is replaced by that dataclass's fields."""
+    signature = inspect.signature(function)
+    groups: dict[str, Any] = {name: p.annotation for name, p in signature.parameters.items() if is_dataclass(p.annotation)}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for parameter in signature.parameters.values()
+        for name, default, annotation in (
+            [(field.name, field.default, field.type) for field in fields(groups[parameter.name])]
+            if parameter.name in groups
+            else [(parameter.name, parameter.default, parameter.annotation)]
+        )
+    ]
+
+    @wraps(function)
+    def call(**values: Any) -> Result:
+        made = {name: group(**{field.name: values.pop(field.name) for field in fields(group)}) for name, group in groups.items()}
+        return function(**values, **made)
+
+    call.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call

@@ -1,6 +1,6 @@
-"""What a person sees: tables that fit the terminal or become blocks, exact JSON, sentences on stderr, a progress bar.
+"""What a person sees: tables on stdout, exact JSON, sentences on stderr, a progress bar.
 
-Data never steers the terminal: no markup, no control characters.
+Data never controls the terminal: it is printed without markup and without control characters.
 """
 
 import json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Any]:
-    """A bar with blocks, logs, rate and time left on a terminal; nothing in a pipe or with --quiet."""
+    """Show blocks, logs, rate and time left of a fetch; nothing in a pipe or with --quiet. Yields the function to call with each state."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -41,39 +41,42 @@ def progress(quiet: bool) -> Iterator[Any]:
 
 
 def console(stderr: bool = False) -> "Console":
-    """Where words go, without markup: data is never taken for it."""
+    """A Rich console for stdout or stderr that takes no text for markup."""
     from rich.console import Console
 
     screen = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not screen.is_terminal:  # a pipe has no width: nothing is folded
+    if not screen.is_terminal:  # a pipe has no width: no line is folded
         screen.width = 100_000
     return screen
 
 
 def say(words: str) -> None:
-    """A sentence to stderr."""
+    """Print a sentence to stderr."""
     console(stderr=True).print(words)
 
 
 def print_problems(problems: list[Finding]) -> None:
-    """Each problem as its sentence, to stderr."""
+    """Print each problem to stderr, with its level."""
     for problem in problems:
         say(f"{problem.level}: {printable(str(problem))}")
 
 
 def printable(text: str) -> str:
-    """Without control characters: data must not steer the terminal."""
+    """The text with a replacement character for each control character, so that data cannot control the terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> None:
-    """A table where it fits; on a narrower terminal a block a row, so that no digit is folded or cut."""
+    """Print a table; where the terminal is too narrow, print each row as a block of lines, so that no digit is folded or cut.
+
+    `right` holds the numbers of the columns that are aligned to the right.
+    """
     from rich import box
     from rich.table import Table as Grid
 
     screen = console()
     shown = [[printable(cell) for cell in row] for row in rows]
-    for names in (header, [name.replace(" (", "\n(", 1) for name in header]):  # the units in a second line where one is too long
+    for names in (header, [name.replace(" (", "\n(", 1) for name in header]):  # the second form has the units in a line of their own
         widest = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(names, *shown, strict=True)]
         if sum(widest) + 3 * len(widest) <= screen.width:
             break
@@ -93,7 +96,7 @@ def print_grid(header: list[str], rows: list[list[str]], right: Any = ()) -> Non
 
 
 def print_summary(lines: "list[Line]") -> None:
-    """The summary as label and value; sources beside them where there is room, else in vote.xlsx and --json."""
+    """Print the summary as label and value, with the sources where there is room; they are also in vote.xlsx and --json."""
     from rich.table import Table as Grid
 
     screen = console()
@@ -108,19 +111,19 @@ def print_summary(lines: "list[Line]") -> None:
     screen.print(grid)
 
 
-def print_table(frame: "pl.DataFrame", table: "Table", shown: tuple[str, ...], as_json: bool) -> None:
-    """A published table: all columns as JSON, or those shown, to read."""
+def print_table(frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool = False) -> None:
+    """Print a published table: the named columns to read, or all columns as JSON."""
     if as_json:
         print_json(plain_rows(frame))
         return
-    columns = [column for column in table.columns if column.name in shown]
+    columns = [column for column in table.columns if column.name in names]
     rows = [[readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
     numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
     print_grid([f"{c.name} ({c.unit})" if c.unit else c.name for c in columns], rows, right=numeric)
 
 
 def print_price_chart(path: "pl.DataFrame") -> None:
-    """A price path drawn as wide as the terminal; nothing in a pipe, and where the characters cannot be shown."""
+    """Draw a price path as wide as the terminal; print nothing in a pipe, or where the terminal cannot show the characters."""
     from perpcomp.cli.chart import price_chart
 
     screen = console()
@@ -131,7 +134,7 @@ def print_price_chart(path: "pl.DataFrame") -> None:
 
 
 def plain_rows(frame: "pl.DataFrame") -> list[dict[str, Any]]:
-    """A table's rows for JSON."""
+    """The rows of a table for JSON."""
     return [{name: plain(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
 
 
@@ -146,7 +149,7 @@ def plain(value: Any) -> Any:
 
 
 def readable(value: Any) -> str:
-    """A cell to read: amounts cut to six places, with separators. The exact ones are in --json and the CSV files."""
+    """A cell to read: amounts cut to six places, with separators. The exact amounts are in --json and the CSV files."""
     from decimal import Decimal
 
     if value is None:
@@ -161,5 +164,5 @@ def readable(value: Any) -> str:
 
 
 def print_json(value: Any) -> None:
-    """JSON to stdout; a float would be a mistake of ours."""
+    """Print JSON to stdout. No value is a float: amounts are text."""
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

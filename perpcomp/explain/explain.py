@@ -16,7 +16,7 @@ from perpcomp.explain.perpetual_v1 import stated_by_the_event
 from perpcomp.explain.steps import Row
 from perpcomp.explain.synthetix_v2 import stated_before
 from perpcomp.explain.valuation import since_crash_steps, valuation_steps
-from perpcomp.findings import near_miss, refusal
+from perpcomp.findings import closest, refusal
 from perpcomp.run import Run
 
 
@@ -53,8 +53,9 @@ def _not_liquidated(run: Run, column: str, key: str) -> Iterator[str]:
         yield f"{key} was never liquidated in this input. It has {seen.height} position changes from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC."
     elif left.is_empty():
         known = run.liquidations.get_column(column).unique().to_list()
-        near = near_miss(key, known).split("?")[0] + "?" if "Did you mean" in near_miss(key, known) else "Nobody is called nearly so."
-        raise refusal(f"'{key}'", "has no event in this input.", near)
+        near = closest(key, known)
+        advice = f"Did you mean '{near}'?" if near else "No similar address in this input."
+        raise refusal(f"'{key}'", f"{key} has no event in this input.", advice)
 
 
 def _liquidation(run: Run, row: Row) -> Iterator[str]:
