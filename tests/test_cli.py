@@ -37,9 +37,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
 
 
 def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
-    )
+    script = "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
     script += "heavy = {'polars', 'web3', 'dask', 'distributed', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
