@@ -37,9 +37,6 @@ class Run:
 
     @cached_property
     def findings(self) -> pl.DataFrame:
-        rows = [(n, p.level, p.stops, p.where, p.what, p.what_to_do) for n, p in enumerate(self.problems, 1)]
-        return check(pl.DataFrame(rows, schema=FINDINGS.schema, orient="row"), FINDINGS)
-
-    @property
-    def has_errors(self) -> bool:
-        return any(p.level == "error" for p in self.problems)
+        """The findings table, in the order found."""
+        rows = [{"number": number, **vars(problem)} for number, problem in enumerate(self.problems, 1)]
+        return check(pl.DataFrame(rows, schema=FINDINGS.schema), FINDINGS)

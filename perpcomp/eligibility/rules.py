@@ -1,148 +1,215 @@
-"""The eligibility rules: each a code, a condition and a sentence."""
-
-from collections.abc import Mapping
+"""The eligibility rules in reading order, one entry each. To add a rule, add an entry here and its key in incident/eligibility.py."""
 
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.incident.incident import Incident
+from perpcomp.eligibility.rule import Facts, Rule
 from perpcomp.tables.schema import CSV_TIME
-from perpcomp.window import in_window
+from perpcomp.window import in_window, may_be_compensated
+
+LEVERAGE = ("minimum_leverage", "maximum_leverage")
+LEVERAGE_BEFORE_CRASH = ("minimum_leverage_before_crash", "maximum_leverage_before_crash")
+INDEX_DRAWDOWN = ("minimum_index_drawdown", "maximum_index_drawdown")
 
 
-def codes(incident: Incident, drawdowns: Mapping[str, int]) -> pl.Expr:
-    """The first rule that keeps a row out, as its code; null where none does."""
-    rules = incident.eligibility
-    affected = [m.amm for m in incident.affected]
-    limits = {m.amm: m.crash_below for m in incident.markets if m.crash_below is not None}
-    limit = pl.col("market").replace_strict(limits, default=None, return_dtype=fixed.AMOUNT)
-    long, leverage = pl.col("side") == "long", pl.col("leverage_at_open")
-    in_crash = in_window(incident) & pl.col("market").is_in(affected)
-    # A life after one that was liquidated in the window: its trader opened again while prices were falling.
-    first_liquidated_life = pl.when(in_crash).then("life").min().over("trader", "market")
-    again = pl.col("life") > first_liquidated_life
-    opened_inside = (pl.col("opened_at") >= rules.start).fill_null(False)
-    leverage_rule = pl.lit(rules.minimum_leverage is not None or rules.maximum_leverage is not None)
-
-    def excluded(policy: str) -> pl.Expr:
-        return pl.lit(policy == "exclude")
-
-    asked: list[tuple[str, pl.Expr]] = [
-        ("excluded", pl.col("trader").is_in([e.address for e in rules.exclusions])),
-        ("other-market", ~pl.col("market").is_in(affected)),
-        ("outside-window", ~in_window(incident)),
-        ("short-in-rebound", excluded(rules.rebound_shorts) & ~long),
-        ("not-by-crash", long & (pl.col("spot_price") >= limit)),
-        ("second-life", excluded(rules.second_life) & opened_inside & again),
-        ("opened-in-window", excluded(rules.opened_in_window) & opened_inside & ~again),
-        ("self-liquidation", excluded(rules.self_liquidation) & (pl.col("liquidator") == pl.col("trader"))),
-        ("leverage-unknown", leverage_rule & leverage.is_null()),
-    ]
-    if rules.minimum_leverage is not None:
-        asked.append(("leverage-too-low", leverage < fixed.amount(rules.minimum_leverage)))
-    if rules.maximum_leverage is not None:
-        asked.append(("leverage-too-high", leverage > fixed.amount(rules.maximum_leverage)))
-    asked += [*_before_crash(incident), *_stress(incident, drawdowns)]
-    if rules.guard_verdicts:
-        asked.append(("guard-verdict", ~pl.col("guard_verdict").is_in(rules.guard_verdicts)))
-    codes = pl.lit(None, dtype=pl.String)
-    for code, applies in reversed(asked):
-        codes = pl.when(applies.fill_null(False)).then(pl.lit(code)).otherwise(codes)
-    return codes.alias("reason_code")
-
-
-def _before_crash(incident: Incident) -> list[tuple[str, pl.Expr]]:
-    """Rules on what the position was before the crash."""
-    rules, asked = incident.eligibility, list[tuple[str, pl.Expr]]()
-    if not rules.by_replay:
-        return asked
-    was_open = pl.col("size_before_crash") != 0
-    asked.append(("not-open-before-crash", ~was_open))
-    leverage, price = pl.col("leverage_before_crash"), pl.col("liquidation_price_before_crash")
-    if rules.minimum_leverage_before_crash is not None or rules.maximum_leverage_before_crash is not None:
-        asked.append(("leverage-before-crash-unknown", leverage.is_null()))
-    if rules.minimum_leverage_before_crash is not None:
-        asked.append(("leverage-before-crash-too-low", leverage < fixed.amount(rules.minimum_leverage_before_crash)))
-    if rules.maximum_leverage_before_crash is not None:
-        asked.append(("leverage-before-crash-too-high", leverage > fixed.amount(rules.maximum_leverage_before_crash)))
-    if rules.liquidation_price_below is not None:
-        asked += [
-            ("liquidation-price-unknown", price.is_null()),
-            ("liquidation-price-too-high", price >= fixed.amount(rules.liquidation_price_below)),
-        ]
-    return asked
-
-
-def _stress(incident: Incident, drawdowns: Mapping[str, int]) -> list[tuple[str, pl.Expr]]:
-    """Rules on how far the index fell over the window."""
-    rules, asked = incident.eligibility, list[tuple[str, pl.Expr]]()
-    if rules.minimum_index_drawdown is None and rules.maximum_index_drawdown is None:
-        return asked
-    known = {market: fixed.from_integer(fall) for market, fall in drawdowns.items()}
-    fall = pl.col("market").replace_strict(known, default=None, return_dtype=fixed.AMOUNT)
-    asked.append(("index-unknown", fall.is_null()))
-    if rules.minimum_index_drawdown is not None:
-        asked.append(("market-not-in-stress", fall < fixed.amount(rules.minimum_index_drawdown)))
-    if rules.maximum_index_drawdown is not None:
-        asked.append(("market-in-stress", fall > fixed.amount(rules.maximum_index_drawdown)))
-    return asked
-
-
-def sentences(incident: Incident, drawdowns: Mapping[str, int]) -> pl.Expr:
-    """The reason in words, by code, with the numbers of the row."""
-    rules = incident.eligibility
-    window = f"{rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)}"
-    when = pl.col("block_time").dt.strftime(CSV_TIME)
-    leverage, leverage_then = _cut("leverage_at_open"), _cut("leverage_before_crash")
-    price_then = _cut("liquidation_price_before_crash")
-    falls = {market: f"{100 * fixed.from_integer(fall):.2f} %" for market, fall in drawdowns.items()}
-    fell = pl.col("market").replace_strict(falls, default="", return_dtype=pl.String)
-    reasons = {e.address: f"excluded: {e.reason} (evidence: {e.evidence})" for e in rules.exclusions}
-    words: dict[str, pl.Expr] = {
-        "eligible": pl.format("liquidated in {} inside the window by the crash", "market_name"),
-        "excluded": pl.col("trader").replace_strict(reasons, default="", return_dtype=pl.String),
-        "other-market": pl.format("liquidated in {}, which the incident does not name as affected", "market_name"),
-        "outside-window": pl.format("liquidated at {}, outside the window " + window, when),
-        "short-in-rebound": pl.lit("a short: a falling price does not liquidate it, the rebound did"),
-        "not-by-crash": pl.format("liquidated while the spot price stood at {}, not below the crash price", "spot_price"),
-        "second-life": pl.format(
-            "opened at {}, inside the window, after an earlier position was liquidated there", pl.col("opened_at").dt.strftime(CSV_TIME)
-        ),
-        "opened-in-window": pl.format("opened at {}, inside the window", pl.col("opened_at").dt.strftime(CSV_TIME)),
-        "self-liquidation": pl.lit("the trader liquidated their own position"),
-        "leverage-unknown": pl.lit("its opening is not in the logs, so its leverage cannot be tested"),
-        "leverage-too-low": pl.format(f"opened with a leverage of {{}}, below {rules.minimum_leverage}", leverage),
-        "leverage-too-high": pl.format(f"opened with a leverage of {{}}, above {rules.maximum_leverage}", leverage),
-        "not-open-before-crash": pl.lit("this position was not open before the crash"),
-        "leverage-before-crash-unknown": pl.lit("what it stood at before the crash is not in the logs, or was under water already"),
-        "leverage-before-crash-too-low": pl.format(
-            f"stood at a leverage of {{}} before the crash, below {rules.minimum_leverage_before_crash}", leverage_then
-        ),
-        "leverage-before-crash-too-high": pl.format(
-            f"stood at a leverage of {{}} before the crash, above {rules.maximum_leverage_before_crash}", leverage_then
-        ),
-        "liquidation-price-unknown": pl.lit("its liquidation price before the crash is not in the logs, or it had none"),
-        "liquidation-price-too-high": pl.format(
-            f"its liquidation price before the crash was {{}}, not below {rules.liquidation_price_below}", price_then
-        ),
-        "index-unknown": pl.format("how far the index of {} fell is not in the logs", "market_name"),
-        "market-not-in-stress": pl.format(
-            f"the index of {{}} fell by {{}} over the window, less than {rules.minimum_index_drawdown}", "market_name", fell
-        ),
-        "market-in-stress": pl.format(
-            f"the index of {{}} fell by {{}} over the window, more than {rules.maximum_index_drawdown}", "market_name", fell
-        ),
-        "guard-verdict": pl.format(
-            f"the guards' verdict on it is {{}}; compensated are {', '.join(rules.guard_verdicts)}", "guard_verdict"
-        ),
-        "same-life": pl.lit("the same position was liquidated before in the window: a life is compensated once, by that row"),
-    }
-    sentence = pl.lit(None, dtype=pl.String)
-    for code, text in words.items():
-        sentence = pl.when(pl.col("reason_code") == code).then(text).otherwise(sentence)
-    return sentence
+def _time(column: str) -> pl.Expr:
+    return pl.col(column).dt.strftime(CSV_TIME)
 
 
 def _cut(column: str) -> pl.Expr:
-    """An amount as text, cut to two places."""
+    """An amount as text, cut to two decimal places."""
     return pl.col(column).cast(pl.String).str.replace(r"(\.[0-9]{2})[0-9]*$", "$1")
+
+
+def _exclusion(facts: Facts) -> pl.Expr:
+    reasons = {one.address: f"excluded: {one.reason} (evidence: {one.evidence})" for one in facts.eligibility.exclusions}
+    return pl.col("trader").replace_strict(reasons, default="", return_dtype=pl.String)
+
+
+def _window(facts: Facts) -> str:
+    return f"{facts.eligibility.start.strftime(CSV_TIME)} to {facts.eligibility.end.strftime(CSV_TIME)}"
+
+
+def _crash_price(facts: Facts) -> pl.Expr:
+    """crash_below of the row's market; null where the market has none."""
+    prices = {market.amm: market.crash_below for market in facts.incident.markets if market.crash_below is not None}
+    return pl.col("market").replace_strict(prices, default=None, return_dtype=fixed.AMOUNT)
+
+
+def _opened_inside(facts: Facts) -> pl.Expr:
+    """Whether the position was opened after the window began. An earlier rule leaves only liquidations before its end."""
+    return (pl.col("opened_at") >= facts.eligibility.start).fill_null(False)
+
+
+def _opened_again(facts: Facts) -> pl.Expr:
+    """Whether an earlier position of the trader in the market was liquidated in the window."""
+    return pl.col("life") > pl.when(may_be_compensated(facts.incident)).then("life").min().over("trader", "market")
+
+
+def _drawdown(facts: Facts) -> pl.Expr:
+    """The index drawdown of the row's market; null where the logs do not hold it."""
+    known = {market: fixed.from_integer(fall) for market, fall in facts.drawdowns.items()}
+    return pl.col("market").replace_strict(known, default=None, return_dtype=fixed.AMOUNT)
+
+
+def _drawdown_in_percent(facts: Facts) -> pl.Expr:
+    falls = {market: f"{100 * fixed.from_integer(fall):.2f} %" for market, fall in facts.drawdowns.items()}
+    return pl.col("market").replace_strict(falls, default="", return_dtype=pl.String)
+
+
+RULES: tuple[Rule, ...] = (
+    # who, where and when
+    Rule(
+        "excluded",
+        ("exclusions",),
+        applies=lambda facts: pl.col("trader").is_in([one.address for one in facts.eligibility.exclusions]),
+        reason=_exclusion,
+    ),
+    Rule(
+        "other-market",
+        ("market.affected",),
+        applies=lambda facts: ~pl.col("market").is_in([market.amm for market in facts.incident.affected]),
+        reason=lambda _: pl.format("liquidated in {}, which the incident does not name as affected", "market_name"),
+    ),
+    Rule(
+        "outside-window",
+        ("start", "end"),
+        applies=lambda facts: ~in_window(facts.incident),
+        reason=lambda facts: pl.format(f"liquidated at {{}}, outside the window {_window(facts)}", _time("block_time")),
+    ),
+    Rule(
+        "short-in-rebound",
+        ("rebound_shorts",),
+        applies=lambda _: pl.col("side") != "long",
+        reason=lambda _: pl.lit("a short: a falling price does not liquidate it, the rebound did"),
+    ),
+    Rule(
+        "not-by-crash",
+        ("market.crash_below",),
+        applies=lambda facts: (pl.col("side") == "long") & (pl.col("spot_price") >= _crash_price(facts)),
+        reason=lambda _: pl.format("liquidated while the spot price stood at {}, not below the crash price", "spot_price"),
+    ),
+    Rule(
+        "second-life",
+        ("second_life",),
+        applies=lambda facts: _opened_inside(facts) & _opened_again(facts),
+        reason=lambda _: pl.format("opened at {}, inside the window, after an earlier position was liquidated there", _time("opened_at")),
+    ),
+    Rule(
+        "opened-in-window",
+        ("opened_in_window",),
+        applies=lambda facts: _opened_inside(facts) & ~_opened_again(facts),
+        reason=lambda _: pl.format("opened at {}, inside the window", _time("opened_at")),
+    ),
+    Rule(
+        "self-liquidation",
+        ("self_liquidation",),
+        applies=lambda _: pl.col("liquidator") == pl.col("trader"),
+        reason=lambda _: pl.lit("the trader liquidated their own position"),
+    ),
+    # leverage of the opening trade
+    Rule(
+        "leverage-unknown",
+        LEVERAGE,
+        applies=lambda _: pl.col("leverage_at_open").is_null(),
+        reason=lambda _: pl.lit("its opening is not in the logs, so its leverage cannot be tested"),
+    ),
+    Rule(
+        "leverage-too-low",
+        ("minimum_leverage",),
+        applies=lambda facts: pl.col("leverage_at_open") < facts.limit("minimum_leverage"),
+        reason=lambda facts: pl.format(
+            f"opened with a leverage of {{}}, below {facts.eligibility.minimum_leverage}", _cut("leverage_at_open")
+        ),
+    ),
+    Rule(
+        "leverage-too-high",
+        ("maximum_leverage",),
+        applies=lambda facts: pl.col("leverage_at_open") > facts.limit("maximum_leverage"),
+        reason=lambda facts: pl.format(
+            f"opened with a leverage of {{}}, above {facts.eligibility.maximum_leverage}", _cut("leverage_at_open")
+        ),
+    ),
+    # the position before the crash
+    Rule(
+        "not-open-before-crash",
+        (*LEVERAGE_BEFORE_CRASH, "liquidation_price_below"),
+        applies=lambda _: pl.col("size_before_crash") == 0,
+        reason=lambda _: pl.lit("this position was not open before the crash"),
+    ),
+    Rule(
+        "leverage-before-crash-unknown",
+        LEVERAGE_BEFORE_CRASH,
+        applies=lambda _: pl.col("leverage_before_crash").is_null(),
+        reason=lambda _: pl.lit("what it stood at before the crash is not in the logs, or was under water already"),
+    ),
+    Rule(
+        "leverage-before-crash-too-low",
+        ("minimum_leverage_before_crash",),
+        applies=lambda facts: pl.col("leverage_before_crash") < facts.limit("minimum_leverage_before_crash"),
+        reason=lambda facts: pl.format(
+            f"stood at a leverage of {{}} before the crash, below {facts.eligibility.minimum_leverage_before_crash}",
+            _cut("leverage_before_crash"),
+        ),
+    ),
+    Rule(
+        "leverage-before-crash-too-high",
+        ("maximum_leverage_before_crash",),
+        applies=lambda facts: pl.col("leverage_before_crash") > facts.limit("maximum_leverage_before_crash"),
+        reason=lambda facts: pl.format(
+            f"stood at a leverage of {{}} before the crash, above {facts.eligibility.maximum_leverage_before_crash}",
+            _cut("leverage_before_crash"),
+        ),
+    ),
+    Rule(
+        "liquidation-price-unknown",
+        ("liquidation_price_below",),
+        applies=lambda _: pl.col("liquidation_price_before_crash").is_null(),
+        reason=lambda _: pl.lit("its liquidation price before the crash is not in the logs, or it had none"),
+    ),
+    Rule(
+        "liquidation-price-too-high",
+        ("liquidation_price_below",),
+        applies=lambda facts: pl.col("liquidation_price_before_crash") >= facts.limit("liquidation_price_below"),
+        reason=lambda facts: pl.format(
+            f"its liquidation price before the crash was {{}}, not below {facts.eligibility.liquidation_price_below}",
+            _cut("liquidation_price_before_crash"),
+        ),
+    ),
+    # stress of the market's index
+    Rule(
+        "index-unknown",
+        INDEX_DRAWDOWN,
+        applies=lambda facts: _drawdown(facts).is_null(),
+        reason=lambda _: pl.format("how far the index of {} fell is not in the logs", "market_name"),
+    ),
+    Rule(
+        "market-not-in-stress",
+        ("minimum_index_drawdown",),
+        applies=lambda facts: _drawdown(facts) < facts.limit("minimum_index_drawdown"),
+        reason=lambda facts: pl.format(
+            f"the index of {{}} fell by {{}} over the window, less than {facts.eligibility.minimum_index_drawdown}",
+            "market_name",
+            _drawdown_in_percent(facts),
+        ),
+    ),
+    Rule(
+        "market-in-stress",
+        ("maximum_index_drawdown",),
+        applies=lambda facts: _drawdown(facts) > facts.limit("maximum_index_drawdown"),
+        reason=lambda facts: pl.format(
+            f"the index of {{}} fell by {{}} over the window, more than {facts.eligibility.maximum_index_drawdown}",
+            "market_name",
+            _drawdown_in_percent(facts),
+        ),
+    ),
+    # liquidation guards
+    Rule(
+        "guard-verdict",
+        ("guard_verdicts",),
+        applies=lambda facts: ~pl.col("guard_verdict").is_in(facts.eligibility.guard_verdicts),
+        reason=lambda facts: pl.format(
+            f"the guards' verdict on it is {{}}; compensated are {', '.join(facts.eligibility.guard_verdicts)}", "guard_verdict"
+        ),
+    ),
+)

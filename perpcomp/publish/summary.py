@@ -17,6 +17,13 @@ from perpcomp.vesting.curves import in_words
 from perpcomp.vesting.schedule import end_of
 from perpcomp.window import affected_in_window
 
+# label of a line -> codes of the findings that it shows
+COMPARED = {
+    "Budget": ("budget", "budget-exceeded", "budget-not-comparable"),
+    "Published figure": ("published-figure-met", "published-figure-differs"),
+    "Insurance fund": ("fund-covers", "fund-short", "fund-balance-unknown"),
+}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -59,8 +66,7 @@ def summary(run: Run) -> list[Line]:
         Line("Vesting", in_words(incident.vesting), cite(incident, incident.vesting.source)),
         Line("All unlocked", end_of(incident.vesting).strftime(CSV_TIME)),
     ]
-    lines += [Line("Budget" if "[[budget]]" in p.where else "Published figure", p.what) for p in run.problems if "[[" in p.where]
-    lines += [Line("Insurance fund", p.what) for p in run.problems if p.where.endswith("[insurance_fund]")]
+    lines += [Line(label, problem.what) for label, codes in COMPARED.items() for problem in run.problems if problem.code in codes]
     for name, total, winners, losers in totals(run.comparison):
         below = f", {losers} below 0" if losers else ""
         lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {winners} accounts above 0{below}"))

@@ -77,6 +77,7 @@ FINDINGS = Table(
     columns("""
 number     | integer |  | in the order found
 level      | text    |  | note, warning or error
+code       | text    |  | the kind of finding, e.g. budget-exceeded
 stops      | flag    |  | true: nothing may be paid while it stands
 where      | text    |  | file:row or transaction:log
 what       | text    |  | what was found
