@@ -1,57 +1,41 @@
-"""From entitlements to tokens per trader. The only rounding of money in the project stands here.
+"""From entitlements to tokens per trader. This module holds the project's only rounding of money.
 
-An entitlement is a whole number of 1e-18 USDC. It is split into the settlement's legs by value first, the last leg taking what the
-others leave; each leg is floored once to base units of its token.
+An entitlement is a whole number of 1e-18 USDC. Its value is first split into the legs of the settlement, the last leg taking the
+remainder; each leg is then floored once to base units of its token.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from perpcomp import fixed, formula
-from perpcomp.entitlement import compensated
-from perpcomp.findings import refusal
+from perpcomp import fixed
+from perpcomp.entitlement import Entitlement, incomplete
+from perpcomp.findings import Finding, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
+from perpcomp.number_text import counted
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import check
 
-UNKNOWN = "unknown"
-
 STOPPED = "payment is stopped by a finding: see findings.csv"
+NAMED = 20  # so many traders are named in a finding
 
 
-def pay(chosen: Formula, liquidations: pl.DataFrame, incident: Incident, stopped: bool) -> pl.DataFrame:
+def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataFrame, incident: Incident, stopped: bool) -> pl.DataFrame:
     """The payouts table: one row per eligible trader and token, also where nothing is owed, with the reason for a 0.
 
-    liquidations is the published table. A row whose value cannot be known (null) adds nothing. `stopped` pays nobody.
+    `owed` is what the chosen formula gives each trader of `liquidations`, the published table. Only the known part is paid.
+    `stopped` pays nobody.
     """
     if chosen.negative:
         what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
         raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
-    eligible = liquidations.filter("eligible")
-    values = compensated(formula.entitlements(chosen, eligible), eligible)
-    rows: dict[str, list[int]] = defaultdict(list)  # of each trader, by number
-    for n, trader in enumerate(eligible.get_column("trader")):
-        rows[trader].append(n)
-    traders = sorted(rows)
-    owed = [0 if stopped else sum(values[n] or 0 for n in rows[trader]) for trader in traders]
-    total = sum(owed)
-    no_position, no_margin = (
-        (eligible.get_column(name) == 0).fill_null(False).to_list() for name in ("size_at_reference", "margin_at_reference")
-    )
-
-    def why(n: int) -> str:
-        """The reason for an amount of 0, of the n-th trader."""
-        own = rows[traders[n]]
-        if stopped:
-            return STOPPED
-        unknown = any(values[k] is None for k in own)
-        return _why_nothing(owed[n], unknown, all(no_position[k] for k in own), all(no_margin[k] for k in own))
-
-    shares = [split(entitlement, incident.settlement) for entitlement in owed]
+    traders = list(owed)
+    amounts = [0 if stopped else entitlement.known for entitlement in owed.values()]
+    total = sum(amounts)
+    reasons = [STOPPED] * len(traders) if stopped else _reasons_for_nothing(owed, liquidations)
+    shares = [split(amount, incident.settlement) for amount in amounts]
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
         parts = [share[k] for share in shares]
@@ -61,18 +45,36 @@ def pay(chosen: Formula, liquidations: pl.DataFrame, incident: Incident, stopped
             "trader": traders,
             "token": [leg.token] * len(traders),
             "formula": [chosen.name] * len(traders),
-            "liquidations": [len(rows[trader]) for trader in traders],
-            "entitlement": fixed.from_integers(owed),
-            "share_of_budget": fixed.from_integers([entitlement * fixed.ONE // total if total else None for entitlement in owed]),
+            "liquidations": [entitlement.liquidations for entitlement in owed.values()],
+            "entitlement": fixed.from_integers(amounts),
+            "share_of_budget": fixed.from_integers([amount * fixed.ONE // total if total else None for amount in amounts]),
             "value": fixed.from_integers(parts),
             "price": fixed.from_integers([price] * len(traders)),
-            "amount": fixed.from_integers([amount * 10 ** (18 - leg.decimals) for amount in units]),
-            "amount_base_units": [str(amount) for amount in units],
-            "rounded_off": fixed.from_integers([v - fixed.truncate(amount * price, unit) for v, amount in zip(parts, units, strict=True)]),
-            "reason": [None if amount else why(n) for n, amount in enumerate(units)],
+            "amount": fixed.from_integers([paid_units * 10 ** (18 - leg.decimals) for paid_units in units]),
+            "amount_base_units": [str(paid_units) for paid_units in units],
+            "rounded_off": fixed.from_integers(
+                [value - fixed.truncate(paid_units * price, unit) for value, paid_units in zip(parts, units, strict=True)]
+            ),
+            "reason": [None if paid_units else reason for paid_units, reason in zip(units, reasons, strict=True)],
         }
         paid.append(pl.DataFrame(columns, schema=PAYOUTS.schema))
     return check(pl.concat(paid), PAYOUTS)
+
+
+def unpaid(chosen: Formula, owed: Mapping[str, Entitlement]) -> list[Finding]:
+    """An error where the chosen formula cannot value every liquidation: how many, and of which traders."""
+    lacking = incomplete(owed)
+    if not lacking:
+        return []
+    rows = sum(entitlement.unknown for entitlement in lacking.values())
+    listed = [f"{trader} ({entitlement.unknown} of {entitlement.liquidations})" for trader, entitlement in lacking.items()]
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    what = (
+        f"{chosen.name} cannot value {counted(rows, 'liquidation')} of {counted(len(lacking), 'trader')}, because a value that it reads"
+        f" is null, and pays nothing for {'it' if rows == 1 else 'them'}: {', '.join(listed[:NAMED])}{more}."
+    )
+    advice = "Read the findings on these liquidations. Fetch the missing logs, or choose another formula."
+    return [Finding("error", "3-payouts.csv", what, advice, code="unpaid-liquidation")]
 
 
 def split(entitlement: int, legs: Iterable[Leg]) -> list[int]:
@@ -87,12 +89,19 @@ def base_units(value: int, leg: Leg) -> int:
     return value * unit // fixed.to_integer(leg.price)
 
 
-def _why_nothing(entitlement: int, unknown: bool, no_position: bool, no_margin: bool) -> str:
-    """`unknown` says so of any, the others of all of the trader's liquidations."""
-    if entitlement:
+def _reasons_for_nothing(owed: Mapping[str, Entitlement], liquidations: pl.DataFrame) -> list[str]:
+    """Why each trader of `owed` is paid 0, if that is so. One unknown liquidation is a reason; the others hold for all of a trader's."""
+    none = {name: (pl.col(name) == 0).fill_null(False).all() for name in ("size_at_reference", "margin_at_reference")}
+    rows = liquidations.filter("eligible").group_by("trader").agg(**none)
+    nothing = {trader: (no_position, no_margin) for trader, no_position, no_margin in rows.iter_rows()}
+    return [_reason_for_nothing(entitlement, *nothing[trader]) for trader, entitlement in owed.items()]
+
+
+def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool) -> str:
+    if entitlement.known:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
-    if unknown:
-        return f"{UNKNOWN}: the rule reads what the logs do not hold; see findings.csv"
+    if entitlement.unknown:
+        return "unknown: the rule reads what the logs do not hold; see findings.csv"
     if no_position:
         return "no-position: nothing of it was open at the moment of [valuation]"
     if no_margin:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from perpcomp import entitlement, payouts, restore
 from perpcomp import formula as formulas
-from perpcomp import payouts, restore
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.restore_orders import in_kind, orders
 from perpcomp.eligibility.decide import decide
@@ -91,12 +91,16 @@ def compute(
     found = liquidations(events, source, incident, engine)
     table = found.table
     stopped = any(doubt.stops for doubt in found.problems)
-    paid = payouts.pay(chosen, table, incident, stopped)
-    comparison = compare.compare(beside, table)
+    owed = {one.name: entitlement.of_traders(one, table) for one in [chosen, *beside]}
+    paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
+    comparison = compare.compare({one.name: owed[one.name] for one in beside}, table)
     balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(TRANSFER.name), incident)
     enough = capacity.capacity(comparison, balance, incident)
-    problems += found.problems + _unpaid(paid) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
-    problems += published.check_budgets(paid, incident) + published.check_expectations(table, paid, incident)
+    problems += (
+        found.problems + payouts.unpaid(chosen, owed[chosen.name]) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
+    )
+    problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
+    problems += published.check_expectations(table, paid, incident)
     return Run(
         incident=incident,
         input=source,
@@ -121,24 +125,6 @@ def _flags(events: Events, incident: Incident) -> pl.DataFrame | None:
     if incident.system != SYSTEM:
         return None
     return flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
-
-
-def _unpaid(paid: pl.DataFrame) -> list[Finding]:
-    """An error where somebody is paid nothing because the rule reads what the logs do not hold."""
-    unknown = paid.filter(pl.col("reason").str.starts_with(payouts.UNKNOWN))
-    if unknown.is_empty():
-        return []
-    formula, traders = unknown["formula"][0], unknown["trader"].unique().sort()
-    what = f"{len(traders)} traders are paid nothing for a liquidation that {formula} cannot value: it reads what the logs do not hold. First {traders[0]}."
-    return [
-        Finding(
-            "error",
-            "3-payouts.csv",
-            what,
-            "See the findings on it; pull the logs that tell, or choose another formula.",
-            code="unpaid-liquidation",
-        )
-    ]
 
 
 def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]]:

@@ -36,7 +36,7 @@ def test_who_is_better_off_under_which(tmp_path: Path) -> None:
 
 def test_totals_and_the_wide_table(tmp_path: Path) -> None:
     comparison = thread(tmp_path).comparison
-    totals = {name: (total, paid, below) for name, total, paid, below in compare.totals(comparison)}
+    totals = {name: (total, paid, below) for name, total, paid, below, _ in compare.totals(comparison)}
     assert totals["margin-upl-funding"] == (60_500 * 10**18, 3, 0)
     assert totals["realized-loss"] == (-25_000 * 10**18, 1, 2)
     beside = compare.wide(comparison)

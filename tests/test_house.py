@@ -73,6 +73,7 @@ def test_imports_go_one_way(path: Path) -> None:
 MONEY = [
     "fixed.py",
     "curve.py",
+    "entitlement.py",
     "payouts.py",
     "restore.py",
     "stress.py",

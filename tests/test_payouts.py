@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from perpcomp import fixed, formula, payouts
 from perpcomp.decide import published
-from perpcomp.entitlement import compensated
+from perpcomp.entitlement import compensated, of_traders
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
+from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
 from perpcomp.run import Run
 from perpcomp.totals import entitled
@@ -71,6 +72,12 @@ def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
     )
 
 
+def paid_by(name: str, frame: pl.DataFrame, incident: Incident, stopped: bool = False) -> pl.DataFrame:
+    """The payouts of the named formula."""
+    chosen = formula.find(name)
+    return payouts.pay(chosen, of_traders(chosen, frame), frame, incident, stopped)
+
+
 DOLLARS = {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7': 'token = "USDC"\ndecimals = 6\nshare = 1\nprice = 1'}
 
 
@@ -91,14 +98,14 @@ def test_the_reason_for_a_0_holds_for_all_liquidations_of_its_trader(
 ) -> None:
     """What one liquidation lacks does not explain a 0 that another one shares; only `unknown` is said of any."""
     frame = judged(*((1, *row) for row in rows))
-    paid = payouts.pay(formula.find("margin-upl-funding"), frame, build.made_up(tmp_path, DOLLARS), stopped=False)
+    paid = paid_by("margin-upl-funding", frame, build.made_up(tmp_path, DOLLARS))
     assert paid["amount_base_units"].to_list() == ["0"]
     assert paid["reason"][0].split(":")[0] == reason
 
 
 def test_a_stopped_payment_pays_nobody_and_says_so(tmp_path: Path) -> None:
     frame = judged((1, "1", "7", "0"), (2, "0", "0", "0"))
-    paid = payouts.pay(formula.find("margin-only"), frame, build.made_up(tmp_path), stopped=True)
+    paid = paid_by("margin-only", frame, build.made_up(tmp_path), stopped=True)
     assert paid["amount_base_units"].to_list() == ["0", "0"]
     assert paid["entitlement"].to_list() == [0, 0]
     assert set(paid["reason"]) == {payouts.STOPPED}
@@ -106,7 +113,7 @@ def test_a_stopped_payment_pays_nobody_and_says_so(tmp_path: Path) -> None:
 
 def test_traders_stand_by_address_with_equal_shares_rounded_down(tmp_path: Path) -> None:
     frame = judged((3, "1", "7", "0"), (1, "1", "7", "0"), (2, "1", "7", "0"))
-    paid = payouts.pay(formula.find("margin-only"), frame, build.made_up(tmp_path), stopped=False)
+    paid = paid_by("margin-only", frame, build.made_up(tmp_path))
     assert paid["trader"].to_list() == [address(1), address(2), address(3)]
     assert paid["share_of_budget"].to_list() == [Decimal("0.333333333333333333")] * 3
 
@@ -233,10 +240,19 @@ def test_a_budget_that_is_met_exactly_fits_and_one_unit_less_does_not(tmp_path: 
     ):
         budget = f'[[budget]]\nname = "b"\ntoken = "USDC"\namount = {amount}\nsource = "test"\n'
         made = build.made_up(tmp_path, {"\n[sources]": f"\n{budget}\n[sources]"})
-        paid = payouts.pay(formula.find("margin-only"), judged((1, "1", "3000", "0"), (2, "1", "4000", "0")), made, stopped=False)
+        paid = paid_by("margin-only", judged((1, "1", "3000", "0"), (2, "1", "4000", "0")), made)
         (found,) = published.check_budgets(paid, made)
         assert found.level == level
         assert said in found.what
+
+
+def test_while_payment_is_stopped_no_budget_is_said_to_fit(tmp_path: Path) -> None:
+    budget = '[[budget]]\nname = "b"\ntoken = "PERP"\namount = 7000\nsource = "test"\n'
+    made = build.made_up(tmp_path, {"\n[sources]": f"\n{budget}\n[sources]"})
+    paid = paid_by("margin-only", judged((1, "1", "3000", "0")), made, stopped=True)
+    (found,) = published.check_budgets(paid, made, stopped=True)
+    assert (found.level, found.code) == ("warning", "budget-not-comparable")
+    assert found.what == "The budget of 7,000 PERP (test) cannot be compared: a finding stops payment, so all payouts are 0."
 
 
 def test_expectations_are_compared_and_never_used(tmp_path: Path) -> None:

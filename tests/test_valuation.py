@@ -269,7 +269,7 @@ def test_a_market_without_an_index_is_named_and_nothing_is_guessed(tmp_path: Pat
     assert set(done.payouts["reason"]) == {"unknown: the rule reads what the logs do not hold; see findings.csv"}
     said = [p for p in done.problems if "[valuation] price = index" in p.what]
     assert [(p.level, p.what.split(" of ")[0]) for p in said] == [("warning", "17 liquidations")]
-    assert any(p.level == "error" and p.what.startswith("6 traders are paid nothing") for p in done.problems)
+    assert any(p.level == "error" and p.code == "unpaid-liquidation" and " of 6 traders, because " in p.what for p in done.problems)
 
 
 def test_the_default_is_the_event_alone(rehearsal: Run) -> None:

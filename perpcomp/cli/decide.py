@@ -61,18 +61,18 @@ def print_comparison(run: "Run") -> None:
     names = by_trader.columns[1:]
     rows = [[str(trader), *map(terminal.readable, amounts)] for trader, *amounts in by_trader.iter_rows()]
     terminal.print_grid(["trader", *(f"{name} (USDC)" for name in names)], rows, right=range(1, len(names) + 1))
-    rows = [[name, in_full(total), str(paid), str(below)] for name, total, paid, below in totals(run.comparison)]
-    terminal.print_grid(["formula", "total (USDC)", "paid", "below 0"], rows, right=range(1, 4))
+    rows = [[name, in_full(total), *map(str, counts)] for name, total, *counts in totals(run.comparison)]
+    terminal.print_grid(["formula", "total (USDC)", "paid", "below 0", "incomplete"], rows, right=range(1, 5))
     if run.capacity.height:
-        columns = ("formula", "source_of_funds", "available_value", "to_cover", "covered", "shortfall", "left")
+        columns = ("formula", "source_of_funds", "available_value", "unknown", "to_cover", "covered", "shortfall", "left")
         terminal.print_table(run.capacity, CAPACITY, columns)
     better = preferences(run.comparison)
     rows = [[more, *("" if more == less else str(better[more, less]) for less in names)] for more in names]
     terminal.print_grid(["traders who get more under, than under", *names], rows, right=range(1, len(names) + 1))
     if run.restore_orders.height:
         terminal.say("What restoring the positions on the curve costs: in the order that [restore] states, and in the other orders:")
-        columns = ("market_name", "order", "restore_notional", "restore_fee", "entitlement", "largest_change", "spot_after")
-        terminal.print_table(run.restore_orders, RESTORE_ORDERS, columns)
+        shown = ("market_name", "order", "restore_notional", "restore_fee", "entitlement", "largest_change", "spot_after")
+        terminal.print_table(run.restore_orders, RESTORE_ORDERS, shown)
 
 
 @command(LOOK)

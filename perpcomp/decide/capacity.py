@@ -11,6 +11,8 @@ from decimal import Decimal
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.decide.compare import INCOMPLETE
+from perpcomp.entitlement import COMPLETE_FIRST, are_incomplete
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.funds import FUND, InsuranceFund
 from perpcomp.incident.incident import Incident
@@ -116,6 +118,7 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
     rows = []
     for (name,), part in sorted(comparison.group_by("formula"), key=lambda group: str(group[0])):
         amounts = [amount for amount in fixed.to_integers(part.get_column("amount")) if amount is not None]
+        unknown = part.filter(INCOMPLETE).height
         for source, token, available, price in funds:
             in_part = source != FUND and token in tokens
             to_cover = sum(split(amount, legs)[tokens.index(token)] if in_part else amount for amount in amounts)
@@ -124,6 +127,8 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
                 what = f"The budget is worth 1e20 USDC or more at a price of {in_full(price)} USDC."
                 raise refusal(f"{incident.name}.toml [[budget]] {source}", what, "Correct the amount, or the price in [[settlement]].")
             covered = min(fixed.ONE, fixed.div_integers(value, to_cover)) if to_cover > 0 else None
+            if unknown and to_cover <= value:
+                covered = None  # the known part is covered; what the unknown part needs cannot be known
             integers = {
                 "available": available,
                 "price": price,
@@ -135,25 +140,33 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
                 "left": max(0, value - max(0, to_cover)),
             }
             rows.append(
-                {"formula": name, "source_of_funds": source, "token": token, "unknown": part.height - len(amounts)}
+                {"formula": name, "source_of_funds": source, "token": token, "unknown": unknown}
                 | {column: None if value is None else fixed.from_integer(value) for column, value in integers.items()}
             )
     return check(pl.DataFrame(rows, schema=CAPACITY.schema), CAPACITY)
 
 
 def check_fund(table: pl.DataFrame, balance: Balance | None, formula: str, incident: Incident) -> list[Finding]:
-    """One finding about the fund's balance and the chosen formula's total: a note where it is enough, a warning where it is not."""
+    """One finding about the fund's balance and the chosen formula's total: a note where it is enough, a warning otherwise.
+
+    While a trader's entitlement is incomplete, the balance may be short of the known part, but is never called enough.
+    """
     chosen = table.filter(formula=formula, source_of_funds=FUND)
     if balance is None or incident.insurance_fund is None or chosen.is_empty():
         return []
-    row = {name: fixed.to_integer(chosen.item(0, name)) for name in ("to_cover", "shortfall", "left")}
-    unknown = f", not counting {chosen.item(0, 'unknown')} of its traders, whose amounts are not known" if chosen.item(0, "unknown") else ""
+    need, short, left = (fixed.to_integer(chosen.item(0, name)) for name in ("to_cover", "shortfall", "left"))
+    unknown: int = chosen.item(0, "unknown")
     held = f"{in_full(balance.ends)} USDC"
     if balance.begins is not None:
         held = f"{in_full(balance.begins)} USDC when the window began and {held} when it ended"
     text = f"The fund held {held} ({balance.counted}; {', '.join(incident.insurance_fund.source)}). "
-    text += f"{formula} needs {in_full(row['to_cover'])} USDC{unknown}"
-    if row["shortfall"] == 0:
-        return [Finding("note", _where(incident), f"{text}: enough, {in_full(row['left'])} USDC left.", "Nothing.", code="fund-covers")]
-    advice = "Find other money, or choose another formula. The fund's balance does not reduce payouts."
-    return [Finding("warning", _where(incident), f"{text}: {in_full(row['shortfall'])} USDC short.", advice, code="fund-short")]
+    text += f"{formula} needs {'at least ' if unknown else ''}{in_full(need)} USDC"
+    missing = f" The entitlement of {are_incomplete(unknown)}." if unknown else ""
+    if short:
+        what = f"{text}: {'at least ' if unknown else ''}{in_full(short)} USDC short.{missing}"
+        advice = "Find other money, or choose another formula. The fund's balance does not reduce payouts."
+        return [Finding("warning", _where(incident), what, advice, code="fund-short")]
+    if unknown:
+        what = f"{text}, so at most {in_full(left)} USDC are left.{missing}"
+        return [Finding("warning", _where(incident), what, COMPLETE_FIRST, code="fund-cover-unknown")]
+    return [Finding("note", _where(incident), f"{text}: enough, {in_full(left)} USDC left.", "Nothing.", code="fund-covers")]

@@ -1,53 +1,47 @@
 """All installed formulas side by side, trader by trader: amounts, recovery, ranks, and who is better off under which."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import polars as pl
 
-from perpcomp import fixed, formula
-from perpcomp.entitlement import compensated
-from perpcomp.formula import Formula
+from perpcomp import fixed
+from perpcomp.entitlement import Entitlement, compensated, per_trader
 from perpcomp.tables.decide import COMPARISON
 from perpcomp.tables.schema import check
 
 # The equity by [valuation]: what a position was worth, whichever formula pays for it.
 EQUITY = pl.col("margin_at_reference") + pl.col("unrealized_pnl_at_reference") - pl.col("funding_at_reference")
 
+# The rows of a comparison table whose amount lacks a liquidation that cannot be valued.
+INCOMPLETE = pl.col("rank").is_null()
 
-def compare(formulas: Sequence[Formula], liquidations: pl.DataFrame) -> pl.DataFrame:
-    """The comparison table over the eligible rows of the published liquidations table.
 
-    recovery_ratio is amount / loss, loss being the trader's equity at the reference price (summed over positions, then clamped at
-    0); null without a loss. Amounts are exact entitlements, before any rounding to tokens. An amount, and the ratio, is null where
-    a row of the trader cannot be known.
+def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame) -> pl.DataFrame:
+    """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table.
+
+    recovery_ratio is amount / loss, loss being the trader's equity by [valuation] (summed over positions, then clamped at 0); null
+    without a loss. Amounts are exact entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be
+    valued, amount is the sum of the others (null without any), and recovery_ratio and rank are null.
     """
     eligible = liquidations.filter("eligible")
-    traders = eligible.get_column("trader").to_list()
-    equity = _per_trader(traders, compensated(eligible.select(EQUITY).to_series(), eligible))
-    loss = fixed.from_integers([*equity.values()])
-    ratio = fixed.div(pl.col("amount"), pl.when(loss > 0).then(loss))
+    worth = per_trader(eligible.get_column("trader"), compensated(eligible.select(EQUITY).to_series(), eligible))
     listed = [COMPARISON.empty()]
-    for chosen in sorted(formulas, key=lambda f: f.name):
-        amounts = _per_trader(traders, compensated(formula.entitlements(chosen, eligible), eligible))
-        amount = fixed.from_integers([*amounts.values()]).alias("amount")
+    for name, traders in sorted(owed.items()):
+        complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
+        amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
+        loss = fixed.from_integers([None if worth[trader].unknown else worth[trader].known for trader in traders])
+        frame = pl.DataFrame({"amount": amount, "loss": loss, "complete": complete})
+        whole = pl.when("complete").then("amount")
         columns = {
-            "trader": [*amounts],
-            "formula": [chosen.name] * len(amounts),
+            "trader": list(traders),
+            "formula": [name] * len(traders),
             "amount": amount,
-            "recovery_ratio": amount.to_frame().select(ratio).to_series(),
-            "rank": amount.rank("min", descending=True).cast(pl.Int64),
+            "recovery_ratio": frame.select(fixed.div(whole, pl.when(pl.col("loss") > 0).then("loss"))).to_series(),
+            "rank": frame.select(whole.rank("min", descending=True).cast(pl.Int64)).to_series(),
         }
         listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
     return check(pl.concat(listed), COMPARISON)
-
-
-def _per_trader(traders: list[str], values: list[int | None]) -> dict[str, int | None]:
-    sums: dict[str, int | None] = defaultdict(int)
-    for trader, value in zip(traders, values, strict=True):
-        so_far = sums[trader]
-        sums[trader] = None if value is None or so_far is None else so_far + value
-    return dict(sums)
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:
@@ -56,23 +50,25 @@ def wide(comparison: pl.DataFrame) -> pl.DataFrame:
     return comparison.pivot("formula", index="trader", values="amount").select("trader", *names).sort("trader")
 
 
-def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int]]:
-    """(formula, total in 1e-18 USDC, traders with more than 0, traders below 0) by formula, summed in Python integers."""
+def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
+    """By formula: (its name, total in 1e-18 USDC, traders with more than 0, traders below 0, traders whose amount is incomplete)."""
     result = []
     for (name,), rows in sorted(comparison.group_by("formula"), key=lambda part: str(part[0])):
-        amounts = [a for a in fixed.to_integers(rows.get_column("amount")) if a is not None]
-        result.append((str(name), sum(amounts), sum(a > 0 for a in amounts), sum(a < 0 for a in amounts)))
+        amounts = [amount for amount in fixed.to_integers(rows.get_column("amount")) if amount is not None]
+        above, below = sum(amount > 0 for amount in amounts), sum(amount < 0 for amount in amounts)
+        result.append((str(name), sum(amounts), above, below, rows.filter(INCOMPLETE).height))
     return result
 
 
 def preferences(comparison: pl.DataFrame) -> dict[tuple[str, str], int]:
-    """(f, g) -> how many traders get more under f than under g. Exact amounts: rounding to tokens makes nobody prefer anything."""
-    amounts: dict[str, dict[str, object]] = defaultdict(dict)
-    for trader, name, amount in comparison.select("trader", "formula", "amount").iter_rows():
-        amounts[name][trader] = amount
+    """(f, g) -> how many traders get more under f than under g, by exact amounts. Incomplete amounts are not compared."""
+    amounts: dict[str, dict[str, int]] = defaultdict(dict)
+    for name in comparison.get_column("formula").unique():
+        rows = comparison.filter(pl.col("formula") == name, ~INCOMPLETE)
+        known = fixed.to_integers(rows.get_column("amount"))
+        amounts[name] = {trader: amount for trader, amount in zip(rows.get_column("trader"), known, strict=True) if amount is not None}
 
     def better(f: str, g: str) -> int:
-        pairs = ((amounts[f][trader], amounts[g][trader]) for trader in amounts[f])
-        return sum(a > b for a, b in pairs if a is not None and b is not None)  # type: ignore[operator]
+        return sum(amount > amounts[g][trader] for trader, amount in amounts[f].items() if trader in amounts[g])
 
     return {(f, g): better(f, g) for f in sorted(amounts) for g in sorted(amounts) if f != g}

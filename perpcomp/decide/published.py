@@ -3,6 +3,7 @@
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.entitlement import COMPLETE_FIRST, are_incomplete
 from perpcomp.findings import Finding
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.incident import Incident
@@ -11,10 +12,11 @@ from perpcomp.totals import USDC, counts, entitled, total_of
 from perpcomp.window import affected_in_window
 
 
-def check_budgets(payouts: pl.DataFrame, incident: Incident) -> list[Finding]:
+def check_budgets(payouts: pl.DataFrame, incident: Incident, incomplete: int = 0, stopped: bool = False) -> list[Finding]:
     """One finding a budget: a note where the payouts fit it, a warning where they do not or cannot be compared with it.
 
-    A budget in a token that is paid is compared with the amount paid in that token, one in USDC otherwise with all entitlements.
+    `incomplete` is how many traders have a liquidation that cannot be valued: the known part may exceed a budget, but while there is
+    one, no budget is said to fit; nor is any while payment is `stopped`. A budget in a token that is paid is compared with the amount paid in that token, one in USDC otherwise with all entitlements.
     """
     findings = []
     paid = {leg.token for leg in incident.settlement}
@@ -27,14 +29,23 @@ def check_budgets(payouts: pl.DataFrame, incident: Incident) -> list[Finding]:
             advice = "Compare the USDC values by hand, or settle in that token."
             findings.append(Finding("warning", where, what, advice, code="budget-not-comparable"))
             continue
+        if stopped:
+            what = f"{stated[0].upper()}{stated[1:]} cannot be compared: a finding stops payment, so all payouts are 0."
+            advice = "Resolve the findings that stop payment: see findings.csv."
+            findings.append(Finding("warning", where, what, advice, code="budget-not-comparable"))
+            continue
         in_token = budget.token in paid
         total = total_of(payouts, "amount", budget.token) if in_token else entitled(payouts)
-        needed = f"{'Payouts' if in_token else 'Entitlements'} of {in_full(total)} {budget.token}"
-        if total <= limit:
+        needed = f"{'Payouts' if in_token else 'Entitlements'} of {'at least ' if incomplete else ''}{in_full(total)} {budget.token}"
+        missing = f" The entitlement of {are_incomplete(incomplete)}." if incomplete else ""
+        if total <= limit and incomplete:
+            what = f"{needed} are to be paid from {stated}, so at most {in_full(limit - total)} {budget.token} are left.{missing}"
+            findings.append(Finding("warning", where, what, COMPLETE_FIRST, code="budget-not-comparable"))
+        elif total <= limit:
             what = f"{needed} fit {stated}: {in_full(limit - total)} {budget.token} left."
             findings.append(Finding("note", where, what, "Nothing.", code="budget"))
         else:
-            what = f"{needed} exceed {stated} by {in_full(total - limit)} {budget.token}."
+            what = f"{needed} exceed {stated} by {in_full(total - limit)} {budget.token}.{missing}"
             advice = "Scale or cap the formula, or choose another. A budget does not reduce payouts."
             findings.append(Finding("warning", where, what, advice, code="budget-exceeded"))
     return findings

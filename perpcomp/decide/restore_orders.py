@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from perpcomp import fixed, formula
+from perpcomp import fixed
 from perpcomp.curve import Reserves
-from perpcomp.entitlement import compensated
+from perpcomp.entitlement import of_traders
 from perpcomp.formulas.restore_position import restore_position
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import ORDERS
@@ -25,7 +25,8 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
         alone: dict[str, int] = {}
         for order in ORDERS:  # each-alone is the first
             opened = list(openings(eligible, {market: pool}, incident.restore, order))
-            owed = _per_trader(with_costs(eligible, opened))
+            entitlements = of_traders(restore_position, with_costs(eligible, opened))
+            owed = {trader: entitlement.known for trader, entitlement in entitlements.items()}
             alone = alone or owed
             sizes = dict(zip(eligible.select(LOG_KEY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
             end = pool
@@ -51,14 +52,6 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
                 }
             )
     return check(pl.DataFrame(rows, schema=RESTORE_ORDERS.schema), RESTORE_ORDERS)
-
-
-def _per_trader(eligible: pl.DataFrame) -> dict[str, int]:
-    values = compensated(formula.entitlements(restore_position, eligible), eligible)
-    sums: dict[str, int] = {}
-    for trader, value in zip(eligible.get_column("trader"), values, strict=True):
-        sums[trader] = sums.get(trader, 0) + (value or 0)
-    return sums
 
 
 def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:

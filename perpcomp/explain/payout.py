@@ -42,12 +42,15 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
     entitlement = number(arithmetic.term(first["entitlement"]))
     eligible = run.liquidations.filter("eligible")
     values = compensated(formula.entitlements(run.formula, eligible), eligible)
-    own = [v or 0 for v, t in zip(values, eligible["trader"], strict=True) if t == trader]
+    own = [v for v, t in zip(values, eligible["trader"], strict=True) if t == trader]
+    known = [v for v in own if v is not None]
     yield f"{trader}: {first['liquidations']} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} USDC in all"
     if any(p.stops for p in run.problems):
         yield f"  nothing is paid: {payouts.STOPPED}"
         return
-    yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in own), f"{entitlement} USDC")
+    yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in known) or "nothing", f"{entitlement} USDC")
+    if len(known) < len(own):
+        yield f"  {len(own) - len(known)} of its {len(own)} liquidations cannot be valued and add nothing: see findings.csv"
     last = run.incident.settlement[-1].token
     for leg, row in zip(
         run.incident.settlement,

@@ -21,7 +21,7 @@ from perpcomp.window import affected_in_window
 COMPARED = {
     "Budget": ("budget", "budget-exceeded", "budget-not-comparable"),
     "Published figure": ("published-figure-met", "published-figure-differs"),
-    "Insurance fund": ("fund-covers", "fund-short", "fund-balance-unknown"),
+    "Insurance fund": ("fund-covers", "fund-short", "fund-cover-unknown", "fund-balance-unknown"),
 }
 
 
@@ -54,6 +54,7 @@ def summary(run: Run) -> list[Line]:
         Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
         Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
         Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} USDC"),
+        *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
     ]
     for leg in incident.settlement:
         lines.append(
@@ -67,8 +68,8 @@ def summary(run: Run) -> list[Line]:
         Line("All unlocked", end_of(incident.vesting).strftime(CSV_TIME)),
     ]
     lines += [Line(label, problem.what) for label, codes in COMPARED.items() for problem in run.problems if problem.code in codes]
-    for name, total, winners, losers in totals(run.comparison):
-        below = f", {losers} below 0" if losers else ""
+    for name, total, winners, losers, incomplete in totals(run.comparison):
+        below = (f", {losers} below 0" if losers else "") + (f", {incomplete} incomplete" if incomplete else "")
         lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {winners} accounts above 0{below}"))
     levels = Counter(problem.level for problem in run.problems)
     found = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note") if levels[level])
