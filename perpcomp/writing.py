@@ -1,11 +1,11 @@
-"""Files that are there whole or not at all, also across a kill or a power cut."""
+"""Writing files whole or not at all, even if the process is killed or the power fails."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file at once: written beside it under a temporary name, synced, renamed."""
+    """Replace a file at once: write it beside the old one under a temporary name, sync it, rename it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     write_synced(temporary, data)
     temporary.replace(path)
@@ -13,7 +13,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_synced(path: Path, data: bytes, mode: str = "wb") -> None:
-    """Write bytes that are on the disk when this returns."""
+    """Write bytes to a file; they are on the disk when this returns."""
     with path.open(mode) as file:
         file.write(data)
         file.flush()
@@ -21,7 +21,7 @@ def write_synced(path: Path, data: bytes, mode: str = "wb") -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
+    """Sync a folder, so that renamed files keep their new names after a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

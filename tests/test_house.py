@@ -174,6 +174,66 @@ def test_what_counts_money_is_tested_under_every_python() -> None:
         assert "\npytestmark = pytest.mark.money\n" in path.read_text(), path
 
 
+TEXTS = {"where", "what", "what_to_do"}  # of a Finding, for people
+NOT_FINDINGS = {"action", "expected"}  # objects whose `what` is a kind: of an action in history, of an [[expect]]
+METHODS = {
+    "startswith",
+    "endswith",
+    "find",
+    "index",
+    "count",
+    "split",
+    "partition",
+    "rpartition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+}
+
+
+def inspected_texts(tree: ast.AST) -> list[int]:
+    """Lines that compare, search, match or slice a text of a finding."""
+
+    def is_text(node: ast.AST) -> bool:
+        if not (isinstance(node, ast.Attribute) and node.attr in TEXTS):
+            return False
+        return not (isinstance(node.value, ast.Name) and node.value.id in NOT_FINDINGS)
+
+    lines = []
+    for node in ast.walk(tree):
+        read: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            read = [node.left, *node.comparators]
+        elif isinstance(node, ast.Subscript):
+            read = [node.value]
+        elif isinstance(node, ast.Match):
+            read = [node.subject]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            read = [node.func.value] if node.func.attr in METHODS else list(node.args) if ast.unparse(node.func.value) == "re" else []
+        lines += [node.lineno for part in read if is_text(part)]
+    return lines
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_programs_read_the_code_of_a_finding_and_never_its_texts(path: Path) -> None:
+    assert not inspected_texts(ast.parse(path.read_text())), "give the finding a code, and ask for that"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'x = "[[" in p.where',
+        'x = p.where == "a"',
+        'x = p.what.startswith("a")',
+        "x = p.what_to_do[:3]",
+        're.search("a", p.what)',
+        'x = [q for q in problems if q.where.endswith("]")]',
+    ],
+)
+def test_a_text_of_a_finding_that_is_inspected_is_found(line: str) -> None:
+    assert inspected_texts(ast.parse(line)) == [1]
+
+
 def test_no_test_is_skipped() -> None:
     for path in Path(__file__).parent.rglob("*.py"):
         if path != Path(__file__):

@@ -15,6 +15,7 @@ import perpcomp
 from perpcomp.findings import InputError
 from perpcomp.publish.manifest import MANIFEST
 from perpcomp.run import Run
+from perpcomp.version import VERSION
 
 pytestmark = pytest.mark.money
 
@@ -33,12 +34,13 @@ def copy(pristine: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pristine, tmp_path / "copy"))
 
 
-def restated(where: Path) -> None:
-    """The manifest's file hashes, brought in line with the files: what a careful forger would do."""
+def restated(where: Path, **versions: str) -> None:
+    """The manifest's file hashes, brought in line with the files, as a careful forger would; and versions of libraries."""
     stated = json.loads((where / MANIFEST).read_text())
     for name in stated["files"]:
         data = (where / name).read_bytes()
         stated["files"][name] = {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
+    stated["versions"] |= versions
     (where / MANIFEST).write_text(json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
@@ -134,15 +136,34 @@ def test_other_versions_are_noted_and_do_not_count(copy: Path) -> None:
     (copy / MANIFEST).write_text(json.dumps(stated))
     verdict = perpcomp.verify(copy)
     assert verdict.same
-    assert verdict.notes == ("polars 1.0.0 made it, 2.1.0 is installed", "perpcomp 0.0.9 made it, 0.1.0 is installed")
+    assert verdict.notes == ("polars 1.0.0 made it, 2.1.0 is installed", f"perpcomp 0.0.9 made it, {VERSION} is installed")
 
 
 def test_another_packing_of_the_same_rows_is_no_difference_of_rows(copy: Path) -> None:
-    """Parquet by another codec: other bytes, the same rows. It is noted."""
+    """Parquet by another version of Polars: other bytes, the same rows. It is noted, if the manifest states those bytes."""
     pl.read_parquet(copy / "1-events.parquet").write_parquet(copy / "1-events.parquet", compression="snappy")
+    assert [d.where for d in perpcomp.verify(copy).differences] == ["1-events.parquet"], "its bytes are not those of the manifest"
+    restated(copy, polars="1.0.0")
     verdict = perpcomp.verify(copy)
     assert verdict.same
-    assert verdict.notes == ("1-events.parquet has other bytes than a run here gives, and the same content",)
+    assert verdict.notes == (
+        "polars 1.0.0 made it, 2.1.0 is installed",
+        "1-events.parquet has other bytes than a run here gives, and the same content.",
+    )
+    restated(copy, polars="2.1.0")
+    assert {d.where for d in perpcomp.verify(copy).differences} == {
+        "manifest.json files 1-events.parquet bytes",
+        "manifest.json files 1-events.parquet sha256",
+    }, "the same version writes the same bytes"
+
+
+def refused(where: Path, text: str) -> str:
+    """Why this manifest is refused."""
+    (where / MANIFEST).write_text(text)
+    with pytest.raises(InputError, match="The manifest is invalid") as error:
+        perpcomp.verify(where)
+    assert error.value.exit_code == 4
+    return str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -150,21 +171,37 @@ def test_another_packing_of_the_same_rows_is_no_difference_of_rows(copy: Path) -
     [
         ("{}", "its format is None"),
         ('{"format": "perpcomp-run-v9"}', "its format is 'perpcomp-run-v9'"),
-        ('{"format": "perpcomp-run-v1", "format": "perpcomp-run-v1"}', "stands twice"),
-        ('{"format": NaN}', "it holds NaN"),
+        ('{"format": "perpcomp-run-v1", "format": "perpcomp-run-v1"}', "'format' is listed twice"),
+        ('{"format": NaN}', "it contains NaN"),
         ("[1]", "its format is 'list'"),
-        ("nonsense", "cannot be used"),
-        ('{"format": "perpcomp-run-v1", "files": {"../x": {}}, "query": {"file": "a.toml"}, "inputs": {}}', "which is no file of a run"),
-        ('{"format": "perpcomp-run-v1", "files": {}, "query": {"file": "/etc/passwd"}, "inputs": {}}', "which is no input of a run"),
+        ("nonsense", "Expecting value"),
+        ('{"format": "perpcomp-run-v1"}', "missing required field `tool`"),
+        ("[" * 100_000, "recursion"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(copy: Path, text: str, words: str) -> None:
-    (copy / MANIFEST).write_text(text)
-    with pytest.raises(InputError, match=words) as error:
-        perpcomp.verify(copy)
-    assert error.value.exit_code == 4
+def test_an_invalid_manifest_is_refused(copy: Path, text: str, words: str) -> None:
+    assert words in refused(copy, text)
 
 
-def test_a_folder_without_a_manifest_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="it is no run"):
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("files", "../x"), {"bytes": "1", "sha256": "0"}, "'../x' is not a valid file name of a run"),
+        (("files", "/etc/passwd"), {"bytes": "1", "sha256": "0"}, "'/etc/passwd' is not a valid file name of a run"),
+        (("query", "file"), "/etc/passwd", "'/etc/passwd' is not a valid input name of a run"),
+        (("query", "file"), "a/b.toml", "'a/b.toml' is not a valid input name of a run"),
+        (("inputs", "files"), [{"file": "../x", "sha256": "0"}], "'../x' is not a valid input name of a run"),
+        (("files", "findings.csv"), {"bytes": "1"}, "missing required field `sha256`"),
+        (("inputs", "files"), "logs.jsonl.gz", "Expected `array`, got `str`"),
+        (("formula", "name"), 5, "Expected `str`, got `int`"),
+    ],
+)
+def test_a_manifest_with_an_invalid_field_is_refused(copy: Path, place: tuple[str, str], value: object, words: str) -> None:
+    stated = json.loads((copy / MANIFEST).read_text())
+    stated[place[0]][place[1]] = value
+    assert words in refused(copy, json.dumps(stated))
+
+
+def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a published run: it has no manifest"):
         perpcomp.verify(tmp_path)

@@ -1,1 +1,1 @@
-"""Proving a run: what it was made of (manifest.py), and making it again (verify.py)."""
+"""Checking a published run: making it again from its own inputs and comparing the two."""

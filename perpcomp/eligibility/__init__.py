@@ -1,1 +1,1 @@
-"""Who is in; and for each one left out, why."""
+"""Who is compensated, and the reason for everybody who is not."""

@@ -1,4 +1,4 @@
-"""The left-out table: each trader who was seen in the window and is not paid, with one reason."""
+"""The left-out table: every trader with an event in the window who is not compensated, with one reason."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,16 @@ from perpcomp.window import in_window
 
 
 def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame], incident: Incident) -> pl.DataFrame:
-    """The left-out table: every trader with an event in the window who has no eligible liquidation, with one reason.
+    """The left-out table: every trader with an event in the window and no eligible liquidation.
 
-    liquidations is the published table. A trader whose liquidations in the window all fell to a rule is named with the first of
-    them; one who was not liquidated there, with the last event in the window and what was done in it.
+    `liquidations` is the published table, `events` the events table, and `tables` the other events by name. A trader who was
+    liquidated in the window has the reason of the first of those liquidations. Any other trader has the last event in the window, and
+    the counts of all of them in words.
     """
     eligible = liquidations.filter("eligible").select("trader").unique()
     named = ["trader", "market", "transaction_hash", "log_index"]
-    fallen = liquidations.filter(in_window(incident)).join(eligible, on="trader", how="anti", maintain_order="left")
-    fallen = fallen.unique("trader", keep="first", maintain_order=True).select(*named, "reason_code", "reason")
+    taken_out = liquidations.filter(in_window(incident)).join(eligible, on="trader", how="anti", maintain_order="left")
+    taken_out = taken_out.unique("trader", keep="first", maintain_order=True).select(*named, "reason_code", "reason")
 
     words = {
         "MarginChanged": "margin change",
@@ -36,10 +37,10 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
                     *named, "block_number", "block_time", pl.lit(kind).alias("kind"), pl.lit(None, dtype=fixed.AMOUNT).alias("bad_debt")
                 )
             )
-    known = pl.concat([eligible, fallen.select("trader")]).lazy()
+    known = pl.concat([eligible, taken_out.select("trader")]).lazy()
     others = pl.concat(seen).filter(in_window(incident)).join(known, on="trader", how="anti").collect(engine="streaming")
     counts = others.group_by("trader", "kind").len().sort("trader", "kind")
-    deeds = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("deeds"))
+    counted = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("counted"))
     under_water = pl.col("bad_debt") > 0
     last = (
         others.sort("block_number", "log_index").group_by("trader").agg(pl.col(*named[1:]).last(), under_water.any().alias("under_water"))
@@ -50,5 +51,5 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
         .then(pl.lit("closed a position under water by their own order, which is no liquidation; in the window: "))
         .otherwise(pl.lit("not liquidated in the window; in it: "))
     )
-    rest = last.join(deeds, on="trader").select(*named, code.alias("reason_code"), (sentence + pl.col("deeds")).alias("reason"))
-    return check(pl.concat([fallen, rest]), LEFT_OUT)
+    rest = last.join(counted, on="trader").select(*named, code.alias("reason_code"), (sentence + pl.col("counted")).alias("reason"))
+    return check(pl.concat([taken_out, rest]), LEFT_OUT)

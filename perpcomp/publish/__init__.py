@@ -1,1 +1,1 @@
-"""What a run publishes: views of checked tables."""
+"""What a run publishes: files made from its checked tables."""

@@ -1,4 +1,4 @@
-"""What a run publishes: every file as bytes, from checked tables alone. Writing them is folder.py's job, so verify can compare first."""
+"""Every file that a run publishes, as bytes made from checked tables. folder.py writes them, and verify compares them."""
 
 from perpcomp.decide.compare import wide
 from perpcomp.publish.workbook import workbook
@@ -10,9 +10,12 @@ from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYOUTS
 from perpcomp.tables.schema import Table
 
-SMALL = 5_000  # events: up to here a CSV twin stands beside the Parquet file
+SMALL = 5_000  # up to this many events are published as CSV as well as Parquet
 
-# file name -> (the run's attribute, its table): what is published as canonical CSV
+FINDINGS_FILE = "findings.csv"
+WORKBOOK_FILE = "vote.xlsx"
+
+# file name -> (attribute of Run, its table); each is published as canonical CSV
 CSV_FILES: dict[str, tuple[str, Table]] = {
     "2-liquidations.csv": ("liquidations", LIQUIDATIONS),
     "3-payouts.csv": ("payouts", PAYOUTS),
@@ -22,12 +25,12 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "restore-in-kind.csv": ("in_kind", IN_KIND),
     "restore-orders.csv": ("restore_orders", RESTORE_ORDERS),
     "left-out.csv": ("left_out", LEFT_OUT),
-    "findings.csv": ("findings", FINDINGS),
+    FINDINGS_FILE: ("findings", FINDINGS),
 }
 
 
 def files(run: Run) -> dict[str, bytes]:
-    """Relative name -> bytes of everything a run publishes, its own inputs among it, without the manifest."""
+    """Relative name -> bytes of everything that a run publishes, with its inputs and without the manifest."""
     events = run.events
     published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
     index = run.incident.index_file if run.incident.judges_by_guards else None
@@ -44,5 +47,5 @@ def files(run: Run) -> dict[str, bytes]:
     if run.flags is not None:
         published["flags.csv"] = to_csv(run.flags, FLAGS)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
-    published["vote.xlsx"] = workbook(run)
+    published[WORKBOOK_FILE] = workbook(run)
     return published

@@ -1,4 +1,4 @@
-"""Writing a run's folder: each file to a temporary name, synced, renamed; the manifest last. A failure leaves the old run whole."""
+"""Writing a run's folder, all or nothing: each file is written under a temporary name, synced and renamed, the manifest last."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,14 @@ from perpcomp.publish.manifest import MANIFEST, read_manifest
 from perpcomp.writing import sync_folder, write_synced
 
 PARTIAL = ".partial"
-ASIDE = "guards/"  # what `perpcomp guards` writes into a run's folder: no part of the run
+ASIDE = "guards/"  # what `perpcomp guards` writes into a run's folder; it is not part of the run
 
 
 def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
-    """Replace the folder's run of the same query by these files (relative name -> bytes, the manifest among them).
+    """Replace the folder's run of this query by these files: relative name -> bytes, with the manifest.
 
-    InputError where the folder holds anything but a run of that query. Until everything is on disk under temporary names, nothing of
-    an older run is touched.
+    InputError where the folder holds anything but a run of this query, or where the disk refuses a file. An older run is touched only
+    after every new file is on disk under a temporary name.
     """
     old = _older_run(folder, query)
     written: list[Path] = []
@@ -32,9 +32,9 @@ def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
             temporary.unlink(missing_ok=True)
         _remove_empty(folder, files)
         if isinstance(error, OSError):
-            raise refusal(str(folder), f"cannot be written ({error.strerror}).", "What was there before is unchanged.") from None
+            raise refusal(str(folder), f"The folder cannot be written ({error.strerror}).", "Its files are unchanged.") from None
         raise
-    # The manifest goes first out and last in: without one, the folder is no run that anybody could mistake for a whole one.
+    # The manifest is removed first and written last, so that a folder with only some new files is never taken for a run.
     (folder / MANIFEST).unlink(missing_ok=True)
     for name in sorted(files, key=lambda n: n == MANIFEST):
         target = folder / name
@@ -46,9 +46,9 @@ def write(folder: Path, files: Mapping[str, bytes], query: str) -> None:
 
 
 def _older_run(folder: Path, query: str) -> set[str]:
-    """The files of the run that stands there; nothing for a new or empty folder, or one that an interrupted write left."""
+    """The files of the run in the folder; only temporary files, or none, where there is no run yet."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise refusal(str(folder), "is not a folder.", "Choose another with --out.")
+        raise refusal(str(folder), "This is not a folder.", "Choose another with --out.")
     present = set(_files(folder))
     if not present or all(name.endswith(PARTIAL) for name in present):
         return present
@@ -56,17 +56,17 @@ def _older_run(folder: Path, query: str) -> set[str]:
         shown = ", ".join(sorted(present)[:3])
         raise refusal(
             str(folder),
-            f"holds something else ({shown}{', …' if len(present) > 3 else ''}).",
+            f"The folder holds other files than a run ({shown}{', …' if len(present) > 3 else ''}).",
             "Choose another folder with --out, or empty it.",
         )
     manifest = read_manifest(folder)
     if manifest["query"]["file"] != f"{query}.toml":
-        raise refusal(str(folder), f"holds a run of {manifest['query']['file']}.", "Choose another folder with --out.")
+        raise refusal(str(folder), f"The folder holds a run of {manifest['query']['file']}.", "Choose another folder with --out.")
     foreign = sorted(present - set(manifest["files"]) - {MANIFEST} - {n for n in present if n.endswith(PARTIAL)})
     if foreign:
         raise refusal(
             str(folder),
-            f"holds files that are not of the run: {', '.join(foreign[:3])}.",
+            f"The folder holds files that are not part of the run: {', '.join(foreign[:3])}.",
             "Move them away, or choose another folder with --out.",
         )
     return present

@@ -1,4 +1,4 @@
-"""The manifest: what a run was made of and what it came to, by hashes. No clock, no path, no host name."""
+"""The manifest of a run: its inputs, versions, formulas, files and totals, by hashes. It holds no clock, path or host name."""
 
 import hashlib
 import json
@@ -9,9 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from perpcomp.findings import refusal
 from perpcomp.formula import Formula
-from perpcomp.publish.files import CSV_FILES
+from perpcomp.publish.files import CSV_FILES, WORKBOOK_FILE
 from perpcomp.publish.workbook import content_digest
 from perpcomp.run import Run
 from perpcomp.tables.events import EVENTS
@@ -26,7 +28,7 @@ NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119})
 
 
 def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
-    """The manifest's bytes for a run and everything it publishes. Every number is a text: JSON numbers are floats to many readers."""
+    """The manifest's bytes for a run and the files that it publishes. Numbers are texts, as many readers take JSON numbers as floats."""
     tables = {name: (getattr(run, attribute), table) for name, (attribute, table) in CSV_FILES.items()}
     tables["1-events.parquet"] = (run.events.table, EVENTS)
     paid = counts(run.liquidations.filter("eligible"))
@@ -44,11 +46,11 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
                 ("index", [run.incident.index_file] if run.incident.index_file else []),
             )
         },
-        "formula": _formula(run.formula),
-        "compared": [_formula(one) for one in run.compared],
+        "formula": _describe(run.formula),
+        "compared": [_describe(one) for one in run.compared],
         "tables": {name: {"rows": str(frame.height), "row_sha256": row_hash(frame, table)} for name, (frame, table) in tables.items()},
         "files": {name: {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()},
-        "workbook_content_sha256": content_digest(files["vote.xlsx"]),
+        "workbook_content_sha256": content_digest(files[WORKBOOK_FILE]),
         "totals": {
             "accounts": str(paid.traders),
             "positions": str(paid.positions),
@@ -60,40 +62,74 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _formula(one: Formula) -> dict[str, str]:
+def _describe(one: Formula) -> dict[str, str]:
     return {"name": one.name, "source": one.source, "code_sha256": one.code_sha256}
 
 
+class _Stated(msgspec.Struct):
+    """A file with its hash."""
+
+    sha256: str
+
+
+class _Input(_Stated):
+    file: str
+
+
+class _Formula(msgspec.Struct):
+    name: str
+    source: str
+    code_sha256: str
+
+
+class _Manifest(msgspec.Struct):
+    """What verify and the next run read of a manifest."""
+
+    tool: dict[str, str]
+    versions: dict[str, str]
+    query: _Input
+    inputs: dict[str, list[_Input]]
+    formula: _Formula
+    compared: list[_Formula]
+    tables: dict[str, dict[str, str]]
+    files: dict[str, _Stated]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run's folder, strictly: no doubled key, no NaN, a known format, names that stay inside."""
+    """The manifest of a published run.
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) != len(keys):
-            raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands twice")
-        return dict(pairs)
-
-    def never(constant: str) -> None:
-        raise ValueError(f"it holds {constant}")
-
+    InputError where there is none, and with exit code 4 where it has another format, a key that is listed twice, a field that is
+    missing or of another type, or the name of a file outside the folder.
+    """
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once, parse_constant=never)
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else type(document).__name__
             raise ValueError(f"its format is {found!r}, not {FORMAT}")
-        unsafe = [name for name in document["files"] if not re.fullmatch(NAME, name, re.ASCII)]
-        if unsafe:
-            raise ValueError(f"it names {unsafe[0]!r}, which is no file of a run")
-        for name in (document["query"]["file"], *(entry["file"] for entries in document["inputs"].values() for entry in entries)):
+        stated = msgspec.convert(document, _Manifest)
+        for name in stated.files:
+            if not re.fullmatch(NAME, name, re.ASCII):
+                raise ValueError(f"{name!r} is not a valid file name of a run")
+        for name in (stated.query.file, *(entry.file for entries in stated.inputs.values() for entry in entries)):
             if not re.fullmatch(NAME, name, re.ASCII) or "/" in name:
-                raise ValueError(f"it names {name!r}, which is no input of a run")
+                raise ValueError(f"{name!r} is not a valid input name of a run")
     except FileNotFoundError:
-        raise refusal(
-            str(folder), f"holds no {MANIFEST}: it is no run.", "Give the folder that `perpcomp run` wrote, as outputs/rehearsal."
-        ) from None
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OSError) as error:
-        raise refusal(
-            str(path), f"cannot be used: {error}.", "It was not written by this tool, or was changed since.", exit_code=4
-        ) from None
+        advice = "Give a folder that `perpcomp run` wrote, such as outputs/rehearsal."
+        raise refusal(str(folder), f"The folder is not a published run: it has no {MANIFEST}.", advice) from None
+    except (ValueError, RecursionError, OSError) as error:
+        advice = "It was not written by perpcomp, or it was changed afterwards."
+        raise refusal(str(path), f"The manifest is invalid: {error}.", advice, exit_code=4) from None
     return document
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is listed twice")
+    return document
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"it contains {constant}")

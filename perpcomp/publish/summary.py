@@ -1,4 +1,4 @@
-"""The first screen: what happened, who is paid what by which rule, and what is not included. One list of lines for every view."""
+"""The summary of a run: what happened, who is paid how much by which rule, and what is not included."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Line:
-    """A label, its value, and where the value comes from."""
+    """A label, its value, and the source of the value."""
 
     label: str
     value: str
@@ -35,14 +35,14 @@ class Line:
 
 
 def summary(run: Run) -> list[Line]:
-    """The run in some twenty lines, amounts in full."""
+    """The run in about twenty lines, with every digit of an amount."""
     incident, rules = run.incident, run.incident.eligibility
     lines = [Line("Incident", incident.title)]
     if incident.notice:
         lines.append(Line("Please note", incident.notice))
     if any(problem.stops for problem in run.problems):
         lines.append(
-            Line("PAYMENT IS STOPPED", "A finding puts the amounts in doubt: everything is 0 until it is settled.", "findings.csv")
+            Line("PAYMENT IS STOPPED", "A finding puts the amounts in doubt. Every payout is 0 until it is resolved.", "findings.csv")
         )
     window = f"{rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)} (UTC, end not included)"
     lines.append(Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"))
@@ -82,7 +82,7 @@ def summary(run: Run) -> list[Line]:
 
 
 def _valued(incident: Incident) -> list[Line]:
-    """When positions are looked at and at which price; at what cost they would be opened again."""
+    """At which moment and price positions are valued, and on which pools they would be restored."""
     lines, valuation, restore = [], incident.valuation, incident.restore
     for market in incident.affected:
         if market.reference_price is not None:
@@ -105,17 +105,17 @@ def _valued(incident: Incident) -> list[Line]:
 
 
 def moment_in_words(at: int | datetime) -> str:
-    """A block or a time, to be read."""
+    """A block or a time in words."""
     return f"block {at}" if isinstance(at, int) else at.strftime(CSV_TIME)
 
 
 def cite(incident: Incident, keys: tuple[str, ...]) -> str:
-    """The source keys with their texts."""
+    """The texts of source keys."""
     return "; ".join(incident.sources[key].text for key in keys)
 
 
 def _not_included(run: Run) -> str:
-    """What fell to which rule inside the window, and who was seen and not liquidated."""
+    """How many liquidations in the window each rule took out, and how many accounts are left out."""
     rows = affected_in_window(run.liquidations, run.incident)
     codes = Counter(code for code in rows.get_column("reason_code") if code != "eligible")
     fallen = ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none"

@@ -1,7 +1,7 @@
-"""The vote workbook: five sheets, no hidden anything, exact amounts as text beside the readable numbers, reproducible bytes.
+"""The workbook for voters: five sheets, nothing hidden, no formulas, the same bytes for the same run.
 
-A spreadsheet counts in 15 digits, so each amount stands twice: a number to read and sort by, and the exact text. XlsxWriter's typed
-methods only: `write()` would turn a text into a formula.
+A spreadsheet holds 15 digits, so each amount has two columns: a number to sort by, and the exact text. Cells are written by
+XlsxWriter's typed methods only, because `write()` turns some texts into formulas.
 """
 
 import hashlib
@@ -44,19 +44,21 @@ LIQUIDATION_COLUMNS = (
     *("restore_notional", "restore_fee", "guard_verdict", "price_impact", "slack_delta", "premium", "slack_pd"),
     *("era", "era_rule", "reason", "liquidator", "block_number", "transaction_hash", "log_index"),
 )
-ONCE = (
+ONE_COLUMN = (
     "share_of_budget",
     "price",
     "reference_price",
     "leverage_before_crash",
     "liquidation_price_before_crash",
     *("price_impact", "slack_delta", "premium", "slack_pd"),
-)  # ratios and prices: no exact twin beside them
+)  # ratios and prices have no second column with the exact text
 LINE_HEIGHT = 15
+SUMMARY = "Summary"  # the sheet of lines; every other sheet is a table
+HEADER_ROW = 4  # counted from 1; the heading, the notice and the totals are above it
 
 
 class Sheets:
-    """The workbook being written: its formats, and a cell at a time in reading order, as equal bytes need it."""
+    """The workbook that is being written. Cells are written in reading order, so that equal runs give equal bytes."""
 
     def __init__(self, book: xlsxwriter.Workbook, run: Run) -> None:
         self.book, self.run = book, run
@@ -71,7 +73,7 @@ class Sheets:
         self.total = book.add_format({"bold": True, "num_format": "#,##0.00####", "top": 1})
 
     def sheet(self, name: str, heading: str) -> Any:
-        """A sheet with its heading and the notice in the first two rows, set to print on landscape pages."""
+        """A new sheet with its heading and the notice in the first two rows; it prints on landscape pages."""
         sheet = self.book.add_worksheet(name)
         sheet.set_landscape()
         sheet.set_paper(9)
@@ -81,46 +83,46 @@ class Sheets:
         return sheet
 
     def summary(self, lines: Iterable[Line]) -> None:
-        sheet = self.sheet("Summary", self.run.incident.title)
+        sheet = self.sheet(SUMMARY, self.run.incident.title)
         sheet.fit_to_pages(1, 1)
         widths = (26, 66, 78)
         for column, (label, width) in enumerate(zip(("What", "Value", "Source"), widths, strict=True)):
             sheet.set_column(column, column, width)
-            sheet.write_string(3, column, label, self.header)
-        check = "perpcomp verify FOLDER, over the folder that this file came in, recomputes every number from the logs in it."
-        for row, line in enumerate([*lines, Line("How to check", check)], 4):
+            sheet.write_string(HEADER_ROW - 1, column, label, self.header)
+        check = "`perpcomp verify FOLDER`, with the folder of this file, recomputes every number from the logs in that folder."
+        for row, line in enumerate([*lines, Line("How to check", check)], HEADER_ROW):
             texts = (line.label, line.value, line.source)
-            # Heights are written, not left to the reader's program: LibreOffice shows wrapped rows on top of each other otherwise.
+            # LibreOffice shows wrapped rows on top of each other where a row has no height of its own.
             sheet.set_row(row, LINE_HEIGHT * max(1 + len(text) // width for text, width in zip(texts, (26, 66, 96), strict=True)))
             for column, (text, form) in enumerate(zip(texts, (self.bold, self.wrap, self.small), strict=True)):
                 sheet.write_string(row, column, text, form)
-        sheet.freeze_panes(4, 0)
+        sheet.freeze_panes(HEADER_ROW, 0)
 
     def table(
         self, name: str, heading: str, frame: pl.DataFrame, table: Table, shown: tuple[str, ...] = (), summed: tuple[str, ...] = ()
     ) -> None:
-        """One published table: totals above the header, so that they stay in view, then a row a row."""
+        """A sheet with one published table. Totals are above the header, where they stay in view."""
         sheet = self.sheet(name, f"{heading}: {frame.height} rows")
         by_name = {column.name: column for column in table.columns}
         columns = [by_name[n] for n in (shown or by_name)]
         cells: list[tuple[Column, bool]] = []  # (column, as exact text)
         for column in columns:
-            twice = column.kind == "amount" and column.name not in ONCE
-            cells += [(column, False), (column, True)] if twice else [(column, False)]
+            both = column.kind == "amount" and column.name not in ONE_COLUMN
+            cells += [(column, False), (column, True)] if both else [(column, False)]
         for at, (column, exact) in enumerate(cells):
             if column.name in summed and not exact:
-                sheet.write_string(2, at, f"Total {in_full(_sum(frame, column.name))} {column.unit}", self.bold)
+                sheet.write_string(HEADER_ROW - 2, at, f"Total {in_full(_sum(frame, column.name))} {column.unit}", self.bold)
         for at, (column, exact) in enumerate(cells):
             unit = f" ({column.unit})" if column.unit else ""
-            sheet.write_string(3, at, f"{column.name}{', exact' if exact else ''}{unit}", self.header)
-        for row, values in enumerate(frame.iter_rows(named=True), 4):
+            sheet.write_string(HEADER_ROW - 1, at, f"{column.name}{', exact' if exact else ''}{unit}", self.header)
+        for row, values in enumerate(frame.iter_rows(named=True), HEADER_ROW):
             for at, (column, exact) in enumerate(cells):
                 self.cell(sheet, row, at, column, values[column.name], exact)
         for at, (column, exact) in enumerate(cells):
             sheet.set_column(at, at, _width(column, exact))
-        sheet.set_row(3, 2 * LINE_HEIGHT)
-        sheet.freeze_panes(4, 1)
-        sheet.repeat_rows(3)
+        sheet.set_row(HEADER_ROW - 1, 2 * LINE_HEIGHT)
+        sheet.freeze_panes(HEADER_ROW, 1)
+        sheet.repeat_rows(HEADER_ROW - 1)
         if len(cells) <= 16:
             sheet.fit_to_pages(1, 0)
         sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
@@ -147,7 +149,7 @@ class Sheets:
 
 
 def workbook(run: Run) -> bytes:
-    """The workbook's bytes: equal for equal runs under one version of XlsxWriter; its date is the end of the incident's window."""
+    """The workbook's bytes. Equal runs give equal bytes under one version of XlsxWriter. The file is dated by the end of the window."""
     buffer = io.BytesIO()
     book = xlsxwriter.Workbook(
         buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
@@ -192,7 +194,7 @@ def _width(column: Column, exact: bool) -> int:
 
 
 def _repack(data: bytes) -> bytes:
-    """The same parts in one order, dated 1980, stored uncompressed: zlib's output differs between machines, this does not."""
+    """The same parts sorted by name, dated 1980 and uncompressed, because the output of zlib differs between machines."""
     first = ("[Content_Types].xml", "_rels/.rels")
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as out:
@@ -204,7 +206,7 @@ def _repack(data: bytes) -> bytes:
 
 
 def content_digest(data: bytes) -> str:
-    """sha256 over the sorted parts of a workbook, (length of name, name, length of data, data): what survives another packing."""
+    """sha256 of the sorted parts of a workbook as (length of name, name, length of data, data). Another compression does not change it."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         for name in sorted(book.namelist()):

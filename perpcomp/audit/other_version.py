@@ -1,0 +1,113 @@
+"""Comparing the files of words of a run that another version of perpcomp published: the data in them must be the same.
+
+Versions may say a finding or a line of the workbook in other words. `findings.csv` is compared by the level and the `stops` of each
+finding, row by row. In the workbook each table is compared cell by cell in every column that both versions have, and each number
+that the published summary or a heading states must be in the same line of the recomputed one. Tables in CSV and Parquet files are
+not compared here: verify compares them in full, whatever version made them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from perpcomp.audit.compare import UNREADABLE, Cells, Difference, compare_rows, csv_cells, sheets
+from perpcomp.publish.workbook import HEADER_ROW, SUMMARY
+
+NUMBER = re.compile(r"[0-9a-f]{64}|[0-9][0-9,]*(?:\.[0-9]+)?")
+DATA_OF_FINDINGS = ("level", "stops")
+
+Rows = Sequence[Sequence[Any]]
+
+
+def compare_findings(name: str, published: bytes, recomputed: bytes) -> tuple[list[Difference], list[str]]:
+    """Differences of the data in findings.csv, and notes on what is not compared."""
+    theirs, ours = csv_cells(published), csv_cells(recomputed)
+    lacking = [column for column in DATA_OF_FINDINGS if not theirs or column not in theirs[0]]
+    if lacking:
+        return [Difference(f"{name} {column}", "no such column", "a column of the table") for column in lacking], []
+    differences = list(compare_rows(name, _columns(theirs, DATA_OF_FINDINGS), _columns(ours, DATA_OF_FINDINGS)))
+    return differences, [f"{name}: words differ. Compared: the level and stops of each finding."]
+
+
+def _columns(cells: Cells, names: Sequence[str]) -> Cells:
+    """These columns of a table, by name; an empty cell where a row is too short."""
+    places = [cells[0].index(name) for name in names]
+    return [[row[place] if place < len(row) else "" for place in places] for row in cells]
+
+
+def compare_workbooks(name: str, published: bytes, recomputed: bytes) -> tuple[list[Difference], list[str]]:
+    """Differences of the data in two workbooks, and notes on what is not compared."""
+    try:
+        theirs = sheets(published)
+    except UNREADABLE as error:
+        return [Difference(name, f"cannot be read ({error})", "a workbook")], []
+    ours = sheets(recomputed)
+    differences, notes = list[Difference](), [f"{name}: words differ. Compared: numbers of the summary and cells of the tables."]
+    notes += [f"{name}: the sheet {sheet} is in one of the two only, and is not compared." for sheet in sorted({*theirs} ^ {*ours})]
+    for sheet in theirs:
+        if sheet not in ours:
+            continue
+        place = f"{name} {sheet}"
+        differences += _compare_numbers(f"{place} heading", _head(theirs[sheet]), _head(ours[sheet]))
+        kind, by = ("line", _compare_summaries) if sheet == SUMMARY else ("column", _compare_tables)
+        found, skipped = by(place, theirs[sheet], ours[sheet])
+        differences += found
+        notes += [f"{place}: the {kind} {title} is in one of the two only, and is not compared." for title in skipped]
+    return differences, notes
+
+
+def _head(rows: Rows) -> str:
+    """All that stands above the header, as one text."""
+    return " ".join(_text(cell) for row in rows[: HEADER_ROW - 1] for cell in row)
+
+
+def _text(cell: Any) -> str:
+    return "" if cell.value is None else str(cell.value)
+
+
+def _compare_numbers(place: str, published: str, recomputed: str) -> Iterator[Difference]:
+    """A difference for the numbers that the published text states and the recomputed one does not."""
+    if _numbers(published) - _numbers(recomputed):
+        yield Difference(place, published, recomputed)
+
+
+def _numbers(text: str) -> Counter[str]:
+    """The numbers and hashes in a text, without separators of thousands."""
+    return Counter(number.replace(",", "") for number in NUMBER.findall(text))
+
+
+def _compare_summaries(place: str, published: Rows, recomputed: Rows) -> tuple[list[Difference], list[str]]:
+    """Differences of numbers in the lines that both summaries have, and the labels of all other lines."""
+    theirs, ours = _lines(published), _lines(recomputed)
+    both = [key for key in theirs if key in ours]
+    differences = [found for key in both for found in _compare_numbers(f"{place} {key[0]}", theirs[key], ours[key])]
+    return differences, sorted(label for label, _ in {*theirs} ^ {*ours})
+
+
+def _lines(rows: Rows) -> dict[tuple[str, int], str]:
+    """(label, how many lines with this label are above) -> all that stands beside it."""
+    seen, lines = Counter[str](), {}
+    for row in rows[HEADER_ROW:]:
+        label = _text(row[0])
+        lines[label, seen[label]] = " ".join(map(_text, row[1:]))
+        seen[label] += 1
+    return lines
+
+
+def _compare_tables(place: str, published: Rows, recomputed: Rows) -> tuple[list[Difference], list[str]]:
+    """Differences of cells in the columns that both tables have, and the headers of all other columns."""
+    theirs, ours = _columns_by_header(published), _columns_by_header(recomputed)
+    differences = []
+    for their_row, our_row in zip(published[HEADER_ROW:], recomputed[HEADER_ROW:], strict=False):
+        for header, at in theirs.items():
+            if header in ours and their_row[at].value != our_row[ours[header]].value:
+                cell = f"{place}!{their_row[at].coordinate} {header}"
+                differences.append(Difference(cell, _text(their_row[at]) or "(empty)", _text(our_row[ours[header]]) or "(empty)"))
+    if len(published) != len(recomputed):
+        differences.append(Difference(place, f"{len(published) - HEADER_ROW} rows", f"{len(recomputed) - HEADER_ROW} rows"))
+    return differences, sorted({*theirs} ^ {*ours})
+
+
+def _columns_by_header(rows: Rows) -> dict[str, int]:
+    return {_text(cell): at for row in rows[HEADER_ROW - 1 : HEADER_ROW] for at, cell in enumerate(row)}
