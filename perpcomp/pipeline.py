@@ -5,7 +5,7 @@ Run. What may be published of it is in publish/.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -138,5 +138,8 @@ def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]
             formulas.tree(candidate)
             usable.append(candidate)
         except InputError as error:
-            problems += [Finding("warning", p.where, p.what, "It is left out of the comparison. " + p.what_to_do) for p in error.problems]
+            advice = "It is left out of the comparison."
+            problems += [
+                replace(p, level="warning", what_to_do=f"{advice} {p.what_to_do}", code="formula-not-compared") for p in error.problems
+            ]
     return usable, problems

@@ -416,7 +416,7 @@ def test_a_market_that_the_query_does_not_name_is_an_error(tmp_path: Path) -> No
 
 
 def test_self_liquidation_is_a_note_where_it_counts(rehearsal: Run) -> None:
-    assert [p.level for p in rehearsal.problems if "their own position" in p.what] == ["note"]
+    assert [(p.level, p.code) for p in rehearsal.problems if p.code == "self-liquidation"] == [("note", "self-liquidation")]
 
 
 def test_the_keeper_is_nobody_to_pay(rehearsal: Run) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from perpcomp.findings import refusal
+from perpcomp.findings import Finding, InputError
 from perpcomp.ingest.node.refusals import Action, classify
 from perpcomp.ingest.node.rpc import (
     NETWORK,
@@ -95,9 +95,8 @@ class Pool:
                     raise
             await asyncio.sleep(min(wait, 60.0) if attempt < self.attempts - 1 else 0)
         what = f"{method} failed {len(faults)} times. The last: {faults[-1]}."
-        raise refusal(
-            UNREACHED, what, "Nothing half-fetched is kept; the same command goes on where it stopped, or add another --rpc.", NETWORK
-        )
+        advice = "Nothing half-fetched is kept; the same command goes on where it stopped, or add another --rpc."
+        raise InputError([Finding("error", "the network", what, advice, code=UNREACHED)], NETWORK)
 
 
 async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Callable[[Raw], T]) -> T:

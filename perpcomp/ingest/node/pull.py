@@ -236,7 +236,7 @@ async def _well(pool: Pool, incident: Incident) -> list[Endpoint]:
             await check_chain(endpoint, pool, incident)
             well.append(endpoint)
         except InputError as error:
-            if any(problem.where != UNREACHED for problem in error.problems):
+            if any(problem.code != UNREACHED for problem in error.problems):
                 raise
             faults.append(error)
     if not well:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Raw = bytes | memoryview  # the JSON of a result, by itself or where it stands in the reply
 QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
-UNREACHED = "the network"
+UNREACHED = "node-unreachable"  # code of the finding that a node did not answer
 NETWORK = 3  # the exit code of what only another endpoint, or time, can help
 
 
