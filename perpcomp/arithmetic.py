@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.number_text import exact
 
 Value = int | str | bool | None  # an amount is an integer of 1e-18
 
@@ -262,5 +263,4 @@ def number(value: Value) -> str:
     """A value as it is printed in arithmetic: an amount with its decimals (trailing zeros cut), a negative one in brackets."""
     if value is None or isinstance(value, str | bool):
         return repr(value)
-    digits = f"{fixed.from_integer(abs(value)):f}".rstrip("0").rstrip(".")
-    return f"(-{digits})" if value < 0 else digits
+    return f"({exact(value)})" if value < 0 else exact(value)

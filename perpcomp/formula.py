@@ -7,7 +7,7 @@ the same entry point group, `perpcomp.formulas`.
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,27 +17,24 @@ from perpcomp import arithmetic, fixed
 from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.installed import FORMULAS, load, names, target
-from perpcomp.tables.liquidations import LIQUIDATIONS
+from perpcomp.number_text import counted, exact
+from perpcomp.tables.liquidations import LIQUIDATIONS, TERMS
 from perpcomp.tables.schema import KINDS
 
 
 class Terms:
-    """What a formula may read of one liquidation: the columns of the liquidations table that its rule can depend on.
+    """What a formula may read of one liquidation: those columns of the liquidations table that are stated as terms there.
 
-    `terms.margin` is a Polars expression. What follows from eligibility is not offered: a formula does not decide who is paid.
+    `terms.margin` is a Polars expression. What follows from eligibility is no term: a formula does not decide who is paid.
     """
 
-    NAMES = tuple(
-        c.name
-        for c in LIQUIDATIONS.columns
-        if c.name not in ("eligible", "reason_code", "reason", "compensated_size", "era_rule") and c.kind not in ("address", "hash", "time")
-    )
+    NAMES = TERMS
 
     def __getattr__(self, name: str) -> pl.Expr:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self.NAMES:
-            raise refusal(f"formula term '{name}'", "is unknown.", near_miss(name, self.NAMES))
+            raise refusal(f"formula term '{name}'", "There is no such term.", near_miss(name, self.NAMES))
         return pl.col(name)
 
 
@@ -94,67 +91,78 @@ def reads(chosen: Formula) -> list[str]:
 
 
 def tree(chosen: Formula) -> arithmetic.Node:
-    """The formula's expression as exact arithmetic; InputError says what is not exact about it."""
+    """The formula's expression as exact arithmetic. InputError where the rule fails, or does something that is not exact."""
+    place = f"formula '{chosen.name}'"
     try:
         expression = chosen.expression
     except InputError:
         raise
-    except Exception as error:  # other people's code
-        raise refusal(f"formula '{chosen.name}'", f"cannot be built: {error!r}.", "Repair its rule.") from error
+    except Exception as error:  # a rule may be other people's code
+        raise refusal(place, f"The rule raised {error!r}.", "Repair the rule.") from error
     if not isinstance(expression, pl.Expr):
-        raise refusal(f"formula '{chosen.name}'", f"gives {expression!r}.", "A rule returns a Polars expression made of terms.")
+        raise refusal(place, f"The rule returned {expression!r}.", "Return a Polars expression made of terms.")
     try:
         return arithmetic.tree(expression)
     except arithmetic.InexactError as error:
-        raise refusal(f"formula '{chosen.name}'", f"is not exact: {error}.", "Nothing was computed.") from None
+        raise refusal(place, f"The rule is not exact: {error}.", "Nothing was computed.") from None
 
 
 def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
-    """What the rule gives for each row (USDC, Decimal(38,18)), in the rows' order; null where a term it reads is null.
+    """What the rule gives each row (USDC, Decimal(38,18)), in the rows' order; null where a term that it reads is null.
 
-    Guarded: only exact row-by-row operations, one value a row of type Decimal(38,18), not below 0 unless the formula says so, and
-    equal to the second engine (Python integers) in every row.
+    InputError unless the rule has only exact row-by-row operations and gives one value a row, of type Decimal(38,18), not negative
+    unless the formula allows it. AssertionError where Polars and the second engine (Python integers) differ in a row.
     """
     node = tree(chosen)
-    unknown = [name for name in arithmetic.columns(node) if name not in Terms.NAMES]
+    terms = arithmetic.columns(node)
+    _check_terms(chosen, terms)
+    values = _computed(chosen, liquidations)
+    # max_horizontal, for one, passes over a null. An entitlement is known only where every term is.
+    known = liquidations.select(pl.all_horizontal(pl.repeat(True, pl.len()), *(pl.col(name).is_not_null() for name in terms))).to_series()
+    values = liquidations.select(pl.when(known).then(values)).to_series()
+    columns = {name: arithmetic.terms(liquidations.get_column(name)) for name in terms}
+    second = arithmetic.evaluate_all(node, columns, liquidations.height)
+    for n, (value, other, complete) in enumerate(zip(fixed.to_integers(values), second, known, strict=True)):
+        if complete and (value is None or value != other or (value < 0 and not chosen.negative)):
+            transaction, log = liquidations.select("transaction_hash", "log_index").row(n)
+            raise _wrong_value(chosen, f"tx {transaction} log {log}", value, other)
+    return values
+
+
+def _check_terms(chosen: Formula, names: Sequence[str]) -> None:
+    """Refuse columns that are no terms, and terms that are integers: a block number is not an amount."""
+    place = f"formula '{chosen.name}'"
+    unknown = [name for name in names if name not in Terms.NAMES]
     if unknown:
-        raise refusal(f"formula '{chosen.name}'", f"reads {', '.join(unknown)}.", near_miss(unknown[0], Terms.NAMES))
-    numbers = [n for n in arithmetic.columns(node) if LIQUIDATIONS.schema[n] == KINDS["integer"][0]]
-    if numbers:
-        raise refusal(
-            f"formula '{chosen.name}'", f"computes with {', '.join(numbers)}, which is no amount.", "Read amounts and texts only."
-        )
-    name = f"formula '{chosen.name}'"
+        raise refusal(place, f"The rule reads {', '.join(unknown)}: not a term.", near_miss(unknown[0], Terms.NAMES))
+    integers = [name for name in names if LIQUIDATIONS.schema[name] == KINDS["integer"][0]]
+    if integers:
+        raise refusal(place, f"The rule computes with {', '.join(integers)}: not an amount.", "Read amounts and texts only.")
+
+
+def _computed(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
+    """The values by Polars; InputError unless there is one of type Decimal(38,18) for each row."""
+    place = f"formula '{chosen.name}'"
     try:
         values = liquidations.select(chosen.expression.alias("entitlement")).get_column("entitlement")
     except pl.exceptions.PolarsError as error:
-        advice = (
-            "A result must stay below 1e20 USDC."
-            if "overflow" in str(error)
-            else "Write it with terms, fixed.amount, fixed.mul and fixed.div alone."
-        )
-        raise refusal(name, f"cannot be computed: {str(error).splitlines()[0]}.", advice) from None
+        advice = "Use only terms, fixed.amount, fixed.mul and fixed.div."
+        if "overflow" in str(error):
+            advice = "A result must stay below 1e20 USDC."
+        raise refusal(place, f"The rule cannot be computed: {str(error).splitlines()[0]}.", advice) from None
     if values.dtype != AMOUNT:
-        raise refusal(name, f"gives {values.dtype}, not an exact amount.", "Use terms, fixed.amount('0.5') and fixed.mul.")
+        raise refusal(place, f"The rule gives {values.dtype}, not an exact amount.", "Use terms, fixed.amount('0.5') and fixed.mul.")
     if len(values) != liquidations.height:
-        raise refusal(name, f"gives {len(values)} value(s) for {liquidations.height} liquidations.", "One value a liquidation is wanted.")
-    terms = {n: liquidations.get_column(n) for n in arithmetic.columns(node)}
-    # A rule could hide an unknown term, as max_horizontal does; what reads the unknown pays nothing.
-    known = liquidations.select(
-        pl.all_horizontal(pl.repeat(True, pl.len()), *(column.is_not_null() for column in terms.values()))
-    ).to_series()
-    values = liquidations.select(pl.when(known).then(values)).to_series()
-    second = arithmetic.evaluate_all(node, {n: arithmetic.terms(column) for n, column in terms.items()}, liquidations.height)
-    for n, (value, other, complete) in enumerate(zip(fixed.to_integers(values), second, known, strict=True)):
-        if value == other and value is not None and (value >= 0 or chosen.negative):
-            continue
-        if value is None and not complete:
-            continue
-        transaction, log = liquidations.select("transaction_hash", "log_index").row(n)
-        where = f"tx {transaction} log {log}"
-        if value is None:
-            raise refusal(name, f"gives nothing for {where}, though everything it reads is known.", "Give a number for every row.")
-        if value != other:
-            raise AssertionError(f"{name}: the two engines differ at {where}: {values[n]} and {other}")
-        raise refusal(name, f"gives {values[n]:f} for {where}.", "Clamp it with .clip(0): nobody is owed a negative amount.")
+        what = f"The rule gives {counted(len(values), 'value')} for {counted(liquidations.height, 'liquidation')}."
+        raise refusal(place, what, "Give one value for each liquidation.")
     return values
+
+
+def _wrong_value(chosen: Formula, where: str, value: int | None, other: arithmetic.Value) -> Exception:
+    """The error for a row whose terms are all known: it has no value, a negative one, or another one by the second engine."""
+    place = f"formula '{chosen.name}'"
+    if value is None:
+        return refusal(place, f"The rule gives no value for {where}, although all its terms are known.", "Give a value for every row.")
+    if value != other:
+        return AssertionError(f"{place}: Polars and the second engine differ at {where}: {exact(value)} and {arithmetic.number(other)}")
+    return refusal(place, f"The rule gives {exact(value)} for {where}.", "Clamp it with .clip(0): an entitlement is never negative.")

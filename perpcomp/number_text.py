@@ -1,15 +1,47 @@
-"""Numbers as text: exact, or to read."""
+"""Numbers as text. An amount is an integer of 1e-18, or a Decimal from a table; no function rounds.
+
+`exact` is for arithmetic and files, `in_full` for sentences, `cut` for tables on a terminal.
+"""
+
+from decimal import Decimal
+
+import polars as pl
 
 from perpcomp import fixed
 
 
-def in_full(value: int) -> str:
-    """An integer of 1e-18 as a plain decimal with separators and no trailing zeros."""
-    whole, _, places = f"{fixed.from_integer(value):f}".partition(".")
-    places = places.rstrip("0")
-    return f"{int(whole):,}" + (f".{places}" if places else "")
+def exact(value: int | Decimal) -> str:
+    """All digits without separators and without trailing zeros: "1234.5"."""
+    whole, places = _parts(value)
+    return f"{whole}.{places}".rstrip("0").rstrip(".")
+
+
+def in_full(value: int | Decimal) -> str:
+    """All digits with separators and without trailing zeros: "1,234.5"."""
+    whole, _, places = exact(value).partition(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}" + (f".{places}" if places else "")
+
+
+def cut(value: int | Decimal, places: int) -> str:
+    """With separators, cut towards zero after so many places, zeros kept: "1,234.50". What is cut to 0 has no sign."""
+    whole, digits = _parts(value)
+    text = f"{int(whole.lstrip('-')):,}.{digits[:places]}"
+    return f"-{text}" if whole.startswith("-") and text.strip("0.,") else text
+
+
+def cut_column(column: str, places: int) -> pl.Expr:
+    """A column of amounts as text without separators, cut towards zero after so many places."""
+    return pl.col(column).cast(pl.String).str.replace(rf"(\.[0-9]{{{places}}})[0-9]*$", "$1")
 
 
 def counted(number: int, noun: str) -> str:
     """A count with its noun: "1 trader", "2 traders"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _parts(value: int | Decimal) -> tuple[str, str]:
+    """The digits before the point, with the sign, and all 18 after it."""
+    integer = fixed.to_integer(value) if isinstance(value, Decimal) else value
+    whole, _, places = f"{fixed.from_integer(integer):f}".partition(".")
+    return whole, places

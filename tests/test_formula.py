@@ -21,6 +21,7 @@ from perpcomp.formula import (
     reads,
 )
 from perpcomp.installed import FORMULAS
+from perpcomp.number_text import exact
 from perpcomp.run import Run
 from perpcomp.tables.liquidations import LIQUIDATIONS
 
@@ -138,7 +139,7 @@ def test_a_broken_entry_point_is_reported(monkeypatch: pytest.MonkeyPatch, targe
 
 
 def test_an_unknown_term_gives_the_nearest_one(liquidations: pl.DataFrame) -> None:
-    assert "formula term 'margn' is unknown. Did you mean 'margin'? Known: " in refused(lambda t: t.margn, liquidations)
+    assert "formula term 'margn': There is no such term. Did you mean 'margin'? Known: " in refused(lambda t: t.margn, liquidations)
 
 
 @pytest.mark.parametrize(
@@ -146,17 +147,23 @@ def test_an_unknown_term_gives_the_nearest_one(liquidations: pl.DataFrame) -> No
 )
 def test_who_is_paid_is_no_term(name: str, liquidations: pl.DataFrame) -> None:
     """A formula says how much, never who: neither by term nor by column."""
-    assert f"formula term '{name}' is unknown." in refused(lambda t: getattr(t, name), liquidations)
+    assert f"formula term '{name}': There is no such term." in refused(lambda t: getattr(t, name), liquidations)
     said = refused(lambda t: pl.when(pl.col(name).is_null()).then(t.margin).otherwise(0), liquidations)
-    assert said.startswith(f"formula 'made-up' reads {name}. ")
+    assert said.startswith(f"formula 'made-up': The rule reads {name}: not a term. ")
 
 
 def test_a_column_that_is_nowhere_is_refused(liquidations: pl.DataFrame) -> None:
-    assert "reads margins. Did you mean 'margin'?" in refused(lambda t: pl.col("margins"), liquidations)
+    assert "reads margins: not a term. Did you mean 'margin'?" in refused(lambda t: pl.col("margins"), liquidations)
 
 
 def test_terms_are_columns_of_the_liquidations() -> None:
     assert set(Terms.NAMES) <= set(LIQUIDATIONS.schema)
+    assert len(set(Terms.NAMES)) == len(Terms.NAMES)
+    no_terms = set(LIQUIDATIONS.schema) - set(Terms.NAMES)
+    assert no_terms == {
+        *("block_time", "transaction_hash", "trader", "market", "liquidator", "opened_at", "era_rule"),
+        *("compensated_size", "eligible", "reason_code", "reason"),
+    }, "decide for each new column whether formulas may read it"
     assert {"margin", "funding_payment", "unrealized_pnl_at_reference", "partial", "side"} <= set(Terms.NAMES)
     with pytest.raises(AttributeError):
         _ = Terms()._private
@@ -165,7 +172,7 @@ def test_terms_are_columns_of_the_liquidations() -> None:
 @pytest.mark.parametrize("name", ["era", "life", "block_number", "chain_id"])
 def test_a_whole_number_is_no_amount(name: str, liquidations: pl.DataFrame) -> None:
     said = refused(lambda t: t.margin + getattr(t, name), liquidations)
-    assert f"computes with {name}, which is no amount." in said
+    assert f"computes with {name}: not an amount." in said
 
 
 # The guard
@@ -208,7 +215,7 @@ def test_a_whole_number_is_no_amount(name: str, liquidations: pl.DataFrame) -> N
 )
 def test_what_is_not_exact_is_refused_before_anything_is_computed(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
     message = refused(rule, liquidations)
-    assert message.startswith("formula 'made-up' is not exact: ")
+    assert message.startswith("formula 'made-up': The rule is not exact: ")
     assert said in message
     assert message.endswith("Nothing was computed.")
 
@@ -229,7 +236,7 @@ def test_a_result_that_is_no_amount_is_refused(rule: Rule, said: str, liquidatio
 
 def test_one_value_for_all_rows_is_refused(liquidations: pl.DataFrame) -> None:
     said = refused(lambda t: fixed.amount(100), liquidations)
-    assert f"gives 1 value(s) for {liquidations.height} liquidations." in said
+    assert f"gives 1 value for {liquidations.height} liquidations." in said
 
 
 def test_a_negative_result_is_refused_unless_the_formula_says_so(liquidations: pl.DataFrame) -> None:
@@ -238,28 +245,28 @@ def test_a_negative_result_is_refused_unless_the_formula_says_so(liquidations: p
 
     row = liquidations.filter(pl.col("margin") > 0).row(0, named=True)
     said = refused(rule, liquidations)
-    assert f"gives {-row['margin']:f} for tx {row['transaction_hash']} log {row['log_index']}." in said
+    assert f"gives {exact(-row['margin'])} for tx {row['transaction_hash']} log {row['log_index']}." in said
     assert "Clamp it with .clip(0)" in said
     assert [-v for v in liquidations["margin"]] == entitlements(made(rule, negative=True), liquidations).to_list()
 
 
 def test_a_result_beyond_the_largest_amount_is_refused(liquidations: pl.DataFrame) -> None:
     said = refused(lambda t: fixed.mul(t.margin + 10**15, fixed.amount(10**15)), liquidations)
-    assert said.startswith("formula 'made-up' cannot be computed: overflow in decimal multiplication")
+    assert said.startswith("formula 'made-up': The rule cannot be computed: overflow in decimal multiplication")
     assert "1e20" in said
 
 
 def test_a_rule_that_polars_cannot_compute_is_named(liquidations: pl.DataFrame) -> None:
     """Its own reason, and no advice about large numbers."""
     said = refused(lambda t: t.margin + t.side, liquidations)
-    assert said.startswith("formula 'made-up' cannot be computed: ")
+    assert said.startswith("formula 'made-up': The rule cannot be computed: ")
     assert "1e20" not in said
 
 
 def test_nothing_for_a_row_whose_terms_are_known_is_refused(liquidations: pl.DataFrame) -> None:
     """A `when` without an `otherwise`, or a division by 0, would leave a trader out without a word."""
     for rule in (lambda t: pl.when(t.margin < 0).then(t.margin), lambda t: fixed.div(t.margin, t.margin - t.margin)):
-        assert "though everything it reads is known. Give a number for every row." in refused(rule, liquidations)
+        assert "although all its terms are known. Give a value for every row." in refused(rule, liquidations)
 
 
 @pytest.mark.parametrize(
@@ -319,20 +326,20 @@ def test_a_decimal_literal_may_stand_in_a_product(liquidations: pl.DataFrame) ->
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (lambda t: 5, "gives 5. A rule returns a Polars expression made of terms."),
-        (lambda t: None, "gives None."),
-        (lambda t: t, "A rule returns a Polars expression made of terms."),
-        (lambda t: t.margin if t.margin > 0 else 0, "cannot be built: TypeError("),
-        (lambda t: fixed.mul(t.margin, fixed.amount(0.5)), "cannot be built: TypeError('0.5 is a float"),
-        (lambda t: fixed.mul(t.margin, fixed.amount("0.0000000000000000001")), "cannot be built: ValueError("),
-        (lambda t: t.margin + 1 / 0, "cannot be built: ZeroDivisionError("),
+        (lambda t: 5, "returned 5. Return a Polars expression made of terms."),
+        (lambda t: None, "returned None."),
+        (lambda t: t, "Return a Polars expression made of terms."),
+        (lambda t: t.margin if t.margin > 0 else 0, "The rule raised TypeError("),
+        (lambda t: fixed.mul(t.margin, fixed.amount(0.5)), "The rule raised TypeError('0.5 is a float"),
+        (lambda t: fixed.mul(t.margin, fixed.amount("0.0000000000000000001")), "The rule raised ValueError("),
+        (lambda t: t.margin + 1 / 0, "The rule raised ZeroDivisionError("),
     ],
     ids=["a number", "nothing", "the terms", "a Python if", "a float amount", "19 decimals", "its own error"],
 )
 def test_a_rule_that_is_no_expression_is_named(rule: Rule, said: str, liquidations: pl.DataFrame) -> None:
     """Other people's mistakes are no stack traces of ours."""
     message = refused(rule, liquidations)
-    assert message.startswith("formula 'made-up' ")
+    assert message.startswith("formula 'made-up': The rule ")
     assert said in message
 
 
@@ -341,7 +348,7 @@ def test_the_two_engines_are_compared_in_every_row(liquidations: pl.DataFrame, m
     *same, last = (fixed.to_integer(margin) for margin in liquidations["margin"])
     monkeypatch.setattr(formula.arithmetic, "evaluate_all", lambda node, terms, rows: [*same, last + 1])
     where = liquidations["transaction_hash"][-1]
-    with pytest.raises(AssertionError, match=f"formula 'margin-only': the two engines differ at tx {where}"):
+    with pytest.raises(AssertionError, match=f"formula 'margin-only': Polars and the second engine differ at tx {where}"):
         entitlements(find("margin-only"), liquidations)
 
 
@@ -349,7 +356,7 @@ def test_a_borrowed_mark_cannot_pass_a_rounded_product(liquidations: pl.DataFram
     """A product that rounds half to even under the exact one's name: the second engine sees the last digit."""
     odd = liquidations.with_columns(pl.lit(Decimal("0.000000000000000003"), fixed.AMOUNT).alias("margin"))
     forged = made(lambda t: (t.margin * fixed.amount("0.5")).alias(fixed.PRODUCT))
-    with pytest.raises(AssertionError, match="the two engines differ"):
+    with pytest.raises(AssertionError, match="Polars and the second engine differ"):
         entitlements(forged, odd)
 
 

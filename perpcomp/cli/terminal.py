@@ -152,12 +152,12 @@ def readable(value: Any) -> str:
     """A cell to read: amounts cut to six places, with separators. The exact amounts are in --json and the CSV files."""
     from decimal import Decimal
 
+    from perpcomp.number_text import cut
+
     if value is None:
         return ""
     if isinstance(value, Decimal):
-        whole, _, places = f"{value:f}".partition(".")
-        shown = f"{int(whole.lstrip('-')):,}.{places[:6]}"
-        return f"-{shown}" if whole.startswith("-") and shown.strip("0.") else shown
+        return cut(value, 6)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(plain(value))

@@ -4,6 +4,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.eligibility.rule import Facts, Rule
+from perpcomp.number_text import cut_column
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.window import in_window, may_be_compensated
 
@@ -14,11 +15,6 @@ INDEX_DRAWDOWN = ("minimum_index_drawdown", "maximum_index_drawdown")
 
 def _time(column: str) -> pl.Expr:
     return pl.col(column).dt.strftime(CSV_TIME)
-
-
-def _cut(column: str) -> pl.Expr:
-    """An amount as text, cut to two decimal places."""
-    return pl.col(column).cast(pl.String).str.replace(r"(\.[0-9]{2})[0-9]*$", "$1")
 
 
 def _exclusion(facts: Facts) -> pl.Expr:
@@ -119,7 +115,7 @@ RULES: tuple[Rule, ...] = (
         ("minimum_leverage",),
         applies=lambda facts: pl.col("leverage_at_open") < facts.limit("minimum_leverage"),
         reason=lambda facts: pl.format(
-            f"opened with a leverage of {{}}, below {facts.eligibility.minimum_leverage}", _cut("leverage_at_open")
+            f"opened with a leverage of {{}}, below {facts.eligibility.minimum_leverage}", cut_column("leverage_at_open", 2)
         ),
     ),
     Rule(
@@ -127,7 +123,7 @@ RULES: tuple[Rule, ...] = (
         ("maximum_leverage",),
         applies=lambda facts: pl.col("leverage_at_open") > facts.limit("maximum_leverage"),
         reason=lambda facts: pl.format(
-            f"opened with a leverage of {{}}, above {facts.eligibility.maximum_leverage}", _cut("leverage_at_open")
+            f"opened with a leverage of {{}}, above {facts.eligibility.maximum_leverage}", cut_column("leverage_at_open", 2)
         ),
     ),
     # the position before the crash
@@ -149,7 +145,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda facts: pl.col("leverage_before_crash") < facts.limit("minimum_leverage_before_crash"),
         reason=lambda facts: pl.format(
             f"stood at a leverage of {{}} before the crash, below {facts.eligibility.minimum_leverage_before_crash}",
-            _cut("leverage_before_crash"),
+            cut_column("leverage_before_crash", 2),
         ),
     ),
     Rule(
@@ -158,7 +154,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda facts: pl.col("leverage_before_crash") > facts.limit("maximum_leverage_before_crash"),
         reason=lambda facts: pl.format(
             f"stood at a leverage of {{}} before the crash, above {facts.eligibility.maximum_leverage_before_crash}",
-            _cut("leverage_before_crash"),
+            cut_column("leverage_before_crash", 2),
         ),
     ),
     Rule(
@@ -173,7 +169,7 @@ RULES: tuple[Rule, ...] = (
         applies=lambda facts: pl.col("liquidation_price_before_crash") >= facts.limit("liquidation_price_below"),
         reason=lambda facts: pl.format(
             f"its liquidation price before the crash was {{}}, not below {facts.eligibility.liquidation_price_below}",
-            _cut("liquidation_price_before_crash"),
+            cut_column("liquidation_price_before_crash", 2),
         ),
     ),
     # stress of the market's index

@@ -16,6 +16,7 @@ from perpcomp.findings import refusal
 from perpcomp.fixed import from_integer, to_integer, truncate
 from perpcomp.incident.guards import Limits
 from perpcomp.incident.incident import Incident
+from perpcomp.number_text import exact
 
 PLACES = 10**6  # fee ratios are settings of at most six places: a thousandth of a thousandth
 ADVICE = 'Add [[guards.limits]] with market, max_liquidation_delta, max_pd ("none": no limit) and source.'
@@ -68,7 +69,7 @@ def stated_limit(one: Limits, incident: Incident) -> Limit:
 
 def by_fees(name: str, fee: int) -> Limit:
     """Synthetix's rule over a fee of every trade, opening and closing alike."""
-    words = f"fees of {name} in the logs, {_plain(fee)} a trade: opening + closing fee = {_plain(2 * fee)}, premium twice that (SCCP-293)"
+    words = f"fees of {name} in the logs, {exact(fee)} a trade: opening + closing fee = {exact(2 * fee)}, premium twice that (SCCP-293)"
     return Limit(2 * fee, 4 * fee, words)
 
 
@@ -89,14 +90,9 @@ def fee_ratio(market: str, name: str, events: pl.DataFrame) -> int:
     expected = fixed.mul(pl.col("position_notional"), fixed.amount(from_integer(ratio)))
     others = rows.filter(~(expected - pl.col("fee")).is_between(fixed.amount(0), fixed.amount("0.000000000000000001")))
     for transaction, log, notional_, fee_ in others.head(1).iter_rows():
-        what = f"Its trades pay fees of more than one ratio: {_plain(ratio)} of the largest, but tx {transaction} log {log} {fee_:f} of {notional_:f}."
+        what = f"Its trades pay fees of more than one ratio: {exact(ratio)} of the largest, but tx {transaction} log {log} {fee_:f} of {notional_:f}."
         raise refusal(f"market {name}", what, ADVICE)
     return ratio
-
-
-def _plain(value: int) -> str:
-    text = f"{from_integer(value):f}"
-    return text.rstrip("0").rstrip(".") or "0"
 
 
 def _integer(value: Decimal | None) -> int | None:

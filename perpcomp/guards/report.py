@@ -14,6 +14,7 @@ from perpcomp.guards.counterfactual.scenarios import Scenarios, scenarios
 from perpcomp.guards.sweep import grid, sweep
 from perpcomp.guards.verdicts import MEANING, Screen, screen
 from perpcomp.incident.incident import Incident
+from perpcomp.number_text import exact
 from perpcomp.systems.perpetual_v1.events import SYSTEM
 from perpcomp.tables.files import to_csv
 from perpcomp.tables.guards import COUNTERFACTUAL, DROPPED, PATHS, SWEEP, VERDICTS
@@ -175,13 +176,9 @@ def _of_sweep(swept: pl.DataFrame, shown: Callable[[Any], str]) -> Iterator[Grid
             .select("max_liquidation_delta", "max_pd", "liquidations")
             .iter_rows()
         }
-        header = [f"liquidated, flagged by {rule}", *(f"pd {_short(pd)}" for pd in pds)]
+        header = [f"liquidated, flagged by {rule}", *(f"pd {exact(pd)}" for pd in pds)]
         yield (
             header,
-            [[f"delta {_short(delta)}", *(str(count.get((delta, pd), 0)) for pd in pds)] for delta in deltas],
+            [[f"delta {exact(delta)}", *(str(count.get((delta, pd), 0)) for pd in pds)] for delta in deltas],
             range(1, len(pds) + 1),
         )
-
-
-def _short(value: Any) -> str:
-    return f"{value:f}".rstrip("0").rstrip(".") or "0"

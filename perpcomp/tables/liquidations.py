@@ -70,6 +70,19 @@ reason               | text     |      | why, in a sentence
 """),
 )
 
+# The columns that a formula may read. A new column of the table is no term until it is listed here.
+TERMS = (
+    *("chain_id", "block_number", "log_index", "market_name", "side", "partial"),
+    *("size", "size_after", "margin", "open_notional", "entry_price", "position_notional"),
+    *("realized_pnl", "funding_payment", "remaining_margin", "bad_debt", "spot_price", "liquidation_fee", "fee_shortfall"),
+    *("era", "life", "leverage_at_open"),
+    *("size_before_crash", "margin_before_crash", "open_notional_before_crash", "leverage_before_crash", "liquidation_price_before_crash"),
+    *("margin_added", "margin_removed", "size_added", "size_reduced"),
+    *("size_at_reference", "margin_at_reference", "open_notional_at_reference", "funding_at_reference"),
+    *("reference_price", "notional_at_reference", "unrealized_pnl_at_reference", "restore_notional", "restore_fee"),
+    *("guard_verdict", "price_impact", "slack_delta", "premium", "slack_pd"),
+)
+
 LEFT_OUT = Table(
     "left-out",
     ("trader",),
