@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from perpcomp.ingest.node.fetch import Progress
     from perpcomp.ingest.node.pull import Fetched
     from perpcomp.run import Run
-    from perpcomp.systems.perpetual_v1.replay.replay import Replay
+    from perpcomp.systems.replay import Replay
 
 __version__ = VERSION
 __all__ = [
@@ -101,7 +101,7 @@ def positions(
     """
     from datetime import timedelta
 
-    from perpcomp.systems.perpetual_v1.replay.replay import doubts
+    from perpcomp.systems.replay import unknown_values
 
     loaded, replayed = _replayed(query, input)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
@@ -110,7 +110,7 @@ def positions(
         frame = replayed.positions(block=moment, mark_prices=marks)
     else:
         frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
-    return frame, [*replayed.findings, *doubts(frame)]
+    return frame, [*replayed.findings, *unknown_values(frame)]
 
 
 def guarded(
@@ -136,7 +136,7 @@ def prices(
 
     Market name -> its prices table: spot, 15-minute average and index price at every block in which the market logged something.
     """
-    from perpcomp.systems.perpetual_v1.replay.price_path import crash_paths
+    from perpcomp.systems.price_path import crash_paths
 
     loaded, replayed = _replayed(query, input)
     paths, untold = crash_paths(replayed, loaded, market)
@@ -146,19 +146,16 @@ def prices(
 def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
     """The incident with its input replayed."""
     from perpcomp import pipeline
-    from perpcomp.findings import refusal
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
-    from perpcomp.systems.perpetual_v1.events import SYSTEM
+    from perpcomp.systems.system import find, replayer
 
     loaded = incident_file.load(query)
-    if loaded.system != SYSTEM:
-        what = f"is an incident of {loaded.system}; positions are replayed for {SYSTEM} only."
-        raise refusal(f"{loaded.name}.toml", what, "The position before each liquidation stands in `perpcomp liquidations`.")
+    replayer(find(loaded.system))  # a protocol without a replay is refused before its input is read
     source = find_input(loaded, input)
     events = read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded)
-    return loaded, found.replayed or pipeline.replayed(events, found.table)
+    return loaded, found.replayed or pipeline.replayed(events, loaded, found.table)
 
 
 def has_input(query: str) -> bool:
@@ -190,11 +187,11 @@ def fetch(
     """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
     from perpcomp.incident import incident_file
     from perpcomp.ingest.node import pull
-    from perpcomp.systems import SYSTEMS
+    from perpcomp.systems.system import find
 
     loaded = incident_file.load(query)
     options = pull.Options(store or pull.default_store(loaded), blocks, second, prove)
-    return pull.fetch(loaded, sorted(SYSTEMS[loaded.system].events.TOPICS), urls, options, show)
+    return pull.fetch(loaded, sorted(find(loaded.system).topics), urls, options, show)
 
 
 def verify(folder: Path) -> "Verdict":

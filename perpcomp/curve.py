@@ -4,6 +4,7 @@ Every number is an integer of 1e-18. Sizes are signed: + long, - short. The form
 2.2.0 (getInputPriceWithReserves, getOutputPriceWithReserves, getSpotPrice), tested against the contracts themselves.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from perpcomp.fixed import ONE, div_integers
@@ -63,3 +64,15 @@ def moved_to(quote: int, pool: Reserves) -> Reserves:
     """The pool after one swap that brings its quote reserve to `quote`: another spot price on the same k."""
     base = in_price(quote > pool.quote, abs(quote - pool.quote), pool)
     return Reserves.of(quote, pool.base - base if quote > pool.quote else pool.base + base)
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """A time-weighted average to be taken: pools with the seconds each counts, and what the sum is divided by."""
+
+    pools: Sequence[tuple[Reserves, int]]
+    seconds: int
+
+    def of(self, value: Callable[[Reserves], int]) -> int:
+        """The average of a value of the pool, truncated once (Amm.calcTwap)."""
+        return sum(value(pool) * weight for pool, weight in self.pools) // self.seconds

@@ -17,7 +17,7 @@ from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
 from perpcomp.ingest.node.pull import stored
 from perpcomp.ingest.node.store import own_pieces
 from perpcomp.ingest.spill import Spill
-from perpcomp.systems import SYSTEMS
+from perpcomp.systems.system import find, topics
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
 from perpcomp.tables.schema import check
@@ -103,17 +103,17 @@ def find_input(incident: Incident, given: Path | None) -> Input:
 
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
     """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
-    house, fund, protocol = incident.chain.clearing_house, incident.fund_in_logs, SYSTEMS[incident.system].events
-    addresses = [house, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
+    contract, fund, system = incident.chain.clearing_house, incident.fund_in_logs, find(incident.system)
+    addresses = [contract, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     try:
         found: Iterable[Piece] | dict[str, pl.DataFrame] | None
         if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, protocol.topics(fund), protocol.OLD_LAYOUTS, source.blocks)
+            found = log_pieces(source.file, addresses, topics(system, fund), system.old_layouts, source.blocks)
         elif (found := own_pieces(source.file, addresses)) is None:
-            found = foreign_pieces(source.files, protocol.wanted(incident.chain.id, house, addresses, fund), source.blocks)
+            found = foreign_pieces(source.files, system.wanted(incident.chain.id, contract, addresses, fund), source.blocks)
         if found is None:  # our own events table
-            events = Events(protocol.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
+            events = Events(system.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
         else:
             events = _decoded(name, found, incident, engine)
     except InputError as error:  # decoding knows rows, not files
@@ -122,14 +122,14 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
             error.exit_code,
         ) from None
     if events.lazy.select("block_number").head(1).collect().is_empty():
-        what = f"holds no {protocol.CHANGES.format(house=house)}."
+        what = f"The input holds no {system.required_event.format(contract=contract)}."
         raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
     return events
 
 
 def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
-    spill, protocol = Spill(), SYSTEMS[incident.system].events
+    spill, system = Spill(), find(incident.system)
     if isinstance(found, dict):
         spill.add(found)
     else:
@@ -140,7 +140,7 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
             spill.add(tables)
         places.check()
     tables = spill.tables()
-    return Events(protocol.events_table(tables), tables, spill)
+    return Events(system.events_table(tables), tables, spill)
 
 
 def _decode(
@@ -149,4 +149,4 @@ def _decode(
     """One piece: where its logs stand, and its events."""
     raw, stand = piece(), Places(name)
     stand.add(raw)
-    return stand, SYSTEMS[system].events.decode_all(raw, chain_id, clearing_house, fund)
+    return stand, find(system).decode(raw, chain_id, clearing_house, fund)

@@ -1,7 +1,6 @@
-"""From an incident and its input to every table of a run: one liquidation, followed forward, stage by stage.
+"""From an incident and its input to every table of a run: each stage takes the liquidations one step further.
 
-Nothing here writes, and nothing here asks the clock, the network or the machine: the same incident, input and formulas give the same
-Run. What may be published of it is in publish/.
+The same incident, input and formulas give the same Run: no stage writes a file or reads the clock, the network or the machine.
 """
 
 from collections.abc import Sequence
@@ -22,31 +21,29 @@ from perpcomp.guards.verdicts import beside, screen
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input, read_events
 from perpcomp.run import Run
-from perpcomp.systems import SYSTEMS
-from perpcomp.systems.perpetual_v1.events import TRANSFER
-from perpcomp.systems.perpetual_v1.index_drawdown import index_drawdowns
-from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, replay
-from perpcomp.systems.synthetix_v2.events import SYSTEM
-from perpcomp.systems.synthetix_v2.flags import flags
+from perpcomp.systems.replay import Replay
+from perpcomp.systems.system import System, find, replayer
 from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting.vest import vest
 
 
 def gaps(events: Events, incident: Incident) -> list[Finding]:
-    """The events whose position was not what the event before it left: logs are missing from the input."""
-    found: list[Finding] = SYSTEMS[incident.system].gaps(events.lazy, events.lazy_others)
-    return found
+    """The events whose position starts from another size than the previous event ended at: logs are missing from the input."""
+    return find(incident.system).gaps(events.lazy, events.lazy_others)
 
 
-def replayed(events: Events, found: pl.DataFrame) -> Replay:
-    """The input's events replayed; `found` is a table of its liquidations, which tells the code that ran."""
-    return replay(events.others, events.table, later_ratio_from=first_of_later_code(found))
+def replayed(events: Events, incident: Incident, found: pl.DataFrame) -> Replay:
+    """The input's events replayed. `found` is a table of its liquidations, from which the replay takes the contracts' code that ran.
+
+    InputError where the protocol has no replay.
+    """
+    return replayer(find(incident.system))(events.others, events.table, found)
 
 
 @dataclass(frozen=True)
 class Found:
-    """The liquidations of an input: the published table, the replay where the incident asks for one, what restoring the positions
-    would come to, and what does not fit.
+    """The liquidations table of an input, the replay where the incident asks for one, the costs of restoring the positions, and every
+    problem found.
     """
 
     table: pl.DataFrame
@@ -57,14 +54,14 @@ class Found:
 
 
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
-    """Every liquidation: found, valued, judged, and opened again on the curve where the incident says so."""
-    begun, ratio = is_before_crash(incident), incident.chain.liquidation_fee_ratio
-    found, doubts = SYSTEMS[incident.system].liquidations(events.lazy, events.lazy_others, ratio, begun, engine)
-    market = replayed(events, found) if incident.replays else None
+    """Every liquidation: found in the logs, valued, judged by the rules, and opened again on the curve where the incident asks for it."""
+    system, ratio = find(incident.system), incident.chain.liquidation_fee_ratio
+    found, contradictions = system.liquidations(events.lazy, events.lazy_others, ratio, is_before_crash(incident), engine)
+    market = replayed(events, incident, found) if incident.replays else None
     valued, unknown = at_reference(found, incident, market, source.prices)
     guarded = screen(valued, events.table, events.others, incident) if incident.judges_by_guards else None
     valued = beside(valued, None if guarded is None else guarded.verdicts)
-    drawdowns = index_drawdowns(events.lazy_others, incident)
+    drawdowns = system.index_drawdowns(events.lazy_others, incident)
     judged, remarks = decide(valued, incident, drawdowns)
     pools = restore.pools(incident, market)
     opened = list(restore.openings(judged, pools, incident.restore, incident.restore.order)) if incident.restore else []
@@ -74,27 +71,27 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
         replayed=market,
         restore_orders=orders(table, incident, pools),
         in_kind=in_kind(table, opened),
-        problems=[*gaps(events, incident), *doubts, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
+        problems=[*gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
     )
 
 
 def compute(
     incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None, engine: Engine = LOCAL
 ) -> Run:
-    """The whole run. `formula` overrides the incident's; `compared` names the formulas set side by side, default all installed.
+    """The whole run. `formula` overrides the incident's; `compared` names the formulas to compare (default: all installed).
 
-    `engine` says where decoding and the replay of lives are done; it changes no result.
+    `engine` says where logs are decoded and positions' lives are followed; it changes no result.
     """
     chosen = formulas.find(formula or incident.formula)
     beside, problems = _compared(compared)
     events = read_events(source, incident, engine)
     found = liquidations(events, source, incident, engine)
-    table = found.table
-    stopped = any(doubt.stops for doubt in found.problems)
+    table, system = found.table, find(incident.system)
+    stopped = any(problem.stops for problem in found.problems)
     owed = {one.name: entitlement.of_traders(one, table) for one in [chosen, *beside]}
     paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
     comparison = compare.compare({one.name: owed[one.name] for one in beside}, table)
-    balance, unknown = capacity.fund_balance(events.lazy, events.lazy_others.get(TRANSFER.name), incident)
+    balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
     enough = capacity.capacity(comparison, balance, incident)
     problems += (
         found.problems + payouts.unpaid(chosen, owed[chosen.name]) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
@@ -110,21 +107,20 @@ def compute(
         liquidations=table,
         payouts=paid,
         claims=vest(paid, incident),
-        left_out=left_out(table, events.lazy, events.lazy_others, incident),
+        left_out=left_out(table, events.lazy, events.lazy_others, incident, system.other_actions),
         comparison=comparison,
         capacity=enough,
         in_kind=found.in_kind,
         restore_orders=found.restore_orders,
         replayed=found.replayed,
         problems=tuple(problems),
-        flags=_flags(events, incident),
+        flags=system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets}),
     )
 
 
-def _flags(events: Events, incident: Incident) -> pl.DataFrame | None:
-    if incident.system != SYSTEM:
-        return None
-    return flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
+def _transfers(events: Events, system: System) -> pl.LazyFrame | None:
+    """The transfers of the insurance fund's token, where the input holds them."""
+    return None if system.transfer_event is None else events.lazy_others.get(system.transfer_event.name)
 
 
 def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]]:

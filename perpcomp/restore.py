@@ -16,7 +16,7 @@ from perpcomp.curve import Reserves, Reverts, out_price
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import Restore
-from perpcomp.systems.perpetual_v1.replay.replay import Replay
+from perpcomp.systems.replay import Replay
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.schema import LOG_KEY, check
 
@@ -47,7 +47,7 @@ def pools(incident: Incident, replayed: Replay | None) -> dict[str, Reserves]:
         assert replayed is not None
         assert asked.at is not None
         block = asked.at if isinstance(asked.at, int) else replayed.block_at(asked.at)
-        pool = replayed.place(market.amm, block).pool
+        pool = replayed.pool(market.amm, block)
         if pool is not None:
             found[market.amm] = pool
     return found

@@ -1,4 +1,4 @@
-"""A run: everything that one incident comes to, as checked tables."""
+"""A run: every table that one incident and its input give, checked."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,14 +9,14 @@ from perpcomp.findings import Finding
 from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input
-from perpcomp.systems.perpetual_v1.replay.replay import Replay
+from perpcomp.systems.replay import Replay
 from perpcomp.tables.decide import FINDINGS
 from perpcomp.tables.schema import check
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything one incident comes to, as checked tables."""
+    """Every table of a run, checked, with what they were computed from and every problem found."""
 
     incident: Incident
     input: Input
@@ -33,7 +33,7 @@ class Run:
     restore_orders: pl.DataFrame
     replayed: Replay | None
     problems: tuple[Finding, ...]
-    flags: pl.DataFrame | None = None  # where the protocol flags before it liquidates
+    flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
     @cached_property
     def findings(self) -> pl.DataFrame:

@@ -23,6 +23,7 @@ ORDER = [
     "engine",
     "tables",
     "incident",
+    "steps",
     "window",
     "ingest",
     "systems",

@@ -16,7 +16,7 @@ from perpcomp.cli.chart import HEIGHT, NARROWEST, price_chart
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED, RESERVE_SNAPSHOTTED
-from perpcomp.systems.perpetual_v1.replay.price_path import LEAD_IN, in_words
+from perpcomp.systems.price_path import LEAD_IN, in_words
 from perpcomp.tables.liquidations import PRICES
 from perpcomp.tables.schema import check
 from tests.commands import call, on_real_terminal, on_terminal

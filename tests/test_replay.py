@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp import curve
-from perpcomp.curve import Reserves
+from perpcomp.curve import Average, Reserves
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.input import Events, Input, find_input, read_events
 from perpcomp.systems.perpetual_v1.replay import contract
-from perpcomp.systems.perpetual_v1.replay.contract import Average
 from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price
-from perpcomp.systems.perpetual_v1.replay.replay import Replay, doubts, replay
+from perpcomp.systems.perpetual_v1.replay.replay import Replay, replay
+from perpcomp.systems.replay import unknown_values
 from perpcomp.tables.liquidations import POSITIONS
 from perpcomp.tables.schema import check
 from tests.conftest import LAB, truth
@@ -183,7 +183,7 @@ def test_every_funding_payment_leaves_the_contracts_premium_fraction(name: str, 
         assert before is not None
         assert after is not None
         assert (before.premium.value, after.premium.value) == (int(one["cpf_before"]), int(one["cpf"]))
-        assert (after.premium.stretch, after.index_price) == (0, int(one["underlyingPrice"]))
+        assert (after.premium.segment, after.index_price) == (0, int(one["underlyingPrice"]))
 
 
 @pytest.mark.parametrize("name", ["february", "later-contracts", "large"])
@@ -250,7 +250,7 @@ def test_trap_the_ratios_denominator_is_never_guessed(later_contracts: Recording
         assert frame["liquidation_price"].is_not_null().all() == known
         assert frame["unrealized_pnl_twap"].is_not_null().all()
         assert frame["unknown"].is_null().all() == known
-        assert bool(doubts(frame)) != known
+        assert bool(unknown_values(frame)) != known
     told = replay(events.others, events.table, block_times=times("later-contracts"), later_ratio_from=first + 1)
     assert [f.level for f in told.findings] == ["error"]
 
@@ -668,7 +668,7 @@ def test_an_event_that_was_not_pulled_is_named_and_what_needs_it_is_null(februar
     for name in NEEDED[missing]:
         assert frame[name].null_count() == frame.height, name
     assert frame["unknown"].str.contains(missing).all()
-    assert [f for f in doubts(frame) if missing in f.what]
+    assert [f for f in unknown_values(frame) if missing in f.what]
     assert_nothing_wrong(frame, february.done)
 
 
@@ -710,7 +710,7 @@ def test_a_block_without_a_log_has_no_time_of_its_own(february: Recording) -> No
     assert all(frame[name].null_count() == frame.height for name in unknown)
     assert frame.drop(*unknown, "unknown").equals(whole.drop(*unknown, "unknown"))
     assert frame["unknown"].str.contains("block 13500195 logged nothing").all()
-    (finding,) = doubts(frame)
+    (finding,) = unknown_values(frame)
     assert "block_times" in finding.what
     told = done.positions(13_500_195, datetime.fromtimestamp(EMPTY["february"][13_500_195], UTC))
     assert told.equals(whole)

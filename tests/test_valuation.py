@@ -19,7 +19,6 @@ from perpcomp.incident import incident_file
 from perpcomp.input import Input, find_input
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
-from perpcomp.systems.perpetual_v1.replay.replay import Replay
 from perpcomp.tables.files import to_csv
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.valuation import AT_REFERENCE, is_before_crash
@@ -157,7 +156,7 @@ def test_who_took_something_out_since_the_reference_is_named() -> None:
 def test_the_position_before_the_crash_needs_no_replay_and_equals_it(name: str, request: pytest.FixtureRequest) -> None:
     done: Run = request.getfixturevalue({"february": "rehearsal", "later-contracts": "later"}.get(name, name))
     start = done.incident.eligibility.start
-    market = pipeline.replayed(done.events, done.liquidations)
+    market = pipeline.replayed(done.events, done.incident, done.liquidations)
     block = market.block_at(start - timedelta(seconds=1))
     rows = done.liquidations
     then = market.at_many([(t, m, block) for t, m in rows.select("trader", "market").iter_rows()], time=start, triggers=False)
@@ -354,14 +353,16 @@ def test_a_series_with_a_gap_is_refused_by_name(tmp_path: Path, first: int, last
     rows = [
         build.liquidated(1, build.address(1), start + timedelta(seconds=45), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))
     ]
-    with pytest.raises(InputError, match=r"prices.csv has no price of BTCUSDC for 2021-02-20T22:45:45Z\. It reaches from .*Z to .*Z\."):
+    with pytest.raises(
+        InputError, match=r"prices.csv: The file has no price of BTCUSDC for 2021-02-20T22:45:45Z\. Its prices reach from .*Z to .*Z\."
+    ):
         by_series(tmp_path, rows)
 
 
 def test_a_series_without_the_market_is_refused(tmp_path: Path) -> None:
     series(tmp_path, [("ETHUSDC", build.START, 2_000)])
     rows = [build.liquidated(1, build.address(1), build.START, Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))]
-    with pytest.raises(InputError, match="It has none"):
+    with pytest.raises(InputError, match="holds no price of that market"):
         by_series(tmp_path, rows)
 
 
@@ -384,7 +385,7 @@ def test_a_run_by_a_series_is_published_with_it_and_verified(tmp_path: Path) -> 
 
 
 def test_a_moment_after_a_liquidation_is_refused() -> None:
-    with pytest.raises(InputError, match=r"\[valuation\] at is block 13500300, but a position was liquidated in block \d+ already"):
+    with pytest.raises(InputError, match=r"\[valuation\] at: The moment is block 13500300, but a position was liquidated in block \d+, tx"):
         valued("february", 13_500_300, "curve")
 
 
@@ -422,7 +423,7 @@ def test_at_a_time_of_a_series_all_have_the_price_that_held_then(tmp_path: Path)
 
 
 def test_a_block_outside_the_logs_is_refused() -> None:
-    with pytest.raises(InputError, match="block 99 lies outside the logs"):
+    with pytest.raises(InputError, match="block 99: The block is outside the logs"):
         valued("february", 99, "curve")
 
 
@@ -437,13 +438,13 @@ def test_at_a_block_of_a_series_the_block_must_have_a_time(tmp_path: Path) -> No
     text = f'[valuation]\nat = {REFERENCE["february"]}\nprice = "prices.csv"\nsource = "recording"\n'
     changed = variant("rehearsal", text, NO_PRICE, tmp_path)
     source = find_input(changed, incident_file.shelf() / "rehearsal" / "logs.jsonl.gz")
-    with pytest.raises(InputError, match="block 13500195 logged nothing, so its time is not known"):
+    with pytest.raises(InputError, match="block 13500195: The block logged nothing, so its time is not known"):
         pipeline.compute(changed, source)
 
 
-def test_a_replay_prices_a_place_as_the_views_do(rehearsal: Run) -> None:
-    market: Replay = pipeline.replayed(rehearsal.events, rehearsal.liquidations)
-    place = market.place(rehearsal.incident.affected[0].amm, REFERENCE["february"])
+def test_a_replay_gives_the_pool_of_the_views(rehearsal: Run) -> None:
+    market = pipeline.replayed(rehearsal.events, rehearsal.incident, rehearsal.liquidations)
+    pool = market.pool(rehearsal.incident.affected[0].amm, REFERENCE["february"])
     views = truth("february")["reference_positions"]["BTCUSDC"].values()
-    assert place.pool is not None
-    assert {from_integer(place.pool.spot)} == {from_integer(int(view["spotPrice"])) for view in views}
+    assert pool is not None
+    assert {from_integer(pool.spot)} == {from_integer(int(view["spotPrice"])) for view in views}

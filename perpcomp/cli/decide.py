@@ -23,7 +23,7 @@ def prices(
 ) -> Sequence[Finding]:
     """The fall and the recovery, block by block: spot, 15-minute average and index price; with a chart on a terminal."""
     import perpcomp
-    from perpcomp.systems.perpetual_v1.replay.price_path import in_words
+    from perpcomp.systems.price_path import in_words
     from perpcomp.tables.liquidations import PRICES
 
     paths, problems = perpcomp.prices(query, market, input)

@@ -11,10 +11,17 @@ from perpcomp.tables.schema import check
 from perpcomp.window import in_window
 
 
-def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame], incident: Incident) -> pl.DataFrame:
+def left_out(
+    liquidations: pl.DataFrame,
+    events: pl.LazyFrame,
+    tables: Mapping[str, pl.LazyFrame],
+    incident: Incident,
+    other_actions: Mapping[str, str],
+) -> pl.DataFrame:
     """The left-out table: every trader with an event in the window and no eligible liquidation.
 
-    `liquidations` is the published table, `events` the events table, and `tables` the other events by name. A trader who was
+    `liquidations` is the published table, `events` the events table, and `tables` the other events by name;
+    `other_actions` says which of these are a trader's own actions, and what each is called. A trader who was
     liquidated in the window has the reason of the first of those liquidations. Any other trader has the last event in the window, and
     the counts of all of them in words.
     """
@@ -23,14 +30,8 @@ def left_out(liquidations: pl.DataFrame, events: pl.LazyFrame, tables: Mapping[s
     taken_out = liquidations.filter(in_window(incident)).join(eligible, on="trader", how="anti", maintain_order="left")
     taken_out = taken_out.unique("trader", keep="first", maintain_order=True).select(*named, "reason_code", "reason")
 
-    words = {
-        "MarginChanged": "margin change",
-        "MarginTransferred": "margin change",
-        "PositionAdjusted": "migration",
-        "PositionSettled": "settlement",
-    }
     seen = [events.select(*named, "block_number", "block_time", "kind", "bad_debt")]
-    for name, kind in words.items():
+    for name, kind in other_actions.items():
         if name in tables:
             seen.append(
                 tables[name].select(

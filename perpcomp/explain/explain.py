@@ -12,12 +12,11 @@ import polars as pl
 from perpcomp import arithmetic
 from perpcomp.arithmetic import number
 from perpcomp.explain.payout import entitlement_steps, payout_steps
-from perpcomp.explain.perpetual_v1 import stated_by_the_event
-from perpcomp.explain.steps import Row
-from perpcomp.explain.synthetix_v2 import stated_before
 from perpcomp.explain.valuation import since_crash_steps, valuation_steps
 from perpcomp.findings import closest, refusal
 from perpcomp.run import Run
+from perpcomp.steps import Row
+from perpcomp.systems.system import find
 
 
 def explain(run: Run, who: str) -> list[str]:
@@ -66,7 +65,7 @@ def _liquidation(run: Run, row: Row) -> Iterator[str]:
     part = "in part " if row["partial"] else ""
     yield f"{row['trader']}: a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
     yield f"  tx {row['transaction_hash']} log {row['log_index']}, block {row['block_number']}, life {row['life']} of this position, by {row['liquidator']}"
-    yield from stated_before(run, row, n) if row["era"] is None else stated_by_the_event(run, row, log, n)
+    yield from find(run.incident.system).explain_position(run.events.lazy, run.events.lazy_others, row, log, n)
     yield from since_crash_steps(row, n)
     yield from valuation_steps(run, row, n)
     if not row["eligible"]:

@@ -7,9 +7,9 @@ import polars as pl
 from perpcomp import arithmetic, fixed, formula, payouts
 from perpcomp.arithmetic import number
 from perpcomp.entitlement import compensated
-from perpcomp.explain.steps import Row, source_texts, step
 from perpcomp.explain.valuation import restored_steps
 from perpcomp.run import Run
+from perpcomp.steps import Row, source_texts, step
 from perpcomp.totals import entitled
 from perpcomp.vesting.curves import in_words
 

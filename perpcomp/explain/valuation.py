@@ -7,8 +7,8 @@ import polars as pl
 from perpcomp import arithmetic, fixed, formula
 from perpcomp.arithmetic import number
 from perpcomp.curve import Reserves, out_price
-from perpcomp.explain.steps import Row, market_source, source_texts, step
 from perpcomp.run import Run
+from perpcomp.steps import Row, market_source, source_texts, step
 from perpcomp.valuation import valued_at
 
 
@@ -70,21 +70,23 @@ def _on_the_curve(run: Run, row: Row, value: str, cited: str) -> Iterator[str]:
     """What closing would move, by the pool, or by the pools of the 15 minutes before, each for its seconds."""
     assert run.replayed is not None
     block, now = valued_at(row, run.incident, run.replayed)
-    place, size = run.replayed.place(row["market"], block, now), fixed.to_integer(row["size_at_reference"])
+    size = fixed.to_integer(row["size_at_reference"])
     rule = "abs(trunc(trunc(quote * base) / (base + size)) - quote), rounded against the trader"
     if run.incident.valuation.price == "curve":
-        assert place.pool is not None
+        pool = run.replayed.pool(row["market"], block)
+        assert pool is not None
         note = f"closing it on the pool of block {block}{cited}"
-        yield from step("notional_at_reference", rule, _closing(size, place.pool), value, note)
+        yield from step("notional_at_reference", rule, _closing(size, pool), value, note)
         return
-    assert place.average is not None
+    average = run.replayed.average(row["market"], block, now)
+    assert average is not None
     parts = []
-    for pool, seconds in place.average.pools:
+    for pool, seconds in average.pools:
         worth = number(out_price(size, pool))
         parts.append(f"{worth} * {seconds}")
         yield from step(f"closing on the pool of {seconds} seconds", rule, _closing(size, pool), worth)
     note = f"the average before block {block + 1}{cited}"
-    numbers = f"trunc(({' + '.join(parts)}) / {place.average.seconds})"
+    numbers = f"trunc(({' + '.join(parts)}) / {average.seconds})"
     yield from step("notional_at_reference", "trunc(sum(closing * seconds) / all seconds)", numbers, value, note)
 
 

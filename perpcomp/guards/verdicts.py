@@ -22,8 +22,8 @@ from perpcomp.guards.limits import BY_LIMITS, Limit, limits
 from perpcomp.guards.perps_v2 import ORACLE, judged
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, RESERVE_SNAPSHOTTED, SYSTEM
-from perpcomp.systems.perpetual_v1.replay.history import PULL
 from perpcomp.systems.perpetual_v1.replay.in_order import integers
+from perpcomp.systems.perpetual_v1.replay.market_replay import PULL
 from perpcomp.systems.perpetual_v1.replay.replay import maintenance_ratios, ratio_at
 from perpcomp.systems.perpetual_v1.replay.valued import to_frame
 from perpcomp.tables.guards import VERDICTS

@@ -6,13 +6,12 @@ sender gave: opening keeps its USDC, closing and liquidating keep the base. Fed 
 
 from dataclasses import dataclass, field, replace
 
-from perpcomp.curve import Reserves, Reverts, in_price, out_price
+from perpcomp.curve import Average, Reserves, Reverts, in_price, out_price
 from perpcomp.fixed import div_integers, mul_integers
 from perpcomp.guards.counterfactual.position import EMPTY, Closed, Holding, bound, ratio
 from perpcomp.systems.perpetual_v1.replay.contract import (
     HOUR,
     QUARTER_HOUR,
-    Average,
     average_out_price,
     funding_owed,
     pnl,

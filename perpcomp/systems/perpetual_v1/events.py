@@ -21,7 +21,6 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.schema import KINDS, LOG_COLUMNS, check
 
 SYSTEM = "perpetual-v1"
-CHANGES = "PositionChanged of the ClearingHouse {house}"  # what an input must hold
 
 POSITION_CHANGED = event(
     "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2",
@@ -92,19 +91,22 @@ CLEARING_HOUSE_EVENTS = (
 MARKET_EVENTS = (RESERVE_SNAPSHOTTED, SWAP_INPUT, SWAP_OUTPUT, FUNDING_RATE_UPDATED, LIQUIDITY_CHANGED)
 TOPICS = frozenset(e.topic0 for e in CLEARING_HOUSE_EVENTS + MARKET_EVENTS)
 
+# Events in which a trader acts without a PositionChanged -> what the left-out table calls it.
+OTHER_ACTIONS = {
+    MARGIN_CHANGED.name: "margin change",
+    POSITION_ADJUSTED.name: "migration",
+    POSITION_SETTLED.name: "settlement",
+}
+
 # PositionChanged as laid out before the launch of December 2020: other words under other topics. Meeting one is an error.
 OLD_LAYOUTS = ("0x279a1ed9", "0x1f3f260e", "0x3cbc78e9")
 
 
-def topics(fund: InsuranceFund | None) -> frozenset[str]:
-    """Every topic0 that is read: the protocol's, and Transfer where logs are to tell a fund's balance."""
-    return TOPICS if fund is None else TOPICS | {TRANSFER.topic0}
-
-
 def wanted(chain_id: int, clearing_house: str, addresses: Collection[str], fund: InsuranceFund | None = None) -> Wanted:
-    """What an import must find in other people's exports: the events of this file, at these contracts."""
+    """What an import must find in an export of another tool: the events of this file, logged by these contracts."""
+    topics = TOPICS if fund is None else TOPICS | {TRANSFER.topic0}
     needed = (POSITION_CHANGED.name, POSITION_LIQUIDATED.name)
-    return Wanted(chain_id, clearing_house, addresses, topics(fund), OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
+    return Wanted(chain_id, clearing_house, addresses, topics, OLD_LAYOUTS, CLEARING_HOUSE_EVENTS, needed)
 
 
 # Source: Perpetual Protocol V1, maintenanceMarginRatio of the ClearingHouse as deployed in February 2021.

@@ -19,7 +19,6 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.schema import LOG_COLUMNS
 
 SYSTEM = "synthetix_v2"
-CHANGES = "PositionModified of the markets' proxies"  # what an input must hold
 
 POSITION_MODIFIED = event(
     "0xc0d933baa356386a245ade48f9a9c59db4612af2b5b9c17de5b451c628760f43",
@@ -70,17 +69,12 @@ MARKET_EVENTS: tuple[tuple[Event, ...], ...] = (
     (MARGIN_TRANSFERRED,),
 )
 TOPICS = frozenset(layout.topic0 for layouts in (*MARKET_EVENTS, (PARAMETER_UPDATED,)) for layout in layouts)
-OLD_LAYOUTS = ()  # all layouts of the deployed contracts are read
-
-
-def topics(_: InsuranceFund | None) -> frozenset[str]:
-    """Every topic0 that is read. This protocol has no insurance fund: the debt pool bears what a margin does not cover."""
-    return TOPICS
+OTHER_ACTIONS = {MARGIN_TRANSFERRED.name: "margin change"}  # an event in which a trader acts without a trade -> what left-out calls it
 
 
 def wanted(chain_id: int, settings: str, addresses: Collection[str], _: InsuranceFund | None = None) -> Wanted:
     """What an import must find in other people's exports: raw logs of the events of this file; none that somebody else decoded."""
-    return Wanted(chain_id, settings, addresses, TOPICS, OLD_LAYOUTS, (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
+    return Wanted(chain_id, settings, addresses, TOPICS, (), (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
 
 
 def decode_all(raw: pl.DataFrame, chain_id: int, settings: str, _: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:

@@ -5,10 +5,9 @@ payment is + where the trader pays. Names and formulas are those of the project'
 npm @perp/contract 1.1.0 and 2.2.0.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from perpcomp.curve import Reserves, Reverts, in_price, moved_to, out_price
+from perpcomp.curve import Average, Reserves, Reverts, in_price, moved_to, out_price
 from perpcomp.fixed import div_integers, mul_integers, truncate
 
 QUARTER_HOUR, HOUR, DAY = 900, 3600, 86400  # seconds: the TWAP of margin ratios, of funding, and what a funding rate is quoted for
@@ -51,18 +50,6 @@ def size_after_migrations(size: int, cumulative_then: int, pool_then: Reserves, 
     pool = moved_to(pool_then.quote + came_in, pool_then) if came_in else pool_then
     new = in_price(size < 0, out_price(size, pool), pool_now)
     return new if size > 0 else -new
-
-
-@dataclass(frozen=True, slots=True)
-class Average:
-    """A time-weighted average to be taken: pools with the seconds each counts, and what the sum is divided by."""
-
-    pools: Sequence[tuple[Reserves, int]]
-    seconds: int
-
-    def of(self, value: Callable[[Reserves], int]) -> int:
-        """The average of a value of the pool, truncated once (Amm.calcTwap)."""
-        return sum(value(pool) * weight for pool, weight in self.pools) // self.seconds
 
 
 def average_out_price(size: int, average: Average) -> int:

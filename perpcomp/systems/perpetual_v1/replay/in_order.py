@@ -17,7 +17,7 @@ Line = tuple[int, int, int, str, str, What, tuple[Any, ...]]
 def in_order(reads: Sequence[tuple[pl.DataFrame | None, What, tuple[str, ...]]]) -> Sequence[Line[What]]:
     """(block, log index, unix time, transaction, market, what, values) of every event, in the order of the chain.
 
-    `reads` are event tables as far as the input holds them, each with what it is and the columns that are its values.
+    `reads` are event tables (None: the input has none), each with what it is and the columns that are its values.
     """
     lines: list[Line[What]] = []
     for frame, handle, columns in reads:

@@ -1,14 +1,14 @@
-"""Perpetual Protocol V1 replayed: what every position and market stood at, at any block, from logs alone.
+"""Perpetual Protocol V1 replayed: the state of every position and market at any block, from the logs alone.
 
-    done = replay(events.others, events.table)      # events: a pipeline.Events
+    done = replay(events.others, events.table)      # events: an input.Events
     done.positions(block=13_500_195)                # every open position, one row each
-    done.at_many([(trader, market, block), ...])    # points of one's choice, open or not
+    done.at_many([(trader, market, block), ...])    # chosen positions, open or not
     done.price_path(market, start, end)             # spot, average and index price, block by block
 
 Every amount is, integer for integer, what the contracts' own views give at that block (getPosition,
 getPositionNotionalAndUnrealizedPnl, getMarginRatio, getSpotPrice): contract.py has the formulas, history.py says what is read from
-which event, trigger.py finds liquidation prices. What the logs do not tell is null: the row's `unknown` says why, `doubts` makes
-findings of it, and `Replay.findings` names the events that are missing.
+which event, liquidation_price.py finds liquidation prices. What cannot be determined from the logs is null: the row's `unknown` says
+why, and `Replay.findings` names the events that are missing.
 """
 
 from bisect import bisect_right
@@ -20,24 +20,24 @@ from typing import Any
 
 import polars as pl
 
+from perpcomp.curve import Average, Reserves
 from perpcomp.findings import Finding, refusal
 from perpcomp.fixed import to_integer
 from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
 from perpcomp.systems.perpetual_v1.replay.history import read_history
 from perpcomp.systems.perpetual_v1.replay.in_order import integers
-from perpcomp.systems.perpetual_v1.replay.state import History, Market, Position, Timeline, nobody, unless_changed_unseen
-from perpcomp.systems.perpetual_v1.replay.valued import Place, doubts, to_frame
+from perpcomp.systems.perpetual_v1.replay.market_state import MarketState
+from perpcomp.systems.perpetual_v1.replay.state import History, Market, Position, Timeline, before_first_event, known_after_gap
+from perpcomp.systems.replay import VALUED, Price
 from perpcomp.tables.liquidations import POSITIONS, PRICES
-
-__all__ = ["Place", "Point", "Replay", "doubts", "first_of_later_code", "maintenance_ratios", "ratio_at", "replay"]
+from perpcomp.tables.schema import frame_of
 
 Point = tuple[str, str, int]  # trader, market, block
-Price = Decimal | int | str
 
 
 @dataclass(frozen=True)
 class Replay:
-    """Every state that the logs tell. Made by `replay`."""
+    """The states of every position and market that the logs give (systems/replay.py says what each verb answers). Made by `replay`."""
 
     history: History
     findings: tuple[Finding, ...]
@@ -58,10 +58,13 @@ class Replay:
         return self.history.positions
 
     def block_at(self, time: datetime) -> int:
-        """The last block at or before a time, of those whose time is known: they logged something, or block_times has them."""
+        """The last block at or before a time, of those whose time is known: they logged something, or block_times has them.
+
+        InputError where the logs begin later.
+        """
         n = bisect_right(self.blocks, _unix(time), key=self.times.__getitem__)
         if n == 0:
-            raise refusal(f"time {time.isoformat()}", "lies before the first log.", "Ask for a later time, or pull earlier logs.")
+            raise refusal(f"time {time.isoformat()}", "The time is before the first log.", "Ask for a later time, or pull earlier logs.")
         return self.blocks[n - 1]
 
     def positions(
@@ -74,7 +77,7 @@ class Replay:
         mark_prices: Mapping[str, Price] | None = None,
         triggers: bool = True,
     ) -> pl.DataFrame:
-        """Every open position at the end of a block, and every one that may be for all that the logs tell: a POSITIONS frame.
+        """Every position that is open at the end of a block, or that may be open as its size is unknown: a POSITIONS frame.
 
         With `block` alone, now is that block's timestamp. With `time` alone, the block is the last one at or before it, and now is
         still that block's timestamp. With both, now is the time: what the views would say at that second with no block since.
@@ -103,36 +106,53 @@ class Replay:
     ) -> pl.DataFrame:
         """Each point valued at the end of its block: a POSITIONS frame in the order given. `time` is as in `positions`.
 
-        A point without a position is a row of size 0; its margin then is stray margin, put in before any position.
+        A point without a position is a row of size 0; its margin then is what the trader put in before any position.
         """
         return self._valued(list(points), time, mark_prices, triggers)
 
-    def place(self, market: str, block: int, now: datetime | None = None) -> Place:
-        """A market at the end of a block, where positions can be valued: its pool, its average until now, its index price."""
-        return self._place(self._market(market), block, self._now(block, now))
+    def valued(self, points: pl.DataFrame) -> pl.DataFrame:
+        """Each point (trader, market, block_number, time, size) valued: a VALUED frame in the points' order."""
+        states: dict[tuple[str, int, datetime | None], tuple[MarketState, dict[str, int | None]]] = {}
+        rows: list[dict[str, Any]] = []
+        for trader, market, block, time, size in points.select("trader", "market", "block_number", "time", "size").iter_rows():
+            if (market, block, time) not in states:
+                state = self._state(self._market(market), block, self._now(block, time))
+                states[market, block, time] = (state, state.prices())
+            state, prices = states[market, block, time]
+            row = state.row(trader, self.stored(trader, market, block)) if size is None else state.closing(trader, to_integer(size))
+            rows.append({**row, **prices})
+        return frame_of(rows, VALUED)
+
+    def pool(self, market: str, block: int) -> Reserves | None:
+        """A market's pool at the end of a block."""
+        return self._state(self._market(market), block, self._now(block, None)).pool
+
+    def average(self, market: str, block: int, now: datetime | None) -> Average | None:
+        """The pools of the 15 minutes before `now` (None: the block's timestamp), as known at the end of a block."""
+        return self._state(self._market(market), block, self._now(block, now)).average
 
     def time_of(self, block: int) -> datetime:
-        """A block's timestamp; InputError where it logged nothing."""
+        """A block's timestamp. InputError where it logged nothing and block_times does not have it."""
         if block not in self.times:
-            raise refusal(f"block {block}", "logged nothing, so its time is not known.", "Name the time instead of the block.")
+            raise refusal(f"block {block}", "The block logged nothing, so its time is not known.", "Give the time instead of the block.")
         return datetime.fromtimestamp(self.times[block], UTC)
 
     def price_path(self, market: str, start: datetime, end: datetime) -> pl.DataFrame:
         """The prices of a market at every block from start to end, both inclusive, in which it logged something: a PRICES frame."""
         lines, first, last = self._market(market), _unix(start), _unix(end)
-        rows: list[tuple[Any, ...]] = []
+        rows: list[dict[str, Any]] = []
         for block in lines.blocks:
-            if first <= self.times[block] <= last:
-                place = self._place(lines, block, self.times[block])
-                twap = None if place.average is None else place.average.of(lambda pool: pool.spot)
-                rows.append((place.now, block, place.pool and place.pool.spot, twap, place.moment and place.moment.index_price))
-        return to_frame(rows, PRICES)
+            if first <= (time := self.times[block]) <= last:
+                state = self._state(lines, block, time)
+                spot = None if state.pool is None else state.pool.spot
+                rows.append({"block_time": time, "block_number": block, "spot_price": spot, **state.prices()})
+        return frame_of(rows, PRICES)
 
     def stored(self, trader: str, market: str, block: int) -> Position:
         """A position as the ClearingHouse stores it at the end of a block, not adjusted for liquidity migrations since."""
         lines, timeline = self._market(market), self.timelines[market].get(trader)
-        state, moment = timeline.at(block) if timeline else nobody(lines), lines.at(block)
-        return unless_changed_unseen(state, moment.hole) if moment else state
+        state, moment = timeline.at(block) if timeline else before_first_event(lines), lines.at(block)
+        return known_after_gap(state, moment.gap) if moment else state
 
     def ratio_over_position_notional(self, block: int) -> bool | None:
         """Which code computes the margin ratio at a block (see `replay`); None where the logs contradict what the caller said."""
@@ -142,11 +162,11 @@ class Replay:
 
     def _market(self, market: str) -> Market:
         if market not in self.markets:
-            raise refusal(f"market {market}", "is in none of the logs.", f"There are: {', '.join(self.markets)}.")
+            raise refusal(f"market {market}", "The market has no log in the input.", f"Markets with logs: {', '.join(self.markets)}.")
         return self.markets[market]
 
-    def _place(self, market: Market, block: int, now: int | None) -> Place:
-        return Place(self.history, market, block, now, ratio_at(self.maintenance, block), self.ratio_over_position_notional(block))
+    def _state(self, market: Market, block: int, now: int | None) -> MarketState:
+        return MarketState(self.history, market, block, now, ratio_at(self.maintenance, block), self.ratio_over_position_notional(block))
 
     def _valued(
         self, points: Sequence[Point], time: datetime | None, mark_prices: Mapping[str, Price] | None, triggers: bool
@@ -155,24 +175,24 @@ class Replay:
         grouped: dict[tuple[str, int], list[int]] = {}
         for n, (_, market, block) in enumerate(points):
             grouped.setdefault((market, block), []).append(n)
-        rows: list[tuple[Any, ...]] = [()] * len(points)
+        rows: list[dict[str, Any]] = [{}] * len(points)
         for (market, block), numbers in grouped.items():
-            place = self._place(self._market(market), block, self._now(block, time))
+            state = self._state(self._market(market), block, self._now(block, time))
             for n in numbers:
                 trader = points[n][0]
-                rows[n] = place.row(trader, self.stored(trader, market, block), marks.get(market), triggers)
-        return to_frame(rows, POSITIONS)
+                rows[n] = state.row(trader, self.stored(trader, market, block), marks.get(market), triggers)
+        return frame_of(rows, POSITIONS)
 
     def _now(self, block: int, time: datetime | None) -> int | None:
         """What the averages at a block take as now, unix seconds; None where the block's time is not known."""
         if not self.blocks or not self.blocks[0] <= block <= self.blocks[-1]:
-            known = f"They reach from block {self.blocks[0]} to {self.blocks[-1]}." if self.blocks else "There are none."
-            raise refusal(f"block {block}", "lies outside the logs.", known + " block_times may name further blocks that logged nothing.")
+            known = f"The logs reach from block {self.blocks[0]} to {self.blocks[-1]}." if self.blocks else "The input holds no log."
+            raise refusal(f"block {block}", "The block is outside the logs.", known + " block_times may add blocks that logged nothing.")
         mined = self.times.get(block)
         if time is None:
             return mined
         if mined is not None and _unix(time) < mined:
-            raise refusal(f"block {block}", f"was mined after {time.isoformat()}.", "Ask for a later time or an earlier block.")
+            raise refusal(f"block {block}", f"The block was mined after {time.isoformat()}.", "Ask for a later time or an earlier block.")
         return _unix(time)
 
 
@@ -197,14 +217,14 @@ def replay(
     later_ratio_from: int | None = None,
     maintenance: Price = MAINTENANCE,
 ) -> Replay:
-    """Replay an input's events: `tables` are the other events by name, `events` the events table (pipeline.Events has both).
+    """Replay an input's events: `tables` are the other events by name, `events` the events table (input.Events has both).
 
     block_times (block -> unix seconds, as ingest.logs.block_times reads them) dates blocks that logged nothing: without it the
     averages at such a block, and what needs them, are null.
     later_ratio_from is the first block of the code whose margin ratio divides by the position's notional, at the price of the
     better profit, instead of by its open notional (protocol change c545db7; it came before partial liquidation, which no later
-    block may precede). No log tells it, so the caller must; None: the logs hold none of it.
-    maintenance (/1), the margin ratio below which a position may be liquidated, is assumed where no MarginRatioChanged tells.
+    block may precede). It cannot be determined from the logs, so the caller gives it; None: the logs hold none of it.
+    maintenance (/1), the margin ratio below which a position may be liquidated, is assumed until a MarginRatioChanged states it.
     """
     read = read_history(tables, events)
     frames = [frame.select("block_number", pl.col("block_time").dt.epoch("s").alias("time")) for frame in (events, *tables.values())]
@@ -212,7 +232,7 @@ def replay(
     for block, time in (block_times or {}).items():
         if logged.setdefault(block, time) != time:
             raise refusal(
-                f"block {block}", f"has the time {logged[block]} in the logs and {time} in block_times.", "Give one chain's blocks."
+                f"block {block}", f"Its time is {logged[block]} in the logs and {time} in block_times.", "Give the blocks of one chain."
             )
     findings, unsure = list(read.findings), None
     partial = events.filter(pl.col("kind") == "partial-liquidation").get_column("block_number").min()
@@ -220,12 +240,12 @@ def replay(
         unsure = partial
         what = f"A partial liquidation is of code whose margin ratio is over the position's notional, but later_ratio_from is {later_ratio_from}."
         advice = "Give the first block of that code as later_ratio_from. Margin ratios and liquidation prices from here on are null."
-        findings.append(Finding("error", f"block {partial}", what, advice))
+        findings.append(Finding("error", f"block {partial}", what, advice, code="later-ratio-from"))
     return Replay(read, tuple(findings), maintenance_ratios(tables, maintenance), later_ratio_from, unsure, sorted(logged), logged)
 
 
 def maintenance_ratios(tables: Mapping[str, pl.DataFrame], assumed: Price = MAINTENANCE) -> list[tuple[int, int]]:
-    """(first block, ratio of 1e-18), in order: `assumed` until a MarginRatioChanged tells."""
+    """(first block, ratio of 1e-18), in order: `assumed` until a MarginRatioChanged states one."""
     ratios = [(-1, _price(assumed))]
     if (changes := tables.get(MARGIN_RATIO_CHANGED.name)) is not None:
         changes = changes.sort("block_number", "log_index")

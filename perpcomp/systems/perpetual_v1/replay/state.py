@@ -1,24 +1,24 @@
-"""The state that a replay keeps: positions, premiums, pools and markets, and their values over time."""
+"""The states that a replay keeps: of positions, funding and markets, at the end of every block."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 
-from perpcomp.curve import Reserves, Reverts
+from perpcomp.curve import Average, Reserves, Reverts
 from perpcomp.findings import Finding
-from perpcomp.systems.perpetual_v1.replay.contract import Average, size_after_migrations, twap
+from perpcomp.systems.perpetual_v1.replay.contract import size_after_migrations, twap
 
 
 @dataclass(frozen=True, slots=True)
 class Premium:
-    """A cumulative premium fraction, USDC per base. Two can be subtracted if no funding between them is unknown: the same stretch."""
+    """A cumulative premium fraction, USDC per base. Two of one segment can be subtracted: every funding payment between them is known."""
 
-    stretch: int  # 0: counted from the market's launch, so the value is the contract's own
+    segment: int  # 0: counted from the market's launch, so the value is the contract's own
     value: int
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position as the ClearingHouse stores it; None where the logs do not tell."""
+    """A position as the ClearingHouse stores it; None where the logs do not give it."""
 
     life: int  # of this trader in this market: 1, 2 ...; 0 before the first
     size: int | None  # as of the last event; a migration since then has changed it
@@ -32,7 +32,7 @@ UNKNOWN = Position(1, None, None, None, None, 0)
 
 NO_PREMIUM = Premium(0, 0)
 
-NO_STRETCH = Premium(-1, 0)  # of a market's moment only: nothing can be subtracted from it
+NO_SEGMENT = Premium(-1, 0)  # of a market's moment only: nothing can be subtracted from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class Moment:
     pool: Reserves | None
     cumulative_notional: int | None  # USDC that swaps brought in since launch, net
     migrations: int  # liquidity changes so far: the last index of Market.migrations
-    hole: int  # positions that followed fewer may have changed in a hole of the logs
+    gap: int  # positions that followed fewer may have changed in a gap of the logs
     snapshots: int
-    first_snapshot: int  # the first one that no hole follows
+    first_snapshot: int  # the first one that no gap follows
     premium: Premium
     index_price: int | None  # what the last funding compared with
 
 
 @dataclass
 class Market:
-    """One market's timeline: `moments[n]` stands from the end of block `blocks[n]` until the next."""
+    """One market's timeline: `moments[n]` holds from the end of block `blocks[n]` until the next."""
 
     address: str
     from_launch: bool  # its logs begin with its launch: nothing was before, and a trader without an event has no position
@@ -77,7 +77,7 @@ class Market:
 
 @dataclass
 class Timeline:
-    """One position's states: `states[n]` stands from the end of block `blocks[n]` until the next, `start` before the first."""
+    """One position's states: `states[n]` holds from the end of block `blocks[n]` until the next, `start` before the first."""
 
     start: Position
     blocks: list[int] = field(default_factory=list)
@@ -91,26 +91,26 @@ class Timeline:
 
 @dataclass(frozen=True)
 class History:
-    """All of it."""
+    """The history of every market and position, and what is missing from the input."""
 
     markets: dict[str, Market]
     positions: dict[str, dict[str, Timeline]]  # market -> trader
-    lacks: dict[str, tuple[str, ...]]  # quantity (a key of NEEDS) -> the events that are not in the input
+    missing: dict[str, tuple[str, ...]]  # quantity (a key of NEEDS) -> the events that are not in the input
     findings: tuple[Finding, ...]
 
 
-def nobody(market: Market) -> Position:
-    """What a trader has before the first event: nothing, if the market's logs are whole; else who knows."""
+def before_first_event(market: Market) -> Position:
+    """A trader's position before the first event: none if the market's logs are whole, else unknown."""
     return replace(UNKNOWN, life=0, size=0, margin=0, open_notional=0) if market.from_launch else UNKNOWN
 
 
-def unless_changed_unseen(state: Position, hole: int) -> Position:
-    """The position, or one of which only the life is known where a hole in the logs came after its last event."""
-    return state if state.migration >= hole else replace(UNKNOWN, life=max(1, state.life))
+def known_after_gap(state: Position, gap: int) -> Position:
+    """The position, or one of which only the life is known where a gap in the logs came after its last event."""
+    return state if state.migration >= gap else replace(UNKNOWN, life=max(1, state.life))
 
 
 def average_before(market: Market, count: int, first: int, now: int, interval: int) -> Average | None:
-    """What the time before now is averaged over, of a market's first `count` snapshots; None where those at hand do not reach."""
+    """What the time before now is averaged over, of a market's first `count` snapshots; None where the snapshots of the logs do not reach back so far."""
     return twap(market.times, market.pools, count, first, now, interval, market.from_launch and first == 0)
 
 

@@ -6,12 +6,11 @@ import polars as pl
 
 from perpcomp import arithmetic
 from perpcomp.arithmetic import number
-from perpcomp.explain.steps import Row, earlier_than, step
-from perpcomp.run import Run
+from perpcomp.steps import Row, earlier_than, step
 from perpcomp.systems.perpetual_v1.lives import ORDER
 
 
-def stated_by_the_event(run: Run, row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
+def position(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame], row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
     """Size, margin and open notional from the liquidation's own PositionChanged."""
     yield "  PositionChanged says: " + ", ".join(
         f"{name} {number(arithmetic.term(log[name]))}"
@@ -33,7 +32,7 @@ def stated_by_the_event(run: Run, row: Row, log: Row, n: Mapping[str, str]) -> I
         f"{n['size']} base",
     )
     yield from _margin(row, log, n)
-    yield from _open_notional(run, row, n)
+    yield from _open_notional(events, row, n)
 
 
 def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
@@ -59,7 +58,7 @@ def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
     yield from step("margin", rule, numbers, value, era)
 
 
-def _open_notional(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+def _open_notional(events: pl.LazyFrame, row: Row, n: Mapping[str, str]) -> Iterator[str]:
     if row["open_notional"] is None:
         yield "  open_notional is not known: the earlier events of this life are not all in the logs"
         return
@@ -71,7 +70,7 @@ def _open_notional(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
         )
         return
     mine = (pl.col("trader") == row["trader"]) & (pl.col("market") == row["market"])
-    before = run.events.table.filter(mine & earlier_than(row)).sort(ORDER)
+    before = events.filter(mine & earlier_than(row)).sort(ORDER).collect()
     opened = before.with_row_index("n").filter(pl.col("kind") == "open").get_column("n").max()
     assert isinstance(opened, int)
     moves = []

@@ -6,7 +6,7 @@ import polars as pl
 
 from perpcomp.findings import Finding, near_miss, refusal
 from perpcomp.incident.incident import Incident
-from perpcomp.systems.perpetual_v1.replay.replay import Replay
+from perpcomp.systems.replay import Replay
 from perpcomp.tables.liquidations import PRICES
 from perpcomp.tables.schema import CSV_TIME
 

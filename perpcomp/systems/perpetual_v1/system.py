@@ -1,0 +1,38 @@
+"""Perpetual Protocol V1 as a System."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from perpcomp.systems.perpetual_v1 import events, explain, index_drawdown, liquidations
+from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, replay
+from perpcomp.systems.system import System
+
+
+def _replay(tables: Mapping[str, pl.DataFrame], changes: pl.DataFrame, found: pl.DataFrame) -> Replay:
+    return replay(tables, changes, later_ratio_from=first_of_later_code(found))
+
+
+class PerpetualV1(System):
+    """The ClearingHouse and its Amms."""
+
+    key = events.SYSTEM
+    contract_key = "clearing_house"
+    quote_unit = "USDC"
+    topics = events.TOPICS
+    old_layouts = events.OLD_LAYOUTS
+    required_event = f"{events.POSITION_CHANGED.name} of the ClearingHouse {{contract}}"
+    other_actions = events.OTHER_ACTIONS
+    transfer_event = events.TRANSFER
+    wanted = staticmethod(events.wanted)
+    decode = staticmethod(events.decode_all)
+    events_table = staticmethod(events.events_table)
+    recheck = staticmethod(events.recheck)
+    gaps = staticmethod(liquidations.gaps)
+    liquidations = staticmethod(liquidations.liquidations)
+    replay = staticmethod(_replay)
+    index_drawdowns = staticmethod(index_drawdown.index_drawdowns)
+    explain_position = staticmethod(explain.position)
+
+
+PERPETUAL_V1: System = PerpetualV1()

@@ -1,0 +1,26 @@
+"""Synthetix Perps V2 as a System."""
+
+from perpcomp.systems.synthetix_v2 import events, explain, flags, liquidations
+from perpcomp.systems.system import System
+
+
+class SynthetixV2(System):
+    """The markets' proxies and PerpsV2MarketSettings. Prices are an oracle's, so there is no pool to replay."""
+
+    key = events.SYSTEM
+    contract_key = "settings"
+    quote_unit = "sUSD"
+    topics = events.TOPICS
+    required_event = f"{events.POSITION_MODIFIED.name} of the markets' proxies"
+    other_actions = events.OTHER_ACTIONS
+    wanted = staticmethod(events.wanted)
+    decode = staticmethod(events.decode_all)
+    events_table = staticmethod(events.events_table)
+    recheck = staticmethod(events.recheck)
+    gaps = staticmethod(liquidations.gaps)
+    liquidations = staticmethod(liquidations.liquidations)
+    flags = staticmethod(flags.flags)
+    explain_position = staticmethod(explain.position)
+
+
+SYNTHETIX_V2: System = SynthetixV2()

@@ -1,0 +1,113 @@
+"""The interface of a protocol: all that the rest of perpcomp asks of one.
+
+A protocol is one object of an installed package, under the entry point group `perpcomp.systems`. Its entry point's name is its `key`,
+which an incident file gives as `system`. Tables of decoded events go by the event's name.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Protocol
+
+import polars as pl
+
+from perpcomp.engine import Engine
+from perpcomp.findings import Finding, refusal
+from perpcomp.incident.funds import InsuranceFund
+from perpcomp.incident.incident import Incident
+from perpcomp.ingest.decode import Event
+from perpcomp.ingest.exports.sheet import Wanted
+from perpcomp.installed import SYSTEMS, load
+from perpcomp.systems.replay import Replay
+
+Tables = Mapping[str, pl.LazyFrame]
+Row = Mapping[str, Any]
+
+
+class Replayer(Protocol):
+    """Replays an input: the other events, the events table, and a table of its liquidations (which tells the code that ran)."""
+
+    def __call__(self, tables: Mapping[str, pl.DataFrame], events: pl.DataFrame, liquidations: pl.DataFrame, /) -> Replay: ...
+
+
+class System(Protocol):
+    """One protocol. A class that inherits from this one need not give the members that have a value here."""
+
+    key: str  # the incident file's `system`, and the name of the entry point
+    contract_key: str  # the key of [chain] that names the contract beside the markets whose logs count
+    quote_unit: str  # what amounts are in
+
+    # The events
+
+    topics: frozenset[str]  # topic0 of every event that is pulled and decoded
+    old_layouts: tuple[str, ...] = ()  # beginnings of topic0 of layouts that cannot be read; an input that holds one is refused
+    required_event: str  # what an input must hold, as a noun phrase; {contract} stands for the contract's address
+    other_actions: Mapping[str, str] = {}  # events beside the events table in which a trader acts -> what the left-out table calls it
+    transfer_event: Event | None = None  # of the insurance fund's token; None: the protocol's logs cannot give a fund's balance
+
+    def wanted(self, chain_id: int, contract: str, addresses: Collection[str], fund: InsuranceFund | None, /) -> Wanted:
+        """What an import must find in an export of another tool."""
+
+    def decode(self, raw: pl.DataFrame, chain_id: int, contract: str, fund: InsuranceFund | None, /) -> dict[str, pl.DataFrame]:
+        """Event name -> decoded table, of every event of the protocol, from raw logs. Every table is there, with or without rows."""
+
+    def events_table(self, tables: Tables, /) -> pl.LazyFrame:
+        """The published events table (EVENTS). InputError where a liquidation lacks one of its logs."""
+
+    def recheck(self, events: pl.DataFrame, chain_id: int, /) -> pl.DataFrame:
+        """An events table from a file, checked. InputError where it is of another chain or protocol, or says too little."""
+
+    # The liquidations
+
+    def liquidations(
+        self, events: pl.LazyFrame, others: Tables, fee_ratio: Decimal | None, before_crash: pl.Expr, engine: Engine, /
+    ) -> tuple[pl.DataFrame, list[Finding]]:
+        """Every liquidation, with the position just before it (the COLUMNS of columns.py); and what does not fit.
+
+        fee_ratio (/1) is [chain] liquidation_fee_ratio. `before_crash` is true of the blocks before the crash.
+        """
+
+    def gaps(self, events: pl.LazyFrame, others: Tables, /) -> list[Finding]:
+        """The events whose position starts from another size than the previous event ended at."""
+
+    # What only some protocols have
+
+    replay: Replayer | None = None  # None: the protocol has no replay
+
+    def index_drawdowns(self, tables: Tables, incident: Incident, /) -> dict[str, int]:
+        """Market -> the largest fall of its index over the window (1e-18 of the highest value before); a market without one is unknown."""
+        return {}
+
+    def flags(self, others: Tables, market_names: Mapping[str, str], /) -> pl.DataFrame | None:
+        """The FLAGS table, where liquidators flag a position before they close it."""
+        return None
+
+    # Explanations
+
+    def explain_position(self, events: pl.LazyFrame, others: Tables, row: Row, log: Row, numbers: Mapping[str, str], /) -> Iterator[str]:
+        """Size, margin and open notional of a liquidation as steps of arithmetic.
+
+        `row` is of the liquidations table, `log` is its row of the events table, `numbers` has the values of both as text.
+        """
+
+
+def find(key: str) -> System:
+    """The installed protocol of that key. InputError: it is not installed, cannot be loaded, or goes by another key."""
+    loaded: System = load(SYSTEMS, key)
+    if getattr(loaded, "key", None) != key:
+        raise refusal(
+            f"system '{key}'", f"The object of its entry point has the key {getattr(loaded, 'key', None)!r}.", "Repair its package."
+        )
+    return loaded
+
+
+def topics(system: System, fund: InsuranceFund | None) -> frozenset[str]:
+    """Every topic0 to read: the protocol's, and that of Transfer where the balance of `fund` is to be read from logs."""
+    return system.topics if fund is None or system.transfer_event is None else system.topics | {system.transfer_event.topic0}
+
+
+def replayer(system: System) -> Replayer:
+    """The protocol's replay; InputError where it has none."""
+    if system.replay is None:
+        what = f"Positions cannot be replayed for the system {system.key}."
+        raise refusal("[system]", what, "`perpcomp liquidations` shows the position before each liquidation.")
+    return system.replay
