@@ -524,8 +524,35 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.
     assert last["open_notional_replayed"] == (Decimal(110) if complete else None)
-    if complete:
-        assert last["leverage_at_open"] == Decimal("2.2"), "of the 110 that it opened, not of the 330 that it moved"
+    # Of the 110 that it opened, not of the 330 that it moved; and not that of the life before, which was 2.
+    assert last["leverage_at_open"] == (Decimal("2.2") if complete else None)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_event_missing_early_in_a_life_makes_the_life_after_a_reverse_unknown(complete: bool) -> None:
+    """1 long at 100, 1 more at 110 (which may be missing), 1 more at 120, reversed to 1 short by selling 4 for 480, 30 realized."""
+    moves = [("increase", 1, 110, 2, 0), ("increase", 1, 120, 3, 0), ("reverse", -4, 480, -1, 30), ("liquidation", 1, 125, 0, 0)]
+    rows = [build.opened(1, build.address(1), build.START, Decimal(1), Decimal(100), Decimal(50))]
+    for n, (kind, exchanged, notional, after, realized) in enumerate(moves if complete else moves[1:], 2):
+        amounts = {
+            "position_notional": notional,
+            "exchanged_position_size": exchanged,
+            "position_size_after": after,
+            "realized_pnl": realized,
+        }
+        exact = {name: Decimal(value) for name, value in amounts.items()}
+        rows.append(build.event(n, build.address(1), build.START, kind=kind, margin=Decimal(50), spot_price=Decimal(120), **exact))
+    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    expected = (True, Decimal(120), Decimal("2.4")) if complete else (False, None, None)
+    assert (last["continuous"], last["open_notional_replayed"], last["leverage_at_open"]) == expected
+
+
+def test_an_event_missing_after_the_opening_leaves_the_leverage_of_the_opening_known() -> None:
+    """1 long at 100 with a margin of 50; an increase is missing; 2 long are liquidated."""
+    rows = [build.opened(1, build.address(1), build.START, Decimal(1), Decimal(100), Decimal(50))]
+    rows.append(build.liquidated(3, build.address(1), build.START, Decimal(2), Decimal(210), Decimal(60), Decimal(200)))
+    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    assert (last["continuous"], last["open_notional_replayed"], last["leverage_at_open"]) == (False, None, Decimal(2))
 
 
 # One liquidation by itself

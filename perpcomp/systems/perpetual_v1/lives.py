@@ -1,4 +1,4 @@
-"""What the earlier logs of a trader say about a position just before it was liquidated, and before the crash.
+"""Each liquidated position just before its liquidation and before the crash, from the trader's earlier logs.
 
 A life runs from the event that opens a position to the one that brings its size to 0 (a reverse ends one life and opens the next).
 Everything here is a running sum or a last value per trader and market, so it is exact and vectorised.
@@ -21,7 +21,7 @@ AMOUNTS = ["margin", "exchanged_position_size", "position_notional", "realized_p
 # What `before_liquidations` reads of the events table.
 EVENT = [*POSITION, *ORDER, "block_time", "kind", *AMOUNTS, "position_size_after"]
 
-# Where a stretch of the line begins, which is sorted by position and within it by ORDER.
+# Where a position or a life begins in the line of events, which is sorted by position and within it by ORDER.
 BEGINS_POSITION = pl.col("position").ne_missing(pl.col("position").shift(1))
 BEGINS_LIFE = BEGINS_POSITION | pl.col("life").ne_missing(pl.col("life").shift(1))
 
@@ -41,8 +41,9 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     """ORDER and REPLAYED of every liquidation in the events table: the position just before it, and before the crash, from earlier
     logs alone.
 
-    open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs;
-    continuous says that within the life no event was seen to be missing.
+    open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs. `continuous`
+    is true where no event is missing since the position was last opened from nothing. leverage_at_open is null where it was not true
+    at the life's opening.
     `tables` gives MarginChanged, PositionAdjusted, PositionSettled and LiquidityChanged where the input holds them; `before_crash` is true of the
     blocks (by block_number or block_time) before the crash. SINCE_CRASH columns speak of the event's own life: what it held before
     the crash, 0 where it was opened later, and what its trader changed between then and the event.
@@ -98,13 +99,13 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
         (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over("position").alias("margin_base"),
     )
     size_before = pl.col("size") - exchanged
-    # A reverse carries the open notional over, so what is missing before it is missing after it too.
     broken = pl.col("is_event") & ~pl.col("from_nothing") & (size_before != pl.col("size_expected")).fill_null(False)
     line = line.with_columns(
         (pl.col("signed_notional") - pl.col("base")).alias("signed_after"),
         (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs().alias("open_notional_replayed"),
         (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
-        (_running(broken.cast(pl.Int64), BEGINS_LIFE) == 0).alias("continuous"),
+        # A reverse carries the open notional over, so an event that is missing before it is missing in the next life's sums too.
+        (_running(broken.cast(pl.Int64), BEGINS_POSITION | pl.col("from_nothing")) == 0).alias("continuous"),
     )
     line = line.with_columns(
         pl.when("opens").then("block_time").forward_fill().over("position").alias("opened_at"),
@@ -113,12 +114,16 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
         .forward_fill()
         .over("position")
         .alias("leverage_at_open"),
-    ).with_columns(pl.when("continuous").then("open_notional_replayed"))
+        pl.when("opens").then("continuous").forward_fill().alias("continuous_at_open"),
+    ).with_columns(
+        pl.when("continuous").then("open_notional_replayed"),
+        pl.when("continuous_at_open").then("leverage_at_open"),
+    )
     return _since_crash(line, before_crash, tables).select(*ORDER, *REPLAYED)
 
 
 def _running(value: pl.Expr, begins: pl.Expr) -> pl.Expr:
-    """A running sum that starts anew where a stretch of the sorted line begins: much cheaper than a window."""
+    """A running sum that starts anew at the rows of `begins`: much cheaper than a window."""
     total = value.cum_sum()
     return total - pl.when(begins).then(total - value).forward_fill()
 
@@ -137,7 +142,7 @@ def _migrations(tables: dict[str, pl.DataFrame], before_crash: pl.Expr) -> pl.Da
 def _since_crash(line: pl.DataFrame, before_crash: pl.Expr, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """The liquidations of the line of every event of every position, with SINCE_CRASH added.
 
-    Null where an event that would tell was not pulled; so is a size that a liquidity migration has changed since it was stated.
+    Null where a needed event was not pulled; so is a size that a liquidity migration has changed since it was stated.
     """
     nothing, has_margin_changes = fixed.amount(0), MARGIN_CHANGED.name in tables
     changes = {
