@@ -1,5 +1,8 @@
 """What installed packages add to perpcomp by entry points: formulas (group `perpcomp.formulas`) and protocols (`perpcomp.systems`)."""
 
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -32,8 +35,13 @@ def target(group: str, name: str) -> str:
 
 
 def _points(group: str) -> dict[str, EntryPoint]:
+    return _found(group, entry_points, tuple(sys.path))
+
+
+@cache  # reading the metadata of every installed package takes some 8 ms
+def _found(group: str, read: Callable[..., Iterable[EntryPoint]], _: tuple[str, ...]) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+    for point in sorted(read(group=group), key=lambda p: (p.name, p.value)):
         if point.name in found and found[point.name].value != point.value:  # an editable install may list one entry point twice
             what = f"It is installed twice: as {found[point.name].value} and as {point.value}."
             raise refusal(f"{_ONE[group]} '{point.name}'", what, "Uninstall one of the two packages.")

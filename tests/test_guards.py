@@ -21,7 +21,6 @@ from perpcomp.guards.rules.liquidation import flag, force_liquidate, liquidate
 from perpcomp.guards.rules.market import Market, Oracle
 from perpcomp.guards.rules.profiles import DEPLOYED, SIP
 from perpcomp.guards.rules.vectors import check, opened
-from perpcomp.incident import incident_file
 
 LAB = Path(__file__).parent / "lab" / "guards"
 VECTORS, CASES = LAB / "vectors.json.gz", LAB / "cases.json"
@@ -143,14 +142,6 @@ def _refused(file: Path, *said: str) -> None:
     assert text.startswith(file.name)
     for words in said:
         assert words in text
-
-
-@pytest.mark.parametrize("word", incident_file.RESERVED)
-def test_no_query_has_the_name_of_a_word(word: str, tmp_path: Path) -> None:
-    (tmp_path / f"{word}.toml").write_text("")
-    for query in (word, str(tmp_path / f"{word}.toml")):
-        with pytest.raises(InputError, match=f"'{word}' is a word of `perpcomp guards`"):
-            incident_file.load(query)
 
 
 def test_the_differences_are_made_from_the_profiles() -> None:

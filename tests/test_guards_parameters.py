@@ -116,9 +116,9 @@ DAMAGED = [
     ("maxPD = 0.003,", "maxPD = 3e-3,", ("maxPD is 3e-3", "plain decimal")),
     ("maxPD = 0.003,", "maxPd = 0.003,", ("maxPd is unknown", "Did you mean 'maxPD'?")),
     ("skewScale = 1000000,", "skewScale = 0,", ("skewScale is 0",)),
-    ('source = ["SCCP-2001"]', 'source = ["SCCP-2010"]', ('source names "SCCP-2010", which is not known', "Did you mean")),
-    ('source = ["SCCP-2001"]', "source = []", ("no source",)),
-    ('unset = ["minKeeperFee"]', 'unset = ["minKeeperFees"]', ("unset names", "Did you mean 'minKeeperFee'?")),
+    ('source = ["SCCP-2001"]', 'source = ["SCCP-2010"]', ('source names "SCCP-2010", which is not in [sources]', "Did you mean")),
+    ('source = ["SCCP-2001"]', "source = []", ("source is []", "a key of [sources]")),
+    ('unset = ["minKeeperFee"]', 'unset = ["minKeeperFees"]', ('unset is "minKeeperFees"', "Did you mean 'minKeeperFee'?")),
     ("on = 2023-05-02T00:00:00Z,", "", ("on is missing",)),
 ]
 

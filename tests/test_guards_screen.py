@@ -259,21 +259,21 @@ def test_a_market_without_fees_needs_stated_limits(rehearsal: Run) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[guards]\n", "[guards] has no source"),
+        ("[guards]\n", "[guards] source is missing"),
         (f"[guards]\n{SOURCE}flag_rule = 'oracle'\n", 'flag_rule is "oracle"'),
         (f"[guards]\n{SOURCE}limit = 1\n", "[guards] limit is unknown. Did you mean 'limits'?"),
         (f"[guards]\n{SOURCE}[[guards.limits]]\nmax_pd = 0.1\n{SOURCE}", "[[guards.limits]] 1 max_liquidation_delta is missing"),
         (
             f"[guards]\n{SOURCE}[[guards.limits]]\nmax_pd = -0.1\nmax_liquidation_delta = 'all'\n{SOURCE}",
-            "max_pd is -0.1. It must be above 0",
+            "max_pd is -0.1. It must be 0 or more",
         ),
         (
             f"[guards]\n{SOURCE}[[guards.limits]]\nmarket = 'BTCUSD'\nmax_pd = 1\nmax_liquidation_delta = 1\n{SOURCE}",
-            "[[guards.limits]] market: \"BTCUSD\" is no market of this incident. Did you mean 'BTCUSDC'?",
+            "[[guards.limits]] market is \"BTCUSD\", which is not a market of this incident. Did you mean 'BTCUSDC'?",
         ),
         (
             f"[guards]\n{SOURCE}" + 2 * f"[[guards.limits]]\nmarket = 'BTCUSDC'\nmax_pd = 1\nmax_liquidation_delta = 1\n{SOURCE}",
-            '[[guards.limits]] market: "BTCUSDC" stands twice',
+            '[[guards.limits]] market "BTCUSDC" is listed twice',
         ),
         (f"[guards]\n{SOURCE}endorsed = ['0x1']\n", 'endorsed is "0x1", not an address'),
         (f"[guards]\n{SOURCE}endorsed = 7\n", "endorsed is 7, not a list"),

@@ -167,15 +167,15 @@ def test_a_part_that_survived_is_restored_in_proportion(later: Run) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ('[restore]\norder = "each-alone"\nspread = 0\nsource = "recording"\n', r"does not say at which pool BTCUSDC is opened again"),
+        ('[restore]\norder = "each-alone"\nspread = 0\nsource = "recording"\n', r"\[restore\] states no pool for BTCUSDC\."),
         ('[restore]\nat = 13_500_366\norder = "alone"\nspread = 0\nsource = "recording"\n', r"order is .alone.*Did you mean 'each-alone'"),
-        ('[restore]\nat = 13_500_366\norder = "each-alone"\nspread = 0\n', r"\[restore\] has no source"),
+        ('[restore]\nat = 13_500_366\norder = "each-alone"\nspread = 0\n', r"\[restore\] source is missing"),
         ('[restore]\nat = 13_500_366\norder = "each-alone"\nsource = "recording"\n', r"spread is missing"),
         ('[restore]\nat = "soon"\norder = "each-alone"\nspread = 0\nsource = "recording"\n', r"at is .soon.*a block as 13_500_195"),
-        ('[restore]\nat = 1\norder = "each-alone"\nspread = 0\nsource = "recording"\n', r"block 1 lies outside the logs"),
+        ('[restore]\nat = 1\norder = "each-alone"\nspread = 0\nsource = "recording"\n', r"block 1: .*outside the logs"),
         (
             '[restore]\norder = "each-alone"\nspread = 0\nsource = "recording"\n[[restore.pool]]\nmarket = "ETHUSDC"\nquote_reserve = 1\nbase_reserve = 1\n',
-            r'"ETHUSDC" is no affected market',
+            r'"ETHUSDC", which is not an affected market',
         ),
     ],
 )

@@ -554,14 +554,16 @@ def test_without_parameters_in_the_logs_the_guards_take_the_documents_or_stop(pl
 
 
 def test_what_this_system_does_not_offer_says_so(place: Path, tmp_path: Path, done: Run) -> None:
-    with pytest.raises(InputError, match=r"positions are replayed for perpetual-v1 only"):
+    with pytest.raises(InputError, match=r"Positions cannot be replayed for the system synthetix_v2"):
         perpcomp.positions(str(place / "made-up-v2.toml"), None, place / "logs.jsonl")
     table = tmp_path / "1-events.csv"
     table.write_bytes(to_csv(done.events.table, EVENTS))
     with pytest.raises(InputError, match=r"does not hold the margins before"):
         perpcomp.compute(str(place / "made-up-v2.toml"), table)
     text = (place / "made-up-v2.toml").read_text() + '[valuation]\nprice = "mark"\nsource = "test"\n'
-    with pytest.raises(InputError, match=r'"synthetix_v2" has no pool, no fund and no replay'):
+    with pytest.raises(
+        InputError, match=r'system is "synthetix_v2", which has no pool and no replay, but the file has \[valuation\] at or price'
+    ):
         incident_file.parse(text.replace("reference_price", "#").encode(), "made-up-v2", place)
     text = (place / "made-up-v2.toml").read_text().replace("settings = ", "clearing_house = ")
     with pytest.raises(InputError) as refused:

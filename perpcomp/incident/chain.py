@@ -1,66 +1,47 @@
-"""The incident file's [chain] and [[market]]."""
+"""The table [chain]: where the protocol is deployed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Annotated
 
-from perpcomp.incident import toml
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
-from perpcomp.incident.valuation import Valuation
+from perpcomp.incident.description import Key, Table, keys
+from perpcomp.incident.kinds import ADDRESS, AMOUNT, BLOCK_HASH, COUNT, EXAMPLE_ADDRESS, EXAMPLE_HASH
+from perpcomp.incident.sources import SOURCE
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Where the protocol lives. clearing_house is the contract beside the markets whose logs count: the ClearingHouse, or for synthetix_v2
-    PerpsV2MarketSettings, named by the key `settings`. genesis is the hash of the chain's first block. liquidation_fee_ratio (/1) is assumed where no log of the ClearingHouse states it."""
+    """Where the protocol is deployed.
 
-    id: int
-    clearing_house: str
-    genesis: str | None
-    first_block: int | None
-    liquidation_fee_ratio: Decimal | None
-    source: tuple[str, ...]
+    clearing_house is the contract beside the markets whose logs count; the protocol names its key in the file. liquidation_fee_ratio (/1)
+    is used where no log states it.
+    """
 
-
-@dataclass(frozen=True)
-class Market:
-    """One market. Only the affected ones are compensated; reference_price is USDC per base."""
-
-    name: str
-    amm: str
-    affected: bool
-    reference_price: Decimal | None
-    crash_below: Decimal | None
-    source: tuple[str, ...]
-
-
-def read_chain(section: Section, known: dict[str, Source], house: str) -> Chain:
-    chain = Chain(
-        id=section.take("id", toml.count) or 0,
-        clearing_house=section.take(house, toml.address) or "",
-        genesis=section.take("genesis", toml.block_hash, required=False),
-        first_block=section.take("first_block", toml.count, required=False),
-        liquidation_fee_ratio=section.take("liquidation_fee_ratio", toml.amount, required=False),
-        source=read_source(section, known),
-    )
-    section.close()
-    return chain
+    id: Annotated[int, Key(COUNT, "The number of the chain, as its nodes state it.", "100")]
+    clearing_house: Annotated[
+        str,
+        Key(ADDRESS, "The contract beside the markets whose logs count.", EXAMPLE_ADDRESS),
+    ]
+    genesis: Annotated[
+        str | None,
+        Key(
+            BLOCK_HASH,
+            "The hash of the chain's first block; a node of another chain is refused.",
+            EXAMPLE_HASH,
+            default=None,
+        ),
+    ]
+    first_block: Annotated[int | None, Key(COUNT, "The block from which logs are fetched.", "13_507_324", unit="block", default=None)]
+    liquidation_fee_ratio: Annotated[
+        Decimal | None,
+        Key(AMOUNT, "The share of the notional that a liquidation costs, used where no log states it.", "0.0125", unit="/1", default=None),
+    ]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
-def read_market(section: Section, known: dict[str, Source], valuation: Valuation, one_price: Decimal | None) -> Market:
-    affected = section.take("affected", toml.flag, False, required=False) or False
-    elsewhere = valuation.price != "reference" or one_price is not None
-    market = Market(
-        name=section.take("name", toml.text) or "",
-        amm=section.take("amm", toml.address) or "",
-        affected=affected,
-        reference_price=section.take("reference_price", toml.amount, required=affected and not elsewhere),
-        crash_below=section.take("crash_below", toml.amount, required=False),
-        source=read_source(section, known),
-    )
-    section.close()
-    if elsewhere and market.reference_price is not None:
-        section.problem("reference_price", "stands beside the price of [valuation].", "Keep one of the two.")
-    if affected and one_price is not None:
-        return replace(market, reference_price=one_price, source=tuple(dict.fromkeys(market.source + valuation.source)))
-    return market
+def chain_keys(contract_key: str) -> Mapping[str, Key | Table]:
+    """The keys of [chain] where the protocol calls its contract `contract_key`."""
+    described = dict(keys(Chain))
+    contract = described["clearing_house"]
+    return described | {"clearing_house": replace(contract, name=contract_key)}

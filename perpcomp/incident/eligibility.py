@@ -1,96 +1,109 @@
-"""The incident file's [eligibility]."""
+"""The table [eligibility]: who is compensated."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from functools import partial
-from typing import Any
+from typing import Annotated
 
-from perpcomp.incident import toml
+from perpcomp.incident.description import Key, Kind, Table
 from perpcomp.incident.guards import VERDICTS
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
+from perpcomp.incident.kinds import ADDRESS, AMOUNT, AMOUNT_OR_ZERO, EXAMPLE_ADDRESS, TEXT, WRITTEN_TIME, ZONE, choice, choices, in_utc
+from perpcomp.incident.reader import TableReader
+from perpcomp.incident.sources import SOURCE
+
+_POLICY = choice("include", "exclude")
+
+
+def _policy(meaning: str, example: str) -> Key:
+    return Key(_POLICY, f"Whether {meaning} are compensated.", f'"{example}"')
+
+
+def _limit(meaning: str, example: str, unit: str = "/1", kind: Kind = AMOUNT) -> Key:
+    return Key(kind, f"{meaning} Without it, nothing is left out for this reason.", example, unit, default=None)
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """An address that is not compensated, whatever happened to it."""
+    """names an address that is never compensated"""
 
-    address: str
-    reason: str
-    evidence: str
+    address: Annotated[str, Key(ADDRESS, "The account that is not compensated.", EXAMPLE_ADDRESS)]
+    reason: Annotated[str, Key(TEXT, "Why it is excluded.", '"the protocol\'s own arbitrageur"')]
+    evidence: Annotated[str, Key(TEXT, "What shows the reason.", '"whitelisted account in the protocol\'s published metadata"')]
 
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Who is in. The window is half-open, [start, end), in UTC; the policies are 'include' or 'exclude'."""
+    """Who is compensated. The window is half-open, [start, end), in UTC; the policies are 'include' or 'exclude'.
 
-    start: datetime
-    end: datetime
+    as_written is the window in the words of the file. Limits are None and lists empty where the file does not state them.
+    """
+
+    start: Annotated[datetime, Key(WRITTEN_TIME, "When the window begins; this second is inside.", "2021-02-20T22:45:00Z", name="from")]
+    end: Annotated[datetime, Key(WRITTEN_TIME, "When the window ends; this second is outside.", "2021-02-21T00:00:00Z", name="to")]
+    time_zone: Annotated[
+        str | None, Key(ZONE, "The time zone of from and to where they are written without an offset.", '"Asia/Taipei"', default=None)
+    ]
     as_written: str
-    rebound_shorts: str
-    opened_in_window: str
-    second_life: str
-    self_liquidation: str
-    surviving_life: str
-    minimum_leverage: Decimal | None
-    maximum_leverage: Decimal | None
-    minimum_leverage_before_crash: Decimal | None
-    maximum_leverage_before_crash: Decimal | None
-    liquidation_price_below: Decimal | None
-    minimum_index_drawdown: Decimal | None
-    maximum_index_drawdown: Decimal | None
-    guard_verdicts: tuple[str, ...]  # only liquidations of these; empty: not asked
-    exclusions: tuple[Exclusion, ...]
-    source: tuple[str, ...]
+    rebound_shorts: Annotated[str, _policy("shorts, which only the rebound can liquidate,", "exclude")]
+    opened_in_window: Annotated[str, _policy("positions that were opened inside the window", "exclude")]
+    second_life: Annotated[
+        str, _policy("positions that were opened inside the window after the trader's earlier one was liquidated there", "exclude")
+    ]
+    self_liquidation: Annotated[str, _policy("positions that their own trader liquidated", "include")]
+    surviving_life: Annotated[
+        str,
+        Key(
+            choice("closed-share", "whole"),
+            "How much of a position that survived a partial liquidation is compensated: the share that was closed, or all of it.",
+            '"closed-share"',
+            default="closed-share",
+        ),
+    ]
+    minimum_leverage: Annotated[Decimal | None, _limit("The lowest leverage at opening that is compensated.", "2")]
+    maximum_leverage: Annotated[Decimal | None, _limit("The highest leverage at opening that is compensated.", "10")]
+    minimum_leverage_before_crash: Annotated[Decimal | None, _limit("The lowest leverage before the crash that is compensated.", "2")]
+    maximum_leverage_before_crash: Annotated[Decimal | None, _limit("The highest leverage before the crash that is compensated.", "10")]
+    liquidation_price_below: Annotated[
+        Decimal | None,
+        _limit("Compensated are positions whose liquidation price before the crash was below this.", "45_000", "quote asset per base"),
+    ]
+    minimum_index_drawdown: Annotated[
+        Decimal | None, _limit("The least by which a market's index price fell over the window, as a share.", "0.05")
+    ]
+    maximum_index_drawdown: Annotated[
+        Decimal | None, _limit("The most by which a market's index price fell over the window, as a share.", "0.2", kind=AMOUNT_OR_ZERO)
+    ]
+    guard_verdicts: Annotated[
+        tuple[str, ...],
+        Key(
+            choices(*VERDICTS),
+            "Only liquidations on which the guards have one of these verdicts are compensated.",
+            '["FLAG_ONLY_DELTA", "FLAG_ONLY_PD", "FLAG_ONLY_BOTH"]',
+            default=(),
+        ),
+    ]
+    exclusions: Annotated[
+        tuple[Exclusion, ...],
+        Table(Exclusion, "names an address that is never compensated", required=False, many=True, absent=(), name="exclude"),
+    ]
+    source: Annotated[tuple[str, ...], SOURCE]
 
     @property
     def by_replay(self) -> bool:
-        """Whether a rule asks what only a replay of the market tells."""
+        """Whether a rule needs the market's state before the crash, which only a replay of the market gives."""
         asked = (self.minimum_leverage_before_crash, self.maximum_leverage_before_crash, self.liquidation_price_below)
         return any(limit is not None for limit in asked)
 
 
-def read_eligibility(section: Section, known: dict[str, Source]) -> Eligibility:
-    zone = section.take("time_zone", toml.zone, required=False)
-    policy = toml.choice(("include", "exclude"))
-    never = datetime.min.replace(tzinfo=UTC)
-    start, end = section.take("from", partial(toml.moment, zone=zone)), section.take("to", partial(toml.moment, zone=zone))
-    written = f"{section.table['from']} to {section.table['to']}" + (f" ({zone})" if zone else "") if start and end else ""
-    exclusions = []
-    for entry in section.each("exclude"):
-        address, reason, evidence = (
-            entry.take("address", toml.address),
-            entry.take("reason", toml.text),
-            entry.take("evidence", toml.text),
-        )
-        entry.close()
-        exclusions.append(Exclusion(address or "", reason or "", evidence or ""))
-    eligibility = Eligibility(
-        start=start or never,
-        end=end or never,
-        as_written=written,
-        rebound_shorts=section.take("rebound_shorts", policy) or "",
-        opened_in_window=section.take("opened_in_window", policy) or "",
-        second_life=section.take("second_life", policy) or "",
-        self_liquidation=section.take("self_liquidation", policy) or "",
-        surviving_life=section.take("surviving_life", toml.choice(("closed-share", "whole")), "closed-share", required=False) or "",
-        minimum_leverage=section.take("minimum_leverage", toml.amount, required=False),
-        maximum_leverage=section.take("maximum_leverage", toml.amount, required=False),
-        minimum_leverage_before_crash=section.take("minimum_leverage_before_crash", toml.amount, required=False),
-        maximum_leverage_before_crash=section.take("maximum_leverage_before_crash", toml.amount, required=False),
-        liquidation_price_below=section.take("liquidation_price_below", toml.amount, required=False),
-        minimum_index_drawdown=section.take("minimum_index_drawdown", toml.amount, required=False),
-        maximum_index_drawdown=section.take("maximum_index_drawdown", toml.amount_or_zero, required=False),
-        guard_verdicts=section.take("guard_verdicts", _verdicts, (), required=False) or (),
-        exclusions=tuple(exclusions),
-        source=read_source(section, known),
-    )
-    section.close()
-    return eligibility
-
-
-def _verdicts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"is {toml.shown(value)}, not a list.", f"Write verdicts in brackets, of {', '.join(VERDICTS)}.")
-    return tuple(toml.choice(VERDICTS)(one) for one in value)
+def read_eligibility(table: TableReader) -> Eligibility | None:
+    """The table, with from and to in UTC: by their offset, or else by time_zone."""
+    values = table.values()
+    zone = values.get("time_zone")
+    written = f"{values.get('start')} to {values.get('end')}" + (f" ({zone})" if zone else "")
+    for field, key in (("start", "from"), ("end", "to")):
+        try:
+            if field in values:
+                values[field] = in_utc(values[field], zone)
+        except ValueError as error:
+            table.problem(key, *error.args)
+    return table.build(Eligibility, {**values, "as_written": written})

@@ -1,62 +1,63 @@
-"""The incident file's [[budget]] and [insurance_fund]."""
+"""The tables [[budget]] and [insurance_fund]: what could pay."""
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 
-from perpcomp.incident import toml
-from perpcomp.incident.settlement import choice_of_decimals
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
+from perpcomp.incident.description import Condition, Key
+from perpcomp.incident.kinds import ADDRESS, AMOUNT, AMOUNT_OR_ZERO, DECIMALS, EXAMPLE_ADDRESS, TEXT
+from perpcomp.incident.reader import TableReader
+from perpcomp.incident.sources import SOURCE
 
 FUND = "insurance fund"  # its name as a source of funds, beside the names of the budgets
 
 
 @dataclass(frozen=True)
 class Budget:
-    """An amount somebody named. Totals are compared with it; it does not cut them."""
+    """An amount that somebody named. Totals are compared with it; it does not cut them."""
 
-    name: str
-    token: str
-    amount: Decimal
-    source: tuple[str, ...]
+    name: Annotated[str, Key(TEXT, "What the budget is called in results.", '"treasury proposal"')]
+    token: Annotated[str, Key(TEXT, "The token that it counts: the token of a [[settlement]], or USDC.", '"PERP"')]
+    amount: Annotated[Decimal, Key(AMOUNT, "How much it holds.", "45_000", unit="the token")]
+    source: Annotated[tuple[str, ...], SOURCE]
+
+
+_IN_LOGS = Condition("balance is absent", lambda table, _: "balance" not in table)
 
 
 @dataclass(frozen=True)
 class InsuranceFund:
     """What the protocol could pay with by itself: a balance that is given (USDC), or else the contract whose Transfer logs give it.
 
-    token is the ERC-20 that it holds, USDC, of so many decimals. Where the balance is given, address and token are "".
+    token is the ERC-20 that it holds, USDC, of so many decimals. Where the balance is given, address and token are "" and decimals 0.
     """
 
-    balance: Decimal | None
-    address: str
-    token: str
-    decimals: int
-    source: tuple[str, ...]
+    balance: Annotated[
+        Decimal | None,
+        Key(AMOUNT_OR_ZERO, "The fund's balance, where it is known without logs.", "2_500_000", unit="USDC", default=None),
+    ]
+    address: Annotated[
+        str,
+        Key(
+            ADDRESS,
+            "The fund's contract, whose Transfer logs give the balance.",
+            EXAMPLE_ADDRESS,
+            default="",
+            required_if=_IN_LOGS,
+        ),
+    ]
+    token: Annotated[
+        str,
+        Key(ADDRESS, "The ERC-20 that the fund holds.", EXAMPLE_ADDRESS, default="", required_if=_IN_LOGS),
+    ]
+    decimals: Annotated[int, Key(DECIMALS, "The decimals of that token.", "6", default=0, required_if=_IN_LOGS)]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
-def read_budget(section: Section, known: dict[str, Source]) -> Budget:
-    budget = Budget(
-        name=section.take("name", toml.text) or "",
-        token=section.take("token", toml.text) or "",
-        amount=section.take("amount", toml.amount) or Decimal(1),
-        source=read_source(section, known),
-    )
-    section.close()
-    return budget
-
-
-def read_insurance_fund(section: Section, known: dict[str, Source]) -> InsuranceFund:
-    given = "balance" in section.table
-    fund = InsuranceFund(
-        balance=section.take("balance", toml.amount_or_zero, required=False),
-        address=section.take("address", toml.address, required=not given) or "",
-        token=section.take("token", toml.address, required=not given) or "",
-        decimals=section.take("decimals", choice_of_decimals, required=not given) or 0,
-        source=read_source(section, known),
-    )
-    if given and (fund.address or fund.token or fund.decimals):
-        what = "is given beside address, token or decimals, by which the logs would tell it."
-        section.problem("balance", what, "Keep the number, or the contract: two balances could differ.")
-    section.close()
-    return fund
+def read_insurance_fund(table: TableReader) -> InsuranceFund | None:
+    """The fund; a balance beside a contract is refused."""
+    values = table.values()
+    if "balance" in table.raw and {"address", "token", "decimals"} & table.raw.keys():
+        what = "is given beside address, token or decimals, whose logs give a balance too."
+        table.problem("balance", what, "Keep the number or the contract: the two balances could differ.")
+    return table.build(InsuranceFund, values)

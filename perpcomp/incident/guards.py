@@ -1,12 +1,12 @@
-"""The incident file's [guards]."""
+"""The table [guards]: liquidation guards to try on history."""
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated
 
-from perpcomp.incident import toml
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
+from perpcomp.incident.description import Key, Table
+from perpcomp.incident.kinds import ADDRESSES, AMOUNT, COUNT, EXAMPLE_ADDRESS, LIMIT, PATH, TEXT, choice
+from perpcomp.incident.sources import SOURCE
 
 VERDICTS = (
     *("LIQUIDATED", "FLAG_ONLY_DELTA", "FLAG_ONLY_PD", "FLAG_ONLY_BOTH"),
@@ -21,19 +21,25 @@ class Limits:
     Both are parts of the index price (/1); None: no limit. 0 lets nothing pass but a forced liquidation.
     """
 
-    market: str | None  # None: every market without limits of its own
-    max_liquidation_delta: Decimal | None
-    max_pd: Decimal | None
-    source: tuple[str, ...]
+    market: Annotated[
+        str | None, Key(TEXT, "The market of these limits; without it, every market without limits of its own.", '"BTCUSDC"', default=None)
+    ]
+    max_liquidation_delta: Annotated[
+        Decimal | None, Key(LIMIT, "The most by which one liquidation may move the price, of the index price.", "0.002", unit="/1")
+    ]
+    max_pd: Annotated[
+        Decimal | None, Key(LIMIT, "The most by which the price may differ from the index price, of the index price.", "0.004", unit="/1")
+    ]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
 @dataclass(frozen=True)
 class IndexPrices:
     """A file of index prices, with the columns market_name, time and price: a row every `interval` seconds or less of each market."""
 
-    file: str
-    interval: int
-    source: tuple[str, ...]
+    file: Annotated[str, Key(PATH, "The file of index prices, with the columns market_name, time and price.", '"index-prices.csv"')]
+    interval: Annotated[int, Key(COUNT, "The most that lies between two rows of a market.", "60", unit="seconds")]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
 @dataclass(frozen=True)
@@ -42,54 +48,43 @@ class Guards:
 
     flag_rule says at which price an account may be flagged: `index`, or `v1` by the contracts' own margin ratio. keeper: `historical`
     tries an account first when history liquidated it, `eager` as soon as it may be. Accounts of liquidators that are `endorsed` may be
-    forced through the guards `forced_delay` seconds after the flag. The rest are settings that Perp V1's later guards need.
+    forced through the guards `forced_delay` seconds after the flag. The rest are settings of the contracts' own later guards.
     """
 
-    flag_rule: str = "index"
-    keeper: str = "historical"
-    endorsed: tuple[str, ...] = ()
-    forced_delay: int = 0
-    fluctuation_limit: Decimal | None = None
-    partial_liquidation_ratio: Decimal | None = None
-    backstop_providers: tuple[str, ...] = ()
-    limits: tuple[Limits, ...] = ()
-    index: IndexPrices | None = None
-    source: tuple[str, ...] = ()
+    flag_rule: Annotated[
+        str, Key(choice("index", "v1"), "At which price an account is flagged: the index, or the contracts' own margin ratio.", '"index"')
+    ] = "index"
+    keeper: Annotated[
+        str,
+        Key(
+            choice("historical", "eager"),
+            "When an account is tried first: when history liquidated it, or as soon as it may be.",
+            '"historical"',
+        ),
+    ] = "historical"
+    endorsed: Annotated[
+        tuple[str, ...],
+        Key(ADDRESSES, "Liquidators that may force a liquidation through the guards.", f"[{EXAMPLE_ADDRESS}]"),
+    ] = ()
+    forced_delay: Annotated[int, Key(COUNT, "How long after the flag a liquidation may be forced.", "600", unit="seconds")] = 0
+    fluctuation_limit: Annotated[
+        Decimal | None,
+        Key(AMOUNT, "The most by which the price may move within a block, a parameter of the contracts.", "0.012", unit="/1"),
+    ] = None
+    partial_liquidation_ratio: Annotated[
+        Decimal | None, Key(AMOUNT, "The share that a partial liquidation closes, a parameter of the contracts.", "0.25", unit="/1")
+    ] = None
+    backstop_providers: Annotated[
+        tuple[str, ...],
+        Key(ADDRESSES, "Accounts that may liquidate with bad debt.", f"[{EXAMPLE_ADDRESS}]"),
+    ] = ()
+    limits: Annotated[
+        tuple[Limits, ...], Table(Limits, "states the limits of one market, or of all others", required=False, many=True, absent=())
+    ] = ()
+    index: Annotated[IndexPrices | None, Table(IndexPrices, "names a file of index prices", required=False)] = None
+    source: Annotated[tuple[str, ...], SOURCE] = ()
 
     @property
     def stated(self) -> bool:
         """Whether the incident file has them."""
         return bool(self.source)
-
-
-def read_guards(section: Section, known: dict[str, Source]) -> Guards:
-    limits, index = [], None
-    for one in section.each("limits"):
-        most = (one.take("max_liquidation_delta", toml.limit), one.take("max_pd", toml.limit))
-        limits.append(Limits(one.take("market", toml.text, required=False), *most, read_source(one, known)))
-        one.close()
-    if "index" in section.table:
-        given = section.sub("index")
-        file, interval = given.take("file", toml.inside), given.take("interval", toml.count)
-        index = IndexPrices(file or "", interval or 1, read_source(given, known))
-        given.close()
-    guards = Guards(
-        flag_rule=section.take("flag_rule", toml.choice(("index", "v1")), "index", required=False) or "",
-        keeper=section.take("keeper", toml.choice(("historical", "eager")), "historical", required=False) or "",
-        endorsed=section.take("endorsed", _addresses, (), required=False) or (),
-        forced_delay=section.take("forced_delay", toml.count, 0, required=False) or 0,
-        fluctuation_limit=section.take("fluctuation_limit", toml.amount, required=False),
-        partial_liquidation_ratio=section.take("partial_liquidation_ratio", toml.amount, required=False),
-        backstop_providers=section.take("backstop_providers", _addresses, (), required=False) or (),
-        limits=tuple(limits),
-        index=index,
-        source=read_source(section, known),
-    )
-    section.close()
-    return guards
-
-
-def _addresses(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"is {toml.shown(value)}, not a list.", "Write addresses in brackets, each in quotes.")
-    return tuple(toml.address(one) for one in value)

@@ -1,21 +1,20 @@
-"""An incident: what is known of it, and every policy for it, each with its source."""
+"""An incident: the facts and policies that its file states, each with its source."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from perpcomp.incident.chain import Chain, Market
+from perpcomp.incident.chain import Chain
 from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.funds import Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
+from perpcomp.incident.market import Market
 from perpcomp.incident.restore import Restore
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import Source
 from perpcomp.incident.valuation import Valuation
 from perpcomp.incident.vesting import Vesting
-
-SYSTEMS = ("perpetual-v1", "synthetix_v2")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Incident:
 
     @property
     def fund_in_logs(self) -> InsuranceFund | None:
-        """The insurance fund, where its balance is to be read from logs."""
+        """The insurance fund, where logs give its balance."""
         fund = self.insurance_fund
         return fund if fund is not None and fund.balance is None else None
 
@@ -63,12 +62,12 @@ class Incident:
 
     @property
     def judges_by_guards(self) -> bool:
-        """Whether a run asks what guards would have done."""
+        """Whether a run says what guards would have done."""
         return self.guards.stated or bool(self.eligibility.guard_verdicts)
 
     @property
     def index_file(self) -> Path | None:
-        """The file of index prices, beside the incident file; in a published run all inputs stand in one folder."""
+        """The file of index prices, beside the incident file; a published run holds all inputs in one folder."""
         if self.guards.index is None:
             return None
         beside = self.folder / self.guards.index.file
@@ -76,6 +75,6 @@ class Incident:
 
     @property
     def replays(self) -> bool:
-        """Whether anything asks for the market's own state at some block, beyond the liquidations' events."""
+        """Whether anything needs the market's state at some block, which the events of liquidations do not hold."""
         at_block = self.restore is not None and self.restore.at is not None
         return not self.valuation.by_event_alone or self.eligibility.by_replay or at_block

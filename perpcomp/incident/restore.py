@@ -1,16 +1,27 @@
-"""The incident file's [restore]."""
+"""The table [restore]: giving positions back instead of money."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
-from perpcomp.incident import toml
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
-from perpcomp.incident.valuation import block_or_moment
+from perpcomp.incident.description import Key, Table
+from perpcomp.incident.kinds import AMOUNT, AMOUNT_OR_ZERO, TEXT, choice
+from perpcomp.incident.reader import TableReader
+from perpcomp.incident.sources import SOURCE
+from perpcomp.incident.valuation import BLOCK_OR_TIME
 
 ORDERS = ("each-alone", "as-liquidated", "largest-first", "smallest-first")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The reserves of one market's AMM, as the file states them."""
+
+    market: Annotated[str, Key(TEXT, "The name of an affected market.", '"BTCUSDC"')]
+    quote_reserve: Annotated[Decimal, Key(AMOUNT, "The pool's quote asset.", "250_000_000", unit="quote asset")]
+    base_reserve: Annotated[Decimal, Key(AMOUNT, "The pool's base asset.", "5_000", unit="base")]
 
 
 @dataclass(frozen=True)
@@ -20,29 +31,23 @@ class Restore:
     at is the block or time whose reserves are taken; pools states them instead, by market name: (USDC, base).
     """
 
-    at: int | datetime | None
-    pools: Mapping[str, tuple[Decimal, Decimal]]
-    order: str
-    spread: Decimal
-    source: tuple[str, ...]
+    at: Annotated[int | datetime | None, Key(BLOCK_OR_TIME, "The block or time whose reserves are taken.", "13_500_366", default=None)]
+    pools: Annotated[
+        Mapping[str, tuple[Decimal, Decimal]],
+        Table(Pool, "states reserves to take instead of those at a block", required=False, many=True, absent=(), name="pool"),
+    ]
+    order: Annotated[
+        str,
+        Key(choice(*ORDERS), "In which order positions are opened again; each-alone: each at the same untouched pool.", '"as-liquidated"'),
+    ]
+    spread: Annotated[Decimal, Key(AMOUNT_OR_ZERO, "The fee of opening again, as a share of the notional.", "0.001", unit="/1")]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
-def read_restore(section: Section, known: dict[str, Source]) -> Restore:
-    pools = {}
-    for entry in section.each("pool"):
-        name, quote, base = (
-            entry.take("market", toml.text),
-            entry.take("quote_reserve", toml.amount),
-            entry.take("base_reserve", toml.amount),
-        )
-        entry.close()
-        pools[name or ""] = (quote or Decimal(1), base or Decimal(1))
-    restore = Restore(
-        at=section.take("at", block_or_moment, required=False),
-        pools=pools,
-        order=section.take("order", toml.choice(ORDERS)) or "",
-        spread=section.take("spread", toml.amount_or_zero) or Decimal(0),
-        source=read_source(section, known),
-    )
-    section.close()
-    return restore
+def read_restore(table: TableReader) -> Restore | None:
+    """The table, with pools by the name of their market; two pools of one market are refused."""
+    values = table.values()
+    pools = values.get("pools", ())
+    for name in sorted({pool.market for pool in pools if [p.market for p in pools].count(pool.market) > 1}):
+        table.problem("", f'lists the pool of "{name}" twice.', "Keep one.")
+    return table.build(Restore, {**values, "pools": {pool.market: (pool.quote_reserve, pool.base_reserve) for pool in pools}})

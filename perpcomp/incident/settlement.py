@@ -1,43 +1,23 @@
-"""The incident file's [[settlement]]."""
+"""The table [[settlement]]: the tokens that are paid."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Annotated
 
-from perpcomp.incident import toml
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
+from perpcomp.incident.description import Key
+from perpcomp.incident.kinds import ADDRESS, AMOUNT, DECIMALS, EXAMPLE_ADDRESS, SHARE, TEXT
+from perpcomp.incident.sources import SOURCE
 
 
 @dataclass(frozen=True)
 class Leg:
     """One token that is paid: its share of the value, and the price (USDC per token) at which that value is converted."""
 
-    token: str
-    decimals: int
-    address: str | None
-    share: Fraction
-    price: Decimal
-    price_policy: str
-    source: tuple[str, ...]
-
-
-def read_leg(section: Section, known: dict[str, Source]) -> Leg:
-    leg = Leg(
-        token=section.take("token", toml.text) or "",
-        decimals=section.take("decimals", choice_of_decimals) or 0,
-        address=section.take("address", toml.address, required=False),
-        share=section.take("share", toml.ratio) or Fraction(),
-        price=section.take("price", toml.amount) or Decimal(1),
-        price_policy=section.take("price_policy", toml.text) or "",
-        source=read_source(section, known),
-    )
-    section.close()
-    return leg
-
-
-def choice_of_decimals(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= 18:
-        raise ValueError(f"is {toml.shown(value)}.", "A token here has 1 to 18 decimals; USDC has 6, PERP 18.")
-    return value
+    token: Annotated[str, Key(TEXT, "The token's symbol.", '"PERP"')]
+    decimals: Annotated[int, Key(DECIMALS, "How many decimals the token has.", "18")]
+    address: Annotated[str | None, Key(ADDRESS, "The token's contract.", EXAMPLE_ADDRESS, default=None)]
+    share: Annotated[Fraction, Key(SHARE, "The share of each entitlement that this token pays; all shares add up to 1.", "1", unit="/1")]
+    price: Annotated[Decimal, Key(AMOUNT, "The price at which an entitlement is converted.", "6.9325", unit="quote asset per token")]
+    price_policy: Annotated[str, Key(TEXT, "Which price that is, in words.", '"close of 2021-02-21 UTC, fixed for all tranches"')]
+    source: Annotated[tuple[str, ...], SOURCE]

@@ -1,50 +1,51 @@
-"""The incident file's [sources], and the `source` key of every policy table."""
+"""The table [sources], and the key `source` of every policy table."""
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
-from perpcomp.findings import near_miss
-from perpcomp.incident import toml
-from perpcomp.incident.toml import Section
+from perpcomp.incident.description import ANY_NAME, REQUIRED, Key, Kind, Table, keys
+from perpcomp.incident.kinds import TEXT
+from perpcomp.incident.reader import TableReader
+from perpcomp.incident.toml import shown
 
 
 @dataclass(frozen=True)
 class Source:
     """A text that a policy comes from."""
 
-    text: str
-    url: str | None
+    text: Annotated[str, Key(TEXT, "What the source says, with its place.", '"forum F18: paid by the DAO treasury"')]
+    url: Annotated[str | None, Key(TEXT, "Where it can be read.", '"https://example.org/f18"', default=None)]
 
 
-def _in_known(known: dict[str, Source], value: Any) -> tuple[str, ...]:
-    keys = [value] if isinstance(value, str) else value
-    if not isinstance(keys, list) or not keys or not all(isinstance(k, str) for k in keys):
-        raise ValueError(f"is {toml.shown(value)}.", "Name a key of [sources], or a list of them.")
-    for key in keys:
-        if key not in known:
-            raise ValueError(f'names "{key}", which is not in [sources].', near_miss(key, known))
-    return tuple(keys)
+def _names(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"is {shown(value)}.", "Name a key of [sources], or a list of them.")
+    return tuple(names)
 
 
-def read_source(section: Section, known: dict[str, Source]) -> tuple[str, ...]:
-    """Every policy table names where it comes from."""
-    if "source" not in section.table:
-        section.asked.add("source")
-        section.problem("", "has no source.", 'A voter must be able to see where it comes from. Add source = "<a key of [sources]>".')
-        return ()
-    return section.take("source", partial(_in_known, known)) or ()
+SOURCE = Key(
+    Kind("sources", "a key of [sources], or a list of them", _names, keys_of="sources"),
+    "Where the values of this table come from.",
+    '"post"',
+    default=REQUIRED,
+    why="A voter must be able to see where the values of a table come from.",
+)
+
+_TEXT = Key(TEXT, "A source by its text alone, under a name of your own.", '"forum F18: paid by the DAO treasury"', name=ANY_NAME)
+_TABLE = Table(Source, "states a source with its address, under a name of your own", required=False, name=ANY_NAME)
 
 
-def read_sources(section: Section) -> dict[str, Source]:
-    known = {}
-    for key in section.table:
-        if isinstance(section.table[key], dict):
-            entry = Section(section.file, f"[sources.{key}]", section.table[key], section.problems)
-            text, url = entry.take("text", toml.text), entry.take("url", toml.text, required=False)
-            entry.close()
+def _read(table: TableReader) -> dict[str, Source] | None:
+    known: dict[str, Source] = {}
+    for name, raw in table.raw.items():
+        if isinstance(raw, dict):
+            inner = table.inside(name, keys(Source), raw)
+            if (source := inner.build(Source, inner.values())) is not None:
+                known[name] = source
         else:
-            text, url = section.take(key, toml.text), None
-        section.asked.add(key)
-        known[key] = Source(text or "", url)
-    return known
+            known[name] = Source(table.value(replace(_TEXT, name=name)), None)
+    return known if table.sound else None
+
+
+SOURCES = Table(dict, "lists the texts that policies come from", keys={"text": _TEXT, "table": _TABLE}, read=_read, name="sources")

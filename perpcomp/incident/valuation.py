@@ -1,31 +1,78 @@
-"""The incident file's [valuation]."""
+"""The table [valuation]: when and at which price positions are valued."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from perpcomp.incident import toml
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
+from perpcomp.incident import kinds
+from perpcomp.incident.description import Key, Kind, Raw
+from perpcomp.incident.reader import TableReader
+from perpcomp.incident.sources import SOURCE
+from perpcomp.incident.toml import shown
 
 SERIES = ".csv"  # how the name of a file of prices ends
 
 PRICES = ("reference", "mark", "curve", "twap", "index")
 
 
+def _price(value: Any) -> str | Decimal:
+    if isinstance(value, str) and value.endswith(SERIES):
+        return kinds.path(value)
+    if isinstance(value, str):
+        try:
+            return str(kinds.choice(*PRICES).read(value))
+        except ValueError as error:
+            raise ValueError(error.args[0], f"{error.args[1]} Or a number without quotes, or a {SERIES} file of prices.") from None
+    return kinds.amount(value)
+
+
+def _block_or_time(*words: str) -> Callable[[Any], int | datetime | None]:
+    def read(value: Any) -> int | datetime | None:
+        if value in words:
+            return None
+        if isinstance(value, datetime):
+            return kinds.moment(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return kinds.count(value)
+        listed = "".join(f'"{word}", ' for word in words)
+        raise ValueError(f"is {shown(value)}.", f"Write {listed}a block as 13_500_195, or a time as 2021-02-20T22:45:00Z.")
+
+    return read
+
+
+BLOCK_OR_TIME = Kind("block or time", "a block as 13_500_195, or a time as 2021-02-20T22:45:00Z", _block_or_time())
+_AT = Kind("block or time", f'"liquidation", {BLOCK_OR_TIME.allowed}', _block_or_time("liquidation"), ("liquidation",))
+_WORDS = ", ".join(f'"{word}"' for word in PRICES)
+_PRICE = Kind("price", f"{_WORDS}, a number above 0 without quotes, or the name of a {SERIES} file of prices", _price, PRICES)
+
+
 @dataclass(frozen=True)
 class Valuation:
     """When a position is looked at, and what it is worth then.
 
-    at None: each at its own liquidation, by the event alone; else a block, or a time, for all. price: reference (each market's
-    reference_price), mark (the market's spot), curve, twap, index, or the name of a file of prices.
+    at None: each position at its own liquidation, by the event alone; else a block or a time for all. price: reference (each market's
+    reference_price), mark (the market's spot price), curve, twap, index, or the name of a file of prices. one_price is the number where
+    the file states one: it is the reference price of the affected market.
     """
 
-    at: int | datetime | None = None
-    price: str = "reference"
-    source: tuple[str, ...] = ()
+    at: Annotated[
+        int | datetime | None,
+        Key(_AT, 'When every position is valued: at its own liquidation ("liquidation"), or at one block or time for all.', "13_500_195"),
+    ] = None
+    price: Annotated[
+        str,
+        Key(
+            _PRICE,
+            "The price: each market's reference_price, the market's spot price (mark), what a close on the curve fetches, the market's twap, "
+            "the index price, one number for the affected market, or a file of prices.",
+            '"curve"',
+            unit="quote asset per base",
+        ),
+    ] = "reference"
+    source: Annotated[tuple[str, ...], SOURCE] = ()
+    one_price: Decimal | None = None
 
     @property
     def series(self) -> str | None:
@@ -38,36 +85,17 @@ class Valuation:
         return self.at is None and (self.price == "reference" or self.series is not None)
 
 
-def read_valuation(section: Section, known: dict[str, Source]) -> tuple[Valuation, Decimal | None]:
-    """The valuation, and its price where that is a number: it then is the reference price of the affected market."""
-    price: str | Decimal | None = section.take("price", _price, required=False)
-    valuation = Valuation(
-        at=section.take("at", partial(block_or_moment, or_words=("liquidation",)), required=False),
-        price=price if isinstance(price, str) else "reference",
-        source=read_source(section, known),
-    )
-    section.close()
-    return valuation, price if isinstance(price, Decimal) else None
+def read_valuation(table: TableReader) -> Valuation | None:
+    """The valuation; a price that is a number becomes the reference price of the affected market."""
+    values = table.values()
+    if isinstance(values.get("price"), Decimal):
+        values |= {"price": "reference", "one_price": values["price"]}
+    return table.build(Valuation, values)
 
 
-def _price(value: Any) -> str | Decimal:
-    if isinstance(value, str) and value.endswith(SERIES):
-        return toml.inside(value)
-    if isinstance(value, str):
-        try:
-            return toml.choice(PRICES)(value)
-        except ValueError as error:
-            raise ValueError(error.args[0], f"{error.args[1]} Or a number without quotes, or a {SERIES} file of prices.") from None
-    return toml.amount(value)
-
-
-def block_or_moment(value: Any, or_words: tuple[str, ...] = ()) -> int | datetime | None:
-    """A block or a time for all; None for one of the words."""
-    if value in or_words:
-        return None
-    if isinstance(value, datetime):
-        return toml.moment(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return toml.count(value)
-    words = "".join(f'"{word}", ' for word in or_words)
-    raise ValueError(f"is {toml.shown(value)}.", f"Write {words}a block as 13_500_195, or a time as 2021-02-20T22:45:00Z.")
+def states_price(file: Raw) -> bool:
+    """Whether the [valuation] of a file, as TOML gives it, states another price than each market's reference_price."""
+    table = file.get("valuation")
+    price = table.get("price", "reference") if isinstance(table, dict) else "reference"
+    number = isinstance(price, int | Decimal) and not isinstance(price, bool)
+    return number or price in PRICES[1:] or (isinstance(price, str) and price.endswith(SERIES))

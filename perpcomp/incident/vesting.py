@@ -1,13 +1,18 @@
-"""The incident file's [vesting]."""
+"""The table [vesting]: when payouts unlock."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import Annotated
 
-from perpcomp.incident import toml
-from perpcomp.incident.sources import Source, read_source
-from perpcomp.incident.toml import Section
+from perpcomp.incident.description import Condition, Key
+from perpcomp.incident.kinds import AMOUNT, COUNT, SHARE, TIME, choice
+from perpcomp.incident.reader import TableReader
+from perpcomp.incident.sources import SOURCE
+
+_IN_BLOCKS = Condition('calendar = "blocks"', lambda table, _: table.get("calendar") == "blocks")
+_MOST_TRANCHES = 1000
 
 
 @dataclass(frozen=True)
@@ -18,34 +23,40 @@ class Vesting:
     start_block and block_seconds belong to a calendar of blocks.
     """
 
-    upfront: Fraction
-    calendar: str
-    length: int
-    tranches: int
-    binding: str
-    start: datetime
-    start_block: int | None
-    block_seconds: Decimal | None
-    source: tuple[str, ...]
+    upfront: Annotated[Fraction, Key(SHARE, "The share that unlocks at the start.", "0.5", unit="/1")]
+    calendar: Annotated[
+        str,
+        Key(choice("calendar-months", "fixed-days", "seconds", "blocks"), "What `length` counts.", '"calendar-months"'),
+    ]
+    length: Annotated[int, Key(COUNT, "How long after the start the last tranche unlocks.", "3", unit="as `calendar`")]
+    tranches: Annotated[int, Key(COUNT, f"In how many equal parts the rest unlocks after the start; at most {_MOST_TRANCHES}.", "3")]
+    binding: Annotated[
+        str,
+        Key(
+            choice("tranches", "line"),
+            "Whether the dates bind (tranches), or a straight line from start to end of which the dates are points (line).",
+            '"tranches"',
+            default="tranches",
+        ),
+    ]
+    start: Annotated[datetime, Key(TIME, "When the upfront part unlocks and the length begins.", "2021-03-01T00:00:00Z")]
+    start_block: Annotated[
+        int | None, Key(COUNT, "The block of the start.", "14_000_000", unit="block", default=None, required_if=_IN_BLOCKS)
+    ]
+    block_seconds: Annotated[
+        Decimal | None, Key(AMOUNT, "How long a block takes.", "5.2", unit="seconds", default=None, required_if=_IN_BLOCKS)
+    ]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
-def read_vesting(section: Section, known: dict[str, Source]) -> Vesting:
-    calendar = section.take("calendar", toml.choice(("calendar-months", "fixed-days", "seconds", "blocks"))) or ""
-    in_blocks = calendar == "blocks"
-    vesting = Vesting(
-        upfront=section.take("upfront", toml.ratio) or Fraction(),
-        calendar=calendar,
-        length=section.take("length", toml.count) or 1,
-        tranches=section.take("tranches", toml.count) or 1,
-        binding=section.take("binding", toml.choice(("tranches", "line")), "tranches", required=False) or "",
-        start=section.take("start", toml.moment) or datetime.min.replace(tzinfo=UTC),
-        start_block=section.take("start_block", toml.count, required=in_blocks),
-        block_seconds=section.take("block_seconds", toml.amount, required=in_blocks),
-        source=read_source(section, known),
-    )
-    if not in_blocks and (vesting.start_block or vesting.block_seconds):
-        section.problem("start_block", "belongs to a calendar of blocks.", 'Remove it and block_seconds, or set calendar = "blocks".')
-    if vesting.tranches > 1000:
-        section.problem("tranches", f"is {vesting.tranches}.", "At most 1000 dates; a finer schedule is a line.")
-    section.close()
-    return vesting
+def read_vesting(table: TableReader) -> Vesting | None:
+    """The vesting; keys of a calendar of blocks under another calendar, and too many tranches, are refused."""
+    values = table.values()
+    if values.get("calendar", "blocks") != "blocks":
+        for key in {"start_block", "block_seconds"} & table.raw.keys():
+            table.problem(key, "belongs to a calendar of blocks.", 'Remove it, or set calendar = "blocks".')
+    if values.get("tranches", 0) > _MOST_TRANCHES:
+        table.problem(
+            "tranches", f"is {values['tranches']}.", f'Write at most {_MOST_TRANCHES}; for a finer schedule set binding = "line".'
+        )
+    return table.build(Vesting, values)

@@ -1,19 +1,19 @@
 """The parameters that the guards and margins of a Perps V2 market depend on, by market and date, each with its source."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import to_integer
-from perpcomp.incident import toml
+from perpcomp.incident import kinds, toml
+from perpcomp.incident.description import Key, Table
 from perpcomp.incident.incident_file import shelf
-from perpcomp.incident.toml import Section
+from perpcomp.incident.reader import Problem, TableReader
+from perpcomp.incident.sources import SOURCE, SOURCES
 
 FILE = "parameters/synthetix-perps-v2.toml"
 
@@ -156,56 +156,65 @@ def _first_complete(changes: list[_Change]) -> datetime | None:
     return None
 
 
+# The keys of the file, as description.py has them; amounts are exact decimals there and integers of 1e-18 here.
+_MAY_BE_ZERO = ("takerFeeOffchainDelayedOrder", "makerFeeOffchainDelayedOrder")
+_CHANGE: dict[str, Key | Table] = {
+    "on": Key(kinds.TIME, "When the change was committed.", "2023-05-02T00:00:00Z", name="on"),
+    **{
+        name: Key(
+            kinds.AMOUNT_OR_ZERO if name in _MAY_BE_ZERO else kinds.AMOUNT,
+            f"The new {name}.",
+            "1",
+            unit="as Parameters",
+            default=None,
+            name=name,
+        )
+        for name in NAMES
+    },
+    "unset": Key(kinds.choices(*NAMES), "Parameters that no longer have one fixed value.", '["minKeeperFee"]', default=(), name="unset"),
+    "note": Key(kinds.TEXT, "What else there is to know.", '"a module moves it"', default=None, name="note"),
+    "source": replace(SOURCE, name="source"),
+}
+
+
+def _read_change(table: TableReader) -> _Change | None:
+    given = table.values()
+    if not table.sound:
+        return None
+    sources = table.document["sources"]
+    words = [*([given["note"]] if given["note"] else []), *(f"{key}: {sources[key]}" for key in given["source"])]
+    return _Change(
+        given["on"], {name: to_integer(given[name]) for name in NAMES if given[name] is not None}, given["unset"], "; ".join(words)
+    )
+
+
+_CHANGES = Table(_Change, "states a change of parameters, by its date", many=True, keys=_CHANGE, read=_read_change, name="change")
+KEYS: dict[str, Key | Table] = {
+    **{name: Key(kinds.TEXT, f"The {name} of the file.", '"…"', name=name) for name in ("title", "notice", "snapshot")},
+    "until": Key(kinds.TIME, "When the file's knowledge ends.", "2025-03-31T13:15:11Z", name="until"),
+    "everywhere": _CHANGES,
+    "markets": Table(
+        dict,
+        "names a market with its own changes",
+        many=True,
+        keys={
+            "key": Key(kinds.TEXT, "The name of the market.", '"sETHPERP"', name="key"),
+            "asset": Key(kinds.TEXT, "The asset that it trades.", '"sETH"', name="asset"),
+            "proxy": Key(kinds.ADDRESS, "The market's proxy.", kinds.EXAMPLE_ADDRESS, name="proxy"),
+            "changes": _CHANGES,
+        },
+        read=lambda table: table.build(dict, table.values()),
+        name="market",
+    ),
+    "sources": SOURCES,
+}
+
+
 @cache
 def _read(path: Path) -> tuple[dict[str, list[_Change]], list[_Change], datetime]:
     """Market -> its changes in order of time; the changes that hold for all markets; when the file's knowledge ends."""
-    document = tomllib.loads(path.read_text(), parse_float=toml.exact)
-    top = Section(FILE, "", document, [])
-    listed = top.sub("sources")
-    known = {key: listed.take(key, toml.text) or "" for key in listed.table}
-    for key in ("title", "notice", "snapshot"):
-        top.take(key, toml.text)
-    until = top.take("until", toml.moment) or datetime.min.replace(tzinfo=UTC)
-    everywhere = [_change(section, known) for section in top.each("change", required=True)]
-    changes = {}
-    for section in top.each("market", required=True):
-        key = section.take("key", toml.text) or ""
-        section.take("asset", toml.text)
-        section.take("proxy", toml.address)
-        changes[key] = [_change(row, known) for row in section.each("change", required=True)]
-        section.close()
-    top.close()
-    if top.problems:
-        raise InputError(top.problems)
-    return changes, everywhere, until
-
-
-def _change(section: Section, known: Mapping[str, str]) -> _Change:
-    on = section.take("on", toml.moment)
-    values = {name: section.take(name, partial(_integer, name), required=False) for name in NAMES}
-    unset = section.take("unset", _names, required=False) or ()
-    note = section.take("note", toml.text, required=False)
-    keys = section.take("source", partial(_known, known)) or ()
-    section.close()
-    source = "; ".join([*([note] if note else []), *(f"{key}: {known[key]}" for key in keys)])
-    return _Change(on or datetime.min.replace(tzinfo=UTC), {n: v for n, v in values.items() if v is not None}, unset, source)
-
-
-def _integer(name: str, value: Any) -> int:
-    """An amount as an integer; 0 only where a fee may be nothing."""
-    may_be_nothing = name.startswith(("taker", "maker"))
-    return 0 if value == 0 and may_be_nothing and not isinstance(value, bool) else to_integer(Decimal(toml.amount(value)))
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return _known(NAMES, value)
-
-
-def _known(known: Mapping[str, str], value: Any) -> tuple[str, ...]:
-    keys = value if isinstance(value, list) else [value]
-    if not keys:
-        raise ValueError("has no source.", "Name at least one key of [sources].")
-    for key in keys:
-        if not isinstance(key, str) or key not in known:
-            raise ValueError(f"names {toml.shown(key)}, which is not known.", near_miss(str(key), known))
-    return tuple(keys)
+    problems: list[Problem] = []
+    read = TableReader(toml.parse(path.read_bytes(), FILE), KEYS, problems).values()
+    if problems:
+        raise InputError(problem.finding(FILE) for problem in problems)
+    return {market["key"]: [*market["changes"]] for market in read["markets"]}, [*read["everywhere"]], read["until"]

@@ -1,0 +1,126 @@
+"""What no single table shows: shares that do not add up, names listed twice, tables that contradict each other."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from perpcomp import installed
+from perpcomp.findings import near_miss
+from perpcomp.incident.chain import Chain
+from perpcomp.incident.eligibility import Eligibility
+from perpcomp.incident.funds import FUND, Budget, InsuranceFund
+from perpcomp.incident.guards import Guards
+from perpcomp.incident.market import Market
+from perpcomp.incident.reader import Problem
+from perpcomp.incident.restore import Restore
+from perpcomp.incident.settlement import Leg
+from perpcomp.incident.valuation import Valuation
+
+Problems = Iterator[Problem]
+
+
+def problems_across(read: Mapping[str, Any]) -> Problems:
+    """Every such problem between the tables that were read; a check that needs another table is left out."""
+    for check, needs in CHECKS.items():
+        if all(table in read for table in needs):
+            yield from check(*(read[table] for table in needs))
+
+
+def _what_the_system_offers(
+    system: str, valuation: Valuation, eligibility: Eligibility, restore: Restore | None, fund: InsuranceFund | None
+) -> Problems:
+    if restore is None and valuation.by_event_alone and not eligibility.by_replay and (fund is None or fund.balance is not None):
+        return  # every system offers that
+    offers = installed.load(installed.SYSTEMS, system)
+    by_replay = {
+        "[valuation] at or price": not valuation.by_event_alone,
+        "[restore]": restore is not None,
+        "rules of [eligibility] on the state before the crash": eligibility.by_replay,
+    }
+    unmet = [asks for asks, asked in by_replay.items() if asked]
+    if unmet and offers.replay is None:
+        what = f'is "{system}", which has no pool and no replay, but the file has {" and ".join(unmet)}.'
+        yield Problem("", 0, "system", what, "Remove what needs a replay of the market.")
+    if fund is not None and fund.balance is None and offers.transfer_event is None:
+        what = f'is "{system}", whose logs give no balance of a fund, but [insurance_fund] names a contract.'
+        yield Problem("", 0, "system", what, "State its balance instead, or remove [insurance_fund].")
+
+
+def _shares(settlement: tuple[Leg, ...]) -> Problems:
+    if sum((leg.share for leg in settlement), Fraction()) != 1:
+        yield Problem("[[settlement]]", 0, "", "shares do not add up to 1.", "Two legs of one half each: share = 0.5 in both.")
+
+
+def _markets(markets: tuple[Market, ...]) -> Problems:
+    yield from _twice("[[market]]", "name", (market.name for market in markets))
+    yield from _twice("[[market]]", "amm", (market.amm for market in markets))
+    if not any(market.affected for market in markets):
+        yield Problem("[[market]]", 0, "", "names no affected market.", "Set affected = true for the market that crashed.")
+
+
+def _tokens(settlement: tuple[Leg, ...]) -> Problems:
+    yield from _twice("[[settlement]]", "token", (leg.token for leg in settlement))
+
+
+def _window(eligibility: Eligibility) -> Problems:
+    if eligibility.start >= eligibility.end:
+        what = f"has an empty window: {eligibility.as_written}."
+        yield Problem("[eligibility]", 0, "", what, "Let it end after it starts; from is inside, to is not.")
+    yield from _twice("[[eligibility.exclude]]", "address", (one.address for one in eligibility.exclusions))
+
+
+def _one_price(valuation: Valuation, markets: tuple[Market, ...]) -> Problems:
+    affected = sum(market.affected for market in markets)
+    if valuation.one_price is not None and affected > 1:
+        what = f"is one number for {affected} affected markets."
+        yield Problem("[valuation]", 0, "price", what, "Give each affected [[market]] its own reference_price instead.")
+
+
+def _pools(restore: Restore | None, markets: tuple[Market, ...]) -> Problems:
+    if restore is None:
+        return
+    affected = [market.name for market in markets if market.affected]
+    for name in [name for name in affected if name not in restore.pools][: restore.at is None]:
+        yield Problem("[restore]", 0, "", f"states no pool for {name}.", "Add at = BLOCK, or a [[restore.pool]] for it.")
+    for name in [name for name in restore.pools if name not in affected]:
+        yield Problem("[[restore.pool]]", 0, "market", f'is "{name}", which is not an affected market.', near_miss(name, affected))
+
+
+def _limits(guards: Guards, markets: tuple[Market, ...]) -> Problems:
+    yield from _twice("[[guards.limits]]", "market", (one.market or "every market" for one in guards.limits))
+    names = [market.name for market in markets]
+    for name in sorted({one.market for one in guards.limits if one.market is not None} - {*names}):
+        yield Problem("[[guards.limits]]", 0, "market", f'is "{name}", which is not a market of this incident.', near_miss(name, names))
+
+
+def _funds(budgets: tuple[Budget, ...], fund: InsuranceFund | None) -> Problems:
+    """A budget must not be called as the insurance fund is."""
+    yield from _twice("[[budget]]", "name", [*(budget.name for budget in budgets), *([FUND] if fund is not None else [])])
+
+
+def _contracts(fund: InsuranceFund | None, chain: Chain, markets: tuple[Market, ...]) -> Problems:
+    """The contracts whose logs are told apart by address must all differ."""
+    if fund is not None and fund.balance is None:
+        others = {chain.clearing_house, *(market.amm for market in markets)}
+        yield from _twice("[insurance_fund]", "address or token", [*others, fund.address, fund.token])
+
+
+def _twice(header: str, key: str, names: Iterable[str]) -> Problems:
+    listed = list(names)
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield Problem(header, 0, key, f'"{name}" is listed twice.', "Keep one.")
+
+
+# Each check with the tables that it needs, by their names in tables.py.
+CHECKS: dict[Callable[..., Problems], tuple[str, ...]] = {
+    _what_the_system_offers: ("system", "valuation", "eligibility", "restore", "insurance_fund"),
+    _shares: ("settlement",),
+    _tokens: ("settlement",),
+    _markets: ("markets",),
+    _window: ("eligibility",),
+    _one_price: ("valuation", "markets"),
+    _pools: ("restore", "markets"),
+    _limits: ("guards", "markets"),
+    _funds: ("budgets", "insurance_fund"),
+    _contracts: ("insurance_fund", "chain", "markets"),
+}

@@ -1,0 +1,103 @@
+"""How a key of the incident file is described: once, for the reader, the JSON Schema, a template and the key reference alike.
+
+A table is a dataclass whose fields carry `Annotated[type, Key(...)]`; reader.py builds it or collects every problem. Why not a library:
+msgspec stops at the first problem; pydantic (0.075 CPU-s to import) collects them, but leaves near misses, keys that depend on other
+tables and every error text to us, which is all but a few lines of the reader.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perpcomp.incident.reader import TableReader
+
+Raw = Mapping[str, Any]  # a table as TOML gives it
+
+UNSET: Any = object()  # the default of a key is that of its field; without one, the key is required
+REQUIRED: Any = object()  # the key is required in the file though its field has a default
+
+ANY_NAME = "*"  # the name of a key that the writer of the file chooses
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value. `allowed` says in words what may be written, `choices` lists the words where only some are allowed.
+
+    `read` gives the checked value of a raw one, or raises ValueError(what is wrong, what to do). `keys_of` is the table of the file
+    whose keys the value must name.
+    """
+
+    name: str
+    allowed: str
+    read: Callable[[Any], Any]
+    choices: tuple[str, ...] = ()
+    keys_of: str = ""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When a key is required: in words, and as a test of its table and of the whole file, both raw."""
+
+    words: str
+    holds: Callable[[Raw, Raw], bool]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. `example` is a value as the file writes it; `default` is what an absent key means; `why` says why it is required.
+
+    A default that the dataclass states need not be repeated here. `name` is the key in the file where the field is called otherwise.
+    A key with `required_if` is required where the condition holds and has its default elsewhere.
+    """
+
+    kind: Kind
+    meaning: str
+    example: str
+    unit: str = ""
+    default: Any = UNSET
+    required_if: Condition | None = None
+    why: str = ""
+    name: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether the key is required in every file."""
+        return self.required_if is None and (self.default is UNSET or self.default is REQUIRED)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the file, or with `many` a list of tables `[[name]]`. `meaning` is what follows its name in a sentence.
+
+    `absent` is the value of a table that is not required and not in the file.
+
+    `keys` are those of the dataclass `of` if not given; `read` reads them where more is to be done than to build `of` from them.
+    """
+
+    of: type
+    meaning: str
+    required: bool = True
+    many: bool = False
+    absent: Any = None
+    keys: "Mapping[str, Key | Table]" = field(default_factory=dict)
+    read: "Callable[[TableReader], Any] | None" = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            object.__setattr__(self, "keys", keys(self.of))
+
+
+@cache
+def keys(table: type) -> Mapping[str, Key | Table]:
+    """Field -> description, of each field of a dataclass that carries one, in order; the other fields are derived."""
+    found: dict[str, Key | Table] = {}
+    for one in fields(table):
+        for described in getattr(one.type, "__metadata__", ()):
+            named = described if described.name else replace(described, name=one.name)
+            if isinstance(named, Key) and named.default is UNSET and one.default is not MISSING:
+                named = replace(named, default=one.default)
+            found[one.name] = named
+    return found
