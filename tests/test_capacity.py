@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +26,7 @@ from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, SWAP_INPUT, T
 from perpcomp.tables.decide import COMPARISON
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
+from perpcomp.tables.schema import TIME
 from tests import build
 from tests.test_imports import as_dune, as_etl
 
@@ -242,6 +244,40 @@ def test_an_amount_that_does_not_fit_is_refused_with_its_row(units: int, tmp_pat
     one["data"] = f"0x{units:064x}"
     with pytest.raises(InputError, match=rf"logs.jsonl row {row} \(tx {one['transactionHash']}"):
         balance_of(write(tmp_path, logs), with_fund("february"))
+
+
+def made_transfers(*rows: tuple[datetime, int]) -> pl.LazyFrame:
+    """Transfers to the fund: (time, amount in units of 1e-18 USDC), each in a transaction of its own."""
+    columns = {
+        "block_number": [n for n, _ in enumerate(rows)],
+        "log_index": [0 for _ in rows],
+        "block_time": [time for time, _ in rows],
+        "transaction_hash": [f"0x{n:064x}" for n, _ in enumerate(rows)],
+        "sender": [TOKEN for _ in rows],
+        "recipient": [ADDRESS for _ in rows],
+        "amount": fixed.from_integers([amount for _, amount in rows]),
+    }
+    return pl.LazyFrame(columns, schema_overrides={"block_time": TIME})
+
+
+def test_a_transfer_at_an_edge_of_the_window_comes_after_the_balance() -> None:
+    """The balance when the window begins is that before its first second; when it ends, that before its end."""
+    loaded = with_fund("february")
+    start, end = loaded.eligibility.start, loaded.eligibility.end
+    second = timedelta(seconds=1)
+    moved = made_transfers((start - second, 1), (start, 10), (end - second, 100), (end, 1_000))
+    balance, problems = fund_balance(EVENTS.empty().lazy(), moved, loaded)
+    assert problems == []
+    assert balance is not None
+    assert (balance.begins, balance.ends) == (1, 111)
+
+
+@pytest.mark.parametrize(("fee", "known"), [("0.000001", False), ("0.000000999999999999", True)])
+def test_a_fee_of_one_unit_of_the_token_must_reach_the_fund(fee: str, known: bool) -> None:
+    """USDC has 6 decimals: a smaller fee moves nothing, so no Transfer has to show it."""
+    trade = build.opened(1, build.address(1), build.START, Decimal(1), Decimal(1), Decimal(1)) | {"fee": Decimal(fee)}
+    balance, _ = fund_balance(build.table([trade]).lazy(), made_transfers((build.START, 1)), with_fund("february"))
+    assert (balance is not None) is known
 
 
 # What it covers

@@ -107,7 +107,9 @@ def test_a_stopped_payment_pays_nobody_and_says_so(tmp_path: Path) -> None:
     frame = judged((1, "1", "7", "0"), (2, "0", "0", "0"))
     paid = paid_by("margin-only", frame, build.made_up(tmp_path), stopped=True)
     assert paid["amount_base_units"].to_list() == ["0", "0"]
-    assert paid["entitlement"].to_list() == [0, 0]
+    for name in ("entitlement", "value", "amount", "rounded_off"):
+        assert paid[name].to_list() == [0, 0], name
+    assert paid["share_of_budget"].to_list() == [None, None]
     assert set(paid["reason"]) == {payouts.STOPPED}
 
 

@@ -190,3 +190,16 @@ def test_tranches_add_up_and_what_is_unlocked_never_shrinks(terms: Vesting, tota
     assert unlocked(terms, total, -1, dates) == 0
     assert unlocked(terms, total, dates[-1].step + 1, dates) == total
     assert [d.unix for d in dates] == sorted(d.unix for d in dates)
+
+
+def test_a_line_starts_at_the_start_and_ends_at_the_end() -> None:
+    """1,000 units, half upfront, the rest over 10 seconds: 50 a second from the first second on."""
+    terms = vesting(binding="line", calendar="seconds", length=10, tranches=1)
+    dates = schedule(terms)
+    assert [unlocked(terms, 1_000, step, dates) for step in (-1, 0, 1, 2, 9, 10, 11)] == [0, 500, 550, 600, 950, 1_000, 1_000]
+
+
+def test_tranches_unlock_at_their_dates_and_not_a_second_before() -> None:
+    terms = vesting(calendar="seconds", length=10, tranches=2)
+    dates = schedule(terms)
+    assert [unlocked(terms, 1_000, step, dates) for step in (-1, 0, 4, 5, 9, 10)] == [0, 500, 500, 750, 750, 1_000]
