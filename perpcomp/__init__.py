@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perpcomp.audit.verify import Verdict
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
-    from perpcomp.guards.report import Answer
+    from perpcomp.guards.report import Report
     from perpcomp.incident.incident import Incident
     from perpcomp.ingest.node.fetch import Progress
     from perpcomp.ingest.node.pull import Fetched
@@ -115,10 +115,10 @@ def positions(
 
 def guarded(
     query: str = "rehearsal", input: Path | None = None, rules: str | None = None, swept: bool = False
-) -> "tuple[Incident, Answer]":
+) -> "tuple[Incident, Report]":
     """What liquidation guards would have done: verdicts, and if asked for the counterfactual under `rules` and a sweep of limits."""
     from perpcomp import pipeline
-    from perpcomp.guards.report import answer
+    from perpcomp.guards.report import make_report
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
 
@@ -126,7 +126,7 @@ def guarded(
     source = find_input(loaded, input)
     events = read_events(source, loaded)
     found = pipeline.liquidations(events, source, loaded).table
-    return loaded, answer(found, events.table, events.others, loaded, rules, swept)
+    return loaded, make_report(found, events.table, events.others, loaded, rules, swept)
 
 
 def prices(

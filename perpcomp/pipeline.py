@@ -17,7 +17,8 @@ from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
 from perpcomp.formula import Formula
-from perpcomp.guards.verdicts import beside, screen
+from perpcomp.guards.judge import judge
+from perpcomp.guards.verdicts import with_verdicts
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input, read_events
 from perpcomp.run import Run
@@ -59,8 +60,8 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
     found, contradictions = system.liquidations(events.lazy, events.lazy_others, ratio, is_before_crash(incident), engine)
     market = replayed(events, incident, found) if incident.replays else None
     valued, unknown = at_reference(found, incident, market, source.prices)
-    guarded = screen(valued, events.table, events.others, incident) if incident.judges_by_guards else None
-    valued = beside(valued, None if guarded is None else guarded.verdicts)
+    guarded = judge(valued, events.table, events.others, incident) if incident.judges_by_guards else None
+    valued = with_verdicts(valued, None if guarded is None else guarded.table)
     drawdowns = system.index_drawdowns(events.lazy_others, incident)
     judged, remarks = decide(valued, incident, drawdowns)
     pools = restore.pools(incident, market)

@@ -21,7 +21,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 # What shares a node, a cluster or a costly fixture, and so stays in one process where there are several.
-TOGETHER = ("tests/chain/", "tests/test_engine.py", "tests/test_guards_replay.py", "tests/test_replay.py", "tests/test_synthetix_v2.py")
+TOGETHER = (
+    "tests/chain/",
+    "tests/test_engine.py",
+    "tests/test_guards_counterfactual.py",
+    "tests/test_replay.py",
+    "tests/test_synthetix_v2.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -88,7 +88,16 @@ MONEY = [
 
 
 def counts_money(path: Path) -> bool:
-    return path.name in MONEY or path.parent.name in ("formulas", "decide", "perpetual_v1", "synthetix_v2", "guards", "crash", "replay")
+    return path.name in MONEY or path.parent.name in (
+        "formulas",
+        "decide",
+        "perpetual_v1",
+        "synthetix_v2",
+        "guards",
+        "rules",
+        "counterfactual",
+        "replay",
+    )
 
 
 @pytest.mark.parametrize("path", [*filter(counts_money, MODULES)], ids=lambda p: p.name)
@@ -111,12 +120,10 @@ def test_every_module_and_public_function_says_what_it_is_for(path: Path) -> Non
 NO_POLICY = {
     "fixed.py ONE": "a unit",
     "fixed.py LIMIT": "what a column holds",
-    "guards/crash/chronicle.py PLACES": "a unit",
-    "guards/crash/limits.py PLACES": "a unit",
-    "guards/crash/scenarios.py NEVER": "no moment",
-    "guards/crash/sweep.py SHARES": "where a sweep looks; it decides nothing",
-    "guards/funding.py DAY": "a unit",
-    "guards/margins.py WORD": "what a word holds",
+    "guards/counterfactual/scenarios.py NEVER": "later than any time",
+    "guards/sweep.py MULTIPLES": "the grid of a sweep; it decides nothing",
+    "guards/rules/funding.py DAY": "a unit",
+    "guards/rules/margins.py WORD": "what a word holds",
     "systems/perpetual_v1/events.py DUST": "the smallest unit of a fee, divided by the smallest ratio",
 }
 SOURCE = re.compile(r"\bsource:|https?://|\b(SIP|SCCP)-\d+", re.I)

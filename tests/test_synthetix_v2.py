@@ -37,8 +37,8 @@ from perpcomp.systems.synthetix_v2 import events as v2
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
 from tests.test_explain import steps, value_of
-from tests.test_guards import LAB, VECTORS
-from tests.test_guards_sip import PARAMETERS
+from tests.test_guards_rules_sip import PARAMETERS
+from tests.test_guards_rules_vectors import LAB, VECTORS
 
 TOPICS: list[dict[str, Any]] = [t for t in json.loads((LAB / "topics.json").read_text()) if t["system"] == "synthetix-perps-v2"]
 FILE = recorded.read(VECTORS)
@@ -513,7 +513,7 @@ def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Pat
 def test_the_guards_say_of_each_recorded_liquidation_what_the_contracts_did(place: Path) -> None:
     """Whoever was liquidated by anybody passed both limits of the logs; where one held it back an endorsed account forced it."""
     _, found = perpcomp.guarded(str(place / "made-up-v2.toml"), place / "logs.jsonl", swept=True)
-    verdicts = {row["market"]: row for row in found.screen.verdicts.iter_rows(named=True)}
+    verdicts = {row["market"]: row for row in found.verdicts.table.iter_rows(named=True)}
     assert len(verdicts) == len(LIQUIDATED)
     forced = 0
     for vector in LIQUIDATED:
@@ -522,6 +522,16 @@ def test_the_guards_say_of_each_recorded_liquidation_what_the_contracts_did(plac
         size, scale = abs(int(vector.input.position.size)), int(settings["skewScale"])
         skew = abs(int(vector.view_before_liquidation.market_skew))
         assert (to_integer(row["price_impact"]), to_integer(row["premium"])) == (size * 10**18 // scale, skew * 10**18 // scale)
+        (_, event), price = liquidation_of(vector), to_integer(row["index_price"])
+        assert (to_integer(row["closed_size"]), price) == (int(event["size"]), int(event["price"]))
+        assert to_integer(row["notional"]) == size * price // 10**18
+        fees, remaining = (
+            sum(int(event[name]) for name in ("flaggerFee", "liquidatorFee", "stakersFee")),
+            to_integer(row["remaining_margin"]),
+        )
+        assert remaining == fees if int(event["stakersFee"]) else remaining <= fees
+        limits = int(settings["maxLiquidationDelta"]), int(settings["maxPD"])
+        assert (to_integer(row["max_liquidation_delta"]), to_integer(row["max_pd"])) == limits
         held = size * 10**18 // scale >= int(settings["maxLiquidationDelta"]), skew * 10**18 // scale >= int(settings["maxPD"])
         expected = {
             (False, False): "LIQUIDATED",
@@ -543,13 +553,13 @@ def test_the_guards_say_of_each_recorded_liquidation_what_the_contracts_did(plac
 def test_without_parameters_in_the_logs_the_guards_take_the_documents_or_stop(place: Path, tmp_path: Path) -> None:
     topic = next(t["topic0"] for t in TOPICS if t["signature"].startswith("ParameterUpdated"))
     logs = rewritten(place / "logs.jsonl", lambda log: log["topics"][0] != topic)
-    with pytest.raises(InputError, match="is no market with known parameters"):
+    with pytest.raises(InputError, match="No parameters of this market are known"):
         perpcomp.guarded(str(place / "made-up-v2.toml"), logs)
     text = (place / "made-up-v2.toml").read_text()
     limits = '[guards]\nsource = "test"\n\n[[guards.limits]]\nmax_liquidation_delta = 0.002\nmax_pd = 0.004\nsource = "test"\n\n[sources]\n'
     (tmp_path / "stated-v2.toml").write_text(text.replace("[sources]\n", limits, 1))
     _, found = perpcomp.guarded(str(tmp_path / "stated-v2.toml"), logs)
-    assert set(found.screen.verdicts["verdict"]) == {"UNKNOWN"}, "no log gives the skew scale"
+    assert set(found.verdicts.table["verdict"]) == {"UNKNOWN"}, "no log gives the skew scale"
     assert len(found.findings) == len(LIQUIDATED)
 
 

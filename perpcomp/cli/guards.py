@@ -45,21 +45,21 @@ def verdicts(
     `perpcomp guards vectors FILE`.
     """
     import perpcomp
-    from perpcomp.guards import report
+    from perpcomp.guards import printed, report
 
-    incident, answer = perpcomp.guarded(query, input, rules if replay else None, sweep)
+    incident, found = perpcomp.guarded(query, input, rules if replay else None, sweep)
     folder = out if out is not None else Path("outputs") / incident.name / "guards"
-    written = report.write(answer, folder)
+    written = report.write(found, folder)
     if as_json:
-        terminal.print_json({name: terminal.plain_rows(frame) for name, frame in answer.tables.items()})
+        terminal.print_json({name: terminal.plain_rows(frame) for name, frame in found.tables.items()})
     else:
-        for header, rows, right in report.grids(answer, incident, terminal.readable):
+        for header, rows, right in printed.grids(found, incident, terminal.readable):
             terminal.print_grid(header, rows, right)
     if not quiet:
-        for line in report.words(answer):
+        for line in printed.sentences(found):
             terminal.say(line)
         terminal.say(f"{', '.join(written)} in {folder}.")
-    return answer.findings
+    return found.findings
 
 
 @command(LOOK, guards)

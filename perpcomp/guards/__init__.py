@@ -1,1 +1,1 @@
-"""Liquidation guards: SIP-2005's rules exactly as its text or the deployed contracts have them; crash/ asks them of Perp V1's history."""
+"""Liquidation guards of SIP-2005: its rules, a verdict on each historical liquidation, and Perp V1's history executed again under them."""

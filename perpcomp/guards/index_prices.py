@@ -1,8 +1,8 @@
-"""What the underlying cost elsewhere, as far as a market knew: the index price as of a log, and its age.
+"""The index price (the underlying's price off the market) that was known at a log, and its age.
 
-From FundingRateUpdated: the underlying's price that the last funding payment took, which is the feed's average of an hour and appears
-once a funding period, so in a crash it is stale and smooth. Or from a file of the incident, which must have no gap where it is asked.
-A market without a price yet has none: nothing is guessed.
+Source: the `underlyingPrice` of FundingRateUpdated, which is the price feed's average of an hour and appears once a funding period, so it
+is old and smooth in a crash; or a price file of the incident, which must have no gap where a price is needed. Before the first price
+there is none: nothing is guessed.
 """
 
 from bisect import bisect_right
@@ -21,79 +21,90 @@ from perpcomp.tables.files import read
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.tables.schema import CSV_TIME
 
-Place = tuple[int, int]  # block, log index
+LogKey = tuple[int, int]  # block number, log index: the order of the chain
 
 
 @dataclass(frozen=True)
-class Index:
-    """One market's index prices, in order. `interval` is the most seconds between two of a file; None: they came with logs."""
+class IndexSeries:
+    """The index prices of one market in order of time: integers of 1e-18 USDC per base unit.
+
+    Prices from a file have an `interval`, the most seconds between two of them, and no `logs`. Prices from logs have no `interval`.
+    """
 
     name: str
-    places: list[Place]  # of the log; empty for a file
+    logs: list[LogKey]  # the log of each price
     times: list[int]  # unix seconds
     prices: list[int]
     source: str
     interval: int | None = None
 
-    def at(self, place: Place, time: int) -> tuple[int, int] | None:
-        """(price, age in seconds) known at a log; None before the first. InputError where a file has a gap there."""
-        n = bisect_right(self.times, time) if self.interval is not None else bisect_right(self.places, place)
-        if n == 0 and self.interval is None:
-            return None
-        if self.interval is not None and (n == 0 or time - self.times[n - 1] > self.interval):
-            since = "begins later" if n == 0 else f"has none since {_utc(self.times[n - 1])}, for more than {self.interval} seconds"
-            what = f"A price at {_utc(time)} is needed, but the file {since}."
-            raise refusal(self.name, what, "Fill the gap, or state a longer interval in [guards.index] if that is what it holds.")
+    def at(self, log: LogKey, time: int) -> tuple[int, int] | None:
+        """(price, age in seconds) known at a log; None before the first log with a price. InputError where a file has a gap."""
+        if self.interval is not None:
+            return self._of_file(time, self.interval)
+        n = bisect_right(self.logs, log)
+        return None if n == 0 else (self.prices[n - 1], time - self.times[n - 1])
+
+    def _of_file(self, time: int, interval: int) -> tuple[int, int]:
+        n = bisect_right(self.times, time)
+        if n == 0 or time - self.times[n - 1] > interval:
+            found = "begins later" if n == 0 else f"has no price since {_utc(self.times[n - 1])}, for more than {interval} seconds"
+            what = f"A price at {_utc(time)} is needed, but the file {found}."
+            raise refusal(self.name, what, "Fill the gap. If the file's prices lie farther apart, state that interval in [guards.index].")
         return self.prices[n - 1], time - self.times[n - 1]
 
 
-def indices(markets: Iterable[str], tables: Mapping[str, pl.DataFrame], incident: Incident) -> dict[str, Index]:
-    """The index of each market (address): from the file that the incident names, as far as it has the market, or its funding payments."""
+def index_series(markets: Iterable[str], tables: Mapping[str, pl.DataFrame], incident: Incident) -> dict[str, IndexSeries]:
+    """The index prices of each market, by address: from the incident's price file if the file has the market, else from the logs."""
     names = {market.amm: market.name for market in incident.markets}
-    given = None if incident.guards.index is None else _file(incident.guards.index, incident)
-    held = set() if given is None else set(given.get_column("market_name"))
+    stated = incident.guards.index
+    file = None if stated is None else _read_file(stated, incident)
+    in_file = set() if file is None else set(file.get_column("market_name"))
     found = {}
     for market in markets:
         name = names.get(market, market)
-        if given is not None and incident.guards.index is not None and name in held:
-            found[market] = _of_file(given.filter(market_name=name), incident.guards.index)
+        if stated is not None and file is not None and name in in_file:
+            found[market] = _from_file(file.filter(market_name=name), stated)
         else:
-            found[market] = _of_logs(market, tables)
+            found[market] = _from_logs(market, tables)
     return found
 
 
-def _of_logs(market: str, tables: Mapping[str, pl.DataFrame]) -> Index:
+def _from_logs(market: str, tables: Mapping[str, pl.DataFrame]) -> IndexSeries:
     name = FUNDING_RATE_UPDATED.name
     if name not in tables:
-        return Index(name, [], [], [], f"none: {name} was not pulled")
+        return IndexSeries(name, [], [], [], f"none: {name} is not in the logs")
     rows = tables[name].filter(pl.col("market") == market).sort("block_number", "log_index")
-    places = list(rows.select("block_number", "log_index").iter_rows())
+    logs = list(rows.select("block_number", "log_index").iter_rows())
     times = rows.get_column("block_time").dt.epoch("s").to_list()
-    return Index(name, places, times, integers(rows.get_column("underlying_price")), f"{name} (an hour's average, once a funding period)")
+    prices = integers(rows.get_column("underlying_price"))
+    return IndexSeries(name, logs, times, prices, f"{name} (an hour's average, once a funding period)")
 
 
-def _file(one: IndexPrices, incident: Incident) -> pl.DataFrame:
+def _read_file(stated: IndexPrices, incident: Incident) -> pl.DataFrame:
+    """The price file as a PRICE_SERIES frame. InputError names what is wrong with it."""
     path = incident.index_file
     if path is None or not path.is_file():
-        raise refusal(one.file, "There is no such file.", f"[guards.index] of {incident.name}.toml names it, from its own folder.")
+        raise refusal(stated.file, "There is no such file.", f"[guards.index] of {incident.name}.toml names it, from its own folder.")
     if path.suffix != ".csv":
-        raise refusal(one.file, "is no CSV file.", "Export columns market_name, time and price, e.g. BTCUSDC,2021-02-20T22:45:00Z,56000.5.")
+        advice = "Export columns market_name, time and price, e.g. BTCUSDC,2021-02-20T22:45:00Z,56000.5."
+        raise refusal(stated.file, "The price file is not a CSV file.", advice)
     if not path.resolve().is_relative_to(incident.folder.resolve()):
-        raise refusal(one.file, "is a link that leaves the incident file's folder.", "Put the file itself there.")
+        raise refusal(stated.file, "The price file is a link to a file outside the incident file's folder.", "Put the file itself there.")
     rows = read(path, PRICE_SERIES)
     for row in rows.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
         what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."
-        raise refusal(one.file, what, "A price is above 0.")
+        raise refusal(stated.file, what, "A price must be above 0.")
     known = [market.name for market in incident.markets]
     for name in sorted(set(rows.get_column("market_name")) - set(known)):
-        raise refusal(one.file, f'"{name}" is no market of this incident.', near_miss(name, known))
+        raise refusal(stated.file, f'"{name}" is not a market of this incident.', near_miss(name, known))
     return rows
 
 
-def _of_file(rows: pl.DataFrame, one: IndexPrices) -> Index:
+def _from_file(rows: pl.DataFrame, stated: IndexPrices) -> IndexSeries:
     times = rows.sort("time").get_column("time").dt.epoch("s").to_list()
     prices = integers(rows.sort("time").get_column("price"))
-    return Index(one.file, [], times, prices, f"{one.file} ({', '.join(one.source)})", one.interval)
+    return IndexSeries(stated.file, [], times, prices, f"{stated.file} ({', '.join(stated.source)})", stated.interval)
 
 
 def _utc(time: int) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, guarding, guards_crash, replaying, scaling, startup
+from tests.bench import decoding, fetching, guards_history, guards_rules, replaying, scaling, startup
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -12,8 +12,8 @@ BENCHES = {
     "fetching": fetching.lines,
     "replaying": replaying.lines,
     "scaling": scaling.lines,
-    "guarding": guarding.lines,
-    "guards-crash": guards_crash.lines,
+    "guards-rules": guards_rules.lines,
+    "guards-history": guards_history.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 

@@ -1,1 +1,1 @@
-"""What the guards would have done: history executed again."""
+"""The what-if on Perp V1's history: its actions executed again under other liquidation rules."""

@@ -1,7 +1,7 @@
-"""History as what its senders asked for: one action an event, with what the contract was given, ready to be executed again elsewhere.
+"""History as its senders asked for it: one action an event, with what the contract was given, ready to be executed again.
 
-An opening was given USDC and margin, a close and a liquidation the position's base. What the curve answered is kept beside it, to be
-compared: the pool that history had after each swap.
+An opening was given USDC and margin; a close and a liquidation were given the position's base. Each action also holds the pool that
+history had after it, for comparison.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,25 +12,24 @@ import polars as pl
 
 from perpcomp.curve import Reserves, out_price
 from perpcomp.findings import refusal
-from perpcomp.fixed import ONE, mul_integers, to_integer
+from perpcomp.fixed import mul_integers, to_integer
+from perpcomp.guards.index_prices import LogKey
+from perpcomp.guards.limits import nearest_setting
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.systems.perpetual_v1.replay.in_order import in_order, integers
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, ratio_at, replay
 
-Place = tuple[int, int]  # block, log index
-PLACES = 10**6  # a partial liquidation ratio is a setting of at most six places
-
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A historical liquidation. `share` is what it closed of the position (1e-18), None for all; `taken` is the margin it took."""
+class PastLiquidation:
+    """A historical liquidation. `part` is what it closed of the position (1e-18), None for all; `taken` is the margin it took."""
 
-    place: Place
+    log: LogKey
     transaction: str
     trader: str
     liquidator: str
-    share: int | None
+    part: int | None
     halves_fee: bool  # later code: the liquidator gets half of the fee
     taken: int
     spot_after: int
@@ -38,12 +37,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One event: what was asked of which market, and the pool that history had after it, where it moved it."""
+    """One event: what was asked of which market, and the pool that history had after it, where it moved the pool.
 
-    place: Place
-    time: int
+    `given` by `what`: launch and migrate: reserves; fund: the underlying's price; margin: the amount; liquidate: the PastLiquidation;
+    trade: the arguments of Market.trade; adjust, settle and close: None.
+    """
+
+    log: LogKey
+    time: int  # unix seconds
     transaction: str
-    market: str
+    market: str  # address
     what: str
     trader: str = ""
     given: Any = None
@@ -51,52 +54,59 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Chronicle:
-    """All of it, in the order of the chain, and the settings that were in force."""
+class Actions:
+    """All actions in the order of the chain, and the settings that were in force."""
 
-    actions: Sequence[Action]
-    maintenance: Sequence[Place]  # (first block, ratio)
-    fee_ratios: Sequence[tuple[Place, int]]  # (from which log on, ratio)
-    later_ratio_from: int | None
-    liquidated: frozenset[tuple[str, str]]  # accounts (market, trader)
-    replayed: Replay  # what history's positions stood at
+    in_order: Sequence[Action]
+    maintenance: Sequence[tuple[int, int]]  # (first block, ratio)
+    fee_ratios: Sequence[tuple[LogKey, int]]  # (first log, ratio)
+    later_ratio_from: int | None  # first block of the later code's margin ratio
+    liquidated: frozenset[tuple[str, str]]  # accounts (market, trader) that history liquidated
+    replayed: Replay  # history's own positions
 
     def was_below(self, trader: str, market: str, block: int) -> bool:
-        """Whether history's own position was below maintenance at the end of a block; not where there was none."""
+        """Whether history's own position was below maintenance at the end of a block; False where there was none."""
         ratio = self.replayed.at_many([(trader, market, block)], triggers=False).item(0, "margin_ratio")
         return ratio is not None and to_integer(ratio) < ratio_at(self.maintenance, block)
 
 
-def chronicle(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Chronicle:
+def read_actions(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Actions:
     """The incident's history. InputError unless the logs hold all of it, from each market's launch on."""
     later = first_of_later_code(liquidations)
-    done = replay(tables, events, later_ratio_from=later)
-    _refuse_holes(done)
-    assumed = incident.chain.liquidation_fee_ratio
-    fees = [] if assumed is None else [((-1, -1), to_integer(assumed))]
-    if (changes := tables.get(v1.LIQUIDATION_FEE_RATIO_CHANGED.name)) is not None:
-        changes = changes.sort("block_number", "log_index")
-        places = changes.select("block_number", "log_index").iter_rows()
-        fees += zip(places, integers(changes.get_column("liquidation_fee_ratio")), strict=True)
-    if not fees:
-        what = "No log states the liquidation fee ratio, and [chain] does not either."
-        raise refusal(f"{incident.name}.toml", what, "Add liquidation_fee_ratio to [chain].")
-    reader = _Reader(liquidations, fees)
-    for block, log, time, transaction, market, what, values in _lines(events, tables):
+    replayed = replay(tables, events, later_ratio_from=later)
+    _refuse_gaps(replayed)
+    fee_ratios = _fee_ratios(tables, incident)
+    reader = _Reader(liquidations, fee_ratios)
+    for block, log, time, transaction, market, what, values in _events_in_order(events, tables):
         reader.here = ((block, log), time, transaction, market)
         getattr(reader, what)(*values)
     accounts = frozenset(liquidations.select("market", "trader").iter_rows())
-    return Chronicle(reader.actions, done.maintenance, fees, later, accounts, done)
+    return Actions(reader.actions, replayed.maintenance, fee_ratios, later, accounts, replayed)
 
 
-def _refuse_holes(done: Replay) -> None:
-    found = [*done.findings, *(f"market {m.address}" for m in done.markets.values() if not m.from_launch)]
-    if found:
-        what = f"A counterfactual executes every log again, from each market's launch on, but: {found[0]}"
+def _refuse_gaps(replayed: Replay) -> None:
+    gaps = [*replayed.findings, *(f"market {m.address}: its launch is missing." for m in replayed.markets.values() if not m.from_launch)]
+    if gaps:
+        what = f"A counterfactual executes every log again, from each market's launch on, but logs are missing: {gaps[0]}"
         raise refusal("The logs", what, "Pull every log of the ClearingHouse and of the markets, from their first block on.")
 
 
-def _lines(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Sequence[Any]:
+def _fee_ratios(tables: Mapping[str, pl.DataFrame], incident: Incident) -> list[tuple[LogKey, int]]:
+    """The liquidation fee ratio of [chain], then each that a log sets: (first log, ratio)."""
+    stated = incident.chain.liquidation_fee_ratio
+    ratios = [] if stated is None else [((-1, -1), to_integer(stated))]
+    if (changes := tables.get(v1.LIQUIDATION_FEE_RATIO_CHANGED.name)) is not None:
+        changes = changes.sort("block_number", "log_index")
+        logs = changes.select("block_number", "log_index").iter_rows()
+        ratios += zip(logs, integers(changes.get_column("liquidation_fee_ratio")), strict=True)
+    if not ratios:
+        what = "Neither a log nor [chain] states the liquidation fee ratio."
+        raise refusal(f"{incident.name}.toml", what, "Add liquidation_fee_ratio to [chain].")
+    return ratios
+
+
+def _events_in_order(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Sequence[Any]:
+    """Every event that a counterfactual needs, each with the method of _Reader that reads it and its arguments."""
     return in_order(
         [
             (tables[v1.RESERVE_SNAPSHOTTED.name], "snapshot", ("quote_asset_reserve", "base_asset_reserve")),
@@ -118,23 +128,23 @@ def _lines(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> Sequence
 
 
 class _Reader:
-    """Turns events into actions; keeps what history's positions and pools stood at, as far as that needs."""
+    """Turns events into actions. It keeps history's positions and pools as far as that needs them."""
 
-    def __init__(self, liquidations: pl.DataFrame, fee_ratios: Sequence[tuple[Place, int]]) -> None:
+    def __init__(self, liquidations: pl.DataFrame, fee_ratios: Sequence[tuple[LogKey, int]]) -> None:
         self.fee_ratios = fee_ratios
         names = ("block_number", "log_index", "era", "remaining_margin")
         columns = (integers(liquidations.get_column(name)) for name in names)
         self.liquidated = {(block, log): (era, left) for block, log, era, left in zip(*columns, strict=True)}
-        self.here: tuple[Place, int, str, str] = ((-1, -1), 0, "", "")
+        self.here: tuple[LogKey, int, str, str] = ((-1, -1), 0, "", "")  # log, time, transaction and market of the event
         self.actions: list[Action] = []
-        self.pools: dict[str, list[Reserves]] = {}  # of a market: the last two
-        self.held: dict[tuple[str, str], tuple[int, int]] = {}  # margin; open notional with the sign of the size
+        self.pools: dict[str, list[Reserves]] = {}  # by market: the last two
+        self.held: dict[tuple[str, str], tuple[int, int]] = {}  # by account: margin, and open notional with the sign of the size
 
     def act(self, what: str, trader: str = "", given: Any = None, pool: Reserves | None = None) -> None:
         self.actions.append(Action(*self.here, what, trader, given, pool))
 
     def snapshot(self, quote: int, base: int) -> None:
-        """The first is the launch; each other one belongs to a swap whose PositionChanged comes behind it."""
+        """A market's first snapshot is its launch; each later one belongs to a swap, whose PositionChanged follows."""
         pool, market = Reserves.of(quote, base), self.here[3]
         if market not in self.pools:
             self.act("launch", given=pool)
@@ -173,6 +183,7 @@ class _Reader:
         spot: int,
         liquidator: str | None,
     ) -> None:
+        """A PositionChanged: a trade, a close or a liquidation."""
         market = self.here[3]
         before, signed = self.held.get((market, trader), (0, 0))
         quote = notional if exchanged > 0 else -notional
@@ -180,27 +191,42 @@ class _Reader:
         self.held[market, trader] = (margin, opened) if after else (0, 0)
         pool = self.pools[market][-1]
         if liquidator is not None:
-            self.act("liquidate", trader, self._row(trader, after - exchanged, notional, exchanged, after, spot, liquidator), pool)
+            past = self._past_liquidation(trader, after - exchanged, notional, exchanged, after, spot, liquidator)
+            self.act("liquidate", trader, past, pool)
         elif kind == "close":
             self.act("close", trader, None, pool)
         elif kind == "reverse":
             self.act("trade", trader, (quote, (margin, abs(opened))), pool)
+        elif kind == "reduce":
+            self.act("trade", trader, (quote, None), pool)
         else:
-            self.act("trade", trader, (quote, None if kind == "reduce" else (margin - before + payment, notional)), pool)
+            self.act("trade", trader, (quote, (margin - before + payment, notional)), pool)
 
-    def _row(self, trader: str, size: int, notional: int, exchanged: int, after: int, spot: int, liquidator: str) -> Row:
-        place, _, transaction, market = self.here
-        era, left = self.liquidated[place]
-        share = None
+    def _past_liquidation(
+        self, trader: str, size: int, notional: int, exchanged: int, after: int, spot: int, liquidator: str
+    ) -> PastLiquidation:
+        log, _, transaction, market = self.here
+        era, taken = self.liquidated[log]
+        part = None
         if after:
-            share = (2 * abs(exchanged) * PLACES + abs(size)) // (2 * abs(size)) * (ONE // PLACES)
-            if out_price(mul_integers(size, share), self.pools[market][0]) != notional:
-                what = f"It closed {abs(exchanged)} of {abs(size)} base units, which is no share of six places of the position."
-                raise refusal(f"tx {transaction} log {place[1]}", what, "The counterfactual cannot tell the partial liquidation ratio.")
-            left = mul_integers(notional, ratio_from(self.fee_ratios, place))
-        return Row(place, transaction, trader, liquidator, share, era == 2, left, spot)
+            part = nearest_setting(abs(exchanged), abs(size))
+            if out_price(mul_integers(size, part), self.pools[market][0]) != notional:
+                what = f"It closed {abs(exchanged)} of {abs(size)} base units. No ratio of six decimal places gives that part."
+                advice = "The counterfactual cannot determine the partial liquidation ratio. Leave --replay out."
+                raise refusal(f"tx {transaction} log {log[1]}", what, advice)
+            taken = mul_integers(notional, ratio_from(self.fee_ratios, log))
+        return PastLiquidation(
+            log=log,
+            transaction=transaction,
+            trader=trader,
+            liquidator=liquidator,
+            part=part,
+            halves_fee=era == 2,
+            taken=taken,
+            spot_after=spot,
+        )
 
 
-def ratio_from(ratios: Sequence[tuple[Place, int]], place: Place) -> int:
-    """The setting in force at a log."""
-    return next((ratio for since, ratio in reversed(ratios) if since <= place), ratios[0][1])
+def ratio_from(ratios: Sequence[tuple[LogKey, int]], log: LogKey) -> int:
+    """The ratio in force at a log."""
+    return next((ratio for since, ratio in reversed(ratios) if since <= log), ratios[0][1])

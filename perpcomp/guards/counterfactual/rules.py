@@ -1,7 +1,7 @@
-"""Which rules a replay lives by: SIP-2005's in four readings, or those that Perp V1 itself had later.
+"""The liquidation rules that a counterfactual runs under: four readings of SIP-2005, or the rules that Perp V1 itself had later.
 
-V1's own rules are read from its sources (perpetual-protocol/perpetual-protocol, the commits named); what was a setting there is a
-setting of [guards] here. On none of them does an account stay flagged that has recovered, and none freezes it.
+V1's own rules are read from its sources (perpetual-protocol/perpetual-protocol, at the commits named below); what was a setting there is
+a setting of [guards] here. Under none of V1's rules does an account stay flagged after it has recovered, and none freezes a flagged account.
 """
 
 from dataclasses import dataclass, replace
@@ -15,26 +15,26 @@ SIP = "sip-2005"
 
 @dataclass(frozen=True)
 class Rules:
-    """One rulebook. Ratios are integers of 1e-18; None: the rule is not part of it."""
+    """One set of liquidation rules. Ratios are integers of 1e-18 (/1); None: the rule is not part of the set."""
 
     name: str
     flag_rule: str = "v1"  # v1: by the contracts' margin ratio; index: by the index price
-    limited: bool = False  # the two limits of the incident bind
-    unflags: bool = True  # an account that has recovered is no longer flagged
+    limited: bool = False  # the two limits of the incident apply
+    unflags: bool = True  # an account that has recovered is unflagged
     freezes: bool = False  # a flagged account cannot act
-    over_position_notional: bool = False  # also where history's code divided by the open notional
-    fluctuation: int | None = None  # how far, in parts of the last other block's price, a block may move the spot price
-    throttles: str = ""  # "liquidations": those too, unless one alone moves further; "blocks": nothing once the price is outside
-    spread: int | None = None  # from this distance from the index on, a healthy ratio at the index saves
-    partial: int | None = None  # the share that is closed where the ratio is above the liquidation fee's
-    partial_by_spot: bool = False  # by the ratio at spot instead of the better one
-    backstop: frozenset[str] | None = None  # who alone may close a position that leaves bad debt
+    over_position_notional: bool = False  # the margin ratio divides by the position notional, also where history's code did not
+    fluctuation: int | None = None  # the most a block may move the spot price, in parts of the last other block's price
+    throttles: str = ""  # which liquidations `fluctuation` stops: see Gate.v1_reverts
+    spread: int | None = None  # from this distance from the index on, a ratio at the index at or above maintenance prevents it
+    partial: int | None = None  # the part closed where the margin ratio is above the liquidation fee ratio
+    partial_by_spot: bool = False  # that comparison takes the ratio at spot instead of the better one
+    backstop: frozenset[str] | None = None  # the only accounts that may close a position that leaves bad debt
 
 
 def sip(limited: bool = True) -> tuple[Rules, ...]:
-    """SIP-2005: flagged by V1's ratio, which shows what the two limits do, and by the index; as it is, and with unflagging.
+    """SIP-2005: flagged by V1's ratio, which isolates the two limits, and by the index; each without and with unflagging.
 
-    A flag is never lifted in SIP-2005. Unflagging on recovery is not part of it; it shows what the difference costs.
+    SIP-2005 never lifts a flag. Unflagging on recovery is not part of it: the two readings with it show what the difference costs.
     """
     return tuple(
         Rules(f"{SIP} flag={flag}{' unflag' if unflags else ''}", flag, limited, unflags, freezes=True)
@@ -47,19 +47,19 @@ V1 = ("v1-february", "v1-spread", "v1-partial", "v1-block-fluctuation", "v1-back
 NAMES = (SIP, *V1)
 
 
-def rulebook(name: str, incident: Incident) -> tuple[Rules, ...]:
-    """The rules behind a name. InputError for an unknown one, and for a setting that they need and [guards] does not state."""
+def rules_named(name: str, incident: Incident) -> tuple[Rules, ...]:
+    """The rules of a name. InputError for an unknown name, and for a setting that the rules need and [guards] does not state."""
     if name == SIP:
         return sip()
     if name not in V1:
-        raise refusal(f"rules '{name}'", "are unknown.", near_miss(name, NAMES))
-    asked = incident.guards
+        raise refusal(f"--rules {name}", f"No rules have the name '{name}'.", near_miss(name, NAMES))
+    guards = incident.guards
 
     def setting(key: str) -> int:
-        value = getattr(asked, key)
+        value = getattr(guards, key)
         if value is None:
-            what = f"need {key}, which {incident.name}.toml does not state."
-            raise refusal(f"The rules {name}", what, f"Add {key} and its source to [guards].")
+            what = f"The rules {name} need {key}, which {incident.name}.toml does not state."
+            raise refusal(f"--rules {name}", what, f"Add {key} and its source to [guards].")
         return to_integer(value)
 
     fluctuation = setting("fluctuation_limit")
@@ -75,4 +75,4 @@ def rulebook(name: str, incident: Incident) -> tuple[Rules, ...]:
     rules = replace(rules, name=V1[3], throttles="blocks")  # ed3a891, 2021-05-07
     if name == V1[3]:
         return (rules,)
-    return (replace(rules, name=V1[4], partial_by_spot=True, backstop=frozenset(asked.backstop_providers)),)  # 37e15a1, 2022-01-27
+    return (replace(rules, name=V1[4], partial_by_spot=True, backstop=frozenset(guards.backstop_providers)),)  # 37e15a1, 2022-01-27

@@ -1,13 +1,13 @@
-"""The sequential counterfactual: history executed again under other rules, on the curve that they leave.
+"""The state machine of the counterfactual: history's actions executed again, with liquidations decided by other rules.
 
-An account is OPEN, FLAGGED, or closed by a liquidation (with unflagging, FLAGGED may become OPEN again). A liquidation that the rules
-block is not executed. After every later action, at its time: first the recovered are unflagged (if the rules do), then those below
-maintenance are flagged, then every flagged account is tried, the oldest flag first, until nothing changes. An account is tried from
-its own historical liquidation on (keeper = "historical"); an eager keeper tries every account from the incident's window on.
+An account is open, flagged, or closed by a liquidation; where the rules unflag, a flagged account may become open again. A liquidation
+that the rules block is not executed. After every action, at its time, one round runs until nothing changes: unflag the recovered (if
+the rules do), flag those below maintenance, then try every flagged account, the oldest flag first. keeper = "historical" tries an account
+from its own historical liquidation on; "eager" tries every account from the start of the incident's window on.
 
-What traders did is executed again on this curve: an opening keeps its USDC, a close its base. What cannot be done there (the account
-is frozen, the position is gone, the pool is too small) is dropped and listed. Not modelled: that traders would have acted otherwise;
-the initial margin check; for SIP-2005, V1's own fluctuation limit on openings.
+Traders' actions are executed again on this curve: an opening keeps its USDC, a close its base. An action that cannot be executed (the
+account is frozen, the position is gone, the pool is too small) is dropped and listed. Not modelled: that traders would have acted
+otherwise, the initial margin check and, under SIP-2005, V1's own fluctuation limit on openings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 
 from perpcomp.curve import Reverts, out_price
 from perpcomp.fixed import mul_integers
-from perpcomp.guards.counterfactual.actions import Action, Chronicle, Row, ratio_from
+from perpcomp.guards.counterfactual.actions import Action, Actions, PastLiquidation, ratio_from
 from perpcomp.guards.counterfactual.gate import Gate
-from perpcomp.guards.counterfactual.market import Refused, Venue
-from perpcomp.guards.counterfactual.outcomes import Case, Result, Step
+from perpcomp.guards.counterfactual.market import ActionImpossible, Market
+from perpcomp.guards.counterfactual.outcomes import Candidate, PathPoint, Result
 from perpcomp.guards.counterfactual.position import Closed
 from perpcomp.guards.counterfactual.rules import Rules
-from perpcomp.guards.index_prices import Index
+from perpcomp.guards.index_prices import IndexSeries
 from perpcomp.guards.limits import Limit
 from perpcomp.incident.guards import Guards
 from perpcomp.systems.perpetual_v1.replay.contract import pnl
@@ -30,231 +30,267 @@ from perpcomp.systems.perpetual_v1.replay.replay import ratio_at
 
 @dataclass
 class Counterfactual:
-    """One scenario, run by `run`."""
+    """One scenario, executed by `run`. Mappings by market have the market's address as their key."""
 
-    chronicle: Chronicle
+    actions: Actions
     rules: Rules
     limits: Mapping[str, Limit]
-    indices: Mapping[str, Index]
+    indices: Mapping[str, IndexSeries]
     guards: Guards
     eager_from: int  # unix seconds
-    gates: dict[str, Gate] = field(default_factory=dict)  # by market
-    waiting: dict[str, dict[str, Case]] = field(default_factory=dict)  # market -> trader: tried, not flagged
-    flagged: dict[str, dict[str, Case]] = field(default_factory=dict)  # the oldest flag first
+    gates: dict[str, Gate] = field(default_factory=dict)
+    unflagged: dict[str, dict[str, Candidate]] = field(default_factory=dict)  # market -> trader: tried, not flagged
+    flagged: dict[str, dict[str, Candidate]] = field(default_factory=dict)  # market -> trader: the oldest flag first
     results: list[Result] = field(default_factory=list)
-    dropped: list[tuple[Action, str]] = field(default_factory=list)
-    path: list[Step] = field(default_factory=list)
-    early: dict[tuple[str, str], int] = field(default_factory=dict)  # results that history may catch up with
-    noticed: set[tuple[str, str]] = field(default_factory=set)  # accounts that could be liquidated only here
+    dropped: list[tuple[Action, str]] = field(default_factory=list)  # with the reason
+    path: list[PathPoint] = field(default_factory=list)
+    early: dict[tuple[str, str], int] = field(default_factory=dict)  # account -> its result, liquidated before history did
+    liquidatable_here: set[tuple[str, str]] = field(default_factory=set)  # accounts that only these rules could liquidate
     number: int = -1  # of the action being executed
-    fee_ratio: int = 0  # in force at it
+    fee_ratio: int = 0  # the liquidation fee ratio in force at it
 
     def run(self) -> "Counterfactual":
-        """Execute every action; then say what became of those who still wait."""
-        for number, action in enumerate(self.chronicle.actions):
-            self.number, market = number, action.market
+        """Execute every action, then close the candidates that are left."""
+        for number, action in enumerate(self.actions.in_order):
+            self.number = number
             if action.what == "launch":
-                venue = Venue.launched(market, action.given, action.time, action.place[0])
-                self.gates[market] = Gate(self.rules, venue, self.limits[market])
-                self.waiting[market], self.flagged[market] = {}, {}
+                self._launch(action)
                 continue
-            gate = self.gates[market]
-            gate.venue.clock, gate.venue.block = action.time, action.place[0]
-            gate.maintenance = ratio_at(self.chronicle.maintenance, action.place[0])
-            later = self.chronicle.later_ratio_from
-            gate.over_position_notional = self.rules.over_position_notional or (later is not None and action.place[0] >= later)
-            self.fee_ratio = ratio_from(self.chronicle.fee_ratios, action.place)
+            gate = self.gates[action.market]
+            self._enter_block(action, gate)
             self._execute(action, gate)
             while self._round(action, gate):
                 pass
-            self._notice(number, gate)
+            self._report_liquidatable(number, gate)
             if action.pool is not None:
-                self.path.append(Step(action, gate.venue.pool))
-        for market, gate in self.gates.items():
-            for trader, case in [*self.flagged[market].items(), *self.waiting[market].items()]:
-                self._give_up(market, case, _equity(gate.venue, trader))
+                self.path.append(PathPoint(action, gate.market.pool))
+        for address, gate in self.gates.items():
+            for trader, candidate in [*self.flagged[address].items(), *self.unflagged[address].items()]:
+                self._end_unliquidated(address, candidate, _equity(gate.market, trader))
         return self
+
+    def _launch(self, action: Action) -> None:
+        market = Market.launched(action.market, action.given, action.time, action.log[0])
+        self.gates[action.market] = Gate(self.rules, market, self.limits[action.market])
+        self.unflagged[action.market], self.flagged[action.market] = {}, {}
+
+    def _enter_block(self, action: Action, gate: Gate) -> None:
+        """Set the time and the settings that are in force at an action."""
+        block, later = action.log[0], self.actions.later_ratio_from
+        gate.market.clock, gate.market.block = action.time, block
+        gate.maintenance = ratio_at(self.actions.maintenance, block)
+        gate.over_position_notional = self.rules.over_position_notional or (later is not None and block >= later)
+        self.fee_ratio = ratio_from(self.actions.fee_ratios, action.log)
 
     # Actions of history
 
     def _execute(self, action: Action, gate: Gate) -> None:
-        trader, venue = action.trader, gate.venue
+        trader, market = action.trader, gate.market
         if action.what == "migrate":
-            venue.migrate(*action.given)
+            market.migrate(*action.given)
         elif action.what == "fund":
-            venue.fund(action.given)
+            market.fund(action.given)
         elif action.what == "settle":
-            venue.holdings.pop(trader, None)
-            self._ended(action.market, trader)
+            market.positions.pop(trader, None)
+            self._position_ended(action.market, trader)
         elif action.what == "liquidate":
-            self._try_from_now(action, venue)
+            self._try_from_now(action, market)
         elif self.rules.freezes and trader in self.flagged[action.market]:
             self.dropped.append((action, "the account is flagged"))
         else:
-            before = venue.saved(trader)
+            before = market.savepoint(trader)
             try:
                 ended = self._act(action, gate)
-            except (Refused, Reverts) as why:
+            except (ActionImpossible, Reverts) as why:
                 self.dropped.append((action, str(why)))
-                venue.restore(trader, before)
+                market.restore(trader, before)
             else:
                 if ended:
-                    self._ended(action.market, trader)
+                    self._position_ended(action.market, trader)
 
     def _act(self, action: Action, gate: Gate) -> bool:
-        """What a trader did; whether it ended a position. Refused or Reverts where it cannot be done here."""
-        trader, venue = action.trader, gate.venue
+        """Execute a trader's action; True where it ended a position. ActionImpossible or Reverts where it cannot be executed."""
+        trader, market = action.trader, gate.market
         if action.what == "margin":
-            venue.add_margin(trader, action.given)
+            market.add_margin(trader, action.given)
             return False
         if action.what == "adjust":
-            venue.adjust(trader)
+            market.adjust(trader)
             return False
-        if self.rules.throttles == "blocks" and gate.outside(venue.pool):
-            raise Refused("the price is already over the fluctuation limit")
+        if self.rules.throttles == "blocks" and gate.exceeds_fluctuation(market.pool):
+            raise ActionImpossible("the price is already over the fluctuation limit")
         if action.what == "trade":
-            ended = venue.trade(trader, *action.given)
-            if gate.outside(venue.pool):
-                raise Refused("the price would be over the fluctuation limit")
+            ended = market.trade(trader, *action.given)
+            if gate.exceeds_fluctuation(market.pool):
+                raise ActionImpossible("the price would be over the fluctuation limit")
             return ended
-        if venue.holding(trader).size == 0:
-            raise Refused("there is no position")
-        before = venue.saved(trader)
-        venue.close(trader)
-        if self.rules.throttles == "blocks" and self.rules.partial is not None and gate.outside(venue.pool):
-            venue.restore(trader, before)  # then only a part of it is closed
-            venue.close_share(trader, self.rules.partial, 0)
-        return venue.holding(trader).size == 0
+        if market.position(trader).size == 0:
+            raise ActionImpossible("there is no position")
+        before = market.savepoint(trader)
+        market.close(trader)
+        if self.rules.throttles == "blocks" and self.rules.partial is not None and gate.exceeds_fluctuation(market.pool):
+            market.restore(trader, before)  # then the contract closes only a part of it
+            market.close_part(trader, self.rules.partial, 0)
+        return market.position(trader).size == 0
 
     # Liquidations
 
-    def _try_from_now(self, action: Action, venue: Venue) -> None:
+    def _try_from_now(self, action: Action, market: Market) -> None:
         """History liquidated this account now: keepers try it from here on."""
-        row: Row = action.given
-        market, trader = action.market, action.trader
-        case = self.flagged[market].get(trader) or self.waiting[market].get(trader)
-        if case is not None:
-            case.rows.append(row)
-        elif venue.holding(trader).size:
-            self.waiting[market][trader] = Case(trader, [row])
-        elif (market, trader) in self.early:  # an eager keeper was here before
-            n = self.early.pop((market, trader))
-            self.results[n] = replace(self.results[n], row=row)
+        past: PastLiquidation = action.given
+        address, trader = action.market, action.trader
+        candidate = self.flagged[address].get(trader) or self.unflagged[address].get(trader)
+        if candidate is not None:
+            candidate.waiting.append(past)
+        elif market.position(trader).size:
+            self.unflagged[address][trader] = Candidate(trader, [past])
+        elif (address, trader) in self.early:  # an eager keeper has already liquidated it
+            n = self.early.pop((address, trader))
+            self.results[n] = replace(self.results[n], past=past)
         else:
-            self.results.append(Result(market, trader, row, "NO_POSITION", Case(trader, [row])))
+            self.results.append(Result(address, trader, past, "NO_POSITION", Candidate(trader, [past])))
 
     def _round(self, action: Action, gate: Gate) -> bool:
-        """Unflag, flag, liquidate, each once; whether a liquidation was executed, so that there is more to do."""
-        waiting, flagged = self.waiting[action.market], self.flagged[action.market]
+        """Unflag, flag and liquidate, each once. True where a liquidation was executed, so that another round is due."""
+        address = action.market
         eager = self.guards.keeper == "eager" and action.time >= self.eager_from
-        if not waiting and not flagged and not eager:
+        if not self.unflagged[address] and not self.flagged[address] and not eager:
             return False
-        known = self.indices[action.market].at(action.place, action.time)
-        gate.index = None if known is None else known[0]
+        index = self.indices[address].at(action.log, action.time)
+        gate.index = None if index is None else index[0]
         if eager:
-            waiting |= {trader: Case(trader, []) for trader in self._others_below(gate)}
-        for case in list(flagged.values()):
-            if (self.rules.unflags or not case.recovered) and case.flag_action < self.number and gate.below(case.trader) is False:
-                case.recovered = True
-                if self.rules.unflags:
-                    case.lifted, case.free, waiting[case.trader] = True, True, flagged.pop(case.trader)
-        for case in list(waiting.values()):
-            below = gate.below(case.trader)
-            case.judged |= below is not None
-            if below:
-                case.flagged_at, case.flag_price, case.flag_action = action.time, gate.venue.pool.spot, self.number
-                case.free, flagged[case.trader] = False, waiting.pop(case.trader)
-        for case in flagged.values():
-            case.priced |= gate.judges
-        if not self.guards.endorsed and gate.premium_blocks():  # then nobody passes
+            self.unflagged[address] |= {trader: Candidate(trader, []) for trader in self._untried_below(gate)}
+        self._unflag_recovered(gate)
+        self._flag_below(action, gate)
+        for candidate in self.flagged[address].values():
+            candidate.limits_decided |= gate.limits_decidable
+        if not self.guards.endorsed and gate.premium_blocks():  # then nobody may liquidate
             return False
-        executed = [self._try(gate, case, action) for case in list(flagged.values())]
+        executed = [self._try(gate, candidate, action) for candidate in list(self.flagged[address].values())]
         return True in executed
 
-    def _notice(self, number: int, gate: Gate) -> None:
-        """At the end of a block of the window: who could be liquidated here and in history not, and is not tried as history never did."""
-        actions, venue = self.chronicle.actions, gate.venue
-        last = number + 1 == len(actions) or actions[number + 1].place[0] != venue.block
-        if last and self.guards.keeper == "historical" and self.rules.flag_rule == "v1" and venue.clock >= self.eager_from:
-            market = venue.lines.address
-            for trader in self._others_below(gate):
-                if (market, trader) not in self.chronicle.liquidated | self.noticed and not self.chronicle.was_below(
-                    trader, market, venue.block
-                ):
-                    self.noticed.add((market, trader))
-                    case = Case(trader, [])
-                    self.results.append(Result(market, trader, None, "ELIGIBLE_HERE", case, venue.clock, venue.pool.spot))
+    def _unflag_recovered(self, gate: Gate) -> None:
+        """Note who has recovered since an earlier action's flag; unflag them where the rules do."""
+        unflagged, flagged = self.unflagged[gate.market.address], self.flagged[gate.market.address]
+        for candidate in list(flagged.values()):
+            if not self.rules.unflags and candidate.recovered:
+                continue
+            if candidate.flag_action < self.number and gate.is_flaggable(candidate.trader) is False:
+                candidate.recovered = True
+                if self.rules.unflags:
+                    candidate.was_unflagged, candidate.is_flagged = True, False
+                    unflagged[candidate.trader] = flagged.pop(candidate.trader)
 
-    def _others_below(self, gate: Gate) -> list[str]:
-        """Accounts below maintenance whom nobody tries."""
-        tried = self.waiting[gate.venue.lines.address].keys() | self.flagged[gate.venue.lines.address].keys()
-        return [trader for trader, held in gate.venue.holdings.items() if held.size and trader not in tried and gate.below(trader)]
+    def _flag_below(self, action: Action, gate: Gate) -> None:
+        """Flag the candidates that are below maintenance."""
+        unflagged, flagged = self.unflagged[gate.market.address], self.flagged[gate.market.address]
+        for candidate in list(unflagged.values()):
+            flaggable = gate.is_flaggable(candidate.trader)
+            candidate.flag_rule_decided |= flaggable is not None
+            if flaggable:
+                candidate.flagged_at, candidate.flag_price = action.time, gate.market.pool.spot
+                candidate.flag_action, candidate.is_flagged = self.number, True
+                flagged[candidate.trader] = unflagged.pop(candidate.trader)
 
-    def _try(self, gate: Gate, case: Case, action: Action) -> bool:
-        """Liquidate a flagged account if the rules let anybody."""
-        venue, row = gate.venue, case.rows[0] if case.rows else None
-        liquidator = row.liquidator if row else None
+    def _report_liquidatable(self, number: int, gate: Gate) -> None:
+        """At the end of a block of the window: report accounts that only these rules could liquidate. Keepers do not try them."""
+        actions, market = self.actions.in_order, gate.market
+        last = number + 1 == len(actions) or actions[number + 1].log[0] != market.block
+        if not last or self.guards.keeper != "historical" or self.rules.flag_rule != "v1" or market.clock < self.eager_from:
+            return
+        for trader in self._untried_below(gate):
+            account = (market.address, trader)
+            if account in self.actions.liquidated or account in self.liquidatable_here:
+                continue
+            if not self.actions.was_below(trader, market.address, market.block):
+                self.liquidatable_here.add(account)
+                self.results.append(Result(*account, None, "ELIGIBLE_HERE", Candidate(trader, []), market.clock, market.pool.spot))
+
+    def _untried_below(self, gate: Gate) -> list[str]:
+        """Accounts that may be flagged and that no keeper tries."""
+        tried = self.unflagged[gate.market.address].keys() | self.flagged[gate.market.address].keys()
+        positions = gate.market.positions.items()
+        return [trader for trader, position in positions if position.size and trader not in tried and gate.is_flaggable(trader)]
+
+    def _try(self, gate: Gate, candidate: Candidate, action: Action) -> bool:
+        """Liquidate a flagged account if the rules let anybody; True where it was liquidated."""
+        market, past = gate.market, candidate.waiting[0] if candidate.waiting else None
+        liquidator = past.liquidator if past else None
         endorsed = liquidator in self.guards.endorsed if liquidator else bool(self.guards.endorsed)
-        assert case.flagged_at is not None
-        held = venue.holding(case.trader)
+        assert candidate.flagged_at is not None
+        position = market.position(candidate.trader)
         try:
-            share = gate.share(held, row.share if row else None, self.fee_ratio)
-            blocked = gate.blocks(held.size if share is None else mul_integers(held.size, share))
-            if blocked and not (endorsed and action.time - case.flagged_at >= self.guards.forced_delay):
+            part = gate.part_to_close(position, past.part if past else None, self.fee_ratio)
+            blocked = gate.limits_block(position.size if part is None else mul_integers(position.size, part))
+            if blocked and not (endorsed and action.time - candidate.flagged_at >= self.guards.forced_delay):
                 return False
-            before = venue.saved(case.trader)
-            closed = venue.close(case.trader) if share is None else venue.close_share(case.trader, share, self.fee_ratio)
+            before = market.savepoint(candidate.trader)
+            closed = market.close(candidate.trader) if part is None else market.close_part(candidate.trader, part, self.fee_ratio)
         except Reverts:
             return False
-        if gate.refuses(before.pool, closed, share, liquidator):
-            venue.restore(case.trader, before)
+        if gate.v1_reverts(before.pool, closed, part, liquidator):
+            market.restore(candidate.trader, before)
             return False
         fee = mul_integers(closed.notional, self.fee_ratio)
-        halved = self.rules.partial is not None or (row is not None and row.halves_fee)
-        self._liquidated(gate, case, closed, blocked, 0 if blocked else fee // 2 if halved else fee)
+        halved = self.rules.partial is not None or (past is not None and past.halves_fee)
+        self._liquidated(gate, candidate, closed, blocked, 0 if blocked else fee // 2 if halved else fee)
         return True
 
-    def _liquidated(self, gate: Gate, case: Case, closed: Closed, forced: bool, fee: int) -> None:
-        """Write it down; a position that is left, or a historical liquidation that still waits for it, is tried again."""
-        venue, market = gate.venue, gate.venue.lines.address
-        row = case.rows.pop(0) if case.rows else None
-        at_once = case.flag_action == self.number and not case.lifted
-        outcome = "FORCED" if forced else "LIQUIDATED" if at_once else "FLAGGED_THEN_LIQUIDATED"
-        told = (case.flagged_at, case.flag_price, venue.clock, venue.pool.spot, closed, fee)
-        self.results.append(Result(market, case.trader, row, outcome, case, *told))
-        if row is None:
-            self.early[market, case.trader] = len(self.results) - 1
-        del self.flagged[market][case.trader]
-        if venue.holding(case.trader).size == 0:
-            self.results += [Result(market, case.trader, other, "NO_POSITION", case) for other in case.rows]
-        elif case.rows:
-            self.waiting[market][case.trader] = Case(case.trader, case.rows)
+    def _liquidated(self, gate: Gate, candidate: Candidate, closed: Closed, forced: bool, fee: int) -> None:
+        """Record a liquidation. Where a position is left and a historical liquidation still waits, keepers try the account again."""
+        market, address, trader = gate.market, gate.market.address, candidate.trader
+        past = candidate.waiting.pop(0) if candidate.waiting else None
+        at_once = candidate.flag_action == self.number and not candidate.was_unflagged
+        self.results.append(
+            Result(
+                market=address,
+                trader=trader,
+                past=past,
+                outcome="FORCED" if forced else "LIQUIDATED" if at_once else "FLAGGED_THEN_LIQUIDATED",
+                candidate=candidate,
+                flagged_at=candidate.flagged_at,
+                flag_price=candidate.flag_price,
+                liquidated_at=market.clock,
+                price=market.pool.spot,
+                closed=closed,
+                fee=fee,
+            )
+        )
+        if past is None:
+            self.early[address, trader] = len(self.results) - 1
+        del self.flagged[address][trader]
+        if market.position(trader).size == 0:
+            self.results += [Result(address, trader, other, "NO_POSITION", candidate) for other in candidate.waiting]
+        elif candidate.waiting:
+            self.unflagged[address][trader] = Candidate(trader, candidate.waiting)
 
-    def _ended(self, market: str, trader: str) -> None:
-        """The trader's own position ended: whoever waited for it gives up."""
-        case = self.waiting[market].pop(trader, None) or self.flagged[market].pop(trader, None)
-        if case is not None:
-            self._give_up(market, case, None)
+    def _position_ended(self, address: str, trader: str) -> None:
+        """The trader's own action ended the position: keepers stop trying it."""
+        candidate = self.unflagged[address].pop(trader, None) or self.flagged[address].pop(trader, None)
+        if candidate is not None:
+            self._end_unliquidated(address, candidate, None)
 
-    def _give_up(self, market: str, case: Case, equity: int | None) -> None:
-        """A case that ends without a liquidation."""
-        if not case.free:
-            outcome = "FLAGGED" if case.priced else "NO_INDEX"
+    def _end_unliquidated(self, address: str, candidate: Candidate, equity: int | None) -> None:
+        """Record a candidate that ends without a liquidation. The equity belongs to the account, so only its first row states it."""
+        if candidate.is_flagged:
+            outcome = "FLAGGED" if candidate.limits_decided else "NO_INDEX"
+        elif candidate.was_unflagged:
+            outcome = "FLAGGED_THEN_RECOVERED"
         else:
-            outcome = "FLAGGED_THEN_RECOVERED" if case.lifted else "NEVER_FLAGGED" if case.judged else "NO_INDEX"
-        rows: Sequence[Row | None] = case.rows or ([None] if case.flagged_at is not None else [])
-        for n, row in enumerate(rows):
-            told = Result(market, case.trader, row, outcome, case, case.flagged_at, case.flag_price)
-            self.results.append(replace(told, equity_at_end=None if n else equity))
+            outcome = "NEVER_FLAGGED" if candidate.flag_rule_decided else "NO_INDEX"
+        waiting: Sequence[PastLiquidation | None] = candidate.waiting or ([None] if candidate.flagged_at is not None else [])
+        for n, past in enumerate(waiting):
+            result = Result(address, candidate.trader, past, outcome, candidate, candidate.flagged_at, candidate.flag_price)
+            self.results.append(replace(result, equity_at_end=None if n else equity))
 
 
-def _equity(venue: Venue, trader: str) -> int | None:
-    """What closing now would leave; None without a position, or where the pool cannot close it."""
-    held = venue.holding(trader)
-    if held.size == 0:
+def _equity(market: Market, trader: str) -> int | None:
+    """USDC that closing now would leave; None without a position, or where the pool cannot close it."""
+    position = market.position(trader)
+    if position.size == 0:
         return None
     try:
-        notional = out_price(held.size, venue.pool)
+        notional = out_price(position.size, market.pool)
     except Reverts:
         return None
-    return max(0, held.margin + pnl(held.size, held.open_notional, notional) - venue.owed(held))
+    return max(0, position.margin + pnl(position.size, position.open_notional, notional) - market.owed(position))

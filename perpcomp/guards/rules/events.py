@@ -1,7 +1,7 @@
-"""What a call of a Perps V2 market says: the events it logs, and the reasons it reverts for, in the contracts' words.
+"""The events that a call of a Perps V2 market logs, and the reasons for which it reverts, in the contracts' words.
 
 Amounts are integers of 1e-18: margins, fees and prices in sUSD, sizes and skews in the market's asset. Times are unix seconds. The
-arguments stand in the order of the contracts' signatures.
+fields have the order of the arguments in the contracts' signatures, by which recorded events are compared.
 """
 
 from enum import Enum
@@ -29,7 +29,7 @@ class Reason(Enum):
 
 
 class Revert(Exception):
-    """A call that reverted: nothing has changed."""
+    """A call reverted and changed nothing."""
 
     def __init__(self, reason: Reason) -> None:
         self.reason = reason
@@ -37,7 +37,7 @@ class Revert(Exception):
 
 
 class FundingRecomputed(NamedTuple):
-    """A new entry of the funding sequence (sUSD per unit of the asset) and the rate (/1 a day) from now on."""
+    """A new entry of the funding sequence (sUSD per unit of the asset), and the funding rate (/1 a day) from now on."""
 
     funding: int
     funding_rate: int
@@ -46,7 +46,7 @@ class FundingRecomputed(NamedTuple):
 
 
 class PositionModified(NamedTuple):
-    """A position after a change; trade_size is 0 where only its margin changed."""
+    """A position after a change. trade_size is 0 where only its margin changed."""
 
     id: int
     account: str
@@ -70,7 +70,7 @@ class PositionFlagged(NamedTuple):
 
 
 class PositionLiquidated(NamedTuple):
-    """A position was liquidated at an oracle price, and who got what."""
+    """A position was liquidated at an oracle price, with what each receiver got of its margin."""
 
     id: int
     account: str
@@ -83,14 +83,14 @@ class PositionLiquidated(NamedTuple):
 
 
 class MarginTransferred(NamedTuple):
-    """+ a deposit, - a withdrawal."""
+    """Margin was moved: + a deposit, - a withdrawal."""
 
     account: str
     margin_delta: int
 
 
 class DelayedOrderSubmitted(NamedTuple):
-    """An order waits. Of the contracts' arguments those that concern money."""
+    """A delayed order was submitted. Only those of the contracts' arguments that concern money."""
 
     account: str
     size_delta: int
@@ -99,7 +99,7 @@ class DelayedOrderSubmitted(NamedTuple):
 
 
 class DelayedOrderRemoved(NamedTuple):
-    """An order was executed or cancelled. Of the contracts' arguments those that concern money."""
+    """A delayed order was executed or cancelled. Only those of the contracts' arguments that concern money."""
 
     account: str
     size_delta: int

@@ -1,4 +1,4 @@
-"""Funding of a Perps V2 market: a rate that drifts with the skew, summed up in a sequence of entries. Integers of 1e-18, truncated."""
+"""Funding of a Perps V2 market: a rate that changes with the skew, accumulated in a sequence of entries. Integers of 1e-18, truncated."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ DAY = 86_400  # seconds
 
 
 class Funding(NamedTuple):
-    """A market's funding as of its last recomputation: the sequence's newest entry (sUSD per unit of the asset) and the rate (/1 a day)."""
+    """A market's funding at its last recomputation: the newest entry of the sequence (sUSD per unit of the asset) and the rate (/1 a day)."""
 
     entry: int
     rate: int
@@ -17,7 +17,7 @@ class Funding(NamedTuple):
 
 
 def velocity(skew: int, parameters: Parameters) -> int:
-    """By how much the rate changes in a day: the skew in its scale, at most 1 either way, times the largest velocity."""
+    """The change of the rate in a day: skew / skew scale, clamped to -1 ... 1, times the largest velocity."""
     proportional = max(-ONE, min(ONE, div_integers(skew, parameters.skew_scale)))
     return mul_integers(proportional, parameters.max_funding_velocity)
 
@@ -28,17 +28,17 @@ def _elapsed(funding: Funding, now: int) -> int:
 
 
 def rate(funding: Funding, skew: int, now: int, parameters: Parameters) -> int:
-    """The rate (/1 a day) at a time, + shorts receive."""
+    """The rate (/1 a day) at a time: + longs pay, shorts receive."""
     return funding.rate + mul_integers(velocity(skew, parameters), _elapsed(funding, now))
 
 
 def unrecorded(funding: Funding, skew: int, price: int, now: int, parameters: Parameters) -> int:
-    """What one unit has accrued since the last recomputation, sUSD, + a long receives: minus the mean rate, over the time, at P."""
+    """sUSD that one unit has accrued since the last recomputation, + a long receives: -(mean rate) * time * price."""
     mean = div_integers(funding.rate + rate(funding, skew, now, parameters), 2 * ONE)
     return mul_integers(mul_integers(-mean, _elapsed(funding, now)), price)
 
 
 def recomputed(funding: Funding, skew: int, price: int, now: int, parameters: Parameters) -> Funding:
-    """The funding that a recomputation at this time stores."""
+    """The funding that a recomputation at this time would store."""
     entry = funding.entry + unrecorded(funding, skew, price, now, parameters)
     return Funding(entry, rate(funding, skew, now, parameters), now)

@@ -1,4 +1,6 @@
-"""The three calls of SIP-2005: flag an account, liquidate it while the guards allow, or force it. Each rule asks the market's profile."""
+"""The three calls of SIP-2005: flag an account, liquidate it while both limits allow it, or force its liquidation.
+
+Where the SIP's text and the deployed code differ, a call asks the market's profile. A call raises Revert where the contract reverts."""
 
 from perpcomp.guards.rules import margins
 from perpcomp.guards.rules.events import (
@@ -16,7 +18,7 @@ from perpcomp.guards.rules.profiles import Endorsed, PendingOrder, Reward
 
 
 def flag(market: Market, sender: str, account: str) -> list[Event]:
-    """Anyone flags an account whose margin is too small; from then on only a liquidation frees it."""
+    """Anyone flags an account whose margin is too small. Only a liquidation removes the flag."""
     call = Call(market)
     call.refuse_flagged(account)
     call.recompute()
@@ -35,7 +37,7 @@ def flag(market: Market, sender: str, account: str) -> list[Event]:
 
 
 def liquidate(market: Market, sender: str, account: str) -> list[Event]:
-    """Anyone liquidates a flagged account, healthy again or not, while neither limit is reached."""
+    """Anyone liquidates a flagged account, recovered or not, while both ratios are below their limits."""
     if market.profile.endorsed is Endorsed.BY_CALLER and sender in market.endorsed:
         return force_liquidate(market, sender, account)
     call = Call(market)
@@ -50,7 +52,7 @@ def liquidate(market: Market, sender: str, account: str) -> list[Event]:
 
 
 def force_liquidate(market: Market, sender: str, account: str) -> list[Event]:
-    """An endorsed account liquidates a flagged one past both limits, for nothing."""
+    """An endorsed account liquidates a flagged account whatever the limits say, without a reward."""
     call = Call(market)
     call.require_flag(account)
     call.recompute()
@@ -61,7 +63,7 @@ def force_liquidate(market: Market, sender: str, account: str) -> list[Event]:
 
 
 def _drop_order(call: Call, flagger: str, account: str) -> None:
-    """A pending order at a flag. The position keeps its price and funding index: only its margin may change."""
+    """Remove the pending order of an account that is flagged. Only the margin of the position may change, not its price or funding index."""
     order, position = call.state.orders.pop(account), call.position(account)
     cancelled = call.market.profile.pending_order is PendingOrder.CANCELLED
     refund = order.keeper_deposit if cancelled else order.commit_deposit
@@ -78,7 +80,7 @@ def _drop_order(call: Call, flagger: str, account: str) -> None:
 
 
 def _close(call: Call, liquidator: str, account: str, liquidator_fee: int) -> None:
-    """Close a flagged position at the oracle price and pay everybody but its owner."""
+    """Close a flagged position at the oracle price, and pay flagger, liquidator and fee pool. The trader gets nothing."""
     position, price, flag = call.position(account), call.market.oracle.price, call.state.flags.pop(account)
     at_flag = call.market.profile.reward is Reward.AT_FLAG
     flagger_fee = flag.paid if at_flag else margins.keeper_fee(position.size, price, call.market.parameters, call.market.profile)

@@ -1,7 +1,7 @@
-"""What a Perps V2 position is worth, what its liquidation costs, and what the two guards measure: pure functions on integers of 1e-18.
+"""The worth of a Perps V2 position, the cost of its liquidation and the two ratios that the guards limit: functions on integers of 1e-18.
 
-Every product and quotient truncates towards zero, as the contracts' do, in the contracts' order: another order gives other wei. Prices,
-margins and fees are sUSD, sizes and skews units of the market's asset (+ long), ratios /1. P is the oracle price throughout.
+Every product and quotient is truncated towards zero, in the contracts' order: another order gives another last digit. Prices, margins and
+fees are in sUSD, sizes and skews in units of the market's asset (+ long), ratios /1. P is the oracle price.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ WORD = 2**256
 
 
 class Position(NamedTuple):
-    """An account's position as the contract stores it. Without a position only the margin may be above 0."""
+    """An account's position as the contract stores it. An account without a position may still have a margin."""
 
     id: int = 0
     last_funding_index: int = 0
@@ -24,7 +24,7 @@ class Position(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """Where a liquidated margin goes: remaining + bad_debt == flagger_fee + liquidator_fee + stakers_fee."""
+    """Who gets a liquidated margin: remaining + bad_debt == flagger_fee + liquidator_fee + stakers_fee."""
 
     remaining: int
     flagger_fee: int
@@ -34,22 +34,22 @@ class Settlement(NamedTuple):
 
 
 def profit(position: Position, price: int) -> int:
-    """Unrealized profit at P, signed."""
+    """Unrealized profit (+) or loss (-) at P."""
     return mul_integers(position.size, price - position.last_price)
 
 
 def margin_with_profit(position: Position, price: int, accrued: int) -> int:
-    """Margin, profit and accrued funding (+ the trader gets) together; below 0 where the position is worse than worthless."""
+    """Margin + profit + accrued funding (+ the trader receives); negative where the loss is more than the margin."""
     return position.margin + mul_integers(position.size, price - position.last_price) + accrued
 
 
 def remaining_margin(position: Position, price: int, accrued: int) -> int:
-    """What is left of the margin at P, not below 0."""
+    """What is left of the margin at P, at least 0."""
     return max(0, margin_with_profit(position, price, accrued))
 
 
 def keeper_fee(size: int, price: int, parameters: Parameters, profile: Profile = DEPLOYED) -> int:
-    """The flagger's reward for a position of this size at P: a share of the notional between two bounds."""
+    """The flagger's reward for a position of this size at P: a part of the notional, between two bounds."""
     proportional = abs(size) * price // ONE * parameters.liquidation_fee_ratio // ONE
     lowest, highest = parameters.min_keeper_fee, parameters.max_keeper_fee
     if profile.fee_bounds is FeeBounds.MINIMUM_WINS:
@@ -58,18 +58,18 @@ def keeper_fee(size: int, price: int, parameters: Parameters, profile: Profile =
 
 
 def liquidation_margin(size: int, price: int, parameters: Parameters, profile: Profile = DEPLOYED) -> int:
-    """The margin a position must hold: a buffer, the flagger's fee and the liquidator's, the latter also where it is never paid."""
+    """The margin a position must have: a buffer, the flagger's fee and the liquidator's fee, even where a forced liquidation pays none."""
     buffer = abs(size) * price // ONE * parameters.liquidation_buffer_ratio // ONE
     return buffer + keeper_fee(size, price, parameters, profile) + parameters.keeper_liquidation_fee
 
 
 def liquidation_premium(size: int, price: int, parameters: Parameters) -> int:
-    """What closing the position from a flat market would cost in price, times a multiplier."""
+    """The cost of the price impact of closing the position from a skew of 0, times a multiplier."""
     return price_impact(size, parameters) * (abs(size) * price // ONE) // ONE * parameters.liquidation_premium_multiplier // ONE
 
 
 def can_liquidate(position: Position, price: int, accrued: int, parameters: Parameters, profile: Profile = DEPLOYED) -> bool:
-    """Whether the position may be flagged at P. An empty one may not."""
+    """Whether the position may be flagged at P. An empty position may not."""
     size = position.size
     if size == 0:
         return False
@@ -81,19 +81,19 @@ def can_liquidate(position: Position, price: int, accrued: int, parameters: Para
 
 
 def price_impact(size: int, parameters: Parameters) -> int:
-    """By how much (/1 of P) closing the position moves the price at which the next unit trades: what maxLiquidationDelta limits."""
+    """How much (/1 of P) closing the position moves the price of the next unit traded. maxLiquidationDelta limits it."""
     return abs(size) * ONE // parameters.skew_scale
 
 
 def premium(skew: int, parameters: Parameters) -> int:
-    """How far (/1 of P) the market's price is from the oracle's, without its sign: what maxPD limits."""
+    """The distance (/1 of P, unsigned) of the market's price from the oracle price. maxPD limits it."""
     return abs(skew) * ONE // parameters.skew_scale
 
 
 def largest_passing(limit: int, skew_scale: int) -> int:
-    """The largest |size| or |skew| whose ratio to the skew scale is strictly below the limit; -1 where none is, as for a limit of 0.
+    """The largest |size| or |skew| whose ratio to the skew scale is strictly below the limit. -1 where even 0 is not, as for a limit of 0.
 
-    floor(x * 1e18 / scale) < limit is the same as x * 1e18 < limit * scale: one comparison a row instead of a division.
+    floor(x * 1e18 / scale) < limit is equivalent to x * 1e18 < limit * scale, so a row needs one comparison and no division.
     """
     return -(-limit * skew_scale // ONE) - 1
 
@@ -101,7 +101,7 @@ def largest_passing(limit: int, skew_scale: int) -> int:
 def fill_price(size_delta: int, price: int, skew: int, parameters: Parameters) -> int:
     """The average price of a trade: P adjusted by the mean of the skew before and after it.
 
-    Unsigned as in the contract: below a skew of minus the skew scale it wraps modulo 2^256.
+    Unsigned as in the contract: it wraps modulo 2^256 where the skew is below -(skew scale).
     """
     scale = parameters.skew_scale
     before = price + mul_integers(price, div_integers(skew, scale))
@@ -110,9 +110,9 @@ def fill_price(size_delta: int, price: int, skew: int, parameters: Parameters) -
 
 
 def liquidation_price(position: Position, price: int, funding: int, parameters: Parameters) -> int:
-    """About where the position becomes liquidatable, by the margins at the present P; 0 without a position.
+    """The approximate price at which the position becomes liquidatable, by the margins at the present P; 0 without a position.
 
-    funding is what one unit of the asset has accrued (+ the holder of a long gets) since the position last changed.
+    `funding` is what one unit of the asset has accrued (+ a long receives) since the position last changed.
     """
     size = position.size
     if size == 0:
@@ -123,6 +123,6 @@ def liquidation_price(position: Position, price: int, funding: int, parameters: 
 
 
 def settle(remaining: int, flagger_fee: int, liquidator_fee: int) -> Settlement:
-    """Both fees are paid in full; the stakers get what the margin leaves, the debt pool bears what it lacks, the trader gets nothing."""
+    """Both fees are paid in full. Stakers get the rest of the margin, the debt pool bears a shortfall, and the trader gets nothing."""
     fees = flagger_fee + liquidator_fee
     return Settlement(remaining, flagger_fee, liquidator_fee, max(0, remaining - fees), max(0, fees - remaining))

@@ -1,7 +1,7 @@
-"""The state of a Perps V2 market, its views, and what every call on it has in common. The calls: liquidation.py and trading.py.
+"""The state of a Perps V2 market, its views, and what every call on it has in common. The calls are in liquidation.py and trading.py.
 
-A call works on a copy of the state and hands back the events it logged; the copy becomes the state only where nothing reverted, so a
-reverting call changes nothing, the funding that it recomputed included. Time and oracle are the driver's to set between calls.
+A call works on a copy of the state and returns the events it logged. The copy becomes the state only if nothing reverted, so a reverting
+call changes nothing, not even the funding that it recomputed. Whoever drives the market sets its time and oracle between calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEE_POOL = "feePool"
 
 @dataclass(frozen=True)
 class Oracle:
-    """The price (sUSD, 1e-18) and what may be wrong: a stale rate, a tripped circuit breaker, a suspended market."""
+    """The price (sUSD, 1e-18), and what may be wrong with it: `invalid` a stale rate, `broken` a tripped circuit breaker, `suspended` a market."""
 
     price: int
     invalid: bool = False
@@ -31,7 +31,7 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Order:
-    """A delayed order that waits: its signed size, and the deposits taken from the margin (commit_deposit is from older contracts)."""
+    """A pending delayed order: its signed size and the deposits taken from the margin (commit_deposit exists in older contracts only)."""
 
     size_delta: int
     keeper_deposit: int
@@ -40,7 +40,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Flag:
-    """Who flagged an account, and what they were paid at once: nothing by the deployed code."""
+    """Who flagged an account, and what the flagger was paid at once (by the deployed code: nothing)."""
 
     flagger: str
     paid: int = 0
@@ -48,7 +48,7 @@ class Flag:
 
 @dataclass
 class State:
-    """Everything that a market stores. Sizes in the asset, debt correction in sUSD."""
+    """Everything that a market stores: sizes in the asset, entries in sUSD per unit, debt correction in sUSD."""
 
     skew: int = 0
     size: int = 0
@@ -62,14 +62,14 @@ class State:
     flags: dict[str, Flag] = field(default_factory=dict)
 
     def copy(self) -> State:
-        """One that can be changed without this one."""
+        """An independent copy."""
         return replace(self, entries=[*self.entries], positions={**self.positions}, orders={**self.orders}, flags={**self.flags})
 
 
 class Market:
     """One market under one profile. `now` (unix seconds), `oracle`, `parameters` and `endorsed` may be set between calls.
 
-    `minted` sums what every account was ever issued, less what was burned. A call raises Revert with its Reason.
+    `minted` is the sUSD that each account was issued, less what was burned. A call raises Revert with its Reason.
     """
 
     def __init__(self, parameters: Parameters, oracle: Oracle, now: int, profile: Profile = DEPLOYED, state: State | None = None) -> None:
@@ -80,7 +80,7 @@ class Market:
         self.minted: dict[str, int] = {}
 
     def position(self, account: str) -> Position:
-        """An account's position; an empty one where there is none."""
+        """An account's position; an empty one where the account has none."""
         return self.state.positions.get(account, Position())
 
     def funding(self) -> Funding:
@@ -89,7 +89,7 @@ class Market:
         return funding.recomputed(last, self.state.skew, self.oracle.price, self.now, self.parameters)
 
     def accrued(self, account: str) -> int:
-        """Funding (sUSD) that a position has accrued until now, + it receives."""
+        """Funding (sUSD) that a position has accrued until now: + the trader receives."""
         position = self.position(account)
         if position.last_funding_index == 0:
             return 0
@@ -100,14 +100,14 @@ class Market:
         return margins.remaining_margin(self.position(account), self.oracle.price, self.accrued(account))
 
     def can_liquidate(self, account: str) -> bool:
-        """The view: whether an account could be flagged, as far as price and suspension go. It does not see the circuit breaker."""
+        """The view: whether an account may be flagged. It checks price and suspension, but not the circuit breaker."""
         if self.oracle.invalid or self.oracle.suspended or self.oracle.price == 0:
             return False
         return margins.can_liquidate(self.position(account), self.oracle.price, self.accrued(account), self.parameters, self.profile)
 
 
 class Call:
-    """One call while it runs: a copy of the state, the events so far and what they mint. Only `commit` touches the market."""
+    """One call while it runs: a copy of the state, the events so far, and minted amounts. Only `commit` changes the market."""
 
     def __init__(self, market: Market) -> None:
         if not market.through_proxy:
@@ -117,26 +117,26 @@ class Call:
         self.minted = {**market.minted}
 
     def refuse_flagged(self, account: str) -> None:
-        """The account's flag blocks the call."""
+        """Revert where the account is flagged."""
         if account in self.state.flags:
             raise Revert(Reason.FLAGGED)
 
     def require_flag(self, account: str) -> None:
-        """The call is for flagged accounts."""
+        """Revert where the account is not flagged."""
         if account not in self.state.flags:
             raise Revert(Reason.NOT_FLAGGED)
 
     def require_price(self) -> None:
-        """The market is open and the oracle's price may be used."""
+        """Revert where the market is suspended or the oracle price is invalid."""
         if self.market.oracle.suspended:
             raise Revert(Reason.SUSPENDED)
         if self.market.oracle.invalid or self.market.oracle.broken:
             raise Revert(Reason.INVALID_PRICE)
 
     def recompute(self) -> None:
-        """Store the funding until now, after the checks of the price."""
+        """Check the price, then store the funding until now."""
         self.require_price()
-        new = self.market.funding()  # nothing in a call comes before it
+        new = self.market.funding()  # no call changes the state before this, so the market's view holds
         self.state.entries.append(new.entry)
         self.state.rate, self.state.recomputed_at = new.rate, new.recomputed_at
         self.log(FundingRecomputed(new.entry, new.rate, len(self.state.entries) - 1, self.market.now))
@@ -146,17 +146,17 @@ class Call:
         return self.state.positions.get(account, Position())
 
     def accrued(self, position: Position) -> int:
-        """What a position has accrued until the newest entry."""
+        """Funding (sUSD) that a position has accrued until the newest entry."""
         if position.last_funding_index == 0:
             return 0
         return mul_integers(position.size, self.state.entries[-1] - self.state.entries[position.last_funding_index])
 
     def store(self, account: str, position: Position) -> None:
-        """Keep an account's position."""
+        """Store an account's position."""
         self.state.positions[account] = position
 
     def correct_debt(self, old: Position, new: Position) -> None:
-        """Let the market's debt correction follow from one position to another."""
+        """Replace one position's part of the market's debt correction by another's."""
         self.state.debt_correction += self._correction(new) - self._correction(old)
 
     def _correction(self, position: Position) -> int:
@@ -164,16 +164,16 @@ class Call:
         return position.margin - mul_integers(position.size, position.last_price + start)
 
     def log(self, event: Event) -> None:
-        """An event, in order."""
+        """Add an event."""
         self.events.append(event)
 
     def issue(self, account: str, value: int) -> None:
-        """Mint sUSD, if any."""
+        """Mint sUSD where the value is not 0."""
         if value:
             self.minted[account] = self.minted.get(account, 0) + value
             self.log(Issued(account, value))
 
     def commit(self) -> list[Event]:
-        """The call succeeded: its state is the market's."""
+        """The call succeeded: make its state the market's, and return its events."""
         self.market.state, self.market.minted = self.state, self.minted
         return self.events

@@ -1,4 +1,4 @@
-"""The parameters that the guards and margins of a Perps V2 market depend on, by market and date, each with its source."""
+"""The parameters of Perps V2 markets that guards and margins depend on, by market and date, each with its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -22,8 +22,8 @@ FILE = "parameters/synthetix-perps-v2.toml"
 class Parameters:
     """One market's parameters, integers of 1e-18. InputError where the skew scale is 0 or a value is negative.
 
-    Units: skew_scale in units of the asset; the two limits, the ratios and fees a share (/1); max_funding_velocity /1 a day, a day;
-    the keeper fees sUSD. A limit of 0 is what a market has whose limit was never set: only endorsed accounts can liquidate there.
+    Units: skew_scale in units of the asset; limits, ratios and trading fees /1; max_funding_velocity /1 a day, a day; keeper fees in sUSD.
+    A limit that was never set is 0: then only endorsed accounts can liquidate.
     """
 
     skew_scale: int
@@ -44,7 +44,7 @@ class Parameters:
             raise InputError(problems)
 
 
-# The contracts' names -> ours. The two trading fees are those of the offchain delayed orders, by which nearly all trading is done.
+# The contracts' names -> ours. The two trading fees are those of offchain delayed orders, which are nearly all trades.
 NAMES = {
     "skewScale": "skew_scale",
     "maxFundingVelocity": "max_funding_velocity",
@@ -64,8 +64,10 @@ NEEDED = tuple(name for name, field in NAMES.items() if field in {f.name for f i
 
 
 def from_names(where: str, values: Mapping[str, int]) -> Parameters:
-    """Parameters from the contracts' names and integers of 1e-18; InputError names what is missing or unknown."""
-    problems = [Finding("error", where, f"{name} is unknown.", near_miss(name, NAMES)) for name in values if name not in NAMES]
+    """Parameters from the contracts' names and integers of 1e-18. InputError names every missing, unknown or impossible value."""
+    problems = [
+        Finding("error", where, f"{name} is not a known parameter.", near_miss(name, NAMES)) for name in values if name not in NAMES
+    ]
     problems += [
         Finding("error", where, f"{name} is missing.", "The guards cannot be computed without it.") for name in NEEDED if name not in values
     ]
@@ -75,20 +77,18 @@ def from_names(where: str, values: Mapping[str, int]) -> Parameters:
 
 
 def _impossible(where: str, values: Mapping[str, int]) -> list[Finding]:
-    """What no market has: a parameter below 0, a skew scale of 0."""
+    """Values that no market can have: a parameter below 0, a skew scale of 0."""
     negative = [name for name, value in values.items() if value < 0]
-    problems = [
-        Finding("error", where, f"{name} is {values[name]}, below 0.", "No parameter of a market is negative.") for name in negative
-    ]
+    problems = [Finding("error", where, f"{name} is {values[name]}, but it cannot be below 0.", "Correct it.") for name in negative]
     if values.get("skewScale") == 0:
-        advice = "Both guards divide by it: give the market's skew scale, in units of its asset."
+        advice = "Both ratios divide by it. Give the market's skew scale, in units of its asset."
         problems.append(Finding("error", where, "skewScale is 0.", advice))
     return problems
 
 
 @dataclass(frozen=True)
 class Dated:
-    """The parameters of a market at a time, the time of the change that they stand by, and each one's source in words."""
+    """The parameters of a market at a time, the time of the market's last change before it, and the source of each in words."""
 
     market: str
     since: datetime
@@ -105,17 +105,17 @@ class _Change:
 
 
 def at(market: str, when: datetime, min_keeper_fee: Decimal | None = None) -> Dated:
-    """The parameters of a market (as "sETHPERP") at a time with a zone.
+    """The parameters of a market (such as "sETHPERP") at a time with a time zone.
 
-    The dates are those of configuration commits: the transaction on the chain may be earlier or later, and the market's
-    ParameterUpdated logs decide. min_keeper_fee (sUSD) must be given where it was moved continuously and no document holds it. InputError
-    for an unknown market, with the near miss, and for a time at which a parameter had no value yet.
+    The dates are those of configuration commits. The transaction on the chain may be earlier or later; the market's ParameterUpdated logs
+    decide. min_keeper_fee (sUSD) must be given for times at which it changed continuously, because no document holds it then. InputError
+    for an unknown market, and for a time at which a parameter had no value yet.
     """
     if when.tzinfo is None:
-        raise refusal(market, f"{when.isoformat()} has no zone.", "Give a time in UTC.")
+        raise refusal(market, f"The time {when.isoformat()} has no time zone.", "Give a time in UTC.")
     changes, everywhere, until = _read(shelf() / FILE)
     if market not in changes:
-        raise refusal(market, "is no market with known parameters.", near_miss(market, changes))
+        raise refusal(market, "No parameters of this market are known.", near_miss(market, changes))
     if when > until:
         what = f"No parameters are known after {until:%Y-%m-%dT%H:%M:%SZ}."
         raise refusal(market, what, "Read the ParameterUpdated logs of PerpsV2MarketSettings from then on.")
@@ -132,12 +132,12 @@ def at(market: str, when: datetime, min_keeper_fee: Decimal | None = None) -> Da
         values["minKeeperFee"], sources["minKeeperFee"] = to_integer(min_keeper_fee), "given"
     missing = [name for name in NEEDED if name not in values]
     if "minKeeperFee" in missing and "minKeeperFee" in sources:
-        what = f"has no fixed minKeeperFee on {when:%Y-%m-%d}: {sources['minKeeperFee']}."
+        what = f"minKeeperFee has no fixed value on {when:%Y-%m-%d}: {sources['minKeeperFee']}."
         raise refusal(market, what, "Give the value of the last MinKeeperFeeUpdated log before that time.")
     if missing:
         first = _first_complete(changes[market])
-        advice = f"The first time with all of them is {first:%Y-%m-%dT%H:%M:%SZ}." if first else "It never had all of them."
-        raise refusal(market, f"has no {', '.join(missing)} on {when:%Y-%m-%d}.", advice)
+        advice = f"The first time with every value is {first:%Y-%m-%dT%H:%M:%SZ}." if first else "The market never had every value."
+        raise refusal(market, f"{', '.join(missing)} had no value on {when:%Y-%m-%d}.", advice)
     since = max(change.on for change in changes[market] if change.on <= when)
     return Dated(market, since, from_names(market, values), sources)
 
@@ -212,7 +212,7 @@ KEYS: dict[str, Key | Table] = {
 
 @cache
 def _read(path: Path) -> tuple[dict[str, list[_Change]], list[_Change], datetime]:
-    """Market -> its changes in order of time; the changes that hold for all markets; when the file's knowledge ends."""
+    """Market -> its changes; the changes that hold for all markets; the time until which the file is complete."""
     problems: list[Problem] = []
     read = TableReader(toml.parse(path.read_bytes(), FILE), KEYS, problems).values()
     if problems:

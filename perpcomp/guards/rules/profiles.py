@@ -1,6 +1,6 @@
-"""The two readings of SIP-2005, side by side: its text, and the contracts that were deployed. Every difference in behaviour is a row here.
+"""The two readings of SIP-2005: its text and the deployed contracts. Every difference in behaviour is one field of Profile.
 
-A rule that the text leaves open is no choice between two readings: the contracts' answer is used in both, and the table says so.
+Where the text says nothing there are no two readings: both profiles do what the contracts do, and SILENT lists it.
 """
 
 from dataclasses import dataclass, fields
@@ -8,43 +8,43 @@ from enum import Enum
 
 
 class Flaggable(Enum):
-    """When an account may be flagged. No rounding hides the difference: at equality the two answer differently."""
+    """When an account may be flagged. At equality the two readings differ."""
 
     BELOW = "remaining margin < liquidation margin"
     AT_OR_BELOW_WITH_PREMIUM = "remaining margin - liquidation premium <= liquidation margin, the premium being that of its own size"
 
 
 class FeeBounds(Enum):
-    """Which bound of the keeper fee wins where the smaller one is above the larger one (the larger one never set: 0)."""
+    """Which bound of the keeper fee wins where minKeeperFee is above maxKeeperFee (as where maxKeeperFee was never set: 0)."""
 
     MAXIMUM_WINS = "min(max(notional * ratio, minKeeperFee), maxKeeperFee)"
     MINIMUM_WINS = "max(min(notional * ratio, maxKeeperFee), minKeeperFee)"
 
 
 class Reward(Enum):
-    """When the flagger is paid, and so at which price the fee is computed."""
+    """When the flagger is paid, which is also the time of the price in the fee."""
 
-    AT_FLAG = "at once, by the price of the flag"
-    AT_LIQUIDATION = "when the position is liquidated, by the price of that moment; nothing before"
+    AT_FLAG = "at the flag, by the price of the flag"
+    AT_LIQUIDATION = "at the liquidation, by the price of the liquidation; nothing before"
 
 
 class Endorsed(Enum):
-    """How an endorsed account liquidates past the guards."""
+    """How an endorsed account liquidates although a limit blocks it."""
 
-    BY_CALLER = "one action: an endorsed caller passes the guards and is paid nothing"
-    BY_ENTRY_POINT = "a second entry point, forceLiquidatePosition; in liquidatePosition an endorsed caller is anybody: guarded, and paid"
+    BY_CALLER = "the same call as anybody: an endorsed caller skips the limits and is paid nothing"
+    BY_ENTRY_POINT = "a second entry point, forceLiquidatePosition; in liquidatePosition the limits apply to an endorsed caller, who is paid like anybody"
 
 
 class PendingOrder(Enum):
-    """What a flag does to a delayed order that waits."""
+    """What a flag does to a pending delayed order."""
 
-    CANCELLED = "cancelled as by its owner: the keeper deposit goes back to the margin, DelayedOrderRemoved is logged"
-    DELETED = "deleted: the keeper deposit is minted to the flagger at once, no event of the order is logged"
+    CANCELLED = "cancelled as by its owner: the keeper deposit returns to the margin, and DelayedOrderRemoved is logged"
+    DELETED = "deleted: the keeper deposit is minted to the flagger at once, and no event of the order is logged"
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One reading of SIP-2005. Each field is one question, with the answer as its value."""
+    """One reading of SIP-2005. Each field is a question of QUESTIONS, and its value is the answer."""
 
     name: str
     flaggable: Flaggable
@@ -64,14 +64,14 @@ QUESTIONS = {
 
 # What the text does not say. Both profiles do what the contracts do.
 SILENT = {
-    "The liquidation margin": "contains the liquidator's fee, also where a forced liquidation pays none",
-    "The price impact that is limited": "|size| / skewScale: the change of the next unit's price; the average fill moves by half of it",
-    "A limit that was never set": "is 0, which nothing is below: only endorsed accounts can liquidate",
-    "Margin left after the fees goes": "to the fee pool, all of it, also when the account is healthy again",
-    "The premium or discount that is limited": "that before the liquidation: what the liquidation does to the skew counts neither way",
-    "A stale price, a tripped circuit or a suspension": "stops every call, a forced liquidation too",
-    "The view canLiquidate and the circuit breaker": "the view does not see it: it may say yes where the flag reverts",
-    "While flagged, withdrawing and submitting an order": "revert like a deposit; a flag ends by a liquidation only",
+    "The liquidation margin": "contains the liquidator's fee, even where a forced liquidation pays none",
+    "The price impact that is limited": "is |size| / skewScale, the change of the next unit's price; the average fill price changes by half of it",
+    "A limit that was never set": "is 0, and no ratio is below 0: only endorsed accounts can liquidate",
+    "Margin left after the fees goes": "to the fee pool, all of it, even when the account has recovered",
+    "The premium or discount that is limited": "is that before the liquidation; the liquidation's own effect on the skew does not count",
+    "A stale price, a tripped circuit or a suspension": "stops every call, even a forced liquidation",
+    "The view canLiquidate and the circuit breaker": "the view does not check it: it may return true where the flag reverts",
+    "While flagged, withdrawing and submitting an order": "revert like a deposit; only a liquidation ends a flag",
 }
 
 SIP = Profile("the SIP's text", Flaggable.BELOW, FeeBounds.MAXIMUM_WINS, Reward.AT_FLAG, Endorsed.BY_CALLER, PendingOrder.CANCELLED)
@@ -86,7 +86,7 @@ DEPLOYED = Profile(
 
 
 def differences() -> list[tuple[str, str, str]]:
-    """(question, the SIP's text, the deployed code) a row, made from the profiles; then what the text leaves open."""
+    """Rows of (question, the SIP's text, the deployed code), made from the two profiles; then what the text does not say."""
     rows = [
         (QUESTIONS[field.name], getattr(SIP, field.name).value, getattr(DEPLOYED, field.name).value)
         for field in fields(Profile)

@@ -1,6 +1,6 @@
-"""The schema of recorded answers of the real Perps V2 contracts: files of random states ("vectors"), and of scenarios ("setup", "cases").
+"""The schema of recorded answers of the real Perps V2 contracts: files of random states ("vectors") or of scenarios ("setup", "cases").
 
-Integers are decimal texts of 1e-18 (ids may be numbers), times unix seconds. Accounts have the names of their parts: A is the trader.
+Integers are decimal texts of 1e-18 (ids may be numbers), times are unix seconds. Accounts are named by their role: A is the trader.
 """
 
 import gzip
@@ -27,7 +27,7 @@ class StoredPosition(msgspec.Struct, rename="camel", forbid_unknown_fields=True)
     size: Number
 
     def position(self) -> Position:
-        """As integers."""
+        """The same as integers."""
         return Position(*(int(getattr(self, name)) for name in Position._fields))
 
 
@@ -56,7 +56,7 @@ class StoredOrder(msgspec.Struct, rename={"size_delta": "sizeDelta"}, forbid_unk
 
 
 class Input(msgspec.Struct, rename={"preflagged_by": "preflaggedBy"}, forbid_unknown_fields=True):
-    """The state before anything happens. Position, order and flag are those of A."""
+    """The state before the first step. Position, order and flag are those of A."""
 
     settings: dict[str, Number]
     market: StoredMarket
@@ -66,7 +66,7 @@ class Input(msgspec.Struct, rename={"preflagged_by": "preflaggedBy"}, forbid_unk
 
 
 class Step(msgspec.Struct):
-    """One call, and what the contract answered: the revert's text or null, and the events as [name, arguments]."""
+    """One call and the contract's answer: the revert's text or null, and the events as [name, arguments]."""
 
     call: str
     sender: str
@@ -77,7 +77,7 @@ class Step(msgspec.Struct):
 
 
 class View(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The 17 values that the views gave at a time."""
+    """The 17 values that the views returned at a time."""
 
     timestamp: int
     remaining_margin: Number
@@ -99,7 +99,7 @@ class View(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Vector(msgspec.Struct, rename={"new_price": "newPrice", "entry_debt_correction_end": "entryDebtCorrectionEnd"}):
-    """One random state: a view, an attempt to flag, a view, a new price, a view, attempts to liquidate, a view."""
+    """One random state: a view, an attempt to flag it, a view, a new price, a view, attempts to liquidate it, a view."""
 
     id: int
     market: str
@@ -130,7 +130,7 @@ class Opening(msgspec.Struct):
 
 
 class Setup(msgspec.Struct, rename={"flag_price": "flagPrice"}):
-    """What all scenarios begin with."""
+    """What all scenarios have in common at their beginning."""
 
     settings: dict[str, Number]
     fees: Fees
@@ -138,8 +138,8 @@ class Setup(msgspec.Struct, rename={"flag_price": "flagPrice"}):
     state: Opening
 
 
-class Snapshot(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """What was read before and after a scenario's steps."""
+class CaseView(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """The values that were read before and after a scenario's steps."""
 
     timestamp: int
     price: Number
@@ -158,9 +158,9 @@ class Case(msgspec.Struct):
     no: str
     title: str
     overrides: dict[str, Number]
-    before: Snapshot
+    before: CaseView
     steps: list[Step]
-    after: Snapshot
+    after: CaseView
     minted: dict[str, Number]
     sip_test: str | None = None
     sip_expects: str | None = None
@@ -182,18 +182,19 @@ class Cases(msgspec.Struct):
 
 
 def read(path: Path) -> Vectors | Cases:
-    """The file's content, checked against its schema; InputError where it cannot be read, is no JSON or is of neither kind."""
+    """The file's content, checked against its schema. InputError where it cannot be read, is not JSON, or is of neither kind."""
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise refusal(path.name, f"cannot be read ({reason}).", "Give a file of recorded answers, .json or .json.gz.") from None
+        raise refusal(path.name, f"The file cannot be read ({reason}).", "Give a file of recorded answers, .json or .json.gz.") from None
     try:
         keys = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         if "vectors" not in keys and "cases" not in keys:
             shown = ", ".join([*keys][:5]) or "nothing"
-            raise refusal(path.name, f'holds neither "vectors" nor "cases", but {shown}.', "Is it the right file?")
+            what = f'The file holds neither "vectors" nor "cases", but {shown}.'
+            raise refusal(path.name, what, "Give a file of recorded answers.")
         return msgspec.json.decode(data, type=Vectors) if "vectors" in keys else msgspec.json.decode(data, type=Cases)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal(path.name, f"is no file of recorded answers: {error}.", "Correct the place that is named.") from None
+        raise refusal(path.name, f"The file is not one of recorded answers: {error}.", "Correct the named place.") from None

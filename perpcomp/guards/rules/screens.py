@@ -1,8 +1,8 @@
-"""The guards and the flag rule on columns: a million positions at once, each verdict the state machine's.
+"""The flag rule and the two limits on columns: a million positions at once, each with the answer that margins.py gives.
 
-The two guards are one comparison with an exact threshold. The flag rule is a sum of truncated products that overflow 128 bits, so
-binary floating point only sorts: it decides where its error bound leaves no doubt, and every other row goes to margins.py. No verdict
-rests on a rounded number.
+Each limit is one comparison with an exact threshold. The flag rule is a sum of truncated products that overflow 128 bits. So binary
+floats decide a row only where the sum is farther from 0 than their error bound, and margins.py decides every other row in integers.
+No answer depends on a rounded number.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from perpcomp.guards.rules.profiles import DEPLOYED, FeeBounds, Flaggable, Profi
 
 AMOUNTS = ("size", "margin", "last_price", "funding")
 POSITIONS = {"market": pl.String(), **dict.fromkeys(AMOUNTS, AMOUNT)}
-VERDICTS = ("can_liquidate", "impact_passes", "premium_passes")
+ADDED = ("can_liquidate", "impact_passes", "premium_passes")
 
-# Relative error of any term of the sum: 5 factors read with 2 roundings each, 4 products, 6 sums, each 2^-53 at most: below 2^-48. And
-# each of the exact form's truncations is below 1e-18 of the factors that follow it.
+# The relative error of any term of the sum is below 2^-48: 5 factors read with 2 roundings each, 4 products and 6 sums, each at most 2^-53.
+# Each truncation of the exact form is below 1e-18 times the factors that follow it. Both constants leave a margin above these bounds.
 ERROR, TRUNCATED = 2**-46, 10**-17
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One market at a moment: its parameters, the oracle's price and the skew before any liquidation, integers of 1e-18."""
+    """One market at a time: its parameters, the oracle price and the skew before any liquidation, integers of 1e-18."""
 
     parameters: Parameters
     price: int
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 def screen(positions: pl.DataFrame, markets: Mapping[str, Snapshot], profile: Profile = DEPLOYED) -> pl.DataFrame:
-    """The positions with three verdicts added: can_liquidate (may be flagged), impact_passes and premium_passes (the guards let it go).
+    """The positions with three flags added: can_liquidate (may be flagged), impact_passes and premium_passes (below the limit).
 
     positions has the columns of POSITIONS: market, signed size, margin, last_price, and funding: what one unit of the asset has accrued
     (sUSD, + a long receives) since the position last changed. InputError for a market without a snapshot.
@@ -47,7 +47,7 @@ def screen(positions: pl.DataFrame, markets: Mapping[str, Snapshot], profile: Pr
     unknown = positions.filter(~pl.col("market").is_in([*markets]))
     if unknown.height:
         name = unknown.item(0, "market")
-        raise refusal(str(name), f"{unknown.height} positions are in a market without a snapshot.", near_miss(str(name), markets))
+        raise refusal(str(name), f"{unknown.height} positions are in this market, which has no snapshot.", near_miss(str(name), markets))
     screened = (
         positions.with_row_index("_row")
         .join(_of_markets(markets), on="market", how="left", maintain_order="left")
@@ -65,12 +65,12 @@ def screen(positions: pl.DataFrame, markets: Mapping[str, Snapshot], profile: Pr
             (pl.col("size").abs() <= pl.col("_largest")).alias("impact_passes"),
             pl.col("_premium_passes").alias("premium_passes"),
         )
-        .select(*positions.columns, *VERDICTS)
+        .select(*positions.columns, *ADDED)
     )
 
 
 def _of_markets(markets: Mapping[str, Snapshot]) -> pl.DataFrame:
-    """One row a market: the exact threshold of its sizes, whether its skew passes, and its parameters as binary floats."""
+    """One row a market: the largest size that passes, whether its skew passes, and its parameters as binary floats."""
     rows = []
     for name, market in markets.items():
         p = market.parameters
@@ -83,12 +83,12 @@ def _of_markets(markets: Mapping[str, Snapshot]) -> pl.DataFrame:
 
 
 def _integer(name: str) -> pl.Expr:
-    """A column's integers of 1e-18. Polars casts these to floats 25 times as fast as the Decimal itself, and as exactly."""
+    """A column as integers of 1e-18. Polars casts these to floats 25 times as fast as Decimals, and as exactly."""
     return pl.col(name).reinterpret(dtype=pl.Int128)
 
 
 def _slack_and_error(profile: Profile) -> list[pl.Expr]:
-    """By how much (sUSD) a margin exceeds what it must hold, in floats, and what that may be off by."""
+    """By how much (sUSD) a margin exceeds what is needed, in floats, and the bound of its error."""
     size, margin, last, funding = (pl.col(f"_{name}") for name in AMOUNTS)
     price, absolute = pl.col("_price"), size.abs()
     notional, impact = absolute * price, absolute / pl.col("_skew_scale")
@@ -100,7 +100,7 @@ def _slack_and_error(profile: Profile) -> list[pl.Expr]:
         fee = pl.min_horizontal(pl.max_horizontal(proportional, lowest), highest)
     needed = notional * pl.col("_liquidation_buffer_ratio") + fee + pl.col("_keeper_liquidation_fee")
     multiplier = pl.col("_liquidation_premium_multiplier")
-    # By the text an empty margin is not below a liquidation margin of nothing; by the code every amount on the left may be negative.
+    # By the text the remaining margin is at least 0, so it is not below a liquidation margin of 0. By the code the left side may be negative.
     below = pl.max_horizontal(held, pl.lit(0, dtype=pl.Float64)) - needed
     slack = below if profile.flaggable is Flaggable.BELOW else held - needed - impact * notional * multiplier
     magnitude = margin.abs() + absolute * (price + last + funding.abs()) + needed + proportional + notional * multiplier * (1 + impact)
@@ -109,7 +109,7 @@ def _slack_and_error(profile: Profile) -> list[pl.Expr]:
 
 
 def _exact(rows: pl.DataFrame, markets: Mapping[str, Snapshot], profile: Profile) -> pl.DataFrame:
-    """The flag rule in integers, for the rows that floats leave open."""
+    """The flag rule in integers, for the rows that floats cannot decide."""
     found = []
     for number, name, size, margin, last_price, funding in rows.select("_row", "market", *map(_integer, AMOUNTS)).iter_rows():
         market, position = markets[name], Position(margin=margin, last_price=last_price, size=size)

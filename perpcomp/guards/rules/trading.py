@@ -1,8 +1,8 @@
-"""What traders do on a Perps V2 market beside being liquidated: move margin, trade, let orders wait. A flag blocks all of it.
+"""The calls of traders on a Perps V2 market: move margin, trade, submit and settle delayed orders. A flag blocks all of them.
 
-Modelled as far as the guards go. Not modelled, because no guard depends on it: maximum leverage, market size and minimum initial margin,
-slippage limits, the dynamic fee, and when a delayed order may be executed or cancelled. One taker and one maker fee serve all kinds of
-orders.
+Not modelled, because the guards do not depend on it: maximum leverage, maximum market size, minimum initial margin, slippage limits, the
+dynamic fee, and when a delayed order may be executed or cancelled. One taker and one maker fee hold for all kinds of orders. A call raises
+Revert where the contract reverts.
 """
 
 from perpcomp.fixed import ONE, div_integers, mul_integers
@@ -22,22 +22,25 @@ from perpcomp.guards.rules.market import FEE_POOL, Call, Market, Order
 
 
 def deposit(market: Market, account: str, amount: int) -> list[Event]:
-    """Margin (sUSD above 0) into an account."""
+    """Add margin (sUSD above 0) to an account."""
     return transfer_margin(market, account, amount)
 
 
 def withdraw(market: Market, account: str, amount: int) -> list[Event]:
-    """Margin (sUSD above 0) out of an account."""
+    """Take margin (sUSD above 0) out of an account."""
     return transfer_margin(market, account, -amount)
 
 
 def withdraw_all(market: Market, account: str) -> list[Event]:
-    """All margin out of an account without a position. With one, a stated amount must be withdrawn: what may go depends on the maximum leverage."""
+    """Take all margin out of an account without a position.
+
+    With a position, how much may leave depends on the maximum leverage, so a stated amount must be withdrawn instead.
+    """
     return transfer_margin(market, account, -market.remaining_margin(account))
 
 
 def transfer_margin(market: Market, account: str, delta: int) -> list[Event]:
-    """+ a deposit, - a withdrawal; a withdrawal may not bring an open position to its liquidation margin."""
+    """Move margin: + a deposit, - a withdrawal. A withdrawal may not bring an open position down to its liquidation margin."""
     call = Call(market)
     call.refuse_flagged(account)
     call.recompute()
@@ -51,7 +54,7 @@ def transfer_margin(market: Market, account: str, delta: int) -> list[Event]:
 
 
 def modify(market: Market, account: str, size_delta: int) -> list[Event]:
-    """Trade a signed size at the fill price of this moment."""
+    """Trade a signed size at the fill price now."""
     call = Call(market)
     call.refuse_flagged(account)
     call.recompute()
@@ -60,7 +63,7 @@ def modify(market: Market, account: str, size_delta: int) -> list[Event]:
 
 
 def close(market: Market, account: str) -> list[Event]:
-    """Trade the whole position away."""
+    """Close the whole position by a trade."""
     Call(market).refuse_flagged(account)
     size = market.position(account).size
     if size == 0:
@@ -69,7 +72,10 @@ def close(market: Market, account: str) -> list[Event]:
 
 
 def submit_order(market: Market, account: str, size_delta: int) -> list[Event]:
-    """Let an order wait that would succeed now. The keeper deposit leaves the margin; the position is priced anew at the order's fill price."""
+    """Submit a delayed order that would succeed now.
+
+    The keeper deposit leaves the margin, and the position's profit is settled at the order's fill price.
+    """
     call = Call(market)
     call.refuse_flagged(account)
     if account in call.state.orders:
@@ -85,12 +91,12 @@ def submit_order(market: Market, account: str, size_delta: int) -> list[Event]:
 
 
 def submit_close_order(market: Market, account: str) -> list[Event]:
-    """An order that waits to close the position."""
+    """Submit a delayed order that closes the position."""
     return submit_order(market, account, -market.position(account).size)
 
 
 def execute_order(market: Market, sender: str, account: str) -> list[Event]:
-    """Anyone executes an account's order; the keeper deposit goes to whoever does."""
+    """Anyone executes an account's order. The sender gets the keeper deposit, which for the owner returns to the margin."""
     call = Call(market)
     order = _order(call, account)
     own = sender == account
@@ -105,7 +111,7 @@ def execute_order(market: Market, sender: str, account: str) -> list[Event]:
 
 
 def cancel_order(market: Market, sender: str, account: str) -> list[Event]:
-    """The keeper deposit goes back to the owner's margin, or to the keeper who cancels."""
+    """Cancel an account's order. The keeper deposit returns to the owner's margin, or goes to the keeper who cancels."""
     call = Call(market)
     order = _order(call, account)
     if sender == account:
@@ -134,7 +140,10 @@ def _fill_price(call: Call, size_delta: int) -> int:
 
 
 def _margin_after(call: Call, position: Position, price: int, delta: int) -> int:
-    """The margin with profit, funding and a change settled into it. A position at its liquidation margin cannot be changed."""
+    """The margin with profit, funding and `delta` settled into it.
+
+    Revert where it is negative, or not above the liquidation margin of an open position.
+    """
     margin = margins.margin_with_profit(position, price, call.accrued(position)) + delta
     if margin < 0:
         raise Revert(Reason.INSUFFICIENT_MARGIN)
@@ -161,7 +170,7 @@ def _move_margin(call: Call, account: str, price: int, delta: int, transfer: Mar
 
 
 def _after_trade(call: Call, account: str, size_delta: int, fill: int) -> tuple[Position, int]:
-    """The position after a trade at a fill price, and its fee; Revert where the market would refuse it."""
+    """The position after a trade at a fill price, and the fee. Revert where the market would reject the trade."""
     market, old = call.market, call.position(account)
     if size_delta == 0:
         raise Revert(Reason.NIL_ORDER)
@@ -177,7 +186,7 @@ def _after_trade(call: Call, account: str, size_delta: int, fill: int) -> tuple[
 
 
 def _trade(call: Call, account: str, size_delta: int) -> None:
-    """Change the position, the market's skew and size, and pay the fee."""
+    """Change the position and the market's skew and size, and pay the fee."""
     old, fill = call.position(account), _fill_price(call, size_delta)
     new, fee = _after_trade(call, account, size_delta, fill)
     call.state.skew += size_delta
@@ -192,10 +201,10 @@ def _trade(call: Call, account: str, size_delta: int) -> None:
 
 
 def _fee(call: Call, size_delta: int, fill: int) -> int:
-    """The maker fee for what brings the skew down, the taker fee for what drives it up."""
+    """The fee: maker rate for the part that reduces the skew, taker rate for the part that increases it."""
     parameters, skew = call.market.parameters, call.state.skew
     notional, after = mul_integers(size_delta, fill), skew + size_delta
-    if after * skew >= 0:  # the skew keeps its side: one rate for the whole
+    if after * skew >= 0:  # the skew does not change sides: one rate for all of it
         return abs(mul_integers(notional, parameters.taker_fee if notional * skew >= 0 else parameters.maker_fee))
     taker_share = abs(div_integers(after, size_delta))
     taker = abs(notional) * taker_share // ONE * parameters.taker_fee // ONE

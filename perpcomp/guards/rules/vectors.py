@@ -1,4 +1,4 @@
-"""Recorded answers of the real Perps V2 contracts beside the rules: every view, revert, event and minted amount, without tolerance."""
+"""Compare the rules with recorded answers of the real Perps V2 contracts: every view, revert, event and minted amount, without tolerance."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +14,8 @@ from perpcomp.guards.rules.market import Flag, Market, Oracle, Order, State
 from perpcomp.guards.rules.parameters import Parameters, from_names
 from perpcomp.guards.rules.recorded import (
     Case,
+    CaseView,
     Setup,
-    Snapshot,
     Step,
     Vector,
     View,
@@ -38,15 +38,17 @@ class Checked:
         return len(self.findings)
 
     def compare(self, where: str, name: str, got: object, expected: object) -> None:
-        """One value by the rules beside the recorded one."""
+        """Compare one value by the rules with the recorded one."""
         if got == expected:
             self.passed += 1
         else:
-            self.findings.append(Finding("error", where, f"{name}: recorded {expected}, by the rules {got}.", ""))
+            self.findings.append(
+                Finding("error", where, f"{name}: recorded {expected}, by the rules {got}.", "", code="recorded-answer-differs")
+            )
 
 
 def check(path: Path) -> Checked:
-    """Every recorded value of a file beside what the rules of the deployed code give; InputError where the file cannot be used."""
+    """Compare every recorded value of a file with the rules of the deployed code. InputError where the file cannot be used."""
     content, checked = recorded.read(path), Checked()
     if isinstance(content, recorded.Vectors):
         for vector in content.vectors:
@@ -72,7 +74,7 @@ def _check_vector(where: str, vector: Vector, checked: Checked) -> None:
 
 
 def opened(where: str, vector: Vector) -> Market:
-    """The market of a vector before anything happened, at the time of its first view."""
+    """The market of a vector before its first step, at the time of its first view."""
     given, stored = vector.input, vector.input.market
     order = given.order
     state = State(
@@ -88,7 +90,7 @@ def opened(where: str, vector: Vector) -> Market:
     )
     index = state.positions[TRADER].last_funding_index
     if not 0 <= index < len(state.entries):
-        raise refusal(where, f"lastFundingIndex is {index}, but fundingSequence has {len(state.entries)} entries.", "Correct it.")
+        raise refusal(where, f"lastFundingIndex is {index}, but fundingSequence has {len(state.entries)} entries.", "Correct the vector.")
     oracle = Oracle(int(stored.price), stored.invalid, stored.broken, stored.suspended)
     market = Market(_parameters(where, given.settings), oracle, vector.view_before.timestamp, state=state)
     market.endorsed = {ENDORSED}
@@ -100,7 +102,7 @@ def _parameters(where: str, settings: Mapping[str, recorded.Number]) -> Paramete
 
 
 def views(market: Market) -> dict[str, object]:
-    """The views of A now, by the names of View."""
+    """What the views return for A now, by the field names of View."""
     position, price, parameters, state = market.position(TRADER), market.oracle.price, market.parameters, market.state
     now, can_liquidate = market.funding(), market.can_liquidate(TRADER)
     last = funding.Funding(state.entries[-1], state.rate, state.recomputed_at)
@@ -127,7 +129,7 @@ def views(market: Market) -> dict[str, object]:
     }
 
 
-def _check_view(where: str, market: Market, view: View | Snapshot, checked: Checked) -> None:
+def _check_view(where: str, market: Market, view: View | CaseView, checked: Checked) -> None:
     market.now = view.timestamp
     got = views(market) | {"price": market.oracle.price, "position": market.position(TRADER)}
     for name, attribute in zip(view.__struct_encode_fields__, view.__struct_fields__, strict=True):
@@ -137,7 +139,7 @@ def _check_view(where: str, market: Market, view: View | Snapshot, checked: Chec
         checked.compare(where, name, got[attribute], int(expected) if isinstance(expected, str) else expected)
 
 
-# The contracts' calls, each as a function of market, sender and arguments.
+# The contracts' calls -> functions of (market, sender, arguments).
 CALLS: dict[str, Callable[[Market, str, Sequence[str]], list[Event]]] = {
     "flagPosition": lambda market, sender, args: flag(market, sender, args[0]),
     "liquidatePosition": lambda market, sender, args: liquidate(market, sender, args[0]),
@@ -155,11 +157,11 @@ CALLS: dict[str, Callable[[Market, str, Sequence[str]], list[Event]]] = {
 
 
 def _run(where: str, market: Market, steps: Sequence[Step], checked: Checked) -> None:
-    """The steps in order; of each the revert's words and the events are compared."""
+    """Execute the steps in order, and compare the revert's text and the events of each."""
     for number, step in enumerate(steps):
         place = f"{where}[{number}] {step.call}"
         if step.call not in CALLS:
-            raise refusal(place, "is no call of a market.", f"Known: {', '.join(CALLS)}.")
+            raise refusal(place, f'"{step.call}" is not a call of a market.', f"Known: {', '.join(CALLS)}.")
         market.now = step.timestamp or _time(step, market.now)
         revert: str | None = None
         events: list[Event] = []
@@ -172,13 +174,13 @@ def _run(where: str, market: Market, steps: Sequence[Step], checked: Checked) ->
 
 
 def _time(step: Step, default: int) -> int:
-    """The time that a step's own FundingRecomputed states, where the file gives none beside it."""
+    """The time that the step's own FundingRecomputed states; `default` where it has none."""
     stated = [int(arguments[-1]) for name, arguments in step.events if name == FundingRecomputed.__name__]
     return stated[0] if stated else default
 
 
 def _compare_events(where: str, got: list[recorded.Event], expected: list[recorded.Event], checked: Checked) -> None:
-    """One comparison of all events of a step; where they differ, the first difference is named."""
+    """Compare all events of a step as one value. The finding names the first difference."""
     if [event for event, _ in got] != [event for event, _ in expected]:
         return checked.compare(where, "events", [event for event, _ in got], [event for event, _ in expected])
     for number, ((event, mine), (_, theirs)) in enumerate(zip(got, expected, strict=True)):
@@ -199,9 +201,9 @@ def _check_case(where: str, case: Case, setup: Setup, checked: Checked) -> None:
 
 
 def staged(where: str, case: Case, setup: Setup) -> Market:
-    """The market of a scenario right before its first step, opened by the calls that the file's setup tells in words.
+    """The market of a scenario just before its first step, opened by the calls that the file's setup describes in words.
 
-    A and B deposit 1,000 each; A buys 40, B buys 20; then the liquidator's fee is set. In case 3 A lets an order of -10 wait, in case 22
+    A and B deposit 1,000 each; A buys 40, B buys 20; then the liquidator's fee is set. In case 3 A has a pending order of -10, in case 22
     C sells 70. An account that is flagged before the first step was flagged at the setup's flag price.
     """
     fees = {"takerFeeOffchainDelayedOrder": setup.fees.taker_fee, "makerFeeOffchainDelayedOrder": setup.fees.maker_fee}

@@ -8,14 +8,14 @@ from statistics import median
 from typing import TypeVar
 
 from perpcomp import pipeline
-from perpcomp.guards.counterfactual.actions import chronicle
+from perpcomp.guards.counterfactual.actions import read_actions
 from perpcomp.guards.counterfactual.rules import Rules, sip
 from perpcomp.guards.counterfactual.scenarios import scenarios
 from perpcomp.guards.counterfactual.simulation import Counterfactual
-from perpcomp.guards.index_prices import indices
-from perpcomp.guards.limits import NO_LIMIT, limits
+from perpcomp.guards.index_prices import index_series
+from perpcomp.guards.judge import judge
+from perpcomp.guards.limits import NO_LIMIT, market_limits
 from perpcomp.guards.sweep import sweep
-from perpcomp.guards.verdicts import screen
 from perpcomp.incident import incident_file
 from perpcomp.incident.guards import Guards
 from perpcomp.input import find_input, read_events
@@ -32,28 +32,28 @@ def lines() -> Iterator[Line]:
     found = pipeline.liquidations(events, source, query).table
     table, others = events.table, events.others
 
-    judged, seconds = _timed(lambda: screen(found, table, others, query))
-    assert judged.verdicts.height == 1179
-    yield Line(f"screen {judged.verdicts.height:,} liquidations", f"{seconds:.2f} CPU-s")
+    judged, seconds = _timed(lambda: judge(found, table, others, query))
+    assert judged.table.height == 1179
+    yield Line(f"screen {judged.table.height:,} liquidations", f"{seconds:.2f} CPU-s")
 
     deltas, pds = [Decimal(n).scaleb(-4) for n in range(20)], [Decimal(n).scaleb(-3) for n in range(20)]
-    swept, seconds = _timed(lambda: sweep(screen(found, table, others, query).verdicts, deltas, pds))
+    swept, seconds = _timed(lambda: sweep(judge(found, table, others, query).table, deltas, pds))
     assert swept.get_column("liquidations").sum() == 2 * 400 * 1179
     target = f"< {SWEEP_SECONDS:g} CPU-s"
     yield Line("screen and sweep 20 x 20 limits, by both flag rules", f"{seconds:.2f} CPU-s", target=target, met=seconds < SWEEP_SECONDS)
 
-    told, seconds = _timed(lambda: chronicle(found, table, others, query))
-    yield Line(f"check the history and read {len(told.actions):,} actions", f"{seconds:.2f} CPU-s")
+    told, seconds = _timed(lambda: read_actions(found, table, others, query))
+    yield Line(f"check the history and read {len(told.in_order):,} actions", f"{seconds:.2f} CPU-s")
     markets = [market.amm for market in query.markets]
-    index = indices(markets, others, query)
-    allowed = dict.fromkeys(markets, NO_LIMIT) | limits(sorted(set(found.get_column("market"))), table, query)
+    index = index_series(markets, others, query)
+    allowed = dict.fromkeys(markets, NO_LIMIT) | market_limits(sorted(set(found.get_column("market"))), table, query)
     start = int(query.eligibility.start.timestamp())
 
     def replayed(rules: Rules, guards: Guards) -> Counterfactual:
         return Counterfactual(told, rules, allowed, index, guards, start).run()
 
     done, seconds = _timed(lambda: replayed(Rules("v1"), query.guards))
-    assert all(step.action.pool == step.here for step in done.path), "not history"
+    assert all(point.action.pool == point.pool for point in done.path), "not history"
     yield Line(f"execute history again: {len(done.path):,} pools, all history's", f"{seconds:.2f} CPU-s")
     for rules in sip():
         done, seconds = _timed(partial(replayed, rules, query.guards))

@@ -18,10 +18,11 @@ from perpcomp import fixed, formula, pipeline
 from perpcomp.curve import Reserves, Reverts
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
-from perpcomp.guards.curve import premium, price_impact, ratio_at_index
+from perpcomp.guards.judge import judge
 from perpcomp.guards.limits import Limit, by_fees, fee_ratio
+from perpcomp.guards.ratios import premium, price_impact, ratio_at_index
 from perpcomp.guards.sweep import grid, sweep
-from perpcomp.guards.verdicts import MEANING, Screen, screen
+from perpcomp.guards.verdicts import MEANING, Verdicts
 from perpcomp.incident import guards as incident_guards
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
@@ -41,9 +42,9 @@ def with_guards(run: Run, text: str, folder: Path | None = None) -> Incident:
     return incident_file.parse(run.incident.raw + b"\n" + text.encode(), run.incident.name, folder or run.incident.folder)
 
 
-def screened(run: Run, text: str = "", folder: Path | None = None) -> Screen:
+def screened(run: Run, text: str = "", folder: Path | None = None) -> Verdicts:
     asked = with_guards(run, text, folder) if text else run.incident
-    return screen(run.liquidations, run.events.table, run.events.others, asked)
+    return judge(run.liquidations, run.events.table, run.events.others, asked)
 
 
 def problems(make: Callable[[], Any]) -> str:
@@ -63,7 +64,7 @@ def chain(request: pytest.FixtureRequest) -> tuple[Run, dict[str, Any]]:
 def test_every_ratio_is_that_of_the_contracts_views(chain: tuple[Run, dict[str, Any]]) -> None:
     """Where the liquidation is its block's first swap in the market, the view at the block before is what it met."""
     run, recorded = chain
-    rows = {(r["transaction_hash"], r["trader"]): r for r in screened(run).verdicts.iter_rows(named=True)}
+    rows = {(r["transaction_hash"], r["trader"]): r for r in screened(run).table.iter_rows(named=True)}
     swaps = run.events.table.sort("block_number", "log_index").filter(pl.struct("block_number", "market").is_first_distinct())
     first = set(swaps.select("transaction_hash", "trader").iter_rows())
     compared = 0
@@ -85,6 +86,11 @@ def test_every_ratio_is_that_of_the_contracts_views(chain: tuple[Run, dict[str, 
         owed = Fraction((int(view["latestCPF"]) - int(view["lastCPF"])) * size, ONE)
         profit = size * index_price - notional if size > 0 else notional + size * index_price
         ratio = (int(view["margin"]) + profit - owed) / notional
+        assert closed == size - int(one["after"]["size"])
+        if one["after"]["size"] == "0":  # the whole position: the view valued this close
+            assert to_integer(row["notional"]) == int(view["spotNotional"])
+            assert to_integer(row["remaining_margin"]) == max(0, int(view["margin"]) + int(view["spotUpl"]) - int(owed))
+        assert (row["max_liquidation_delta"], row["max_pd"]) == (Decimal("0.002"), Decimal("0.004"))  # a fee of 0.1 % a trade
         assert abs(Fraction(row["margin_ratio_at_index"]) - ratio) * ONE * min(1, Fraction(notional, ONE)) < 5  # three truncations
         assert row["flaggable"] == (row["margin_ratio_at_index"] < Decimal("0.0625"))
     assert compared == {"rehearsal": 29, "later-contracts": 11, "large": 12}[run.incident.name]
@@ -93,7 +99,7 @@ def test_every_ratio_is_that_of_the_contracts_views(chain: tuple[Run, dict[str, 
 @pytest.mark.parametrize(("name", "number"), [("rehearsal", 36), ("later", 17), ("large", 1179)])
 def test_every_liquidation_has_a_verdict_and_a_reason(name: str, number: int, request: pytest.FixtureRequest) -> None:
     found = screened(request.getfixturevalue(name))
-    frame = check(found.verdicts, VERDICTS)
+    frame = check(found.table, VERDICTS)
     assert frame.height == number
     assert found.findings == ()
     assert not frame["verdict"].is_in(["UNKNOWN"]).any()
@@ -106,7 +112,7 @@ def test_every_liquidation_has_a_verdict_and_a_reason(name: str, number: int, re
 def test_the_recorded_verdicts(rehearsal: Run, later: Run, large: Run) -> None:
     """By both readings. LINK of the rehearsal had no funding payment before its liquidation, so it has no index."""
     counted = {
-        run.incident.name: sorted(screened(run).verdicts.group_by("verdict_of_limits", "verdict").len().iter_rows())
+        run.incident.name: sorted(screened(run).table.group_by("verdict_of_limits", "verdict").len().iter_rows())
         for run in (rehearsal, later, large)
     }
     assert counted == {
@@ -127,7 +133,7 @@ def test_the_recorded_verdicts(rehearsal: Run, later: Run, large: Run) -> None:
 
 def test_liquidations_of_one_block_meet_the_pool_that_the_one_before_left(large: Run) -> None:
     """Spot prices follow each other inside a block; a pool of the block before would be the same for all of them."""
-    frame = screened(large).verdicts.join(
+    frame = screened(large).table.join(
         large.liquidations.select("block_number", "log_index", "spot_price"), on=["block_number", "log_index"]
     )
     again = frame.filter(pl.col("block_number").is_duplicated())
@@ -183,7 +189,7 @@ LIMITS = st.integers(0, 3 * 10**17)
 @pytest.fixture(scope="module")
 def ratios_of_the_rehearsal(rehearsal: Run) -> list[tuple[int, int]]:
     """Price impact and premium of each liquidation that has them."""
-    frame = screened(rehearsal).verdicts.drop_nulls("price_impact")
+    frame = screened(rehearsal).table.drop_nulls("price_impact")
     return [(to_integer(impact), to_integer(above)) for impact, above in frame.select("price_impact", "premium").iter_rows()]
 
 
@@ -205,24 +211,24 @@ def test_a_limit_of_0_lets_nothing_pass_and_says_so(rehearsal: Run) -> None:
     found = screened(
         rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}[[guards.limits]]\nmax_liquidation_delta = 0\nmax_pd = 'none'\n{SOURCE}"
     )
-    assert set(found.verdicts["verdict"]) == {"FLAG_ONLY_DELTA", "NO_INDEX"}
-    assert found.verdicts["max_pd"].null_count() == 36
-    assert "a limit of 0 lets nothing pass but a forced liquidation" in found.verdicts["parameters_source"][0]
+    assert set(found.table["verdict"]) == {"FLAG_ONLY_DELTA", "NO_INDEX"}
+    assert found.table["max_pd"].null_count() == 36
+    assert "a limit of 0 blocks every liquidation but a forced one" in found.table["parameters_source"][0]
 
 
 def test_without_limits_everything_passes_and_needs_no_index(rehearsal: Run) -> None:
     limits = f"[[guards.limits]]\nmax_liquidation_delta = 'none'\nmax_pd = 'none'\n{SOURCE}"
-    assert set(screened(rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}{limits}").verdicts["verdict"]) == {"LIQUIDATED"}
-    by_index = screened(rehearsal, f"[guards]\n{SOURCE}{limits}").verdicts
+    assert set(screened(rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}{limits}").table["verdict"]) == {"LIQUIDATED"}
+    by_index = screened(rehearsal, f"[guards]\n{SOURCE}{limits}").table
     assert dict(by_index.group_by("verdict").len().iter_rows()) == {"LIQUIDATED": 2, "NOT_FLAGGABLE_AT_INDEX": 33, "NO_INDEX": 1}
 
 
 def test_a_market_can_have_limits_of_its_own(rehearsal: Run) -> None:
     text = f"[guards]\n{SOURCE}[[guards.limits]]\nmarket = 'BTCUSDC'\nmax_liquidation_delta = 0.000_601\nmax_pd = 0.001_202\n{SOURCE}"
     found = screened(rehearsal, text)
-    by_name = dict(found.verdicts.select("market_name", "max_liquidation_delta").unique().iter_rows())
+    by_name = dict(found.table.select("market_name", "max_liquidation_delta").unique().iter_rows())
     assert by_name == {"BTCUSDC": Decimal("0.000601"), "LINKUSDC": Decimal("0.002")}
-    assert "[[guards.limits]] of rehearsal.toml: recording" in found.verdicts.filter(market_name="BTCUSDC")["parameters_source"][0]
+    assert "[[guards.limits]] of rehearsal.toml: recording" in found.table.filter(market_name="BTCUSDC")["parameters_source"][0]
 
 
 # Limits from fees
@@ -234,16 +240,14 @@ def test_limits_follow_from_the_fees_in_the_logs(rehearsal: Run) -> None:
     assert fee_ratio(market.amm, market.name, rehearsal.events.table) == ONE // 1000
     limit = by_fees(market.name, ONE // 1000)
     assert (limit.delta, limit.pd) == (2 * ONE // 1000, 4 * ONE // 1000)
-    assert (
-        "fees of BTCUSDC in the logs, 0.001 a trade" in screened(rehearsal).verdicts.filter(market_name="BTCUSDC")["parameters_source"][0]
-    )
+    assert "fees of BTCUSDC in the logs, 0.001 a trade" in screened(rehearsal).table.filter(market_name="BTCUSDC")["parameters_source"][0]
 
 
 def test_fees_of_more_than_one_ratio_are_named(rehearsal: Run) -> None:
     market = rehearsal.incident.markets[0]
     charged = pl.when(pl.int_range(pl.len()) == 50).then(pl.col("fee") * 2).otherwise("fee").cast(fixed.AMOUNT)
     said = problems(lambda: fee_ratio(market.amm, "BTCUSDC", rehearsal.events.table.with_columns(fee=charged)))
-    assert "market BTCUSDC: Its trades pay fees of more than one ratio: 0.001" in said
+    assert "market BTCUSDC: Its trades pay fees of more than one ratio: the largest trade pays 0.001, but tx 0x" in said
     assert "[[guards.limits]]" in said
 
 
@@ -301,7 +305,7 @@ def prices(run: Run, folder: Path, price: str = "55000.5") -> list[str]:
 def test_a_file_of_prices_is_the_index(rehearsal: Run, tmp_path: Path) -> None:
     prices(rehearsal, tmp_path)
     found = screened(rehearsal, INDEX.format(60), tmp_path)
-    btc = found.verdicts.filter(market_name="BTCUSDC")
+    btc = found.table.filter(market_name="BTCUSDC")
     assert set(btc["index_price"]) == {Decimal("55000.5")}
     assert btc["index_age_seconds"].max() == 1
     assert found.indices[btc["market"][0]].source == "btc.csv (recording)"
@@ -312,7 +316,7 @@ def test_a_gap_in_a_file_of_prices_is_named(rehearsal: Run, tmp_path: Path) -> N
     (tmp_path / "btc.csv").write_text("\n".join([*lines[:5], *lines[8:]]) + "\n")
     said = problems(lambda: screened(rehearsal, INDEX.format(60), tmp_path))
     assert said.startswith("btc.csv: A price at 2021-02-20T22:5")
-    assert "has none since 2021-02-20T22:5" in said
+    assert "has no price since 2021-02-20T22:5" in said
     assert "for more than 60 seconds" in said
     (tmp_path / "btc.csv").write_text("\n".join([lines[0], *lines[2:]]) + "\n")
     assert "but the file begins later" in problems(lambda: screened(rehearsal, INDEX.format(60), tmp_path))
@@ -324,11 +328,11 @@ def test_a_gap_in_a_file_of_prices_is_named(rehearsal: Run, tmp_path: Path) -> N
         (None, "btc.csv: There is no such file. [guards.index] of rehearsal.toml names it"),
         (
             "market_name,time,price\nBTCUSDC,2021-01-01T00:00:00Z,0\n",
-            "The price of BTCUSDC at 2021-01-01T00:00:00Z is 0.000000000000000000. A price is above 0.",
+            "The price of BTCUSDC at 2021-01-01T00:00:00Z is 0.000000000000000000. A price must be above 0.",
         ),
         ("market_name,time,price\nBTCUSDC,2021-01-01,55000\n", 'btc.csv row 2: time is "2021-01-01"'),
         ("market_name,time,price\nBTCUSDC,2021-01-01T00:00:00Z,5.5e4\n", 'price is "5.5e4"'),
-        ("market_name,time,price\nBTC,2021-01-01T00:00:00Z,1\n", "\"BTC\" is no market of this incident. Did you mean 'BTCUSDC'?"),
+        ("market_name,time,price\nBTC,2021-01-01T00:00:00Z,1\n", "\"BTC\" is not a market of this incident. Did you mean 'BTCUSDC'?"),
         ("market_name,time,close\nBTCUSDC,2021-01-01T00:00:00Z,1\n", "column price is missing"),
     ],
     ids=["no file", "zero", "time", "exponent", "market", "column"],
@@ -351,12 +355,12 @@ def test_prices_are_known_as_of_the_log_and_not_before(rehearsal: Run) -> None:
         market=pl.lit(row["market"]),
     )
     tables = {**rehearsal.events.others, "FundingRateUpdated": pl.concat([rehearsal.events.others["FundingRateUpdated"], late])}
-    then = screen(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident).verdicts
-    assert then.row(10) == screened(rehearsal).verdicts.row(10)
+    then = judge(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident).table
+    assert then.row(10) == screened(rehearsal).table.row(10)
     early = {**tables, "FundingRateUpdated": tables["FundingRateUpdated"].with_columns(
         log_index=pl.when(pl.col("underlying_price") == 1).then(row["log_index"] - 1).otherwise("log_index")
     )}  # fmt: skip
-    now = screen(rehearsal.liquidations, rehearsal.events.table, early, rehearsal.incident).verdicts.row(10, named=True)
+    now = judge(rehearsal.liquidations, rehearsal.events.table, early, rehearsal.incident).table.row(10, named=True)
     assert (now["index_price"], now["index_age_seconds"]) == (1, 0)
 
 
@@ -367,35 +371,37 @@ def test_a_missing_snapshot_is_unknown_and_said(rehearsal: Run) -> None:
     row = rehearsal.liquidations.row(10, named=True)
     own = (pl.col("transaction_hash") == row["transaction_hash"]) & (pl.col("market") == row["market"])
     tables = {**rehearsal.events.others, "ReserveSnapshotted": rehearsal.events.others["ReserveSnapshotted"].filter(~own)}
-    found = screen(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident)
-    spoiled = found.verdicts.filter(pl.col("verdict_of_limits") == "UNKNOWN")
+    found = judge(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident)
+    spoiled = found.table.filter(pl.col("verdict_of_limits") == "UNKNOWN")
     assert (row["block_number"], row["log_index"]) in set(spoiled.select("block_number", "log_index").iter_rows())
     assert spoiled["price_impact"].null_count() == spoiled.height
-    assert found.findings == (), "the index alone says that neither could be flagged"
-    asked = with_guards(rehearsal, f'[guards]\nflag_rule = "v1"\n{SOURCE}')
-    by_limits = screen(rehearsal.liquidations, rehearsal.events.table, tables, asked)
     places = [f"tx {tx} log {log}" for tx, log in spoiled.select("transaction_hash", "log_index").iter_rows()]
-    assert [(f.level, f.where) for f in by_limits.findings] == [("warning", place) for place in places]
+    assert set(spoiled["verdict"]) == {"NOT_FLAGGABLE_AT_INDEX"}, "the index alone gives the verdict"
+    assert [(f.level, f.where, f.code) for f in found.findings] == [("warning", place, "no-verdict-of-limits") for place in places]
+    assert all("The verdict is NOT_FLAGGABLE_AT_INDEX, but verdict_of_limits is UNKNOWN" in f.what for f in found.findings)
+    asked = with_guards(rehearsal, f'[guards]\nflag_rule = "v1"\n{SOURCE}')
+    by_limits = judge(rehearsal.liquidations, rehearsal.events.table, tables, asked)
+    assert [(f.level, f.where, f.code) for f in by_limits.findings] == [("warning", place, "no-guard-verdict") for place in places]
     assert all("No verdict: the pool before it (ReserveSnapshotted, LiquidityChanged)" in f.what for f in by_limits.findings)
 
 
 def test_without_the_markets_logs_nothing_is_guessed(rehearsal: Run) -> None:
-    found = screen(rehearsal.liquidations, rehearsal.events.table, {}, rehearsal.incident)
-    assert set(found.verdicts["verdict"]) == {"NO_INDEX"}
-    assert found.verdicts["spot_before"].null_count() == 36
+    found = judge(rehearsal.liquidations, rehearsal.events.table, {}, rehearsal.incident)
+    assert set(found.table["verdict"]) == {"NO_INDEX"}
+    assert found.table["spot_before"].null_count() == 36
 
 
 # The sweep
 
 
 def test_the_sweep_is_the_screen_at_each_pair_of_limits(large: Run) -> None:
-    verdicts = screened(large).verdicts
+    verdicts = screened(large).table
     deltas, pds = [Decimal(0), Decimal("0.0001"), Decimal("0.002")], [Decimal("0.004"), Decimal("0.02"), Decimal("0.5")]
     swept = sweep(verdicts, deltas, pds)
     for delta in deltas:
         for pd in pds:
             text = f"[[guards.limits]]\nmax_liquidation_delta = {delta}\nmax_pd = {pd}\n{SOURCE}"
-            found = screened(large, f"[guards]\n{SOURCE}{text}").verdicts
+            found = screened(large, f"[guards]\n{SOURCE}{text}").table
             for rule, column in (("index", "verdict"), ("v1", "verdict_of_limits")):
                 cell = swept.filter(flag_rule=rule, max_liquidation_delta=delta, max_pd=pd)
                 expected = found.group_by(pl.col(column).alias("verdict")).agg(
@@ -407,12 +413,12 @@ def test_the_sweep_is_the_screen_at_each_pair_of_limits(large: Run) -> None:
 def test_the_sums_of_every_cell_are_those_of_all_liquidations(large: Run) -> None:
     found = screened(large)
     deltas, pds = [from_integer(n * 10**14) for n in range(20)], [from_integer(n * 10**15) for n in range(20)]
-    cells = sweep(found.verdicts, deltas, pds).group_by("flag_rule", "max_liquidation_delta", "max_pd").agg(
+    cells = sweep(found.table, deltas, pds).group_by("flag_rule", "max_liquidation_delta", "max_pd").agg(
         pl.col("liquidations", "notional", "remaining_margin").sum()
     )  # fmt: skip
     assert cells.height == 800
     assert cells.select("liquidations", "notional", "remaining_margin").unique().rows() == [
-        (1179, found.verdicts["notional"].sum(), found.verdicts["remaining_margin"].sum())
+        (1179, found.table["notional"].sum(), found.table["remaining_margin"].sum())
     ]
 
 
@@ -457,7 +463,7 @@ def test_only_those_whom_the_guards_would_have_saved(rehearsal: Run) -> None:
     out = done.liquidations.filter(reason_code="guard-verdict")
     assert out.height + paid.height == before.height
     assert out["reason"][0] == "the guards' verdict on it is FLAG_ONLY_PD; compensated are FLAG_ONLY_DELTA, FLAG_ONLY_BOTH"
-    verdicts = screened(rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}").verdicts
+    verdicts = screened(rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}").table
     assert done.liquidations["guard_verdict"].to_list() == verdicts["verdict"].to_list()
     for name in ("price_impact", "slack_delta", "premium", "slack_pd"):
         assert done.liquidations[name].to_list() == verdicts[name].to_list()

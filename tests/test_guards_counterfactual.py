@@ -17,24 +17,24 @@ import perpcomp
 from perpcomp.curve import Reserves
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
-from perpcomp.guards.counterfactual.actions import Chronicle, chronicle
+from perpcomp.guards.counterfactual.actions import Actions, read_actions
 from perpcomp.guards.counterfactual.gate import Gate
-from perpcomp.guards.counterfactual.market import Refused, Venue
+from perpcomp.guards.counterfactual.market import ActionImpossible, Market
 from perpcomp.guards.counterfactual.outcomes import OUTCOMES
-from perpcomp.guards.counterfactual.position import Closed, Holding, bound, ratio
-from perpcomp.guards.counterfactual.rules import V1, Rules, rulebook, sip
-from perpcomp.guards.counterfactual.scenarios import identity, scenarios
+from perpcomp.guards.counterfactual.position import Closed, Position, maintenance_notional, ratio
+from perpcomp.guards.counterfactual.rules import V1, Rules, rules_named, sip
+from perpcomp.guards.counterfactual.scenarios import repeats_history, scenarios
 from perpcomp.guards.counterfactual.simulation import Counterfactual
-from perpcomp.guards.index_prices import Index, indices
+from perpcomp.guards.index_prices import IndexSeries, index_series
+from perpcomp.guards.judge import judge
 from perpcomp.guards.limits import NO_LIMIT, Limit
-from perpcomp.guards.verdicts import screen
 from perpcomp.incident import incident_file
 from perpcomp.incident.guards import Guards
 from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.replay.replay import first_of_later_code, replay
 from tests.conftest import LAB, truth
-from tests.test_guards_screen import SOURCE, problems, with_guards
+from tests.test_guards_verdicts import SOURCE, problems, with_guards
 
 CHAINS = {"rehearsal": "february", "later": "later-contracts", "large": "large"}
 POOLS = {"rehearsal": 290, "later": 72, "large": 15_449}  # pools after a trade or a liquidity change
@@ -53,14 +53,14 @@ class History:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.chronicle = chronicle(run.liquidations, run.events.table, run.events.others, run.incident)
+        self.actions = read_actions(run.liquidations, run.events.table, run.events.others, run.incident)
         self.markets = [market.amm for market in run.incident.markets]
-        self.indices = indices(self.markets, run.events.others, run.incident)
+        self.indices = index_series(self.markets, run.events.others, run.incident)
 
     def under(self, rules: Rules, limit: Limit = NO_LIMIT, guards: Guards | None = None) -> Counterfactual:
         start = int(self.run.incident.eligibility.start.timestamp())
         limits = dict.fromkeys(self.markets, limit)
-        return Counterfactual(self.chronicle, rules, limits, self.indices, guards or self.run.incident.guards, start).run()
+        return Counterfactual(self.actions, rules, limits, self.indices, guards or self.run.incident.guards, start).run()
 
     @cached_property
     def repeated(self) -> Counterfactual:
@@ -83,7 +83,7 @@ def outcomes(done: Counterfactual) -> dict[str, int]:
 
 def differing(done: Counterfactual) -> tuple[int, list[Any]]:
     """How many pools were compared, and the first that are not history's."""
-    return len(done.path), [(s.action.transaction, s.action.pool, s.here) for s in done.path if s.action.pool != s.here][:3]
+    return len(done.path), [(s.action.transaction, s.action.pool, s.pool) for s in done.path if s.action.pool != s.pool][:3]
 
 
 # Identity
@@ -93,7 +93,7 @@ def test_by_v1s_own_rules_every_pool_is_historys_to_the_wei(run: Run) -> None:
     done = history(run).repeated
     key = {"rehearsal": "rehearsal", "later-contracts": "later", "large": "large"}[run.incident.name]
     assert differing(done) == (POOLS[key], [])
-    assert all(s.action.pool is not None and s.action.pool.spot == s.here.spot for s in done.path)
+    assert all(s.action.pool is not None and s.action.pool.spot == s.pool.spot for s in done.path)
     assert outcomes(done) == {"LIQUIDATED": run.liquidations.height}
     assert done.dropped == []
 
@@ -111,10 +111,10 @@ def test_so_is_every_position_every_fraction_and_every_fee(run: Run) -> None:
     compared = 0
     for market, gate in done.gates.items():
         last = replayed.markets[market].moments[-1]
-        assert (gate.venue.premium, gate.venue.cumulative) == (last.premium.value, last.cumulative_notional)
+        assert (gate.market.premium, gate.market.cumulative) == (last.premium.value, last.cumulative_notional)
         for trader in replayed.timelines[market]:
             compared += 1
-            ours, theirs = gate.venue.holdings.get(trader), replayed.stored(trader, market, 10**12)
+            ours, theirs = gate.market.positions.get(trader), replayed.stored(trader, market, 10**12)
             assert (theirs.size, theirs.margin, theirs.open_notional) == (
                 (ours.size, ours.margin, ours.open_notional) if ours else (0, 0, 0)
             )
@@ -125,11 +125,68 @@ def test_so_is_every_position_every_fraction_and_every_fee(run: Run) -> None:
     fees = table.filter(pl.col("liquidator").is_not_null()).select("block_number", "log_index", "liquidation_fee", "bad_debt").iter_rows()
     paid = {(block, log): (to_integer(fee), to_integer(debt)) for block, log, fee, debt in fees}
     for result in done.results:
-        assert result.row is not None
+        assert result.past is not None
         assert result.closed is not None
-        assert (result.fee, max(0, -result.closed.left)) == paid[result.row.place]
-        assert max(0, result.closed.left) == result.row.taken
-        assert result.price == result.row.spot_after
+        assert (result.fee, max(0, -result.closed.left)) == paid[result.past.log]
+        assert max(0, result.closed.left) == result.past.taken
+        assert result.price == result.past.spot_after
+
+
+def test_each_amount_of_an_outcome_is_in_its_own_column(run: Run) -> None:
+    """By V1's own rules both columns of a pair are history's. With every liquidation blocked the counterfactual ones are null."""
+    key, events = ["block_number", "log_index"], run.events.table
+    recorded = run.liquidations.join(events.select(*key, paid="liquidation_fee", lost="bad_debt"), on=key, maintain_order="left")
+    own = scenarios([Rules("v1")], run.liquidations, events, run.events.others, run.incident).outcomes
+    own = recorded.select(key).join(own, on=key, how="left", maintain_order="left")
+    spot = events.join(recorded.select(key), on=key, how="semi", maintain_order="left").sort(key)["spot_price"].to_list()
+    fee, taken = recorded["paid"].to_list(), recorded["remaining_margin"].to_list()
+    if not recorded["partial"].any():  # a partial liquidation takes its penalty, not the remaining margin
+        for column in ("remaining_historical", "remaining_counterfactual"):
+            assert own[column].to_list() == taken
+        assert own["to_insurance_fund"].to_list() == [max(0, left - paid) for left, paid in zip(taken, fee, strict=True)]
+        assert own["fee_shortfall"].to_list() == [max(0, paid - left) for left, paid in zip(taken, fee, strict=True)]
+    assert own["closed_size"].to_list() == (recorded["size"] - recorded["size_after"]).to_list()
+    assert own["price_historical"].to_list() == own["price_counterfactual"].to_list() == spot
+    assert own["liquidation_fee"].to_list() == fee
+    assert own["bad_debt"].to_list() == recorded["lost"].to_list()
+    assert set(own["loss_difference"]) == {0}
+    assert own["equity_at_end"].null_count() == own["max_liquidation_delta"].null_count() == own["max_pd"].null_count() == own.height
+
+    limits = f"[guards]\n{SOURCE}[[guards.limits]]\nmax_liquidation_delta = 0.000_5\nmax_pd = 0\n{SOURCE}"
+    blocked = scenarios([STRICT], run.liquidations, events, run.events.others, with_guards(run, limits)).outcomes
+    blocked = recorded.select(key).join(blocked, on=key, how="left", maintain_order="left")
+    assert blocked["remaining_historical"].to_list() == blocked["loss_difference"].to_list() == own["remaining_historical"].to_list()
+    assert blocked["price_historical"].to_list() == spot
+    for column in ("closed_size", "price_counterfactual", "remaining_counterfactual", "liquidation_fee", "to_insurance_fund", "bad_debt"):
+        assert blocked[column].null_count() == blocked.height, column
+    assert (set(blocked["max_liquidation_delta"]), set(blocked["max_pd"])) == ({Decimal("0.0005")}, {0})
+
+
+def test_each_reserve_and_price_of_a_path_is_in_its_own_column(rehearsal: Run) -> None:
+    """The columns of history are those of the logs; the others are those that the simulation left."""
+    found = scenarios(sip()[:1], rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    done = history(rehearsal).under(sip()[0], Limit(ONE // 500, ONE // 250, ""))
+    points = {(point.action.market, *point.action.log): point for point in done.path}
+    spots = dict(
+        zip(rehearsal.events.table.select("block_number", "log_index").iter_rows(), rehearsal.events.table["spot_price"], strict=True)
+    )
+    snapshots = set(rehearsal.events.others["ReserveSnapshotted"].select("quote_asset_reserve", "base_asset_reserve").iter_rows())
+    differ = 0
+    for row in found.paths.iter_rows(named=True):
+        log, point = (row["block_number"], row["log_index"]), points[row["market"], row["block_number"], row["log_index"]]
+        if log in spots:  # else a liquidity change
+            assert row["spot_price"] == spots[log]
+            assert (row["quote_reserve"], row["base_reserve"]) in snapshots
+        here = (row["counterfactual_spot_price"], row["counterfactual_quote_reserve"], row["counterfactual_base_reserve"])
+        assert tuple(map(to_integer, here)) == (point.pool.spot, point.pool.quote, point.pool.base)
+        assert row["block_time"].timestamp() == point.action.time
+        differ += point.pool != point.action.pool
+    assert differ > 50
+    assert [tuple(row.values())[1:] for row in found.dropped.iter_rows(named=True)] == [
+        (action.market, *action.log, action.transaction, action.trader, action.what, why) for action, why in done.dropped
+    ]
+    assert [*found.dropped.columns][1:] == ["market", "block_number", "log_index", "transaction_hash", "trader", "action", "reason"]
+    assert found.dropped.height == 3
 
 
 def test_forced_by_the_historical_liquidators_through_limits_of_0_it_is_history_too(run: Run) -> None:
@@ -144,7 +201,7 @@ def test_forced_by_the_historical_liquidators_through_limits_of_0_it_is_history_
 def test_the_rule_of_february_refuses_nothing_that_the_contracts_of_february_allowed(name: str, request: pytest.FixtureRequest) -> None:
     """The recorded contracts checked the fluctuation limit of 1.2 % themselves, on every opening and liquidation."""
     found = request.getfixturevalue(name)
-    (rules,) = rulebook("v1-february", with_guards(found, SETTINGS))
+    (rules,) = rules_named("v1-february", with_guards(found, SETTINGS))
     assert differing(history(found).under(rules)) == (POOLS[name], [])
 
 
@@ -167,14 +224,14 @@ def test_the_partial_rule_is_that_of_the_later_contracts(later: Run) -> None:
 )
 def test_v1s_fluctuation_limit_on_liquidations(throttles: str, earlier: int, closed: int, refused: bool) -> None:
     """1.2 % of the last other block's price; closing 1 of 500 moves it by 0.4 %."""
-    venue = Venue.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
-    venue.block = 1
-    venue.swap_base(earlier * ONE)
-    before = venue.pool
-    venue.swap_base(closed * ONE)
-    gate = Gate(Rules("r", fluctuation=12 * ONE // 1000, throttles=throttles), venue, NO_LIMIT)
-    assert gate.refuses(before, Closed(closed * ONE, 0, 0), None, None) == refused
-    assert gate.outside(venue.pool) == (earlier + closed > 3)
+    market = Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+    market.block = 1
+    market.swap_base(earlier * ONE)
+    before = market.pool
+    market.swap_base(closed * ONE)
+    gate = Gate(Rules("r", fluctuation=12 * ONE // 1000, throttles=throttles), market, NO_LIMIT)
+    assert gate.v1_reverts(before, Closed(closed * ONE, 0, 0), None, None) == refused
+    assert gate.exceeds_fluctuation(market.pool) == (earlier + closed > 3)
 
 
 def test_the_order_of_the_input_rows_does_not_matter(rehearsal: Run) -> None:
@@ -221,11 +278,11 @@ def first_alone(run: Run) -> Run:
 
 
 @cache
-def alone(name: str) -> tuple[Run, Chronicle, Mapping[str, Index], Sequence[str]]:
+def alone(name: str) -> tuple[Run, Actions, Mapping[str, IndexSeries], Sequence[str]]:
     found = first_alone(perpcomp.compute({"later": str(LAB / "later-contracts.toml")}.get(name, name)))
-    told = chronicle(found.liquidations, found.events.table, found.events.others, found.incident)
+    told = read_actions(found.liquidations, found.events.table, found.events.others, found.incident)
     markets = [market.amm for market in found.incident.markets]
-    return found, told, indices(markets, found.events.others, found.incident), markets
+    return found, told, index_series(markets, found.events.others, found.incident), markets
 
 
 BY_VERDICT = {"LIQUIDATED": "LIQUIDATED", "NOT_FLAGGABLE_AT_INDEX": "NEVER_FLAGGED", "NO_INDEX": "NO_INDEX"}
@@ -239,7 +296,7 @@ def test_one_liquidation_alone_is_what_the_screen_says(delta: int, pd: int, flag
         found, told, known, markets = alone(name)
         limits = f"max_liquidation_delta = {Decimal(delta).scaleb(-18):f}\nmax_pd = {Decimal(pd).scaleb(-18):f}\n"
         asked = with_guards(found, f"[guards]\nflag_rule = '{flag_rule}'\n{SOURCE}[[guards.limits]]\n{limits}{SOURCE}")
-        (verdict,) = screen(found.liquidations, found.events.table, found.events.others, asked).verdicts["verdict"]
+        (verdict,) = judge(found.liquidations, found.events.table, found.events.others, asked).table["verdict"]
         rules = replace(STRICT, flag_rule=flag_rule)
         done = Counterfactual(told, rules, dict.fromkeys(markets, Limit(delta, pd, "")), known, asked.guards, 0).run()
         assert [result.outcome for result in done.results] == [BY_VERDICT.get(verdict, "FLAGGED")]
@@ -248,7 +305,7 @@ def test_one_liquidation_alone_is_what_the_screen_says(delta: int, pd: int, flag
 def test_the_margin_is_fees_and_the_rest_less_the_shortfall(run: Run) -> None:
     """Nothing is lost and nothing appears: per liquidation, and between what is taken and what is left."""
     asked = with_guards(run, SETTINGS)
-    every = (Rules("v1"), STRICT, *sip(), *(rulebook(name, asked)[0] for name in V1))
+    every = (Rules("v1"), STRICT, *sip(), *(rules_named(name, asked)[0] for name in V1))
     for one in every if run.incident.name != "large" else every[:2]:
         found = scenarios([one], run.liquidations, run.events.table, run.events.others, asked).outcomes
         executed = found.filter(pl.col("remaining_counterfactual").is_not_null())
@@ -297,15 +354,15 @@ def test_a_replay_proves_itself_first(rehearsal: Run) -> None:
     given = (rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
     said = scenarios(sip()[:1], *given).findings[0]
     assert (said.level, "history leaves all 290 pools that the logs state, to the last digit" in said.what) == ("note", True)
-    told = history(rehearsal).chronicle
-    odd = list(told.actions)
+    told = history(rehearsal).actions
+    odd = list(told.in_order)
     n = [n for n, action in enumerate(odd) if action.what == "trade"][150]
     odd[n] = replace(odd[n], given=(odd[n].given[0] + 10**6, odd[n].given[1]))
     limits = dict.fromkeys(history(rehearsal).markets, NO_LIMIT)
-    other = Counterfactual(replace(told, actions=odd), Rules("v1"), limits, history(rehearsal).indices, Guards(), 0).run()
-    finding = identity(other)
+    other = Counterfactual(replace(told, in_order=odd), Rules("v1"), limits, history(rehearsal).indices, Guards(), 0).run()
+    finding = repeats_history(other)
     assert finding.level == "error"
-    assert finding.where == f"tx {odd[n].transaction} log {odd[n].place[1]}"
+    assert finding.where == f"tx {odd[n].transaction} log {odd[n].log[1]}"
 
 
 def test_forcing_waits_for_its_delay(rehearsal: Run) -> None:
@@ -317,7 +374,7 @@ def test_forcing_waits_for_its_delay(rehearsal: Run) -> None:
     assert min(waited) >= 600
     assert {r.liquidated_at - r.flagged_at for r in at_once.results if r.liquidated_at and r.flagged_at} == {0}
     one = history(rehearsal).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed[:1]))
-    forced = {r.row.liquidator for r in one.results if r.outcome == "FORCED" and r.row}
+    forced = {r.past.liquidator for r in one.results if r.outcome == "FORCED" and r.past}
     assert forced == set(endorsed[:1])
 
 
@@ -326,7 +383,7 @@ def test_an_eager_keeper_is_never_later_than_history(rehearsal: Run) -> None:
     times = dict(
         zip(rehearsal.liquidations.select("block_number", "log_index").iter_rows(), rehearsal.liquidations["block_time"], strict=True)
     )
-    pairs = [(r.liquidated_at, times[r.row.place].timestamp()) for r in done.results if r.row and r.liquidated_at]
+    pairs = [(r.liquidated_at, times[r.past.log].timestamp()) for r in done.results if r.past and r.liquidated_at]
     assert len(pairs) == 36
     assert all(ours <= theirs for ours, theirs in pairs)
     assert any(ours < theirs for ours, theirs in pairs)
@@ -334,45 +391,45 @@ def test_an_eager_keeper_is_never_later_than_history(rehearsal: Run) -> None:
 
 def test_v1s_later_rules_save_by_the_oracle_and_take_in_parts(rehearsal: Run) -> None:
     asked = with_guards(rehearsal, SETTINGS)
-    counted = {name: outcomes(history(rehearsal).under(rulebook(name, asked)[0])) for name in V1}
+    counted = {name: outcomes(history(rehearsal).under(rules_named(name, asked)[0])) for name in V1}
     assert counted["v1-february"] == {"LIQUIDATED": 36}
     assert counted["v1-spread"] == {"LIQUIDATED": 22, "NEVER_FLAGGED": 14, "ELIGIBLE_HERE": 1}
-    partial = history(rehearsal).under(rulebook("v1-partial", asked)[0])
+    partial = history(rehearsal).under(rules_named("v1-partial", asked)[0])
     shares = [abs(r.closed.size) for r in partial.results if r.closed]
     assert len(shares) == 22
-    whole = {r.row.place: abs(r.closed.size) for r in history(rehearsal).repeated.results if r.row and r.closed}
-    parts = [r for r in partial.results if r.row and r.closed and abs(r.closed.size) * 3 < whole[r.row.place]]
+    whole = {r.past.log: abs(r.closed.size) for r in history(rehearsal).repeated.results if r.past and r.closed}
+    parts = [r for r in partial.results if r.past and r.closed and abs(r.closed.size) * 3 < whole[r.past.log]]
     assert parts
 
 
 def test_bad_debt_needs_a_backstop_provider(rehearsal: Run) -> None:
     """Without one on the list the positions under water stay; with the historical liquidators on it, nothing is held back for that."""
     keepers = ", ".join(f'"{k}"' for k in rehearsal.liquidations["liquidator"].unique())
-    alone_ = history(rehearsal).under(rulebook("v1-backstop", with_guards(rehearsal, SETTINGS))[0])
+    alone_ = history(rehearsal).under(rules_named("v1-backstop", with_guards(rehearsal, SETTINGS))[0])
     assert all(r.closed.left >= 0 for r in alone_.results if r.closed)
     assert "FLAGGED" in outcomes(alone_)
     listed = with_guards(rehearsal, SETTINGS + f"backstop_providers = [{keepers}]\n")
-    with_them = history(rehearsal).under(rulebook("v1-backstop", listed)[0])
+    with_them = history(rehearsal).under(rules_named("v1-backstop", listed)[0])
     assert any(r.closed.left < 0 for r in with_them.results if r.closed)
     assert "FLAGGED" not in outcomes(with_them)
 
 
 def test_who_could_be_liquidated_only_here_is_reported_and_not_tried(rehearsal: Run) -> None:
     """History without one trader's liquidation: nobody tries the account, and its position is gone in the history beside it."""
-    whole = chronicle(rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
+    whole = read_actions(rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
     gone = rehearsal.liquidations.filter(market_name="BTCUSDC", eligible=True).row(5, named=True)
     account = (gone["market"], gone["trader"])
-    actions = [a for a in whole.actions if (a.market, a.trader) != account or a.place[0] < gone["block_number"]]
-    told = replace(whole, actions=actions, liquidated=whole.liquidated - {account})
+    actions = [a for a in whole.in_order if (a.market, a.trader) != account or a.log[0] < gone["block_number"]]
+    told = replace(whole, in_order=actions, liquidated=whole.liquidated - {account})
     limits, start = dict.fromkeys({a.market for a in actions}, NO_LIMIT), int(rehearsal.incident.eligibility.start.timestamp())
     done = Counterfactual(told, Rules("v1"), limits, history(rehearsal).indices, Guards(), start).run()
-    assert account in done.noticed
+    assert account in done.liquidatable_here
     (found,) = (r for r in done.results if r.outcome == "ELIGIBLE_HERE")
-    assert (found.market, found.trader, found.row, found.liquidated_at) == (*account, None, None)
+    assert (found.market, found.trader, found.past, found.liquidated_at) == (*account, None, None)
     assert found.flagged_at is not None
     assert found.flagged_at >= gone["block_time"].timestamp()
-    assert done.gates[gone["market"]].venue.holdings[gone["trader"]].size != 0
-    assert not history(rehearsal).repeated.noticed
+    assert done.gates[gone["market"]].market.positions[gone["trader"]].size != 0
+    assert not history(rehearsal).repeated.liquidatable_here
 
 
 def test_a_recovered_account_keeps_the_time_of_its_flag(rehearsal: Run) -> None:
@@ -396,48 +453,62 @@ def test_every_outcome_has_words(rehearsal: Run, later: Run) -> None:
 
 
 @pytest.fixture
-def venue() -> Venue:
-    return Venue.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+def market() -> Market:
+    return Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
 
 
-def test_an_opening_against_a_position_reduces_or_reverses_it(venue: Venue) -> None:
-    venue.trade("a", 1000 * ONE, (100 * ONE, 1000 * ONE))
-    size = venue.holdings["a"].size
-    assert venue.trade("a", -400 * ONE, (40 * ONE, 400 * ONE)) is False
-    assert 0 < venue.holdings["a"].size < size
-    assert venue.trade("a", -1600 * ONE, (160 * ONE, 1600 * ONE)) is True
-    held = venue.holdings["a"]
+def test_an_opening_against_a_position_reduces_or_reverses_it(market: Market) -> None:
+    market.trade("a", 1000 * ONE, (100 * ONE, 1000 * ONE))
+    size = market.positions["a"].size
+    assert market.trade("a", -400 * ONE, (40 * ONE, 400 * ONE)) is False
+    assert 0 < market.positions["a"].size < size
+    assert market.trade("a", -1600 * ONE, (160 * ONE, 1600 * ONE)) is True
+    held = market.positions["a"]
     assert held.size < 0
     assert held.open_notional == pytest.approx(1000 * ONE, rel=1e-9)
     assert held.margin == held.open_notional // 10
 
 
-def test_what_only_reduced_in_history_opens_nothing(venue: Venue) -> None:
-    with pytest.raises(Refused, match="only reduced in history"):
-        venue.trade("a", -400 * ONE, None)
-    venue.trade("a", 300 * ONE, (30 * ONE, 300 * ONE))
-    assert venue.trade("a", -400 * ONE, None) is True
-    assert venue.holdings["a"].size == 0
+def test_what_only_reduced_in_history_opens_nothing(market: Market) -> None:
+    with pytest.raises(ActionImpossible, match="only reduced in history"):
+        market.trade("a", -400 * ONE, None)
+    market.trade("a", 300 * ONE, (30 * ONE, 300 * ONE))
+    assert market.trade("a", -400 * ONE, None) is True
+    assert market.positions["a"].size == 0
 
 
-def test_no_more_margin_leaves_than_there_is(venue: Venue) -> None:
-    venue.add_margin("a", 5 * ONE)
-    with pytest.raises(Refused, match="less margin"):
-        venue.add_margin("a", -6 * ONE)
+def test_no_more_margin_leaves_than_there_is(market: Market) -> None:
+    market.add_margin("a", 5 * ONE)
+    with pytest.raises(ActionImpossible, match="the margin is less than what is taken out"):
+        market.add_margin("a", -6 * ONE)
 
 
 @pytest.mark.property
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(-(10**24), 10**24).filter(bool)), max_size=8), st.integers(1, 10**24))
 def test_what_is_restored_is_as_it_was(trades: list[tuple[str, int]], quote: int) -> None:
-    venue = Venue.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+    market = Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
     for n, (trader, amount) in enumerate(trades):
-        venue.block = venue.clock = n // 2
-        venue.trade(trader, amount, (abs(amount) // 10, abs(amount)))
-    before = (venue.pool, venue.cumulative, dict(venue.holdings), list(venue.lines.times), list(venue.lines.pools), venue.snapshot_block)
-    saved = venue.saved("a")
-    venue.trade("a", quote, (quote, quote))
-    venue.restore("a", saved)
-    after = (venue.pool, venue.cumulative, dict(venue.holdings), list(venue.lines.times), list(venue.lines.pools), venue.snapshot_block)
+        market.block = market.clock = n // 2
+        market.trade(trader, amount, (abs(amount) // 10, abs(amount)))
+    before = (
+        market.pool,
+        market.cumulative,
+        dict(market.positions),
+        list(market.timeline.times),
+        list(market.timeline.pools),
+        market.snapshot_block,
+    )
+    saved = market.savepoint("a")
+    market.trade("a", quote, (quote, quote))
+    market.restore("a", saved)
+    after = (
+        market.pool,
+        market.cumulative,
+        dict(market.positions),
+        list(market.timeline.times),
+        list(market.timeline.pools),
+        market.snapshot_block,
+    )
     assert before == after
 
 
@@ -449,8 +520,8 @@ WEI = st.integers(1, 10**24)
 def test_the_bound_is_where_the_margin_ratio_crosses_maintenance(
     size: int, margin: int, notional: int, owed: int, maintenance: int, closing: int, over: bool
 ) -> None:
-    held = Holding(size, margin, notional)
-    edge = bound(held, owed, maintenance, over)
+    held = Position(size, margin, notional)
+    edge = maintenance_notional(held, owed, maintenance, over)
     for moved in (closing, edge - 1, edge, edge + 1):
         if moved > 0:
             inside = moved >= edge if size > 0 else moved <= edge
@@ -467,20 +538,24 @@ def test_a_history_with_a_hole_is_not_executed(rehearsal: Run) -> None:
         ("an event", {k: v for k, v in rehearsal.events.others.items() if k != "MarginChanged"}),
         ("the beginning", {k: v.filter(pl.col("block_number") > 13_500_100) for k, v in rehearsal.events.others.items()}),
     ):
-        said = problems(lambda tables=tables: chronicle(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident))
-        assert said.startswith("The logs: A counterfactual executes every log again, from each market's launch on, but: "), name
+        said = problems(lambda tables=tables: read_actions(rehearsal.liquidations, rehearsal.events.table, tables, rehearsal.incident))
+        assert said.startswith(
+            "The logs: A counterfactual executes every log again, from each market's launch on, but logs are missing: "
+        ), name
 
 
 def test_rules_need_their_settings_and_a_known_name(rehearsal: Run) -> None:
-    assert "rules 'sip2005' are unknown. Did you mean 'sip-2005'?" in problems(lambda: rulebook("sip2005", rehearsal.incident))
-    said = problems(lambda: rulebook("v1-february", rehearsal.incident))
-    assert "The rules v1-february need fluctuation_limit, which rehearsal.toml does not state." in said.replace(": need", " need")
+    assert "--rules sip2005: No rules have the name 'sip2005'. Did you mean 'sip-2005'?" in problems(
+        lambda: rules_named("sip2005", rehearsal.incident)
+    )
+    said = problems(lambda: rules_named("v1-february", rehearsal.incident))
+    assert said.startswith("--rules v1-february: The rules v1-february need fluctuation_limit, which rehearsal.toml does not state.")
     only = with_guards(rehearsal, f"[guards]\nfluctuation_limit = 0.012\n{SOURCE}")
-    assert "partial_liquidation_ratio" in problems(lambda: rulebook("v1-partial", only))
+    assert "partial_liquidation_ratio" in problems(lambda: rules_named("v1-partial", only))
 
 
 def test_the_fee_ratio_must_be_known(later: Run) -> None:
     raw = later.incident.raw.replace(b"liquidation_fee_ratio = 0.0125\n", b"")
     asked = incident_file.parse(raw, "x", later.incident.folder)
     with pytest.raises(InputError, match="Add liquidation_fee_ratio to"):
-        chronicle(later.liquidations, later.events.table, later.events.others, asked)
+        read_actions(later.liquidations, later.events.table, later.events.others, asked)

@@ -18,7 +18,7 @@ from perpcomp.guards.rules.parameters import NAMES, Parameters
 from perpcomp.guards.rules.profiles import DEPLOYED, SIP, Profile
 from perpcomp.guards.rules.screens import POSITIONS, Snapshot, _exact, screen
 from perpcomp.guards.rules.vectors import opened
-from tests.test_guards import VECTORS
+from tests.test_guards_rules_vectors import VECTORS
 
 FILE = recorded.read(VECTORS)
 assert isinstance(FILE, recorded.Vectors)
@@ -161,7 +161,7 @@ def test_only_what_floats_leave_open_goes_to_the_machine(monkeypatch: pytest.Mon
 
 def test_a_position_of_an_unknown_market_is_refused() -> None:
     rows = [(name + "x", position, funding) for name, position, funding in recorded_rows()[:2]]
-    with pytest.raises(InputError, match="0x: 2 positions are in a market without a snapshot"):
+    with pytest.raises(InputError, match="0x: 2 positions are in this market, which has no snapshot"):
         screen(frame(rows), {"0": SNAPSHOTS["0"]})
 
 

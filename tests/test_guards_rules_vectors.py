@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from perpcomp.cli.app import app
+from perpcomp.cli.main import app
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE
 from perpcomp.guards.rules import margins, profiles, recorded, trading
@@ -88,12 +88,12 @@ def test_the_command_counts() -> None:
 
 
 BROKEN: list[tuple[str, bytes, tuple[str, ...]]] = [
-    ("no JSON", b"# readme", ("is no file of recorded answers", "malformed")),
+    ("no JSON", b"# readme", ("The file is not one of recorded answers", "malformed")),
     ("no object", b"[]", ("Expected `object`",)),
     ("neither kind", b'{"meta": 1}', ('neither "vectors" nor "cases"', "meta")),
     ("no vectors", b'{"vectors": []}', ("length >= 1", "$.vectors")),
     ("a missing field", b'{"vectors": [{"id": 1}]}', ("missing required field `market`", "$.vectors[0]")),
-    ("bytes", b"\xff\xfe", ("is no file of recorded answers",)),
+    ("bytes", b"\xff\xfe", ("The file is not one of recorded answers",)),
 ]
 
 
@@ -117,10 +117,10 @@ WRONG: list[tuple[str, Callable[[Any], None], tuple[str, ...]]] = [
     ("no integer", lambda v: v["input"]["position"].update(margin="1e18"), ("$.vectors[0].input.position.margin",)),
     ("an unknown key", lambda v: v["input"]["market"].update(prise="1"), ("unknown field `prise`",)),
     ("no limit", lambda v: v["input"]["settings"].pop("maxPD"), ("vector 0", "maxPD is missing")),
-    ("a misspelt parameter", lambda v: v["input"]["settings"].update(maxPd="1"), ("maxPd is unknown", "Did you mean 'maxPD'?")),
+    ("a misspelt parameter", lambda v: v["input"]["settings"].update(maxPd="1"), ("maxPd is not a known parameter", "Did you mean 'maxPD'?")),
     ("skew scale 0", lambda v: v["input"]["settings"].update(skewScale="0"), ("vector 0", "skewScale", "is 0")),
     ("a negative fee", lambda v: v["input"]["settings"].update(minKeeperFee="-1"), ("minKeeperFee", "below 0")),
-    ("a call that is none", lambda v: v["steps"][0].update(call="flag"), ("steps[0] flag is no call of a market", "flagPosition")),
+    ("a call that is none", lambda v: v["steps"][0].update(call="flag"), ('steps[0] flag: "flag" is not a call of a market.', "flagPosition")),
     ("an index beyond", lambda v: v["input"]["position"].update(lastFundingIndex="99"), ("lastFundingIndex is 99", "entries")),
 ]  # fmt: skip
 

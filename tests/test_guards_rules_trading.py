@@ -24,7 +24,7 @@ from perpcomp.guards.rules.trading import (
     withdraw,
     withdraw_all,
 )
-from tests.test_guards_sip import FLAGGABLE, amount, at, flagged, opened, reverts
+from tests.test_guards_rules_sip import FLAGGABLE, amount, at, flagged, opened, reverts
 
 
 def test_a_keeper_who_executes_an_order_gets_its_deposit() -> None:
