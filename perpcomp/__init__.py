@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from perpcomp.guards.report import Report
     from perpcomp.incident.incident import Incident
     from perpcomp.ingest.node.fetch import Progress
-    from perpcomp.ingest.node.pull import Fetched
+    from perpcomp.ingest.node.held import Fetched
     from perpcomp.run import Run
     from perpcomp.systems.replay import Replay
 
@@ -168,10 +168,11 @@ def has_input(query: str) -> bool:
 def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:
     """What a fetch of this incident's logs would ask of a node, in words; nothing is sent."""
     from perpcomp.incident import incident_file
-    from perpcomp.ingest.node import pull
+    from perpcomp.ingest.node import held
+    from perpcomp.ingest.node.plan import plan
 
     loaded = incident_file.load(query)
-    return pull.plan(loaded, pull.Options(store or pull.default_store(loaded), blocks))
+    return plan(loaded, held.Options(store or held.default_store(loaded), blocks))
 
 
 def fetch(
@@ -186,11 +187,11 @@ def fetch(
 ) -> "Fetched":
     """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
     from perpcomp.incident import incident_file
-    from perpcomp.ingest.node import pull
+    from perpcomp.ingest.node import held, pull
     from perpcomp.systems.system import find
 
     loaded = incident_file.load(query)
-    options = pull.Options(store or pull.default_store(loaded), blocks, second, prove)
+    options = held.Options(store or held.default_store(loaded), blocks, second, prove)
     return pull.fetch(loaded, sorted(find(loaded.system).topics), urls, options, show)
 
 

@@ -12,10 +12,12 @@ from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.incident.incident import Incident
+from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.exports.read import foreign_pieces
-from perpcomp.ingest.logs import Piece, Places, log_pieces, no_logs
-from perpcomp.ingest.node.pull import stored
+from perpcomp.ingest.log_file import log_pieces
+from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import own_pieces
+from perpcomp.ingest.raw_frame import Piece, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.systems.system import find, topics
 from perpcomp.tables.events import EVENTS
@@ -133,20 +135,20 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
     if isinstance(found, dict):
         spill.add(found)
     else:
-        places = Places(name)
+        consistency = Consistency(name)
         decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
-        for stand, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
-            places.join(stand)
+        for part, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
+            consistency.join(part)
             spill.add(tables)
-        places.check()
+        consistency.check()
     tables = spill.tables()
     return Events(system.events_table(tables), tables, spill)
 
 
 def _decode(
     name: str, system: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
-) -> tuple[Places, dict[str, pl.DataFrame]]:
-    """One piece: where its logs stand, and its events."""
-    raw, stand = piece(), Places(name)
-    stand.add(raw)
-    return stand, find(system).decode(raw, chain_id, clearing_house, fund)
+) -> tuple[Consistency, dict[str, pl.DataFrame]]:
+    """One piece: its part of the consistency check, and its events."""
+    raw, consistency = piece(), Consistency(name)
+    consistency.add(raw)
+    return consistency, find(system).decode(raw, chain_id, clearing_house, fund)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.incident import incident_file
-from perpcomp.ingest.logs import UNDATED, Log
 from perpcomp.ingest.node import answers
 from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
-from perpcomp.ingest.node.rpc import Fault
+from perpcomp.ingest.node.rpc import BadAnswer
+from perpcomp.ingest.raw_frame import UNDATED, Log
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
 
 REHEARSAL = incident_file.load("rehearsal")
@@ -60,7 +60,7 @@ def slowly(raw: bytes, asked: tuple[int, int] = EVERY) -> pl.DataFrame | str:
         patch.setattr(answers, "at_once", lambda *_: None)
         try:
             return read_logs_answer(raw, asked, ADDRESSES, TOPICS).drop("row")
-        except Fault as fault:
+        except BadAnswer as fault:
             return str(fault)
 
 
@@ -69,7 +69,7 @@ def same(raw: bytes, asked: tuple[int, int] = EVERY) -> bool:
     quick = at_once(raw, asked)
     try:
         read: pl.DataFrame | str = read_logs_answer(raw, asked, ADDRESSES, TOPICS).drop("row")
-    except Fault as fault:
+    except BadAnswer as fault:
         read = str(fault)
     expected = slowly(raw, asked)
     if isinstance(read, str) or isinstance(expected, str):
@@ -166,7 +166,7 @@ def test_a_receipts_logs_are_those_of_the_answer() -> None:
     expected = read_logs_answer(of(logs), block, ADDRESSES, TOPICS)
     assert read_logs_of_receipts(receipts, block, ADDRESSES, TOPICS).drop("row").equals(expected.drop("row"))
     for bad in ([{}], [{"logs": [5]}], [{"logs": [{**logs[0], "data": 5}]}]):
-        with pytest.raises(Fault, match="a receipt holds what is no log"):
+        with pytest.raises(BadAnswer, match="a receipt holds something that is not a log"):
             read_logs_of_receipts(bad, block, ADDRESSES, TOPICS)
 
 
@@ -177,7 +177,7 @@ KEYS = ["address", "topics", "data", "blockHash", "blockNumber", "transactionHas
 
 def refused(raw: bytes, asked: tuple[int, int] = EVERY) -> str:
     assert not same(raw, asked)
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(BadAnswer) as caught:
         read_logs_answer(raw, asked, ADDRESSES, TOPICS)
     return str(caught.value)
 
@@ -189,7 +189,7 @@ def changed(n: int, **fields: Any) -> bytes:
 @pytest.mark.parametrize("key", KEYS)
 def test_a_missing_key_is_refused(key: str) -> None:
     raw = of([*SOME[:2], {k: v for k, v in SOME[2].items() if k != key}, SOME[3]])
-    assert refused(raw) == f"the answer holds what is no log (Object missing required field `{key}` - at `$[2]`)"
+    assert refused(raw) == f"the answer holds something that is not a log (Object missing required field `{key}` - at `$[2]`)"
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -205,14 +205,14 @@ def test_a_doubled_key_is_refused_wherever_it_stands(key: str) -> None:
             logs = [pairs(log) for log in SOME]
             logs[1].insert(place, (text(key), again))
             assert not same(answer(logs))
-            with pytest.raises(Fault):
+            with pytest.raises(BadAnswer):
                 read_logs_answer(answer(logs), EVERY, ADDRESSES, TOPICS)
 
 
 def test_a_key_in_disguise_is_refused() -> None:
     logs = [pairs(log) for log in SOME]
     logs[1].append(('"d\\u0061ta"', '"0x"'))
-    assert refused(answer(logs)) == "the answer holds a log with a doubled or disguised key"
+    assert refused(answer(logs)) == "the answer holds a log with a duplicate or escaped key"
 
 
 def test_a_text_in_place_of_the_topics_is_refused_also_where_blanks_make_up_for_its_brackets() -> None:
@@ -229,9 +229,9 @@ def test_a_text_in_place_of_the_topics_is_refused_also_where_blanks_make_up_for_
         ({"removed": None}, "Expected `bool`"),
         ({"removed": 0}, "Expected `bool`"),
         ({"removed": "false"}, "Expected `bool`"),
-        ({"address": "0x" + "12" * 20}, "is of another contract or event"),
-        ({"topics": ["0x" + "12" * 32]}, "is of another contract or event"),
-        ({"topics": []}, "is of another contract or event"),
+        ({"address": "0x" + "12" * 20}, "belongs to another contract or event"),
+        ({"topics": ["0x" + "12" * 32]}, "belongs to another contract or event"),
+        ({"topics": []}, "belongs to another contract or event"),
         ({"topics": [SOME[0]["topics"][0], None]}, "Expected `str`, got `null`"),
         ({"topics": [SOME[0]["topics"][0], 5]}, "Expected `str`, got `int`"),
         ({"topics": [SOME[0]["topics"][0], "0x5"]}, 'log row 1: topic1 is "0x5"'),
@@ -243,8 +243,8 @@ def test_a_text_in_place_of_the_topics_is_refused_also_where_blanks_make_up_for_
         ({"transactionHash": SOME[0]["transactionHash"][:-1] + "g"}, "log row 1: transaction_hash is"),
         ({"transactionIndex": "5"}, "log row 1: transaction_index is"),
         ({"transactionIndex": "0x+5"}, "log row 1: transaction_index is"),
-        ({"logIndex": "0x"}, "'0x' is no hex number"),
-        ({"blockNumber": "0x-5"}, "'0x-5' is no hex number"),
+        ({"logIndex": "0x"}, "'0x' is not a hex number"),
+        ({"blockNumber": "0x-5"}, "'0x-5' is not a hex number"),
         ({"blockNumber": "0xffffff"}, "is in the answer for"),
         ({"blockTimestamp": "1613861100"}, "log row 1: block_time is"),
     ],
@@ -255,11 +255,11 @@ def test_what_is_wrong_is_said(fields: dict[str, Any], said: str) -> None:
 
 
 def test_order_and_doubles() -> None:
-    assert "out of order or doubled" in refused(of([SOME[1], SOME[0], *SOME[2:]]))
-    assert "out of order or doubled" in refused(of([SOME[0], SOME[0], *SOME[1:]]))
+    assert "out of order or duplicate" in refused(of([SOME[1], SOME[0], *SOME[2:]]))
+    assert "out of order or duplicate" in refused(of([SOME[0], SOME[0], *SOME[1:]]))
     block = int(SOME[0]["blockNumber"], 16)
     places = [{**SOME[0], "blockNumber": hex(block + 1), "logIndex": "0x0"}, {**SOME[0], "logIndex": hex(2**20 + 1)}]
-    assert refused(of(places)) == f"the logs of block {block} are out of order or doubled"
+    assert refused(of(places)) == f"the logs of block {block} are out of order or duplicate"
 
 
 def test_blocks_before_and_behind_what_was_asked() -> None:
@@ -304,7 +304,7 @@ def test_what_is_odd_is_not_read_at_once_whatever_blanks_make_up_for_its_length(
                                  of(SOME) + b"]", of(SOME)[:200], b"[" + of(SOME) + b"]", b"\xef\xbb\xbf" + of(SOME), of(SOME[:1])[1:-1],
                                  of(SOME).replace(b"0x", b"\xff\xfe", 1), b"[" * 5000, of(SOME) + of(SOME), of(SOME).replace(b"},{", b"}{")])  # fmt: skip
 def test_what_is_no_list_of_logs_is_refused(raw: bytes) -> None:
-    assert "the answer holds what is no log" in refused(raw)
+    assert "the answer holds something that is not a log" in refused(raw)
 
 
 # Anything at all

@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 from perpcomp import engine, pipeline
 from perpcomp.engine import LOCAL, Engine, open_engine
 from perpcomp.findings import InputError
-from perpcomp.ingest import logs
+from perpcomp.ingest import json_lines
 from perpcomp.input import Input, read_events
 from perpcomp.publish.files import CSV_FILES
 from perpcomp.run import Run
@@ -43,7 +43,7 @@ def hashes(run: Run) -> dict[str, str]:
 
 def test_a_killed_worker_changes_no_hash(scheduler: str, rehearsal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL while partitions are under way: other workers repeat what the killed one had not delivered."""
-    monkeypatch.setattr(logs, "CHUNK_BYTES", 40_000)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", 40_000)
     with Client(scheduler, set_as_default=False) as client:
         pids = sorted(client.run(os.getpid).values())
     killed: list[int] = []
@@ -80,8 +80,8 @@ def test_a_mistake_found_by_a_worker_is_reported_as_without_a_cluster(
     scheduler: str, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its row in the whole file, not in the worker's piece."""
-    monkeypatch.setattr(logs, "CHUNK_BYTES", 40_000)
-    raw = b"".join(chunk for _, chunk in logs._chunks(rehearsal.input.file))
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", 40_000)
+    raw = b"".join(chunk for _, chunk in json_lines.chunks(rehearsal.input.file))
     (tmp_path / "logs.jsonl").write_bytes(raw + b"{}\n")
     source, said = Input(tmp_path / "logs.jsonl", None), []
     with open_engine("dask", scheduler) as cluster:
@@ -90,7 +90,7 @@ def test_a_mistake_found_by_a_worker_is_reported_as_without_a_cluster(
                 read_events(source, rehearsal.incident, one)
             said.append((str(caught.value), caught.value.problems, caught.value.exit_code))
     assert said[0] == said[1]
-    assert f"logs.jsonl row {len(raw.splitlines()) + 1} " in said[0][0]
+    assert f"logs.jsonl row {len(raw.splitlines()) + 1}: " in said[0][0]
 
 
 def test_workers_of_another_version_are_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:

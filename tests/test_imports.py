@@ -13,15 +13,15 @@ import pytest
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.incident import incident_file
-from perpcomp.ingest.exports.read import read_foreign
-from perpcomp.ingest.exports.sheet import Wanted
+from perpcomp.ingest.exports.exporter import Wanted
 from perpcomp.ingest.exports.subgraph import PAGE
-from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
+from perpcomp.ingest.raw_frame import RAW_SCHEMA
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv, to_parquet
 from tests import build
+from tests.raw_logs import read_export, read_logs
 
 REHEARSAL = incident_file.load("rehearsal")
 HOUSE = REHEARSAL.chain.clearing_house
@@ -197,14 +197,14 @@ def block_list(folder: Path, name: str = "blocks.jsonl") -> Path:
 
 
 def imported_raw(paths: list[Path], blocks: Path | None = None) -> pl.DataFrame:
-    raw = read_foreign(paths, WANTED, blocks)
+    raw = read_export(paths, WANTED, blocks)
     assert isinstance(raw, pl.DataFrame)
     assert dict(raw.schema) == RAW_SCHEMA
     return raw
 
 
 def imported_tables(paths: list[Path], blocks: Path | None = None) -> dict[str, pl.DataFrame]:
-    tables = read_foreign(paths, WANTED, blocks)
+    tables = read_export(paths, WANTED, blocks)
     assert isinstance(tables, dict)
     return tables
 
@@ -217,7 +217,7 @@ def lacking(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
 def refused(paths: list[Path], blocks: Path | None = None) -> str:
     """What is said; the exit code is 2 and each problem says where and what to do."""
     with pytest.raises(InputError) as caught:
-        read_foreign(paths, WANTED, blocks)
+        read_export(paths, WANTED, blocks)
     assert caught.value.exit_code == 2
     assert all(problem.where and problem.what_to_do for problem in caught.value.problems)
     return str(caught.value)
@@ -304,7 +304,7 @@ def test_files_in_pieces_are_one_export(tmp_path: Path) -> None:
     assert imported_raw(pieces, blocks).equals(imported_raw([one], blocks)), "rows are counted through"
     said = refused([*pieces, pieces[0]], blocks)
     assert "a.parquet to a.parquet row" in said
-    assert "stands in another row too." in said
+    assert "is listed twice." in said
 
 
 def test_hex_may_be_written_in_mixed_case(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_hex_may_be_written_in_mixed_case(tmp_path: Path) -> None:
 
 def test_rows_without_a_time_need_the_block_list(tmp_path: Path) -> None:
     said = refused([written(tmp_path, as_cryo(), "cryo.parquet")])
-    assert f"{DIRECT.height} logs have no blockTimestamp and no block list dates them" in said
+    assert f"{DIRECT.height} logs have no blockTimestamp and no entry in a block list" in said
     assert 'Add blocks = "blocks.jsonl.gz" to [input]' in said
 
 
@@ -323,32 +323,32 @@ def test_rows_without_a_time_need_the_block_list(tmp_path: Path) -> None:
 def test_data_cut_off_is_refused_when_it_is_decoded(tmp_path: Path, name: str) -> None:
     short = changed(as_dune(), FIRST_CHANGED, "data", RECORDED[FIRST_CHANGED]["data"][:-64])
     raw = imported_raw([written(tmp_path, short, name)])
-    with pytest.raises(InputError, match=r"its data is not 352 bytes long, as PositionChanged has it"):
+    with pytest.raises(InputError, match=r"The data is not 352 bytes long, as PositionChanged requires"):
         v1.decode_all(raw, 100, HOUSE)
 
 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("data", "0x123", '{row}: data is "0x123". Whole bytes in hex after 0x are wanted'),
-        ("data", RECORDED[FIRST_CHANGED]["data"][2:], "Whole bytes in hex after 0x are wanted"),
+        ("data", "0x123", '{row}: data is "0x123". It must be whole bytes in hex after 0x'),
+        ("data", RECORDED[FIRST_CHANGED]["data"][2:], "It must be whole bytes in hex after 0x"),
         ("data", None, "{row}: data is empty."),
-        ("topic1", "0x12", '{row}: topic1 is "0x12". A topic is wanted'),
-        ("topic0", "0x12", '{row}: topic0 is "0x12". A hash is wanted'),
+        ("topic1", "0x12", '{row}: topic1 is "0x12". It must be a topic'),
+        ("topic0", "0x12", '{row}: topic0 is "0x12". It must be a hash'),
         ("contract_address", HOUSE[2:], "{row}: contract_address is "),
         ("contract_address", None, "{row}: contract_address is empty."),
         ("tx_hash", "0x12", '{row}: tx_hash is "0x12".'),
         ("block_hash", "0x12", '{row}: block_hash is "0x12".'),
-        ("index", "-1", '{row}: index is "-1". A whole number is wanted.'),
+        ("index", "-1", '{row}: index is "-1". It must be a whole number.'),
         ("index", None, "{row}: index is empty."),
-        ("index", str(2**20), "{row}: index is 1048576, which no chain has."),
-        ("block_number", str(2**40), "{row}: block_number is 1099511627776, which no chain has."),
-        ("block_number", "13500026.0", '{row}: block_number is "13500026.0". It was a number on the way'),
-        ("block_number", "1.35e7", "It was a number on the way and has lost its last digits: export it as text."),
-        ("block_time", "2021-02-30 00:00:00", '{row}: block_time is "2021-02-30 00:00:00". A time in UTC'),
-        ("block_time", "2021-02-20 22:45:00+08:00", "A time in UTC, to the second, or unix seconds are wanted."),
-        ("block_time", "2021-02-20 22:45:00.500 UTC", "A time in UTC, to the second"),
-        ("block_time", "20/02/2021", "A time in UTC"),
+        ("index", str(2**20), "{row}: index is 1048576, more than any chain has."),
+        ("block_number", str(2**40), "{row}: block_number is 1099511627776, more than any chain has."),
+        ("block_number", "13500026.0", '{row}: block_number is "13500026.0". The value was a float before'),
+        ("block_number", "1.35e7", "The value was a float before and has lost its last digits: export it as text."),
+        ("block_time", "2021-02-30 00:00:00", '{row}: block_time is "2021-02-30 00:00:00". It must be a time in UTC'),
+        ("block_time", "2021-02-20 22:45:00+08:00", "It must be a time in UTC, to the second, or unix seconds."),
+        ("block_time", "2021-02-20 22:45:00.500 UTC", "a time in UTC, to the second"),
+        ("block_time", "20/02/2021", "It must be a time in UTC"),
     ],
 )
 def test_a_damaged_cell_of_a_raw_log_is_named(tmp_path: Path, column: str, value: str | None, said: str) -> None:
@@ -360,7 +360,7 @@ def test_a_damaged_cell_of_a_raw_log_is_named(tmp_path: Path, column: str, value
 def test_a_place_beyond_every_chain_is_named_also_where_it_is_a_number(tmp_path: Path) -> None:
     frame = as_dune().with_columns(pl.when(pl.int_range(pl.len()) == FIRST_CHANGED).then(2**20).otherwise("index").alias("index"))
     said = refused([written(tmp_path, frame, "dune.parquet")])
-    assert f"dune.parquet row {FIRST_CHANGED + 1}: index is 1048576, which no chain has. Export the row again." in said
+    assert f"dune.parquet row {FIRST_CHANGED + 1}: index is 1048576, more than any chain has. Export the row again." in said
 
 
 def test_every_damaged_cell_is_named_at_once(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_float_column_of_a_raw_log_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, as_dune().with_columns(pl.col("tx_index").cast(pl.Float64)), "dune.parquet")
     said = refused([path])
     assert "dune.parquet row " in said
-    assert "tx_index is 0.0, and the column Float64." in said
+    assert "tx_index is 0.0, in a column of type Float64." in said
 
 
 def test_a_fraction_of_a_second_is_no_block_time(tmp_path: Path) -> None:
@@ -387,15 +387,15 @@ def test_a_fraction_of_a_second_is_no_block_time(tmp_path: Path) -> None:
 def test_a_missing_column_of_raw_logs_is_named(tmp_path: Path, column: str) -> None:
     ours = {"contract_address": "address", "tx_hash": "transaction_hash", "index": "log_index"}.get(column, column)
     said = refused([written(tmp_path, as_dune().drop(column), "dune.csv")])
-    assert said.startswith("dune.csv ")
+    assert said.startswith("dune.csv: ")
     assert f"{ours} is missing." in said or f"{ours} are missing." in said
 
 
 def test_a_log_that_stands_twice_is_named(tmp_path: Path) -> None:
     twice = pl.concat([as_dune(), as_dune()[FIRST_CHANGED : FIRST_CHANGED + 1]])
     said = refused([written(tmp_path, twice, "dune.csv")])
-    assert f"dune.csv row {FIRST_CHANGED + 2}: log " in said
-    assert f"dune.csv row {twice.height + 1}: log " in said
+    assert f"dune.csv row {FIRST_CHANGED + 2}: Log " in said
+    assert f"dune.csv row {twice.height + 1}: Log " in said
     assert "Remove the duplicate" in said
 
 
@@ -407,17 +407,17 @@ def test_a_block_has_one_hash(tmp_path: Path) -> None:
 
 def test_logs_of_another_chain_are_refused(tmp_path: Path) -> None:
     other = as_cryo().with_columns(pl.lit(1, dtype=pl.UInt64).alias("chain_id"))
-    assert "chain_id is 1, and the incident's is 100." in refused([written(tmp_path, other, "cryo.parquet")], block_list(tmp_path))
+    assert "chain_id is 1, but the incident's is 100." in refused([written(tmp_path, other, "cryo.parquet")], block_list(tmp_path))
 
 
 def test_an_older_layout_is_refused(tmp_path: Path) -> None:
     old = changed(as_dune(), FIRST_CHANGED, "topic0", v1.OLD_LAYOUTS[0] + "0" * 56)
-    assert "is an older layout of an event" in refused([written(tmp_path, old, "dune.csv")])
+    assert "belongs to an older layout of an event" in refused([written(tmp_path, old, "dune.csv")])
 
 
 def test_two_columns_of_one_meaning_are_refused(tmp_path: Path) -> None:
     both = as_dune().with_columns(pl.col("index").alias("log_index"))
-    assert "columns index and log_index both say log_index." in refused([written(tmp_path, both, "dune.csv")])
+    assert "Columns index and log_index both mean log_index." in refused([written(tmp_path, both, "dune.csv")])
 
 
 # Decoded events
@@ -470,7 +470,7 @@ def test_pages_and_empty_lists_are_one_answer(tmp_path: Path, rehearsal: Run) ->
     second = {key: rows[20:] for key, rows in answer.items()}
     pages = [answered(tmp_path, page, f"{n}.json") for n, page in enumerate((first, second, {key: [] for key in answer}))]
     check_decoded(imported_tables(pages), rehearsal, *SUBGRAPH_LACKS)
-    assert "stands in another row too." in refused([*pages, pages[0]])
+    assert "is listed twice." in refused([*pages, pages[0]])
 
 
 def test_lists_of_the_subgraph_as_csv_are_told_by_their_columns(tmp_path: Path, rehearsal: Run) -> None:
@@ -487,7 +487,7 @@ def test_cryos_event_columns_are_read_from_their_text(tmp_path: Path, rehearsal:
 def test_cryos_floats_are_refused(tmp_path: Path) -> None:
     floats = as_cryo_events("PositionChanged").drop("event__margin_string")
     said = refused([written(tmp_path, floats, "cryo.parquet")], block_list(tmp_path))
-    assert "cryo.parquet column event__margin_f64 is a float, and margin is not there as text." in said
+    assert "cryo.parquet: Column event__margin_f64 is a float, and there is no margin as text." in said
     assert "export it as text" in said
 
 
@@ -497,30 +497,30 @@ def test_a_float_column_is_named(tmp_path: Path, column: str) -> None:
     said = refused([written(tmp_path, floats, "long.parquet")])
     assert "long.parquet row " in said
     assert f"{column} is " in said
-    assert "and the column Float64. It was a number on the way and has lost its last digits: export it as text." in said
+    assert "in a column of type Float64. The value was a float before and has lost its last digits: export it as text." in said
 
 
 @pytest.mark.parametrize("value", ["1e+22", "1E22", "1.0", "10000000000000000000000.0", "-1.5e3"])
 def test_scientific_notation_and_points_are_named(tmp_path: Path, value: str) -> None:
     row = as_long()["event"].to_list().index("PositionChanged")
     said = refused([written(tmp_path, changed(as_long(), row, "realized_pnl", value), "long.csv")])
-    assert f'long.csv row {row + 2}: realized_pnl is "{value}". It was a number on the way' in said
+    assert f'long.csv row {row + 2}: realized_pnl is "{value}". The value was a float before' in said
 
 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("margin", "-1", 'margin is "-1". A whole number of base units, not negative'),
-        ("margin", "1" * 39, "of at most 38 digits"),
+        ("margin", "-1", 'margin is "-1". It must be a whole number of base units as text, not negative'),
+        ("margin", "1" * 39, "with at most 38 digits"),
         ("margin", None, "margin is empty."),
         ("margin", "1,000", 'margin is "1,000".'),
         ("margin", "+1", 'margin is "+1".'),
-        ("trader", "0x12", 'trader is "0x12". An address is wanted'),
+        ("trader", "0x12", 'trader is "0x12". It must be an address'),
         ("transaction_hash", None, "transaction_hash is empty."),
-        ("event", "PositionChange", "event is PositionChange. Did you mean 'PositionChanged'?"),
-        ("event", "OlderLayout", "event is OlderLayout."),
-        ("event", None, "event is None."),
-        ("chain_id", 1, "chain_id is 1, and the incident's is 100."),
+        ("event", "PositionChange", "event is PositionChange, which is not an event of this protocol. Did you mean 'PositionChanged'?"),
+        ("event", "OlderLayout", "event is OlderLayout, which is not an event of this protocol."),
+        ("event", None, "event is empty."),
+        ("chain_id", 1, "chain_id is 1, but the incident's is 100."),
     ],
 )
 def test_a_damaged_cell_of_a_decoded_event_is_named(tmp_path: Path, column: str, value: Any, said: str) -> None:
@@ -536,13 +536,13 @@ def test_data_cut_off_before_it_was_decoded_is_seen_by_its_length(tmp_path: Path
     assert imported_tables([written(tmp_path, long, "long.csv")])
     row = long["event"].to_list().index("PositionChanged")
     said = refused([written(tmp_path, changed(long, row, "data_bytes", 320), "long.csv")])
-    assert f"long.csv row {row + 2}: its data was 320 bytes long, and PositionChanged has 352." in said
+    assert f"long.csv row {row + 2}: The log's data had 320 bytes, but PositionChanged has 352." in said
 
 
 @pytest.mark.parametrize("column", ["margin", "funding_payment", "liquidator", "log_index", "transaction_hash"])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     said = refused([written(tmp_path, as_long().drop(column), "long.csv")])
-    assert f"long.csv column {column} is missing." in said
+    assert f"long.csv: Column {column} is missing." in said
 
 
 def test_a_missing_field_of_an_answer_is_named(tmp_path: Path) -> None:
@@ -550,16 +550,18 @@ def test_a_missing_field_of_an_answer_is_named(tmp_path: Path) -> None:
     for row in answer["positionChangedEvents"]:
         del row["badDebt"]
     said = refused([answered(tmp_path, answer)])
-    assert "answer.json positionChangedEvents column bad_debt is missing." in said
+    assert "answer.json positionChangedEvents: Column bad_debt is missing." in said
 
 
 def test_several_events_need_the_column_that_tells_them_apart(tmp_path: Path) -> None:
-    assert "column event is missing." in refused([written(tmp_path, as_long().drop("event"), "long.csv")])
+    assert "Column event is missing, although the table has the columns of several events." in refused(
+        [written(tmp_path, as_long().drop("event"), "long.csv")]
+    )
 
 
 def test_a_decoded_row_that_stands_twice_is_named(tmp_path: Path) -> None:
     twice = pl.concat([as_long(), as_long()[3:4]])
-    assert "stands in another row too. Remove the duplicate" in refused([written(tmp_path, twice, "long.csv")])
+    assert "is listed twice. Remove the duplicate" in refused([written(tmp_path, twice, "long.csv")])
 
 
 @pytest.mark.parametrize("value", [1e22, 10**22, 5, 1.0])
@@ -582,7 +584,9 @@ def test_block_numbers_and_times_may_be_json_numbers(tmp_path: Path, rehearsal: 
 def test_changes_without_liquidations_are_refused(tmp_path: Path) -> None:
     """An answer that lost the second list would pay nobody."""
     alone = {"positionChangedEvents": as_answer()["positionChangedEvents"]}
-    assert "answer.json holds no PositionLiquidated, without which a liquidation is not seen." in refused([answered(tmp_path, alone)])
+    assert "answer.json: The export holds no PositionLiquidated. Without it, liquidations cannot be found." in refused(
+        [answered(tmp_path, alone)]
+    )
 
 
 def test_a_lost_liquidation_is_a_missing_victim(tmp_path: Path) -> None:
@@ -597,18 +601,18 @@ def test_a_full_page_may_be_cut_off(tmp_path: Path) -> None:
     row = answer["positionChangedEvents"][0]
     full = [{**row, "id": f"0x{n:064x}-1", "blockNumber": str(n)} for n in range(PAGE)]
     first = answered(tmp_path, answer | {"positionChangedEvents": full}, "1.json")
-    assert "every answer has 1000 rows of PositionChanged" in refused([first])
+    assert "Every answer has 1000 rows of PositionChanged" in refused([first])
     assert imported_tables([first, answered(tmp_path, {"positionChangedEvents": []}, "2.json")])["PositionChanged"].height == PAGE
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"errors": [{"message": "indexing_error"}], "data": None}, "is no good answer of a subgraph."),
-        ([1], "is no good answer of a subgraph."),
-        ({"data": {"positions": []}}, "positions is no list of events."),
-        ({"data": {"positionChangedEvents": {}}}, "positionChangedEvents is no list of events."),
-        ({"data": {"fundingRateUpdatedEvents": []}}, "holds events of a kind that is not read (FundingRateUpdated)."),
+        ({"errors": [{"message": "indexing_error"}], "data": None}, "This is not a complete answer of a subgraph."),
+        ([1], "This is not a complete answer of a subgraph."),
+        ({"data": {"positions": []}}, "positions is not a list of events."),
+        ({"data": {"positionChangedEvents": {}}}, "positionChangedEvents is not a list of events."),
+        ({"data": {"fundingRateUpdatedEvents": []}}, "The list holds the event FundingRateUpdated, which is not read."),
     ],
 )
 def test_an_answer_that_is_none_is_refused(tmp_path: Path, answer: Any, said: str) -> None:
@@ -634,35 +638,35 @@ def test_cryos_other_topics_are_not_taken_for_the_event(tmp_path: Path) -> None:
 def test_our_own_events_table_is_left_to_its_reader(tmp_path: Path, rehearsal: Run, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(to_csv(rehearsal.events.table, EVENTS) if name.endswith(".csv") else to_parquet(rehearsal.events.table))
-    assert read_foreign([path], WANTED) is None
-    assert "are several events tables." in refused([path, path])
+    assert read_export([path], WANTED) is None
+    assert "The input has 2 events tables." in refused([path, path])
     path.write_bytes(to_csv(rehearsal.events.table, EVENTS).replace(b"margin,", b"margn,", 1))
     if name.endswith(".csv"):
-        assert read_foreign([path], WANTED) is None, "its reader names the column"
+        assert read_export([path], WANTED) is None, "its reader names the column"
 
 
 def test_kinds_of_files_are_not_mixed(tmp_path: Path) -> None:
     raw, decoded = written(tmp_path, as_dune(), "raw.csv"), written(tmp_path, as_long(), "long.csv")
-    assert "raw.csv to long.csv: decoded events and raw logs stand side by side." in refused([raw, decoded])
+    assert "raw.csv to long.csv: The files hold decoded events and raw logs." in refused([raw, decoded])
 
 
 @pytest.mark.parametrize(
     ("columns", "nearest"),
     [
-        (["block_number", "address", "topic0", "transaction_hash", "log_index"], "raw logs (cryo"),
+        (["block_number", "address", "topic0", "transaction_hash", "log_index"], "raw logs of "),
         (["id", "trader", "amm", "blockNumber"], "a subgraph's events"),
-        (["a", "b"], "the nearest are those of"),
+        (["a", "b"], "The nearest is "),
     ],
 )
 def test_an_unknown_shape_names_the_nearest(tmp_path: Path, columns: list[str], nearest: str) -> None:
     said = refused([written(tmp_path, pl.DataFrame({name: [f"0x{1:064x}-1"] for name in columns}), "strange.csv")])
-    assert "strange.csv has the columns of no known export" in said
+    assert "strange.csv: The columns are those of no known export" in said
     assert nearest in said
-    assert "Known: raw logs (cryo, ethereum-etl, Dune's gnosis.logs, a warehouse); " in said
+    assert "Known: raw logs of Dune (gnosis.logs); " in said
 
 
 @pytest.mark.parametrize(("name", "data"), [("x.parquet", b"PAR1no"), ("x.csv", b""), ("x.json", b"{"), ("x.csv", b"a,b\n1,2,3\n")])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    assert f"{name} cannot be read (" in refused([path])
+    assert f"{name}: The file cannot be read (" in refused([path])

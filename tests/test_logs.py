@@ -13,10 +13,11 @@ import pytest
 
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
-from perpcomp.ingest import logs
-from perpcomp.ingest.logs import RAW_SCHEMA, read_logs
+from perpcomp.ingest import json_lines
+from perpcomp.ingest.raw_frame import RAW_SCHEMA
 from perpcomp.input import Input, read_events
 from perpcomp.systems.perpetual_v1.events import OLD_LAYOUTS, POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
+from tests.raw_logs import read_logs
 
 REHEARSAL = incident_file.load("rehearsal")
 HOUSE = REHEARSAL.chain.clearing_house
@@ -154,7 +155,7 @@ def test_hex_may_be_written_in_mixed_case(tmp_path: Path) -> None:
 def test_where_the_file_is_cut_into_pieces_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int) -> None:
     path = written(tmp_path, LINES, name)
     whole = read(path)
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     assert read(path).equals(whole)
 
 
@@ -165,7 +166,7 @@ def test_where_the_file_is_cut_into_pieces_does_not_matter(tmp_path: Path, monke
 def test_the_row_is_named_right_in_every_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, change: Callable[[dict[str, Any]], Any], said: str
 ) -> None:
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     for row in (1, 20, len(LINES)):
         assert f"logs.jsonl row {row}{said}" in refused(written(tmp_path, with_line(row, change)))[0]
 
@@ -186,7 +187,7 @@ def test_an_empty_file_is_no_rows_and_the_run_says_so(tmp_path: Path) -> None:
 )
 def test_a_missing_field_is_named(tmp_path: Path, key: str) -> None:
     said = refused(written(tmp_path, with_line(4, lambda row: row.pop(key) and None)))
-    assert [f"logs.jsonl row 4 is not a row of eth_getLogs (Object missing required field `{key}`)."] == [
+    assert [f"logs.jsonl row 4: The line is not a row of eth_getLogs (Object missing required field `{key}`)."] == [
         s.split(" One JSON")[0] for s in said
     ]
 
@@ -212,26 +213,26 @@ def test_a_missing_field_is_named(tmp_path: Path, key: str) -> None:
 def test_a_line_that_is_no_row_is_named(tmp_path: Path, instead: str) -> None:
     said = refused(written(tmp_path, with_line(4, lambda row: instead)))
     assert len(said) == 1
-    assert said[0].startswith("logs.jsonl row 4 is not a row of eth_getLogs (")
-    assert said[0].endswith("One JSON object a line is wanted, as the node returned it.")
+    assert said[0].startswith("logs.jsonl row 4: The line is not a row of eth_getLogs (")
+    assert said[0].endswith("Each line must be one JSON object, as the node returned it.")
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, LINES)
     path.write_bytes(path.read_bytes().replace(b'"0x', b'"\xff\xfe', 1))
-    assert "logs.jsonl row 1 is not a row of eth_getLogs" in refused(path)[0]
+    assert "logs.jsonl row 1: The line is not a row of eth_getLogs" in refused(path)[0]
 
 
 def test_nesting_without_end_is_refused(tmp_path: Path) -> None:
     deep = with_line(4, lambda row: json.dumps(row)[:-1] + ', "extra": ' + "[" * 100_000 + "]" * 100_000 + "}")
-    assert "logs.jsonl row 4 is not a row of eth_getLogs" in refused(written(tmp_path, deep))[0]
+    assert "logs.jsonl row 4: The line is not a row of eth_getLogs" in refused(written(tmp_path, deep))[0]
 
 
 @pytest.mark.parametrize("key", ["address", "data", "blockHash", "blockNumber", "blockTimestamp", "transactionIndex", "logIndex"])
 @pytest.mark.parametrize("value", [5, 5.5, True, ["0x5"], {}])
 def test_a_value_that_is_no_text_is_refused(tmp_path: Path, key: str, value: Any) -> None:
     said = refused(written(tmp_path, with_line(4, setting(**{key: value}))))
-    assert said[0].startswith("logs.jsonl row 4 is not a row of eth_getLogs (Expected `str")
+    assert said[0].startswith("logs.jsonl row 4: The line is not a row of eth_getLogs (Expected `str")
     assert f"$.{key}" in said[0]
 
 
@@ -333,7 +334,7 @@ def test_a_damaged_address_or_topic_is_refused_in_any_row(
 def test_the_damaged_row_is_named_wherever_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], size: int
 ) -> None:
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     for row in range(1, len(LINES) + 1):
         for damaged in ({"address": FOREIGN[:-1]}, {"topics": [OTHER[:-1]]}):
             said = refused(written(tmp_path, with_line(row, setting(**fields | damaged))))
@@ -385,7 +386,7 @@ BLANKS = ["", " ", "\t", "\r", " \r"]
 @pytest.mark.parametrize("blank", BLANKS, ids=repr)
 @pytest.mark.parametrize("name", ["logs.jsonl", "logs.jsonl.gz"])
 def test_blank_lines_shift_no_row_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str, size: int) -> None:
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     gapped = [blank, blank, *LINES[:5], blank, *LINES[5:20], blank, blank, blank, *LINES[20:], blank]
     raw = read(written(tmp_path, gapped, name))
     assert without_row(raw).equals(without_row(read(written(tmp_path, LINES, "plain.jsonl"))))
@@ -410,7 +411,7 @@ def test_blank_lines_shift_no_row_number(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_bad_row_behind_blank_lines_is_named_by_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], Any], size: int
 ) -> None:
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     bad = with_line(9, change)
     gapped = ["", *bad[:3], "", " ", *bad[3:]]  # line 9 of the 40 is line 12 of these
     assert gapped[11] == bad[8]
@@ -421,19 +422,19 @@ def test_a_bad_row_behind_blank_lines_is_named_by_its_line(
 @pytest.mark.parametrize("between", ["", " ", "\t", "\r"], ids=repr)
 @pytest.mark.parametrize("row", [1, 20, len(LINES) - 1])
 def test_two_rows_on_one_line_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: int, between: str, size: int) -> None:
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     joined = [*LINES[: row - 1], LINES[row - 1] + between + LINES[row], *LINES[row + 1 :]]
     said = refused(written(tmp_path, joined))
     assert len(said) == 1
-    assert said[0].startswith(f"logs.jsonl row {row} is not a row of eth_getLogs (")
+    assert said[0].startswith(f"logs.jsonl row {row}: The line is not a row of eth_getLogs (")
     path = tmp_path / "open.jsonl"
     path.write_text("\n".join(joined))
-    assert refused(path)[0].startswith(f"open.jsonl row {row} is not a row of eth_getLogs (")
+    assert refused(path)[0].startswith(f"open.jsonl row {row}: The line is not a row of eth_getLogs (")
 
 
 def test_a_row_over_several_lines_is_refused(tmp_path: Path) -> None:
     said = refused(written(tmp_path, with_line(4, lambda row: json.dumps(row, indent=1))))
-    assert said[0].startswith("logs.jsonl row 4 is not a row of eth_getLogs (")
+    assert said[0].startswith("logs.jsonl row 4: The line is not a row of eth_getLogs (")
 
 
 # What the whole file says
@@ -451,14 +452,14 @@ def test_a_row_that_stands_twice_is_refused_with_both_places(tmp_path: Path) -> 
     row = json.loads(LINES[3])
     assert rows_named(said) == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
     place = f"log {int(row['logIndex'], 16)} of block {int(row['blockNumber'], 16)}"
-    assert all(f"{place} stands in another row too." in s for s in said)
+    assert all(f"{place} is listed twice." in s for s in said)
 
 
 def test_one_place_in_a_block_holds_one_log(tmp_path: Path) -> None:
     """Two transactions cannot share a block's log index."""
     said = refused(written(tmp_path, [*LINES, json.dumps({**json.loads(LINES[3]), "transactionHash": "0x" + "1" * 64})]))
     assert rows_named(said) == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
-    assert "stands in another row too" in said[0]
+    assert "is listed twice" in said[0]
 
 
 def test_one_transaction_stands_in_one_block(tmp_path: Path) -> None:
@@ -466,7 +467,7 @@ def test_one_transaction_stands_in_one_block(tmp_path: Path) -> None:
     later = {**row, "blockNumber": hex(int(row["blockNumber"], 16) + 10**6), "blockHash": "0x" + "2" * 64, "logIndex": "0x7"}
     said = refused(written(tmp_path, [*LINES, json.dumps(later)]))
     assert len(said) == 1
-    assert "its transaction stands in another block too. The rows come from two chains" in said[0]
+    assert "The same transaction is in another block too. The rows come from two chains" in said[0]
 
 
 @pytest.mark.parametrize(("key", "value"), [("blockTimestamp", "0x1"), ("blockHash", "0x" + "1" * 64)])
@@ -496,11 +497,11 @@ def test_an_older_layout_of_another_contract_is_not_ours(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda data: data[:-20], "logs.jsonl.gz cannot be read to its end (Compressed file ended"),
-        (lambda data: data[: len(data) // 2], "logs.jsonl.gz cannot be read to its end ("),
-        (lambda data: data[:200] + bytes([data[200] ^ 255]) + data[201:], "logs.jsonl.gz cannot be read to its end ("),
-        (lambda data: data + b"garbage", "logs.jsonl.gz cannot be read to its end ("),
-        (gzip.decompress, "logs.jsonl.gz cannot be read to its end (Not a gzipped file"),
+        (lambda data: data[:-20], "logs.jsonl.gz: The file cannot be read to its end (Compressed file ended"),
+        (lambda data: data[: len(data) // 2], "logs.jsonl.gz: The file cannot be read to its end ("),
+        (lambda data: data[:200] + bytes([data[200] ^ 255]) + data[201:], "logs.jsonl.gz: The file cannot be read to its end ("),
+        (lambda data: data + b"garbage", "logs.jsonl.gz: The file cannot be read to its end ("),
+        (gzip.decompress, "logs.jsonl.gz: The file cannot be read to its end (Not a gzipped file"),
     ],
     ids=["cut", "half", "altered", "garbage behind", "not gzipped"],
 )
@@ -513,14 +514,16 @@ def test_a_damaged_gzip_is_refused(tmp_path: Path, spoil: Callable[[bytes], byte
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "nowhere.jsonl.gz"])
 def test_a_missing_file_is_named_without_its_path(tmp_path: Path, name: str) -> None:
     """What is said must not depend on whose machine it is."""
-    said = f"{name} cannot be read to its end (No such file or directory). Fetch or export it again."
+    said = f"{name}: The file cannot be read to its end (No such file or directory). Fetch or export it again."
     assert refused(tmp_path / name) == [said]
     assert refused(written(tmp_path, undated(LINES)), tmp_path / name) == [said]
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "logs.jsonl").mkdir()
-    assert refused(tmp_path / "logs.jsonl") == ["logs.jsonl cannot be read to its end (Is a directory). Fetch or export it again."]
+    assert refused(tmp_path / "logs.jsonl") == [
+        "logs.jsonl: The file cannot be read to its end (Is a directory). Fetch or export it again."
+    ]
 
 
 def test_at_most_20_problems_are_listed(tmp_path: Path) -> None:
@@ -544,8 +547,8 @@ def test_logs_without_a_time_need_a_block_list(tmp_path: Path) -> None:
     first = int(json.loads(LINES[0])["blockNumber"], 16)
     assert refused(written(tmp_path, undated(LINES))) == [
         (
-            f"logs.jsonl row 1: {len(LINES)} logs have no blockTimestamp and no block list dates them (first: block {first})."
-            ' Add blocks = "blocks.jsonl.gz" to [input]: number and timestamp a line.'
+            f"logs.jsonl row 1: {len(LINES)} logs have no blockTimestamp and no entry in a block list (first: block {first})."
+            ' Add blocks = "blocks.jsonl.gz" to [input], a file with number and timestamp on each line.'
         )
     ]
 
@@ -574,7 +577,7 @@ def test_a_bad_line_of_the_block_list_names_that_file(tmp_path: Path, line: str)
     listed = block_list(tmp_path)
     listed.write_text(listed.read_text() + line + "\n")
     number = len(listed.read_text().splitlines())
-    assert f"blocks.jsonl row {number} is not a row of a block list (" in refused(written(tmp_path, undated(LINES)), listed)[0]
+    assert f"blocks.jsonl row {number}: The line is not a row of a block list (" in refused(written(tmp_path, undated(LINES)), listed)[0]
 
 
 def with_rows(listed: Path, *rows: str) -> int:
@@ -589,7 +592,7 @@ def test_a_block_list_holds_no_number_out_of_range(tmp_path: Path, number: int, 
     row = with_rows(listed, json.dumps({"number": number, "timestamp": time}))
     said = refused(written(tmp_path, undated(LINES)), listed)
     assert len(said) == 1
-    assert said[0].startswith(f"blocks.jsonl row {row} is not a row of a block list (")
+    assert said[0].startswith(f"blocks.jsonl row {row}: The line is not a row of a block list (")
 
 
 def test_a_block_list_may_hold_what_is_not_needed(tmp_path: Path) -> None:
@@ -604,11 +607,13 @@ def test_a_block_list_may_hold_what_is_not_needed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", [-1, 1, 1000])
 def test_a_block_list_that_contradicts_itself_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, size: int) -> None:
     """Also where no log needs the block."""
-    monkeypatch.setattr(logs, "CHUNK_BYTES", size)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
     listed = block_list(tmp_path)
     first = json.loads(listed.read_text().splitlines()[0])
     row = with_rows(listed, "", json.dumps({**first, "timestamp": first["timestamp"] + step}))
-    said = [f"blocks.jsonl row {row}: Block {first['number']} has another timestamp in a row before. Find out which is true."]
+    said = [
+        f"blocks.jsonl row {row}: Block {first['number']} has another timestamp in an earlier row. Find out which timestamp is correct."
+    ]
     assert refused(written(tmp_path, undated(LINES)), listed) == said
     assert refused(written(tmp_path, [], "none.jsonl"), listed) == said
 
@@ -617,7 +622,7 @@ def test_a_block_list_that_contradicts_itself_is_refused(tmp_path: Path, monkeyp
 def test_a_block_list_that_contradicts_the_logs_is_refused(tmp_path: Path, lines: list[str]) -> None:
     """A log's own time is not used against the list's in silence, nor the other way round."""
     own = json.loads(LINES[-1])
-    number = int(own["blockNumber"], 16)
+    number, time = int(own["blockNumber"], 16), int(own["blockTimestamp"], 16)
     listed = block_list(tmp_path)
     changed = [json.loads(line) for line in listed.read_text().splitlines()]
     for block in changed:
@@ -628,7 +633,7 @@ def test_a_block_list_that_contradicts_the_logs_is_refused(tmp_path: Path, lines
     ]
     said = refused(written(tmp_path, lines), listed)
     assert rows_named(said) == [f"logs.jsonl row {dated[0]}"]
-    assert f"timestamp is {int(own['blockTimestamp'], 16)}, and the block list says otherwise for block {number}." in said[0]
+    assert f"timestamp is {time}, but the block list gives {time + 1} for block {number}." in said[0]
 
 
 def test_a_block_list_that_agrees_with_the_logs_changes_nothing(tmp_path: Path) -> None:
@@ -643,7 +648,7 @@ def test_blank_lines_and_doubled_ones_in_a_block_list_are_as_in_the_logs(tmp_pat
     said = refused(logs_path, written(tmp_path, ["", *rows, "", "{"], "bad.jsonl"))
     assert rows_named(said) == [f"bad.jsonl row {len(rows) + 3}"]
     said = refused(logs_path, written(tmp_path, [*rows[:-1], rows[-1] + rows[0]], "two.jsonl"))
-    assert said[0].startswith(f"two.jsonl row {len(rows)} is not a row of a block list (")
+    assert said[0].startswith(f"two.jsonl row {len(rows)}: The line is not a row of a block list (")
 
 
 def test_the_recorded_topics_are_both_kinds() -> None:

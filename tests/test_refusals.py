@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp.ingest.node.refusals import Action, Refusal, classify, pieces, width
+from perpcomp.ingest.node.refusals import Action, NextStep, classify, pieces, width
 from tests.conftest import LAB
 
 CASES = json.loads((LAB / "rpc-errors.json").read_text())["cases"]
@@ -42,11 +42,11 @@ def test_the_catalogue(case: dict[str, Any]) -> None:
     ],
 )
 def test_widths_in_other_words(message: str, span: int) -> None:
-    assert classify((100_000, 1_099_999), -32000, None, message) == Refusal(Action.SPLIT_SPAN, span)
+    assert classify((100_000, 1_099_999), -32000, None, message) == NextStep(Action.SPLIT_SPAN, span)
 
 
 def test_words_never_met_halve_and_say_so() -> None:
-    assert classify((1, 10), -32000, None, "the moon is in the wrong house") == Refusal(Action.HALVE, None, known=False)
+    assert classify((1, 10), -32000, None, "the moon is in the wrong house") == NextStep(Action.HALVE, None, known=False)
 
 
 @pytest.mark.property
@@ -54,7 +54,7 @@ def test_words_never_met_halve_and_say_so() -> None:
 def test_pieces_cover_the_range_and_are_narrower(first: int, blocks: int, span: int | None) -> None:
     asked = (first, first + blocks - 1)
     span = None if span is None or span >= blocks else max(span, blocks // 500 + 1)
-    parts = pieces(asked, Refusal(Action.HALVE if span is None else Action.SPLIT_SPAN, span))
+    parts = pieces(asked, NextStep(Action.HALVE if span is None else Action.SPLIT_SPAN, span))
     assert [n for part in parts for n in (part[0], part[1] + 1)][1:-1:2] == [part[0] for part in parts[1:]]
     assert (parts[0][0], parts[-1][1]) == asked
     assert all(1 <= width(part) < blocks for part in parts)
@@ -62,4 +62,4 @@ def test_pieces_cover_the_range_and_are_narrower(first: int, blocks: int, span: 
 
 def test_a_single_block_is_never_split() -> None:
     with pytest.raises(ValueError, match="cannot be split"):
-        pieces((5, 5), Refusal(Action.HALVE))
+        pieces((5, 5), NextStep(Action.HALVE))

@@ -10,10 +10,10 @@ import pytest
 from perpcomp.ingest.node.answers import read_logs_answer
 from perpcomp.ingest.node.fetch import read_transactions
 from perpcomp.ingest.node.rpc import (
+    BadAnswer,
     Endpoint,
-    Fault,
-    Refused,
-    read_header,
+    RpcError,
+    read_block_info,
     read_object,
     read_strictly,
 )
@@ -61,7 +61,7 @@ def test_a_result_is_given_back_as_it_stands(monkeypatch: pytest.MonkeyPatch, fo
     ],
 )
 def test_a_key_that_stands_twice_is_refused_also_in_disguise(monkeypatch: pytest.MonkeyPatch, reply: str) -> None:
-    with pytest.raises(Fault, match="doubled"):
+    with pytest.raises(BadAnswer, match="duplicate"):
         answered(monkeypatch, reply)
 
 
@@ -70,16 +70,16 @@ def test_a_key_that_stands_twice_is_refused_also_in_disguise(monkeypatch: pytest
     [
         ('{"id":5,"result":[]}', "another request's id"),
         ('{"result":[]}', "another request's id"),
-        ('{"id":ID,"result":null}', "with nothing"),
-        ('{"id":ID}', "with nothing"),
-        ('{"id":ID,"result":[', "no JSON-RPC reply, or was cut off"),
-        ('{"id":ID,"result":[]}}', "no JSON-RPC reply, or was cut off"),
-        ("<html>", "no JSON-RPC reply, or was cut off"),
-        ("", "no JSON-RPC reply, or was cut off"),
+        ('{"id":ID,"result":null}', "without a result"),
+        ('{"id":ID}', "without a result"),
+        ('{"id":ID,"result":[', "not a JSON-RPC reply, or was cut off"),
+        ('{"id":ID,"result":[]}}', "not a JSON-RPC reply, or was cut off"),
+        ("<html>", "not a JSON-RPC reply, or was cut off"),
+        ("", "not a JSON-RPC reply, or was cut off"),
     ],
 )
 def test_what_is_no_result_is_a_fault(monkeypatch: pytest.MonkeyPatch, reply: str, said: str) -> None:
-    with pytest.raises(Fault, match=said):
+    with pytest.raises(BadAnswer, match=said):
         answered(monkeypatch, reply)
 
 
@@ -103,30 +103,30 @@ BEHIND = ['"result":[]', f'"result":{LOGS}', '"error":[]', '"error":{"message":"
 
 @pytest.mark.parametrize("form", PLAIN)
 @pytest.mark.parametrize("result", ["[]", LOGS, "[5,]", "[,5]", '[{"a":1}', '["a]', "[1]]"])
-@pytest.mark.parametrize("read", [logs, read_header, read_object, read_strictly, read_transactions])
+@pytest.mark.parametrize("read", [logs, read_block_info, read_object, read_strictly, read_transactions])
 def test_who_reads_a_list_refuses_what_stands_behind_it_or_is_no_json(
     monkeypatch: pytest.MonkeyPatch, form: str, result: str, read: Callable[[bytes], Any]
 ) -> None:
     """A reply that begins and ends well is handed over unread."""
     wrong = [f"{result},{more}" for more in BEHIND] if result in ("[]", LOGS) else [result]
     for instead in wrong:
-        with pytest.raises((Fault, Refused)):
+        with pytest.raises((BadAnswer, RpcError)):
             read(answered(monkeypatch, form.replace("RESULT", instead)))
 
 
 def test_the_list_of_a_reply_with_another_id_or_status_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     for form in PLAIN:
-        with pytest.raises(Fault, match="another request's id"):
+        with pytest.raises(BadAnswer, match="another request's id"):
             answered(monkeypatch, form.replace("ID", "5").replace("RESULT", LOGS))
-        with pytest.raises(Refused, match="HTTP 500"):
+        with pytest.raises(RpcError, match="HTTP 500"):
             answered(monkeypatch, form.replace("RESULT", LOGS), 500)
 
 
 def test_the_nodes_own_no_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused, match="too many") as refused:
+    with pytest.raises(RpcError, match="too many") as refused:
         answered(monkeypatch, '{"id":ID,"result":null,"error":{"code":-32005,"message":"too many"}}')
     assert refused.value.code == -32005
-    with pytest.raises(Refused, match="HTTP 502"):
+    with pytest.raises(RpcError, match="HTTP 502"):
         answered(monkeypatch, "<html>", 502)
 
 
@@ -174,20 +174,20 @@ def test_a_doubled_key_in_a_batch_is_refused_whatever_makes_up_for_its_length(
         bare = good.replace(without, "")
         for spoilt in (bare.replace("[{", "[{" + doubled + ",", 1), bare.replace("}]", "," + doubled + "}]")):
             for blanks in range(40):
-                with pytest.raises(Fault, match="doubled"):
+                with pytest.raises(BadAnswer, match="duplicate"):
                     batch(monkeypatch, spoilt.replace(":", ":" + " " * blanks, 1))
 
 
 @pytest.mark.parametrize("disguised", ['"re\\u0073ult":[]', '"i\\u0064":NEXT', '"\\u0069d":5'])
 def test_a_key_in_disguise_in_a_batch_is_refused(monkeypatch: pytest.MonkeyPatch, disguised: str) -> None:
     for good in GOOD:
-        with pytest.raises(Fault):
+        with pytest.raises(BadAnswer):
             batch(monkeypatch, good.replace("[{", "[{" + disguised + ",", 1))
-        with pytest.raises(Fault):
+        with pytest.raises(BadAnswer):
             batch(monkeypatch, good.replace("}]", "," + disguised + "}]"))
 
 
 def test_a_refusal_in_a_batch_may_hold_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     no = '{"jsonrpc":"2.0","id":NEXT,"error":{"code":-32005,"message":"too \\"many\\""}}'
-    with pytest.raises(Refused, match='too "many"'):
+    with pytest.raises(RpcError, match='too "many"'):
         batch(monkeypatch, f"[{ONE[0]},{no}]")

@@ -16,12 +16,12 @@ import pytest
 import sqlglot
 
 from perpcomp.incident import incident_file
-from perpcomp.ingest.exports.read import read_foreign
 from perpcomp.ingest.exports.subgraph import PAGE
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from tests import build
 from tests.conftest import LAB
+from tests.raw_logs import read_export
 from tests.test_imports import (
     DIRECT,
     HOUSE,
@@ -145,10 +145,10 @@ def test_an_older_layout_comes_out_of_the_sql_and_is_refused(tmp_path: Path) -> 
     db.execute(f"UPDATE gnosis.logs SET topic0 = unhex('{old[2:]}') WHERE topic0 = unhex('{changed[2:]}')")
     db.execute(f"UPDATE dataset.logs SET topics = list_concat(['{old}'], topics[2:]) WHERE topics[1] = '{changed}'")
     with pytest.raises(Exception, match="event is OlderLayout"):
-        read_foreign([exported(db, tmp_path, dune_sql(), "dune.csv")], WANTED)
+        read_export([exported(db, tmp_path, dune_sql(), "dune.csv")], WANTED)
     (sql,) = sqlglot.transpile(WAREHOUSE, read="bigquery", write="duckdb")
-    with pytest.raises(Exception, match="is an older layout of an event"):
-        read_foreign([exported(db, tmp_path, sql, "raw.csv", warehouse_parameters())], WANTED)
+    with pytest.raises(Exception, match="belongs to an older layout of an event"):
+        read_export([exported(db, tmp_path, sql, "raw.csv", warehouse_parameters())], WANTED)
 
 
 def test_the_whole_word_is_decoded_in_sql(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_the_whole_word_is_decoded_in_sql(tmp_path: Path) -> None:
     db = database(tmp_path)
     db.execute(f"UPDATE gnosis.logs SET data = unhex(repeat('ff', 352)) WHERE topic0 = unhex('{v1.POSITION_CHANGED.topic0[2:]}')")
     with pytest.raises(Exception, match=f'margin is "{2**256 - 1}"'):
-        read_foreign([exported(db, tmp_path, dune_sql(), "dune.csv")], WANTED)
+        read_export([exported(db, tmp_path, dune_sql(), "dune.csv")], WANTED)
 
 
 # What is written in the queries is what the code has

@@ -1,7 +1,7 @@
-"""Raw logs of one event -> typed columns, vectorised and exact, with every overflow and length checked.
+"""Raw logs of one event to typed columns: vectorised, exact, with every overflow and length checked.
 
-One decoder for every event and every path. An event is described by its Solidity signature with our column names; the words of its
-data become amounts (Decimal(38,18), an integer of 1e-18), counts (Int64) or addresses (hex text).
+The only decoder, for every event and every source. An event is described by its Solidity signature with our column names; the words of
+its data become amounts (Decimal(38,18), an integer of 1e-18), counts (Int64) or addresses (hex text).
 """
 
 import re
@@ -14,14 +14,14 @@ from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import AMOUNT, LIMIT
 
 WORD = 32
-# type of an indexed argument -> (what it must be, the bytes it begins with): a count has 56 bits, so that it is positive in 64
+# type of an indexed argument -> (what it must be, the bytes it begins with). A count has at most 56 bits, so it is positive in 64.
 INDEXED = {"address": ("an address", bytes(12)), "count": ("a number below 2^56", bytes(25)), "bytes32": ("32 bytes long", b"")}
 BATCH_BYTES = 6 * 2**20  # buffers of a batch stay small enough for the allocator to keep them: twice as fast as one pass
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an event. `type` is address, uint (amount), int (amount), count (a whole number, no amount) or bytes32 (indexed only)."""
+    """One argument of an event. `type` is address, uint or int (an amount), count (any other whole number) or bytes32 (indexed only)."""
 
     name: str
     type: str
@@ -38,20 +38,23 @@ class Event:
 
     @property
     def indexed(self) -> tuple[Argument, ...]:
+        """The arguments in the topics, in their order."""
         return tuple(a for a in self.arguments if a.indexed)
 
     @property
     def words(self) -> tuple[Argument, ...]:
+        """The arguments in the data, a word of 32 bytes each, in their order."""
         return tuple(a for a in self.arguments if not a.indexed)
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
+        """The type of each argument's column."""
         types = {"address": pl.String(), "bytes32": pl.String(), "count": pl.Int64(), "uint": AMOUNT, "int": AMOUNT}
         return {a.name: types[a.type] for a in self.arguments}
 
 
 def event(topic0: str, signature: str) -> Event:
-    """An Event from `Name(type [indexed] column, ...)`; the types are address, uint256, int256, bytes32 and count (a uint that is no amount)."""
+    """An Event from `Name(type [indexed] column, ...)`. Types: address, uint256, int256, bytes32 and count (a uint that is not an amount)."""
     match = re.fullmatch(r"(\w+)\((.*)\)", " ".join(signature.split()))
     assert match, signature
     arguments = []
@@ -62,7 +65,7 @@ def event(topic0: str, signature: str) -> Event:
 
 
 def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
-    """The raw rows (binary topic1, topic2 and data; see logs.py) of one event, with one typed column an argument added.
+    """The raw rows of one event (raw_frame.py), with a typed column for each argument.
 
     InputError lists rows whose data has another length, whose topics are not padded addresses, or with a word of 39 or more digits.
     """
@@ -83,21 +86,21 @@ def decode(raw: pl.DataFrame, event: Event) -> pl.DataFrame:
 
 @cache
 def _expressions(event: Event) -> tuple[list[pl.Expr], list[pl.Expr], list[pl.Expr]]:
-    """What a batch is read by. Made once: building 40 expressions costs as much as running them on some thousand rows."""
+    """The expressions that read a batch. Building these 40 costs as much as running them on some thousand rows, so it happens once."""
     shape = [rule.all(ignore_nulls=False).alias(str(n)) for n, (_, rule) in enumerate(_shape_rules(event))]
     return shape, _halves(event), _typed(event)
 
 
 def _shape_rules(event: Event) -> list[tuple[str, pl.Expr]]:
-    """(what is wrong, expression that must be true) a row. Without the length rule a reinterpret makes silent nulls."""
+    """(what is wrong, expression that must be true for each row). Data of another length would become nulls silently."""
     size = WORD * len(event.words)
     rules = [
-        (f"its data is not {size} bytes long, as {event.name} has it", pl.col("data").bin.size() == size),
-        (f"it does not have the {len(event.indexed)} indexed arguments of {event.name}", pl.col("topics") == len(event.indexed) + 1),
+        (f"The data is not {size} bytes long, as {event.name} requires", pl.col("data").bin.size() == size),
+        (f"The log does not have the {len(event.indexed)} indexed arguments of {event.name}", pl.col("topics") == len(event.indexed) + 1),
     ]
     for n, argument in enumerate(event.indexed, 1):
         topic, (what, zeros) = pl.col(f"topic{n}"), INDEXED[argument.type]
-        rules.append((f"its {argument.name} is not {what}", (topic.bin.size() == WORD) & topic.bin.starts_with(zeros)))
+        rules.append((f"{argument.name} is not {what}", (topic.bin.size() == WORD) & topic.bin.starts_with(zeros)))
     return rules
 
 
@@ -112,7 +115,7 @@ def _indexed(topic: pl.Expr, type_: str) -> pl.Expr:
 
 
 def _halves(event: Event) -> list[pl.Expr]:
-    """The columns "0", "1", ... of _split: of every 256-bit word its high half (even number), then its low half (odd number)."""
+    """The columns "0", "1", ... of _split: the high half (even number) and the low half (odd number) of every 256-bit word."""
     step = 2 * len(event.words)
     return [pl.col("half").gather_every(step, n).alias(str(n)) for n in range(step)]
 
@@ -128,10 +131,10 @@ def _typed(event: Event) -> list[pl.Expr]:
 
 
 def _split(batch: pl.DataFrame, event: Event, halves: list[pl.Expr]) -> pl.DataFrame | None:
-    """The words of the data as signed 128-bit halves, or None where one does not fit its type."""
+    """The words of the data as signed 128-bit halves; None where a word is out of its type's range."""
     if not event.words:
         return pl.DataFrame()
-    # One flat series of all halves, then every n-th of it: four times as fast as taking each word from the array.
+    # One flat series of all halves, then every n-th value: four times as fast as taking each word from the array.
     array = pl.Array(pl.Int128, 2 * len(event.words))
     flat = batch.select_seq(pl.col("data").bin.reinterpret(dtype=array, endianness="big").explode().alias("half"))
     split = flat.select_seq(halves)
@@ -141,7 +144,7 @@ def _split(batch: pl.DataFrame, event: Event, halves: list[pl.Expr]) -> pl.DataF
 
 
 def _fits(high: pl.Series, low: pl.Series, type_: str) -> bool:
-    """Whether every 256-bit word, given as halves, fits its type. Reductions only, so that a good batch costs little."""
+    """Whether every 256-bit word, given as halves, is in its type's range. Only minima and maxima are computed."""
     high_min, high_max = _bounds(high)
     if type_ == "address":
         return high_min >= 0 and high_max < 2**32
@@ -160,7 +163,7 @@ def _bounds(series: pl.Series) -> tuple[int, int]:
 
 
 def _problems(batch: pl.DataFrame, event: Event) -> list[Finding]:
-    """Row by row, slow: what the fast checks refused. At most 20."""
+    """The problems of a batch that the fast checks refused, found row by row. At most 20."""
     problems = []
     for row in batch.iter_rows(named=True):
         where = f"row {row['row']} (tx {row['transaction_hash']} log {row['log_index']})"
@@ -169,11 +172,11 @@ def _problems(batch: pl.DataFrame, event: Event) -> list[Finding]:
         if not wrong:
             values = [int.from_bytes(row["data"][WORD * n : WORD * (n + 1)], signed=a.type == "int") for n, a in enumerate(event.words)]
             limits = {"address": 2**160, "count": 2**63, "uint": LIMIT, "int": LIMIT}
-            wrong = [f"its {a.name} is {v}, more than fits" for v, a in zip(values, event.words, strict=True) if abs(v) >= limits[a.type]]
+            wrong = [f"{a.name} is {v}, out of range" for v, a in zip(values, event.words, strict=True) if abs(v) >= limits[a.type]]
         problems += [
-            Finding("error", where, what + ".", "The row is damaged, or no log of this contract: fetch it again.") for what in wrong
+            Finding("error", where, what + ".", "The row is damaged or belongs to another contract: fetch it again.") for what in wrong
         ]
         if len(problems) >= 20:
             break
-    assert problems, f"{event.name}: the fast checks refused a batch that the slow ones pass"
+    assert problems, f"{event.name}: the fast checks refused a batch that the slow ones accept"
     return problems[:20]

@@ -7,7 +7,7 @@ is missing at its end does not.
 import polars as pl
 
 from perpcomp.findings import Finding, Level
-from perpcomp.ingest.logs import LOG_ORDER
+from perpcomp.ingest.raw_frame import LOG_ORDER
 
 MOST = 20  # findings: a lost range breaks many positions
 

@@ -15,7 +15,7 @@ from perpcomp.findings import Finding, refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.decode import Event
-from perpcomp.ingest.exports.sheet import Wanted
+from perpcomp.ingest.exports.exporter import Wanted
 from perpcomp.installed import SYSTEMS, load
 from perpcomp.systems.replay import Replay
 

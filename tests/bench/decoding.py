@@ -24,9 +24,10 @@ from web3.datastructures import AttributeDict
 
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import WORD, decode
-from perpcomp.ingest.logs import binary, read_logs
+from perpcomp.ingest.raw_frame import binary
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED
 from tests.bench.measure import ROOT, Line, rates
+from tests.raw_logs import read_logs
 
 RECORDED = ROOT / "tests/lab/large/logs.jsonl.gz"
 ROWS, JSON_ROWS, WEB3_ROWS, ETH_ABI_ROWS = 1_000_000, 200_000, 4_000, 15_000

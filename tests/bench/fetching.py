@@ -191,7 +191,7 @@ def _perpcomp(task: Task) -> Client:
     import polars as pl
 
     from perpcomp.incident import incident_file
-    from perpcomp.ingest.node import providers, pull
+    from perpcomp.ingest.node import held, providers, pull
     from perpcomp.ingest.node.fetch import Settings
     from perpcomp.input import Input, read_events
     from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TOPICS
@@ -200,7 +200,7 @@ def _perpcomp(task: Task) -> Client:
     file = Path(task.folder) / "bench.toml"
     file.write_text(_incident(task))
     about, topics = incident_file.load(str(file)), sorted(TOPICS)
-    options = pull.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
+    options = held.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
 
     def work() -> pl.DataFrame:
         fetched = pull.fetch(about, topics, [task.url], options, lambda _: None)

@@ -16,9 +16,9 @@ import polars as pl
 
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
-from perpcomp.ingest.logs import read_logs
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from tests.bench.measure import ROOT, Line
+from tests.raw_logs import read_logs
 
 QUERY = ROOT / "tests/lab/large.toml"
 RECORDED = ROOT / "tests/lab/large/logs.jsonl.gz"

@@ -22,9 +22,9 @@ from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.node import pull as puller
 from perpcomp.ingest.node.fetch import Settings
-from perpcomp.ingest.node.pull import Options
+from perpcomp.ingest.node.held import Options, default_store
 from perpcomp.ingest.node.store import own_pieces
-from perpcomp.ingest.proof.headers import Incomplete
+from perpcomp.ingest.proof.headers import Unproved
 from perpcomp.input import Input, find_input, read_events
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from perpcomp.tables.events import EVENTS
@@ -157,7 +157,7 @@ def test_with_prove_every_dropped_or_altered_log_is_found(
     with Proxy(crash_chain.url, [Fault(kind, seed=seed, permanent=True)]) as proxy, pytest.raises(InputError) as error:
         puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, prove="all"), lambda _: None)
     assert proxy.hits[kind] > 0
-    if isinstance(error.value, Incomplete):
+    if isinstance(error.value, Unproved):
         assert error.value.exit_code == 1
         assert re.search(r"block \d+ log \d+", str(error.value))
 
@@ -204,7 +204,7 @@ def test_a_second_node_names_the_first_block_that_differs(crash_chain: TradedCha
 
 
 def test_another_chain_is_refused_before_anything_else(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
-    with Proxy(crash_chain.url, [Fault("wrong-chain-id", permanent=True)]) as proxy, pytest.raises(InputError, match="lies on chain 100"):
+    with Proxy(crash_chain.url, [Fault("wrong-chain-id", permanent=True)]) as proxy, pytest.raises(InputError, match="is on chain 100"):
         pull(about, [proxy.url], options(crash_chain, tmp_path))
     assert proxy.counts["eth_getLogs"] == 0
 
@@ -309,20 +309,20 @@ def test_a_store_of_something_else_is_refused(crash_chain: TradedChain, about: I
     how = options(crash_chain, tmp_path)
     pull(about, [crash_chain.url], how)
     text = about.raw.decode().replace(crash_chain.clearing_house, "0x" + "12" * 20)
-    with pytest.raises(InputError, match="holds logs of another addresses"):
+    with pytest.raises(InputError, match="holds logs with other addresses"):
         pull(incident_file.parse(text.encode(), "live", tmp_path), [crash_chain.url], how)
 
 
 PULL = """
 import sys
 from pathlib import Path
-from perpcomp import incident_file
-from perpcomp.ingest import chain
-from perpcomp.ingest.fetch import Settings
+from perpcomp.incident import incident_file
+from perpcomp.ingest.node import held, pull
+from perpcomp.ingest.node.fetch import Settings
 from perpcomp.systems.perpetual_v1.events import TOPICS
 query, url, store, first, last = sys.argv[1:]
-how = chain.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
-chain.fetch(incident_file.load(query), sorted(TOPICS), [url], how, lambda state: print(state.done, flush=True))
+how = held.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
+pull.fetch(incident_file.load(query), sorted(TOPICS), [url], how, lambda state: print(state.done, flush=True))
 """
 
 
@@ -488,7 +488,7 @@ def test_what_was_fetched_for_the_window_is_the_incidents_input_from_then_on(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="names no input"):
         find_input(query, None)
-    puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(puller.default_store(query)), lambda _: None)
+    puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(default_store(query)), lambda _: None)
     assert find_input(query, None).file == Path("store/live/logs.parquet")
     other = incident_file.parse(query.raw + b"\n[[expect]]\nwhat = 'traders'\nvalue = 1\nsource = 'script'\n", "live", tmp_path)
     assert find_input(other, None).file.is_file(), "another policy, the same window"

@@ -1,1 +1,1 @@
-"""Logs and events that other tools exported."""
+"""Logs and events that other tools exported: one file an exporter, all on one sheet."""

@@ -1,77 +1,87 @@
-"""Sheets of decoded events to typed tables."""
+"""Sheets of decoded events to typed tables, for every exporter of decoded events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from perpcomp.findings import near_miss, refusal
+from perpcomp.findings import refusal
 from perpcomp.fixed import AMOUNT
+from perpcomp.ingest.block_times import dated
+from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.decode import WORD, Argument, Event
-from perpcomp.ingest.exports.sheet import PLACE, Sheet, Wanted
-from perpcomp.ingest.logs import (
-    RAW_SCHEMA,
-    Places,
-    dated,
-)
+from perpcomp.ingest.exports.exporter import Exporter, Wanted
+from perpcomp.ingest.exports.sheet import LOG_KEY, Sheet
+from perpcomp.ingest.raw_frame import RAW_SCHEMA
 from perpcomp.tables.schema import LOG_COLUMNS
 
-# In a table of PositionLiquidated alone bad_debt means what we call fee_shortfall; beside PositionChanged it means that event's.
-OF_ONE_EVENT = {"PositionLiquidated": {"bad_debt": "fee_shortfall"}}
+ARGUMENTS = {"amm": "market", "sender": "trader"}  # the contracts' names of arguments that we name otherwise
+# Of arguments whose meaning depends on the event: event -> its name -> ours.
+ARGUMENTS_OF = {"PositionLiquidated": {"bad_debt": "fee_shortfall"}}
 
 
-def event_of(sheet: Sheet, wanted: Wanted) -> Event | None:
-    """The one event that a table is of, told by its columns, also where some are missing."""
+def told_by_columns(sheet: Sheet, wanted: Wanted) -> Event | None:
+    """The one event whose arguments a table has as columns, also where some are missing; None where it could be any."""
 
-    def there(event: Event) -> int:
-        others = OF_ONE_EVENT.get(event.name, {})
+    def present(event: Event) -> int:
+        others = ARGUMENTS_OF.get(event.name, {})
         have = {others.get(name, name) for name in sheet.theirs} | sheet.theirs.keys()
         return len(have & event.schema.keys())
 
-    best = max(wanted.events, key=lambda event: (there(event), there(event) / len(event.arguments)))
-    own = best.schema.keys() & sheet.theirs.keys() - {"trader", "market"}  # those two alone tell nothing
-    return best if own and 2 * there(best) >= len(best.arguments) and sheet.has("log_index") else None
+    best = max(wanted.events, key=lambda event: (present(event), present(event) / len(event.arguments)))
+    own = best.schema.keys() & sheet.theirs.keys() - {"trader", "market"}  # many events have these two
+    return best if own and 2 * present(best) >= len(best.arguments) else None
 
 
-def decoded_rows(sheet: Sheet, wanted: Wanted, times: dict[int, int]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """(event name, typed rows with `row` before them) for every event that the table can hold."""
-    by_name = {event.name: event for event in wanted.events}
+def one_event(sheet: Sheet, event: Event, wanted: Wanted) -> tuple[Event, Sheet]:
+    """A sheet that holds one event, with the event's arguments under our names."""
+    by_name = {known.name: known for known in wanted.events}
+    if all(sheet.has(*by_name[name].schema) for name in wanted.needed):
+        what = "Column event is missing, although the table has the columns of several events."
+        raise refusal(sheet.name, what, "Add a column event that names the event of each row.")
+    for theirs, ours in ARGUMENTS_OF.get(event.name, {}).items():
+        if sheet.has(theirs) and not sheet.has(ours):
+            named = {ours if name == theirs else name: column for name, column in sheet.theirs.items()}
+            sheet = Sheet(sheet.name, sheet.frame.rename({theirs: ours}), named, sheet.event)
+    return event, sheet
+
+
+def typed_parts(exporter: Exporter, sheet: Sheet, wanted: Wanted, times: dict[int, int]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """(event name, typed rows with `row` before them) for every event that a sheet can hold, of the house's logs."""
     if sheet.has("address"):
         address = sheet.cells("address", "address")
         sheet.settle()
         sheet = sheet.where(address == wanted.house)
-    if sheet.has("event"):
-        said = sheet.frame.get_column("event").cast(pl.String)
-        for row, name in sheet.frame.select("row", said).filter(~said.is_in(list(by_name)).fill_null(False)).head(20).iter_rows():
-            sheet.complain(row, f"event is {name}.", near_miss(name or "", by_name))
-        sheet.settle()
-        there = set(said) | set(wanted.needed)
-        for event in wanted.events:
-            if event.name in there or sheet.has(*event.schema):
-                yield event.name, _typed(sheet.where(said == event.name), event, wanted, times)
-        return
-    one = by_name.get(sheet.event) if sheet.event else event_of(sheet, wanted)
-    if one is None:
-        raise refusal(sheet.name, f"holds events of a kind that is not read ({sheet.event}).", near_miss(sheet.event or "", by_name))
-    if sheet.event and sheet.frame.is_empty():  # an answer without rows names no columns
-        yield one.name, _empty(one)
-        return
-    if all(sheet.has(*by_name[name].schema) for name in wanted.needed):
-        raise refusal(sheet.name, "column event is missing.", "The columns of several events stand here: one must say which a row is of.")
-    for theirs, ours in OF_ONE_EVENT.get(one.name, {}).items():
-        if sheet.has(theirs) and not sheet.has(ours):
-            named = {ours if name == theirs else name: column for name, column in sheet.theirs.items()}
-            sheet = Sheet(sheet.name, sheet.frame.rename({theirs: ours}), named, sheet.event)
-    yield one.name, _typed(sheet, one, wanted, times)
+    for event, part in exporter.event_sheets(sheet, wanted):
+        yield event.name, _typed(part, event, wanted, times) if part.theirs else _empty(event)
+
+
+def typed_tables(name: str, parts: Iterable[tuple[str, pl.DataFrame]], wanted: Wanted) -> dict[str, pl.DataFrame]:
+    """Event name -> typed table, from the parts of all files, checked as the logs of a node are.
+
+    InputError where a needed event is missing, or the parts contradict each other.
+    """
+    found: dict[str, list[pl.DataFrame]] = {}
+    for event, part in parts:
+        found.setdefault(event, []).append(part)
+    if missing := [event for event in wanted.needed if event not in found]:
+        what = f"The export holds no {' and no '.join(missing)}. Without it, liquidations cannot be found."
+        raise refusal(name, what, "Export these events too, and give all files together.")
+    joined = {event.name: pl.concat(found[event.name]) for event in wanted.events if event.name in found}
+    consistency = Consistency(name)
+    for table in joined.values():
+        consistency.add(table)
+    consistency.check()
+    return {event: table.drop("row").sort("block_number", "log_index") for event, table in joined.items()}
 
 
 def _typed(sheet: Sheet, event: Event, wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
     """The rows of one event, in the columns that decoding gives it."""
-    sheet.require((*PLACE, *event.schema), f"{event.name}'s columns")
+    sheet.require((*LOG_KEY, *event.schema), f"{event.name}'s columns")
     if sheet.has("data_bytes"):
         length = sheet.numbers("data_bytes")
         for row, found in sheet.frame.select("row").with_columns(length).filter(length != WORD * len(event.words)).head(20).iter_rows():
-            what = f"its data was {found} bytes long, and {event.name} has {WORD * len(event.words)}."
-            sheet.complain(row, what, "The row is damaged, or no log of this contract: export it again.")
+            what = f"The log's data had {found} bytes, but {event.name} has {WORD * len(event.words)}."
+            sheet.complain(row, what, "The row is damaged or belongs to another contract: export it again.")
     if sheet.has("topic0"):
         topic0 = sheet.cells("topic0", "hash")
         for row, found in sheet.frame.select("row").with_columns(topic0).filter(topic0 != event.topic0).head(20).iter_rows():
@@ -95,17 +105,3 @@ def _value(sheet: Sheet, argument: Argument) -> pl.Series:
 def _empty(event: Event) -> pl.DataFrame:
     types = {"integer": pl.Int64(), "time": RAW_SCHEMA["block_time"], "hash": pl.String()}
     return pl.DataFrame(schema={"row": pl.Int64(), **{c.name: types[c.kind] for c in LOG_COLUMNS}, **event.schema})
-
-
-def typed_tables(label: str, parts: list[tuple[str, pl.DataFrame]], wanted: Wanted) -> dict[str, pl.DataFrame]:
-    """The parts of each event together, checked as logs are."""
-    names = [event.name for event in wanted.events if any(event.name == name for name, _ in parts)]
-    if missing := [name for name in wanted.needed if name not in names]:
-        what = f"holds no {' and no '.join(missing)}, without which a liquidation is not seen."
-        raise refusal(label, what, "Export these events too, and give all files together.")
-    joined = {name: pl.concat([part for of, part in parts if of == name]) for name in names}
-    places = Places(label)
-    for table in joined.values():
-        places.add(table)
-    places.check()
-    return {name: table.drop("row").sort("block_number", "log_index") for name, table in joined.items()}

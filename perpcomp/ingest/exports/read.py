@@ -1,9 +1,9 @@
-"""Exports of other tools, recognised by their columns: raw logs to the raw frame, decoded events to typed tables.
+"""Which exporter wrote a file: its columns decide, and its rows become raw frames or typed tables.
 
-Their names and cells are made ours; what is read is then checked as if a node had sent it. Amounts must be whole base units as text:
-a float has lost its last digits, and no export says so.
+What is read is then checked as if a node had sent it. Amounts must be whole base units as text: a float has lost its last digits.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,79 +12,102 @@ import msgspec
 import polars as pl
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.exports.decoded import decoded_rows, event_of, typed_tables
+from perpcomp.ingest.block_times import block_times
+from perpcomp.ingest.exports import cryo, dune, ethereum_etl, events_table, subgraph, warehouse
+from perpcomp.ingest.exports.decoded import typed_parts, typed_tables
+from perpcomp.ingest.exports.exporter import Exporter, Wanted
 from perpcomp.ingest.exports.raw_logs import raw_frame
-from perpcomp.ingest.exports.sheet import OURS, SHAPES, Sheet, Wanted, label, to_sheet
-from perpcomp.ingest.exports.subgraph import check_pages, subgraph_answers
-from perpcomp.ingest.logs import (
-    Piece,
-    block_times,
-    whole,
+from perpcomp.ingest.exports.sheet import Sheet, to_sheet
+from perpcomp.ingest.raw_frame import Piece
+
+PART = 200_000  # rows of a Parquet file read at a time
+
+# The first that recognises a table reads it.
+EXPORTERS: tuple[Exporter, ...] = (
+    dune.LOGS,
+    warehouse.LOGS,
+    cryo.LOGS,
+    ethereum_etl.LOGS,
+    events_table.TABLE,
+    dune.EVENTS,
+    subgraph.EVENTS,
+    cryo.EVENTS,
 )
-
-PIECE = 200_000  # rows of a Parquet file read at a time
-
-
-def read_foreign(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None) -> pl.DataFrame | dict[str, pl.DataFrame] | None:
-    """foreign_pieces, with the pieces of raw logs as one frame: checked as a whole, sorted."""
-    found = foreign_pieces(paths, wanted, blocks)
-    return found if found is None or isinstance(found, dict) else whole(label(paths), found)
+ALIASES = {theirs: ours for exporter in EXPORTERS for theirs, ours in exporter.aliases.items()}
 
 
 def foreign_pieces(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None) -> Iterator[Piece] | dict[str, pl.DataFrame] | None:
-    """One export in one or more files: pieces of raw frames (RAW_SCHEMA), or event name -> typed table as decoding gives it.
+    """One export in one or more files: pieces of raw frames, or event name -> typed table as decoding gives it.
 
-    None where the one file is perpcomp's own events table, which tables.py reads. A decoded export gives the events that its columns
-    can hold, and null where it lacks block_hash or transaction_index. `blocks` dates rows without a timestamp: a block list as for
-    logs, or a .csv or .parquet with (block_)number and timestamp. Rows are counted in each file, but in the raw frame through all
-    of them. InputError lists what is wrong: an unknown shape, a missing column, cells that are none, amounts that were floats, an
-    answer that may be cut off; a log that stands twice is for Places to find.
+    None for perpcomp's own events table, which perpcomp/tables reads. A decoded export gives the events that its columns can hold,
+    and null where it lacks block_hash or transaction_index. `blocks` dates rows without a time: a block list as for logs, or a .csv
+    or .parquet with (block_)number and timestamp. Rows are numbered in each file, and in raw frames through all files. InputError
+    lists what is wrong: an unknown format, a missing column, a malformed cell, an amount that was a float, an answer that may be cut
+    off. Consistency finds duplicates.
     """
     assert paths
-    shape = _shape(next(_sheets(paths[0])), wanted)
+    first = _exporter(next(_sheets(paths[0])), wanted)
     times = _times(blocks) if blocks else {}
-    sheets = (sheet for path in paths for sheet in _sheets(path))
-    if shape == "raw logs":
+    sheets = ((_exporter(sheet, wanted), sheet) for path in paths for sheet in _sheets(path))
+    if first.kind == "raw logs":
         return _raw_pieces(paths, sheets, wanted, times)
-    all_sheets = list(sheets)
-    for sheet in all_sheets:
-        _same_shape(paths, shape, _shape(sheet, wanted))
-    if shape == "an events table":
+    found = list(sheets)
+    for exporter, _ in found:
+        _same_kind(paths, first, exporter)
+    if first.kind == "events table":
         if len(paths) > 1:
-            raise refusal(label(paths), "are several events tables.", "Give one.")
+            raise refusal(_name(paths), f"The input has {len(paths)} events tables.", "Give one.")
         return None
-    check_pages(label(paths), all_sheets)
-    return typed_tables(label(paths), [(event, part) for sheet in all_sheets for event, part in decoded_rows(sheet, wanted, times)], wanted)
+    subgraph.check_pages(_name(paths), [sheet for _, sheet in found])
+    parts = (part for exporter, sheet in found for part in typed_parts(exporter, sheet, wanted, times))
+    return typed_tables(_name(paths), parts, wanted)
 
 
-def _raw_pieces(paths: Sequence[Path], sheets: Iterable["Sheet"], wanted: Wanted, times: dict[int, int]) -> Iterator[Piece]:
-    before, name = 0, None
-    counted = 0
-    for sheet in sheets:
-        _same_shape(paths, "raw logs", _shape(sheet, wanted))
-        if sheet.name != name:  # rows count on through the files
-            before, name = counted, sheet.name
+def _exporter(sheet: Sheet, wanted: Wanted) -> Exporter:
+    """The exporter that wrote a table. InputError names the nearest where the columns are none's."""
+    for exporter in EXPORTERS:
+        if exporter.recognises(sheet, wanted):
+            return exporter
+    missing = {exporter.name: [name for name in exporter.columns if not sheet.has(name)] for exporter in EXPORTERS}
+    nearest = min(EXPORTERS, key=lambda exporter: len(missing[exporter.name]) / len(exporter.columns)).name
+    what = f"The columns are those of no known export. The nearest is {nearest}, but {', '.join(missing[nearest])} are missing."
+    raise refusal(sheet.name, what, f"Known: {'; '.join(exporter.name for exporter in EXPORTERS)}.")
+
+
+def _same_kind(paths: Sequence[Path], one: Exporter, other: Exporter) -> None:
+    if one.kind != other.kind:
+        what = f"The files hold {' and '.join(sorted({one.kind, other.kind}))}."
+        raise refusal(_name(paths), what, "Give files of one kind; raw logs hold the most.")
+
+
+def _raw_pieces(paths: Sequence[Path], sheets: Iterable[tuple[Exporter, Sheet]], wanted: Wanted, times: dict[int, int]) -> Iterator[Piece]:
+    earlier, name, counted = 0, None, 0
+    for exporter, sheet in sheets:
+        _same_kind(paths, cryo.LOGS, exporter)
+        if sheet.name != name:
+            earlier, name = counted, sheet.name
         counted += sheet.frame.height
-        yield partial(raw_frame, sheet, wanted, times, before)
-
-
-def _same_shape(paths: Sequence[Path], one: str, other: str) -> None:
-    if one != other:
-        raise refusal(label(paths), f"{' and '.join(sorted({one, other}))} stand side by side.", "Give one kind; raw logs say the most.")
+        yield partial(raw_frame, exporter, sheet, wanted, times, earlier)
 
 
 def _sheets(path: Path) -> Iterator[Sheet]:
     try:
         if path.suffix == ".json":
-            yield from subgraph_answers(path)
+            yield from subgraph.answers(path, _our_name)
         elif path.suffix == ".parquet":
             rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
-            for start in range(0, max(rows, 1), PIECE):  # a file may be larger than memory
-                yield to_sheet(path.name, pl.scan_parquet(path, glob=False).slice(start, PIECE).collect(), 1 + start)
-        else:  # as text: a guessed schema would make floats of base units
-            yield to_sheet(path.name, pl.read_csv(path, infer_schema=False, glob=False), 2)
+            for start in range(0, max(rows, 1), PART):  # a file may be larger than memory
+                yield to_sheet(path.name, pl.scan_parquet(path, glob=False).slice(start, PART).collect(), 1 + start, _our_name)
+        else:  # as text: a guessed schema would turn base units into floats
+            yield to_sheet(path.name, pl.read_csv(path, infer_schema=False, glob=False), 2, _our_name)
     except (pl.exceptions.PolarsError, msgspec.MsgspecError, OSError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal(path.name, f"cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
+        raise refusal(path.name, f"The file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
+
+
+def _our_name(column: str) -> str:
+    """Our name for a column of any exporter: positionNotional is position_notional, evt_index is log_index."""
+    snake_case = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", cryo.argument_name(column)).lower()
+    return ALIASES.get(snake_case, snake_case)
 
 
 def _times(blocks: Path) -> dict[int, int]:
@@ -99,17 +122,5 @@ def _times(blocks: Path) -> dict[int, int]:
     return dict(zip(numbers.to_list(), seconds.to_list(), strict=True))
 
 
-def _shape(sheet: Sheet, wanted: Wanted) -> str:
-    """`an events table`, `raw logs` or `decoded events`. Anything else is an InputError that names the nearest known shape."""
-    if sheet.has("data") and (sheet.has("topics") or sheet.has("topic0")):
-        return "raw logs"
-    if sheet.theirs.keys() & set(OURS):
-        return "an events table"
-    if sheet.event or sheet.has("event"):
-        return "decoded events"
-    if event_of(sheet, wanted):
-        return "decoded events"
-    missing = {shape: [n for n in names if not sheet.has(n)] for shape, names in SHAPES.items()}
-    nearest = min(SHAPES, key=lambda shape: len(missing[shape]) / len(SHAPES[shape]))
-    what = f"has the columns of no known export; the nearest are those of {nearest}, but {', '.join(missing[nearest])} are missing."
-    raise refusal(sheet.name, what, f"Known: {'; '.join(SHAPES)}.")
+def _name(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"

@@ -1,34 +1,74 @@
-"""A subgraph's JSON answers as sheets."""
+"""A subgraph: its JSON answers, or its lists of events as CSV or Parquet. The id of an event is transaction hash-log index."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from perpcomp.findings import Finding, InputError, refusal
+from perpcomp.findings import Finding, InputError, near_miss, refusal
+from perpcomp.ingest.decode import Event
+from perpcomp.ingest.exports.decoded import one_event, told_by_columns
+from perpcomp.ingest.exports.exporter import Exporter, Wanted
 from perpcomp.ingest.exports.sheet import LOST, Sheet, to_sheet
 
-PAGE = 1000  # rows of a list that a subgraph answers at most, and that the GraphQL document asks for
+PAGE = 1000  # the most rows of a list that a subgraph answers, and the number that the GraphQL document asks for
 
 
-def subgraph_answers(path: Path) -> Iterator[Sheet]:
-    """The lists of one answer of a subgraph, or of a JSON list of answers."""
+def _has_events(sheet: Sheet, wanted: Wanted) -> bool:
+    named_by_id = sheet.has("id", "market") and not sheet.has("transaction_hash")
+    return sheet.event is not None or (named_by_id and told_by_columns(sheet, wanted) is not None)
+
+
+def _one_event(sheet: Sheet, wanted: Wanted) -> Iterator[tuple[Event, Sheet]]:
+    by_name = {event.name: event for event in wanted.events}
+    event = by_name.get(sheet.event) if sheet.event else told_by_columns(sheet, wanted)
+    if event is None:
+        what = f"The list holds the event {sheet.event}, which is not read."
+        raise refusal(sheet.name, what, near_miss(sheet.event or "", by_name))
+    # An answer without rows names no columns.
+    yield one_event(_split_id(sheet), event, wanted) if sheet.theirs else (event, sheet)
+
+
+def _split_id(sheet: Sheet) -> Sheet:
+    """The sheet with transaction_hash and log_index from the id."""
+    if not sheet.has("id") or sheet.has("transaction_hash"):
+        return sheet
+    parts = sheet.cells("id", "id").str.split_exact("-", 1).struct.unnest()
+    sheet.settle()
+    split = sheet.frame.with_columns(parts["field_0"].alias("transaction_hash"), parts["field_1"].alias("log_index"))
+    named = sheet.theirs | dict.fromkeys(("transaction_hash", "log_index"), sheet.theirs["id"])
+    return Sheet(sheet.name, split, named, sheet.event, sheet.problems)
+
+
+EVENTS = Exporter(
+    "a subgraph's events (queries/perpetual-v1.subgraph.graphql)",
+    "decoded events",
+    ("id", "trader", "market", "block_number", "block_time"),
+    _has_events,
+    {"timestamp": "block_time"},
+    event_sheets=_one_event,
+)
+
+
+def answers(path: Path, our_name: Callable[[str], str]) -> Iterator[Sheet]:
+    """The lists of one answer of a subgraph, or of a JSON list of answers, each as a sheet."""
     loaded = msgspec.json.decode(path.read_bytes())
     for answer in loaded if isinstance(loaded, list) else [loaded]:
         if not isinstance(answer, dict) or answer.get("errors"):
-            raise refusal(path.name, "is no good answer of a subgraph.", "Save the whole answer to queries/perpetual-v1.subgraph.graphql.")
+            what = "This is not a complete answer of a subgraph."
+            raise refusal(path.name, what, "Save the whole answer to queries/perpetual-v1.subgraph.graphql.")
         lists = answer["data"] if isinstance(answer.get("data"), dict) else answer
         for key, rows in lists.items():
             if key != "_meta":
-                yield _list(path, key, rows)
+                yield _list(f"{path.name} {key}", key, rows, our_name)
 
 
-def _list(path: Path, key: str, rows: Any) -> Sheet:
-    name = f"{path.name} {key}"
+def _list(name: str, key: str, rows: Any, our_name: Callable[[str], str]) -> Sheet:
     if not key.endswith("Events") or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise refusal(name, "is no list of events.", "Known: positionChangedEvents, positionLiquidatedEvents, marginChangedEvents.")
+        known = "Known: positionChangedEvents, positionLiquidatedEvents, marginChangedEvents."
+        raise refusal(name, f"{key} is not a list of events.", known)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     counts = {"blockNumber", "timestamp", "logIndex"}
     problems = [
@@ -40,15 +80,13 @@ def _list(path: Path, key: str, rows: Any) -> Sheet:
     if problems:
         raise InputError(problems[:20])
     cells = {c: [None if row.get(c) is None else str(row[c]) for row in rows] for c in columns}
-    return to_sheet(
-        name, pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String)), 1, (key[0].upper() + key[1:]).removesuffix("Events")
-    )
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String))
+    return to_sheet(name, frame, 1, our_name, (key[0].upper() + key[1:]).removesuffix("Events"))
 
 
-def check_pages(label: str, sheets: list[Sheet]) -> None:
-    """A subgraph gives 1000 rows of a list at most and does not say that there are more: the last page of each must be short."""
+def check_pages(name: str, sheets: Sequence[Sheet]) -> None:
+    """InputError where every page of a list is full: a subgraph does not say that there are more rows."""
     for event in dict.fromkeys(sheet.event for sheet in sheets if sheet.event):
-        pages = [sheet.frame.height for sheet in sheets if sheet.event == event]
-        if all(height == PAGE for height in pages):
-            what = f"every answer has {PAGE} rows of {event}, as many as a subgraph gives at once: there may be more."
-            raise refusal(label, what, "Ask again behind the last id, and give all answers together, the last one too.")
+        if all(sheet.frame.height == PAGE for sheet in sheets if sheet.event == event):
+            what = f"Every answer has {PAGE} rows of {event}, the most that a subgraph gives at once. There may be more."
+            raise refusal(name, what, "Ask again after the last id, and give all answers together, the last one too.")

@@ -1,1 +1,1 @@
-"""Logs from nodes."""
+"""Logs from nodes: requests, answers, and the store that keeps them."""

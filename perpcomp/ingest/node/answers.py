@@ -1,8 +1,9 @@
-"""Answers to eth_getLogs as frames: every log of what was asked, in order, each once, and nothing else in the answer.
+"""Answers to eth_getLogs as frames: only logs that were asked for, in order, each once, and nothing else in the answer.
 
-msgspec reads the types strictly, and passes over blanks and over keys that are unknown, doubled or disguised. All of these make an answer
-longer than its values with their keys: one that is exactly as long as they are holds nothing else, and becomes columns at once. Any
-other is looked at log by log, which takes longer, and is accepted or its fault named.
+msgspec checks the types, but accepts blanks, unknown keys, and duplicate or escaped keys. Each of these makes the answer longer than
+its values and keys are. So an answer of exactly that length holds nothing else, and becomes columns at once. Any other answer is
+checked log by log, and accepted or refused with a reason. Without the fast way, fetching takes 1.34 times as long (tests.bench
+fetching, median of 7 paired rounds); without the two caches below, 1.12 times.
 """
 
 import re
@@ -18,35 +19,28 @@ import polars as pl
 
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import WORD
-from perpcomp.ingest.logs import (
-    SHAPES,
-    UNDATED,
-    Log,
-    log_order,
-    rise,
-    undated,
-)
 from perpcomp.ingest.node.refusals import Range
-from perpcomp.ingest.node.rpc import Fault, Raw, to_int
+from perpcomp.ingest.node.rpc import BadAnswer, Raw, to_int
+from perpcomp.ingest.raw_frame import PATTERNS, UNDATED, Log, increases, log_order, undated
 
 _LOGS = msgspec.json.Decoder(list[Log])
 _TIME = "blockTimestamp"
 _KEYS = ("address", "topics", "data", "blockHash", "blockNumber", "transactionHash", "transactionIndex", "logIndex")  # what every log has
-_MOST = 3  # topics that an event of ours has
-_SHAPES = {name: re.compile(shape, re.ASCII).fullmatch for name, shape in SHAPES.items()}
+_MOST = 3  # the most topics of a decoded event
+_SHAPES = {name: re.compile(shape, re.ASCII).fullmatch for name, shape in PATTERNS.items()}
 
-# How long the text of a log is but for its values. Brackets stand around topics where quotes stand around another value.
-_AROUND = len("{}") + sum(len(f'"{key}":"",') for key in _KEYS)  # the last comma stands between two logs
+# Length of a log's text without its values. Topics have brackets where other values have quotes.
+_AROUND = len("{}") + sum(len(f'"{key}":"",') for key in _KEYS)  # the last comma separates two logs
 _AROUND_TIME, _REMOVED = len(f',"{_TIME}":""'), len(',"removed":false')
 _TOPIC = len('"0x",') + 2 * WORD
 
 
 def read_logs_answer(raw: Raw, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
-    """The logs of a result of eth_getLogs (UNDATED, as ordered), if they are of what was asked, in order, each once; else a Fault."""
+    """The logs of a result of eth_getLogs as an UNDATED frame. BadAnswer unless all were asked for, and are in order, each once."""
     try:
         logs = _LOGS.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Fault(f"the answer holds what is no log ({error})") from None
+        raise BadAnswer(f"the answer holds something that is not a log ({error})") from None
     frame = at_once(logs, len(raw), asked, addresses, topics)
     return log_by_log(logs, raw, asked, addresses, topics) if frame is None else frame
 
@@ -54,11 +48,11 @@ def read_logs_answer(raw: Raw, asked: Range, addresses: Collection[str], topics:
 def read_logs_of_receipts(
     receipts: Iterable[dict[str, Any]], asked: Range, addresses: Collection[str], topics: Collection[str]
 ) -> pl.DataFrame:
-    """The same from receipts, of which the logs of these contracts and topics count."""
+    """The same from a block's receipts; logs of other contracts and topics are left out."""
     try:
         logs = [log for receipt in receipts for log in msgspec.convert(receipt["logs"], list[Log])]
     except (msgspec.ValidationError, KeyError) as error:
-        raise Fault(f"a receipt holds what is no log ({error})") from None
+        raise BadAnswer(f"a receipt holds something that is not a log ({error})") from None
     ours = [log for log in logs if log.topics and log.address.lower() in addresses and log.topics[0].lower() in topics]
     return _checked(ours, asked, addresses, topics)
 
@@ -66,39 +60,39 @@ def read_logs_of_receipts(
 # At once
 
 
-class _Odd(Exception):
-    """Something in an answer is not exactly as nodes write it."""
+class _NotPlain(Exception):
+    """An answer is not written exactly as nodes usually do."""
 
 
 def at_once(logs: list[Log], length: int, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame | None:
-    """The frame of the logs of an answer of this length, if nothing in it is odd; None for any other."""
+    """The frame of an answer's logs, if `length` is exactly that of their values and keys; None for any other answer."""
     if not logs:
         return None
     try:
         shared, shared_length = _shared(logs, addresses)
         own, own_length = _own(logs, topics)
-    except (_Odd, ValueError):  # a ValueError is unhexlify's
+    except (_NotPlain, ValueError):  # a ValueError is unhexlify's
         return None
     blocks = shared["block_number"]
     whole = length == len("[]") - len(",") + _AROUND * len(logs) + shared_length + own_length
-    inside = asked[0] <= blocks.item(0) and blocks.item(-1) <= asked[1]  # between them if they rise
-    if not (whole and inside and rise(log_order(blocks, own["log_index"]))):
+    inside = asked[0] <= blocks.item(0) and blocks.item(-1) <= asked[1]  # all blocks are, if they increase
+    if not (whole and inside and increases(log_order(blocks, own["log_index"]))):
         return None
     return pl.DataFrame([own[name] if name in own.columns else shared[name] for name in UNDATED])
 
 
-# What a log shares with those of its transaction, which stand beside it: each is read once.
+# What a log shares with the other logs of its transaction, which are adjacent: read once for all of them.
 _SHARED = attrgetter("address", "block_number", "block_timestamp", "block_hash", "transaction_hash", "transaction_index", "removed")
 _SHARED_COLUMNS = ("address", "block_number", "block_time", "block_hash", "transaction_hash", "transaction_index")
 
 
 def _shared(logs: list[Log], addresses: Collection[str]) -> tuple[pl.DataFrame, int]:
-    """What the logs share, in columns, and how long its text is."""
+    """The shared values of the logs in columns, and the length of their text."""
     columns: dict[str, list[Any]] = {name: [] for name in _SHARED_COLUMNS}
     runs, length = [], 0
     for (address, block, time, block_hash, transaction, index, removed), run in groupby(logs, _SHARED):
         if address not in addresses or removed is True:
-            raise _Odd
+            raise _NotPlain
         columns["address"].append(address)
         columns["block_number"].append(_number("block_number", block))
         columns["block_time"].append(None if time is None else _number("block_time", time))
@@ -115,15 +109,15 @@ def _shared(logs: list[Log], addresses: Collection[str]) -> tuple[pl.DataFrame, 
 
 
 def _own(logs: list[Log], topics: Collection[str]) -> tuple[pl.DataFrame, int]:
-    """What each log has for itself, in columns, and how long its text is."""
+    """The values of each single log in columns, and the length of their text."""
     listed, data, indices = ([*map(attrgetter(name), logs)] for name in ("topics", "data", "log_index"))
     counts, blobs = [*map(len, listed)], [unhexlify(text.removeprefix("0x")) for text in data]
     if not 1 <= min(counts) <= max(counts) <= _MOST or not {of[0] for of in listed} <= {*topics}:
-        raise _Odd
+        raise _NotPlain
     digits = sum(map(len, data))
-    # Every text begins with 0x: one without it makes as many bytes as one that is longer.
+    # A text without 0x would give as many bytes as a longer one with it.
     if digits != len("0x") * len(data) + 2 * sum(map(len, blobs)):
-        raise _Odd
+        raise _NotPlain
     columns = {
         "row": pl.Series([0], dtype=pl.Int64).new_from_index(0, len(logs)),
         "topic0": [of[0] for of in listed],
@@ -138,7 +132,7 @@ def _own(logs: list[Log], topics: Collection[str]) -> tuple[pl.DataFrame, int]:
 
 def _shaped(name: str, text: str) -> str:
     if not _SHAPES[name](text):
-        raise _Odd
+        raise _NotPlain
     return text
 
 
@@ -153,9 +147,9 @@ def _index(text: str) -> int:
 
 @lru_cache(maxsize=2**16)
 def _word(topic: str) -> bytes:
-    """A topic as bytes: traders and markets come again and again."""
+    """A topic as bytes. Traders and markets repeat."""
     if len(topic) != len("0x") + 2 * WORD or not topic.startswith("0x"):
-        raise _Odd
+        raise _NotPlain
     return unhexlify(topic.removeprefix("0x"))
 
 
@@ -163,40 +157,40 @@ def _word(topic: str) -> bytes:
 
 
 def log_by_log(logs: list[Log], raw: Raw, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
-    """The same of the logs of any answer, slowly, with a Fault that names what is wrong."""
+    """The frame of the logs of any answer, checked one by one. BadAnswer names what is wrong."""
     _check_keys(bytes(raw), logs)
     return _checked(logs, asked, addresses, topics)
 
 
 def _check_keys(raw: bytes, logs: list[Log]) -> None:
-    """A Fault if a key of a log is doubled or escaped: JSON takes the last of two equal ones without a word."""
-    # The values are hex, so a doubled key only shows in the number of quotes.
+    """BadAnswer where a key of a log is duplicate or escaped: JSON parsers keep the last of two equal keys silently."""
+    # No value contains a quote, so the number of quotes shows every additional key.
     texts = sum(15 + len(log.topics) + 2 * (log.block_timestamp is not None) + (log.removed is not msgspec.UNSET) for log in logs)
     if b"\\" not in raw and raw.count(b'"') == 2 * texts:
         return
-    # A node may add fields of its own: then each key is counted by itself.
+    # A node may add fields of its own. Then each known key is counted.
     there = {key: {len(logs)} for key in _KEYS}
     there["removed"] = {sum(log.removed is not msgspec.UNSET for log in logs)}
-    there[_TIME] = {sum(log.block_timestamp is not None for log in logs), len(logs)}  # null where it is not known, or not there
+    there[_TIME] = {sum(log.block_timestamp is not None for log in logs), len(logs)}  # a node may give null, or leave the key out
     if b"\\" in raw or any(raw.count(f'"{key}"'.encode()) not in counts for key, counts in there.items()):
-        raise Fault("the answer holds a log with a doubled or disguised key")
+        raise BadAnswer("the answer holds a log with a duplicate or escaped key")
 
 
 def _checked(logs: list[Log], asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
-    """The logs as a frame, if they are of what was asked, in order, each once; a Fault names what is not."""
+    """The logs as a frame. BadAnswer names a log that was not asked for, is out of order, or is there twice."""
     before = (-1, -1)
     for log in logs:
         here = (to_int(log.block_number), to_int(log.log_index))
         if log.removed is True:
-            raise Fault(f"a log of block {here[0]} was removed by a reorganisation")
+            raise BadAnswer(f"a log of block {here[0]} was removed by a reorganisation")
         if not asked[0] <= here[0] <= asked[1]:
-            raise Fault(f"a log of block {here[0]} is in the answer for {asked[0]} to {asked[1]}")
+            raise BadAnswer(f"a log of block {here[0]} is in the answer for {asked[0]} to {asked[1]}")
         if here <= before:
-            raise Fault(f"the logs of block {here[0]} are out of order or doubled")
+            raise BadAnswer(f"the logs of block {here[0]} are out of order or duplicate")
         if log.address.lower() not in addresses or not log.topics or log.topics[0].lower() not in topics:
-            raise Fault(f"a log of block {here[0]} is of another contract or event")
+            raise BadAnswer(f"a log of block {here[0]} belongs to another contract or event")
         before = here
     try:
         return undated("log", list(enumerate(logs, 1)))
     except InputError as error:
-        raise Fault("; ".join(f"{problem.where}: {problem.what}".rstrip(".") for problem in error.problems[:3])) from None
+        raise BadAnswer("; ".join(f"{problem.where}: {problem.what}".rstrip(".") for problem in error.problems[:3])) from None

@@ -1,8 +1,8 @@
-"""From endpoints to a store that holds every log of a range: bounded, adaptive, resumable, and safe against a chain that moves.
+"""All logs of a range, from endpoints into a store: adaptive, resumable, and safe against reorganisations.
 
 A range is cut into segments on a fixed grid. A segment is kept only when all its windows were answered, each log's block hash is that
-of its header, its first block's parent is the last block before it, and its last block is the same after the fetching as before: a
-block's hash covers all its history, so nothing below it has moved meanwhile.
+of its header, its first block's parent is the last block before it, and its last block has the same hash before and after fetching.
+A block's hash covers all its history, so nothing before it changed meanwhile.
 """
 
 import asyncio
@@ -16,17 +16,18 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.logs import OTHER_BLOCK, dated
+from perpcomp.ingest.block_times import dated
+from perpcomp.ingest.consistency import OTHER_BLOCK
 from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
 from perpcomp.ingest.node.rpc import (
     NETWORK,
-    Fault,
-    Header,
+    BadAnswer,
+    BlockInfo,
     Raw,
-    Refused,
-    read_header,
+    RpcError,
+    read_block_info,
     read_object,
     read_strictly,
     to_int,
@@ -34,12 +35,12 @@ from perpcomp.ingest.node.rpc import (
 from perpcomp.ingest.node.store import Store, Subject
 
 HEADERS_AT_ONCE = 100
-AGAIN = 6  # how often a segment is fetched again because the chain moved under it
+AGAIN = 6  # attempts at a segment whose blocks change while it is fetched
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to ask. Widths and distances in blocks."""
+    """How to ask, in blocks: the most blocks of one request, the blocks of a segment, and how many confirm a final block."""
 
     window: int = 2_000
     segment: int = 20_000
@@ -48,7 +49,7 @@ class Settings:
 
 @dataclass
 class Progress:
-    """What the fetching has done so far, for whoever shows it."""
+    """The progress of a fetch; `show` is called after each change."""
 
     blocks: int
     done: int = 0
@@ -59,35 +60,35 @@ class Progress:
 
     @property
     def rate(self) -> int:
-        """Logs a second so far, in whole numbers."""
+        """Logs per second so far."""
         return round(self.logs / max(time.monotonic() - self.started, 1e-3))
 
 
 class Fetcher:
-    """The logs of some contracts and topics, through a pool of endpoints, into a store."""
+    """Fetches the logs of some contracts and topics through a pool of endpoints into a store."""
 
     def __init__(self, pool: Pool, subject: Subject, settings: Settings) -> None:
         self.pool, self.subject, self.settings = pool, subject, settings
         self.addresses, self.topics = set(subject.addresses), set(subject.topics)
-        self.width = settings.window  # of the next request; providers narrow it, successes widen it
+        self.width = settings.window  # of the next request: refusals narrow it, successes widen it
 
-    async def header(self, number: int) -> Header:
+    async def header(self, number: int) -> BlockInfo:
         """The header of a block that exists."""
 
-        def read(raw: Raw) -> Header:
-            header = read_header(raw)
+        def read(raw: Raw) -> BlockInfo:
+            header = read_block_info(raw)
             if header.number != number:
-                raise Fault(f"asked for block {number}, got {header.number}")
+                raise BadAnswer(f"asked for block {number}, got {header.number}")
             return header
 
         return await self.pool.call("eth_getBlockByNumber", [hex(number), False], read, needs=number)
 
     async def head(self) -> int:
-        """The newest block that the pool's first healthy node knows."""
+        """The number of the newest block that the answering node knows."""
         return await self.pool.call("eth_blockNumber", [], lambda raw: to_int(read_strictly(raw)))
 
     async def block_at(self, moment: datetime, low: int, high: int) -> int:
-        """The first block in [low, high] whose timestamp is `moment` or later; high + 1 where there is none. A binary search."""
+        """The first block in [low, high] whose timestamp is `moment` or later; high + 1 where there is none."""
         target = int(moment.timestamp())
         while low <= high:
             middle = (low + high) // 2
@@ -99,7 +100,7 @@ class Fetcher:
 
     async def fill(self, store: Store, asked: Range, progress: Progress) -> None:
         """Fetch every segment of the range that the store does not hold. Segments held are checked against the chain first."""
-        await self._forget_what_moved(store)
+        await self._drop_reorganised(store)
         for segment in store.missing(grid(asked, self.settings.segment)):
             await self._segment(store, segment, progress)
         await self._check_links(store, asked)
@@ -111,7 +112,7 @@ class Fetcher:
             start = await self.header(first)
             previous = next((s for s in store.segments if s.last == first - 1), None)
             if previous is not None and previous.last_hash != start.parent_hash:
-                await self._forget_what_moved(store)
+                await self._drop_reorganised(store)
                 for lost in store.missing([(previous.first, previous.last)]):
                     await self._segment(store, lost, progress)
                 continue
@@ -131,14 +132,14 @@ class Fetcher:
             progress.requests = self.pool.sent
             progress.show(progress)
             return
-        what = f"Blocks {first} to {last} were another chain at each of {AGAIN} tries: logs and headers do not fit together."
+        what = f"Blocks {first} to {last} changed at each of {AGAIN} attempts: logs and headers do not match."
         raise refusal("the network", what, "Ask another node with --rpc, or wait until the range is final.", NETWORK)
 
     async def _windows(self, asked: Range, progress: Progress) -> pl.DataFrame:
-        """All logs of a segment, in order: windows side by side, each split as far as the providers want."""
+        """All logs of a segment, in order. Its windows are fetched concurrently, each split as the provider requires."""
         starts = range(asked[0], asked[1] + 1, self.width)
         windows = [(start, min(start + self.width - 1, asked[1])) for start in starts]
-        parts: list[pl.DataFrame] = await side_by_side([self._window(window) for window in windows])
+        parts: list[pl.DataFrame] = await all_of([self._window(window) for window in windows])
         progress.requests = self.pool.sent
         progress.show(progress)
         self.width = min(self.settings.window, self.width + max(1, self.width // 4))
@@ -155,13 +156,13 @@ class Fetcher:
             return await self.pool.call(
                 "eth_getLogs", [query], lambda raw: read_logs_answer(raw, asked, self.addresses, self.topics), needs=asked[1]
             )
-        except Refused as no:
+        except RpcError as no:
             refused = no
         meant = classify(asked, refused.code, refused.status, refused.message)
         if meant.action is Action.RECEIPTS:
             return read_logs_of_receipts(await receipts_of(self.pool, asked[0]), (asked[0], asked[0]), self.addresses, self.topics)
         advice = {
-            Action.CLAMP_HEAD: "Use a node that is in step.",
+            Action.CLAMP_HEAD: "Use a node that is up to date.",
             Action.ARCHIVE: "Use a node that keeps the history.",
             Action.FATAL: "Use another node with --rpc.",
             Action.BACKOFF: "Wait, or use another node with --rpc.",
@@ -174,63 +175,63 @@ class Fetcher:
         return pl.concat([await self._window(part) for part in parts])
 
     async def _times(self, logs: pl.DataFrame) -> dict[int, int] | None:
-        """The time of every block with logs, by its header; None where a log's block hash or time is not its header's."""
+        """Block number -> time of every block with logs, from its header; None where a log contradicts its header."""
         blocks = logs.select("block_number", "block_hash", "block_time").filter(OTHER_BLOCK)
         numbers = [hex(number) for number in blocks["block_number"].unique(maintain_order=True)]
         batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
-        asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_header) for batch in batches]
-        headers = {header.number: header for batch in await side_by_side(asked) for header in batch}
+        asked = [self.pool.call_many("eth_getBlockByNumber", [[n, False] for n in batch], read_block_info) for batch in batches]
+        headers = {header.number: header for batch in await all_of(asked) for header in batch}
         times = {number: header.timestamp for number, header in headers.items()}
         for number, block_hash, stated in blocks.iter_rows():
             if number not in headers or headers[number].hash.lower() != block_hash or stated not in (None, times[number]):
                 return None
         return times
 
-    async def _forget_what_moved(self, store: Store) -> None:
-        """Drop held segments from the newest down until one still stands in the chain: the common ancestor."""
+    async def _drop_reorganised(self, store: Store) -> None:
+        """Drop segments that a reorganisation changed, from the newest back to one that is still in the chain."""
         for segment in sorted(store.segments, key=lambda s: -s.last):
             if (await self.header(segment.last)).hash == segment.last_hash:
                 return
             store.drop(segment)
 
     async def _check_links(self, store: Store, asked: Range) -> None:
-        """Segments must follow each other as blocks of one chain."""
+        """InputError where adjacent segments are not of one chain."""
         held = store.holding(grid(asked, self.settings.segment))
         for one, following in pairwise(held):
             if one.last + 1 != following.first or one.last_hash != following.parent_hash:
-                what = f"Blocks {one.last} and {following.first} are not of one chain."
-                raise refusal("the store", what, "Run the same command again: what does not fit is fetched again.", NETWORK)
+                what = f"Blocks {one.last} and {following.first} are not in one chain."
+                raise refusal("the store", what, "Run the same command again: it fetches these segments anew.", NETWORK)
 
 
 def grid(asked: Range, size: int) -> list[Range]:
-    """The range in segments whose ends lie on multiples of `size`, so that a longer range later reuses them."""
+    """The range in segments whose ends are multiples of `size`, so that a longer range can reuse them."""
     first, last = asked
     cuts = [first, *range((first // size + 1) * size, last + 1, size), last + 1]
     return [(a, b - 1) for a, b in pairwise(cuts) if a < b]
 
 
 async def receipts_of(pool: Pool, number: int) -> list[dict[str, Any]]:
-    """All receipts of a block, in order: at once, or one by one where a node does not know how."""
+    """All receipts of a block, in order; one by one where a node lacks eth_getBlockReceipts."""
     try:
         receipts = await pool.call("eth_getBlockReceipts", [hex(number)], read_strictly, needs=number)
-    except Refused:
+    except RpcError:
         asked = await pool.call("eth_getBlockByNumber", [hex(number), False], read_transactions, needs=number)
         receipts = await pool.call_many("eth_getTransactionReceipt", asked, read_object) if asked else []
     if not isinstance(receipts, list) or not all(isinstance(receipt, dict) for receipt in receipts):
-        raise refusal("the network", f"The receipts of block {number} are no list.", "Use another node with --rpc.", NETWORK)
+        raise refusal("the network", f"The receipts of block {number} are not a list.", "Use another node with --rpc.", NETWORK)
     return receipts
 
 
 def read_transactions(raw: Raw) -> list[list[str]]:
-    """The hashes of a block's transactions, each as one asks for its receipt; Fault where it says none."""
+    """The hashes of a block's transactions, each in a list of its own: the parameters of a request for its receipt."""
     listed = read_object(raw).get("transactions")
     if not isinstance(listed, list) or not all(isinstance(transaction, str) for transaction in listed):
-        raise Fault("the answer is no block with its transactions")
+        raise BadAnswer("the answer is not a block with its transactions")
     return [[transaction] for transaction in listed]
 
 
-async def side_by_side(calls: Sequence[Any]) -> list[Any]:
-    """All results in order. The first failure cancels the rest; the pool bounds how many are in flight."""
+async def all_of(calls: Sequence[Any]) -> list[Any]:
+    """The results of concurrent calls, in order. The first failure cancels the others; the pool limits how many are in flight."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))
@@ -242,7 +243,7 @@ async def side_by_side(calls: Sequence[Any]) -> list[Any]:
 
 
 def differing_block(mine: pl.DataFrame, theirs: pl.DataFrame) -> int | None:
-    """The first block whose logs differ between two raw frames: in number or in content."""
+    """The first block whose logs differ between two raw frames, in number or in content; None where they are equal."""
     shown = ["address", "topic0", "topic1", "topic2", "data", "block_hash", "transaction_hash", "log_index"]
     ours = mine.select("block_number", *shown)
     others = theirs.select("block_number", *shown)

@@ -1,4 +1,4 @@
-"""Several endpoints as one: a bounded number of calls in flight, waits with jitter, and fail-over to the next endpoint."""
+"""Several endpoints as one: a limited number of calls in flight, waits with jitter, and fail-over to the next endpoint."""
 
 import asyncio
 import random
@@ -11,10 +11,10 @@ from perpcomp.ingest.node.refusals import Action, classify
 from perpcomp.ingest.node.rpc import (
     NETWORK,
     UNREACHED,
+    BadAnswer,
     Endpoint,
-    Fault,
     Raw,
-    Refused,
+    RpcError,
     read_strictly,
     to_int,
 )
@@ -24,9 +24,10 @@ T = TypeVar("T")
 
 @dataclass
 class Pool:
-    """Endpoints with fail-over: each call goes to the first that is well, and to the next when it is not.
+    """Endpoints with fail-over: a call that fails goes to the next endpoint.
 
-    attempts bounds the tries of one call over all endpoints; patience (s) is the first wait, doubled each time with jitter.
+    `attempts` limits the attempts of one call over all endpoints; `patience` (s) is the first wait, doubled each time, with jitter.
+    `at_once` limits the calls in flight; `sent` counts the requests.
     """
 
     endpoints: list[Endpoint]
@@ -38,14 +39,14 @@ class Pool:
     _gate: asyncio.Semaphore | None = field(default=None, repr=False)
 
     async def call(self, method: str, params: Sequence[Any], read: Callable[[Raw], T], needs: int = -1) -> T:
-        """The result of a call, read by `read`; `needs` is the newest block that the answering node must know.
+        """The result of a call, read by `read`. The answering node must know the block `needs`.
 
-        Raises Refused for what the caller can ask differently, InputError (exit 3) when every attempt has failed.
+        RpcError where the caller can ask for less; InputError (exit 3) where every attempt failed.
         """
         return await self._try(method, needs, lambda endpoint: _one(endpoint, method, params, read))
 
     async def call_many(self, method: str, many: Sequence[Sequence[Any]], read: Callable[[Raw], T]) -> list[T]:
-        """The results of a batch, in the order asked."""
+        """The results of a batch, in the order of the requests."""
 
         async def batch(endpoint: Endpoint) -> list[T]:
             return [read(raw) for raw in await endpoint.call_many(method, many)]
@@ -53,6 +54,7 @@ class Pool:
         return await self._try(method, -1, batch)
 
     async def close(self) -> None:
+        """Close every endpoint's connection."""
         for endpoint in self.endpoints:
             await endpoint.close()
 
@@ -67,16 +69,16 @@ class Pool:
                 async with self._gate:
                     self.sent += 1
                     if needs > endpoint.head:
-                        await _look_up(endpoint)
+                        await _update_head(endpoint)
                         if needs > endpoint.head:
-                            raise Fault(f"{endpoint.name} knows blocks up to {endpoint.head} only; {needs} is asked for")
+                            raise BadAnswer(f"{endpoint.name} knows blocks up to {endpoint.head}, but the request needs block {needs}")
                     return await ask(endpoint)
-            except Fault as fault:
+            except BadAnswer as fault:
                 faults.append(str(fault))
                 if fault.status == 504 and method == "eth_getLogs" and attempt >= 1:
-                    raise Refused(str(fault), None, 504, None) from None  # twice too late: ask for less
+                    raise RpcError(str(fault), None, 504, None) from None  # twice too slow: the caller asks for less
                 self._turn += 1
-            except Refused as refused:
+            except RpcError as refused:
                 if refused.status in (401, 403):
                     faults.append(f"{endpoint.name} refuses access ({refused.message})")
                     self._turn += 1
@@ -85,7 +87,7 @@ class Pool:
                 elif refused.status in (500, 502, 503, 504):
                     faults.append(f"{endpoint.name}: {refused.message}")
                     if refused.status in (502, 504) and method == "eth_getLogs" and attempt >= 1:
-                        raise  # twice: the range is too much for it
+                        raise  # twice: the range is too large for the node
                     self._turn += 1
                 elif _asks_to_wait(refused):
                     faults.append(f"{endpoint.name}: {refused.message}")
@@ -95,7 +97,7 @@ class Pool:
                     raise
             await asyncio.sleep(min(wait, 60.0) if attempt < self.attempts - 1 else 0)
         what = f"{method} failed {len(faults)} times. The last: {faults[-1]}."
-        advice = "Nothing half-fetched is kept; the same command goes on where it stopped, or add another --rpc."
+        advice = "Run the same command again, which continues where it stopped, or add another --rpc."
         raise InputError([Finding("error", "the network", what, advice, code=UNREACHED)], NETWORK)
 
 
@@ -103,9 +105,9 @@ async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Cal
     return read(await endpoint.call(method, params))
 
 
-async def _look_up(endpoint: Endpoint) -> None:
+async def _update_head(endpoint: Endpoint) -> None:
     endpoint.head = to_int(read_strictly(await endpoint.call("eth_blockNumber", [])))
 
 
-def _asks_to_wait(refused: Refused) -> bool:
+def _asks_to_wait(refused: RpcError) -> bool:
     return classify((0, 1), refused.code, refused.status, refused.message).action is Action.BACKOFF

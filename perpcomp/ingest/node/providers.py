@@ -1,6 +1,6 @@
-"""What carries bytes to a node and back: web3's providers for HTTP, IPC and WebSocket, with one way to ask.
+"""The transport to a node: web3's providers for HTTP, IPC and WebSocket, with one way to ask.
 
-Imported when a node is asked, not before: importing web3 takes longer than most runs.
+Imported only when a node is asked: importing web3 takes longer than most runs.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Reply = tuple[int | None, bytes, str | None]  # HTTP status, body, Retry-After
 
 
 class Http(AsyncHTTPProvider):
-    """web3's HTTP provider with a session that keeps connections, and without its own retries, decoding and logging of URLs."""
+    """web3's HTTP provider with a session that keeps connections, but without its retries, its decoding and its logging of URLs."""
 
     batches = True
 
@@ -42,7 +42,7 @@ class Http(AsyncHTTPProvider):
 
 
 class Socket:
-    """web3's IPC and WebSocket providers, which match the ids of requests and replies themselves."""
+    """web3's IPC and WebSocket providers, which match the ids of requests and replies."""
 
     batches = False
 
@@ -62,7 +62,7 @@ class Socket:
 
 
 def provider(url: str, timeout: float) -> Http | Socket:
-    """What reaches this URL. InputError where its scheme is none of ours, FileNotFoundError where there is no such socket."""
+    """The provider for a URL. InputError where its scheme is unsupported, FileNotFoundError where the socket does not exist."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
         return Http(url, timeout)
@@ -70,7 +70,7 @@ def provider(url: str, timeout: float) -> Http | Socket:
         return Socket(WebSocketProvider(url, request_timeout=timeout), timeout)
     if parts.scheme in ("", "file", "ipc"):
         if not Path(parts.path).exists():
-            raise FileNotFoundError("there is no such socket")
+            raise FileNotFoundError("the socket does not exist")
         return Socket(AsyncIPCProvider(parts.path, request_timeout=timeout), timeout)
-    what = f"a URL beginning with {parts.scheme}:// is none that can be read."
+    what = f"The scheme {parts.scheme}:// is not supported."
     raise refusal("--rpc", what, "Give http(s)://, ws(s):// or the path of an IPC socket.")

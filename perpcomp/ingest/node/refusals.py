@@ -1,7 +1,7 @@
-"""What a provider means when it refuses eth_getLogs, and the pieces to ask for instead.
+"""What a provider's refusal of eth_getLogs means, and the ranges to ask for instead.
 
-Providers change their texts without notice, so they are read by meaning: words of rate first (wait, never split), then a range that
-is suggested, then a width, then a size; codes alone decide nothing, as -32005 stands for a results limit, a range limit and a quota.
+Providers change their texts without notice, so words decide: first those of a rate limit (wait, never split), then a suggested range,
+then a width, then a size. A code alone decides nothing: -32005 is used for a results limit, a range limit and a quota.
 """
 
 import re
@@ -12,7 +12,7 @@ Range = tuple[int, int]  # first and last block, both inclusive
 
 
 class Action(Enum):
-    """What a client must do about a refusal."""
+    """What the client must do after a refusal."""
 
     SPLIT_RANGE = "split_range"  # pieces as wide as the suggested range
     SPLIT_SPAN = "split_span"  # pieces of at most `span` blocks
@@ -25,8 +25,8 @@ class Action(Enum):
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A refusal that was understood: what to do, and how wide the pieces may be. `known` is False for words met for the first time."""
+class NextStep:
+    """What to do after a refusal, and the most blocks of each new range. `known` is False for an unknown text."""
 
     action: Action
     span: int | None = None
@@ -49,38 +49,38 @@ _NUMBER = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)\s*([kKmM](?![\w]))?")
 
 
 def width(asked: Range) -> int:
-    """How many blocks a range has."""
+    """The number of blocks of a range."""
     return asked[1] - asked[0] + 1
 
 
-def classify(asked: Range, code: int | None, status: int | None, message: str) -> Refusal:
-    """What to do about the refusal of `asked`, from the provider's words (JSON-RPC code and HTTP status where there are any)."""
+def classify(asked: Range, code: int | None, status: int | None, message: str) -> NextStep:
+    """What to do after the refusal of the range `asked`, from the provider's message, JSON-RPC code and HTTP status."""
     if status == 429 or code == 429 or _RATE.search(message):
-        return Refusal(Action.BACKOFF)
+        return NextStep(Action.BACKOFF)
     if _UNKNOWN_BLOCK.search(message):
-        return Refusal(Action.CLAMP_HEAD)
+        return NextStep(Action.CLAMP_HEAD)
     if _HISTORY.search(message):
-        return Refusal(Action.ARCHIVE)
+        return NextStep(Action.ARCHIVE)
     refused_for_size = status in (413, 502, 504) or bool(_SIZE.search(message) or _LIMIT_OF_BLOCKS.search(message))
     if not refused_for_size:
         return (
-            Refusal(Action.FATAL)
+            NextStep(Action.FATAL)
             if re.search(r"revert|unauthori[sz]ed|forbidden|invalid argument|method not", message, re.I)
-            else Refusal(Action.HALVE, known=False)
+            else NextStep(Action.HALVE, known=False)
         )
     if width(asked) == 1:
-        return Refusal(Action.RECEIPTS)
+        return NextStep(Action.RECEIPTS)
     if pair := _PAIR.search(message):
         span = width((int(pair[1], 0), int(pair[2], 0)))
         if 0 < span < width(asked):
-            return Refusal(Action.SPLIT_RANGE, span)
+            return NextStep(Action.SPLIT_RANGE, span)
     named = _span(message)
-    # A limit as wide as the request that was refused would loop: halve instead.
-    return Refusal(Action.SPLIT_SPAN, named) if named is not None and named < width(asked) else Refusal(Action.HALVE)
+    # A limit as wide as the refused request would loop: halve instead.
+    return NextStep(Action.SPLIT_SPAN, named) if named is not None and named < width(asked) else NextStep(Action.HALVE)
 
 
 def _span(message: str) -> int | None:
-    """The width that a text about blocks names: its smallest number that does not count results, logs or bytes."""
+    """The width that a text about blocks names: the smallest number that does not count results, logs or bytes."""
     if not _LIMIT_OF_BLOCKS.search(message):
         return None
     found = []
@@ -92,10 +92,10 @@ def _span(message: str) -> int | None:
     return min(found, default=None)
 
 
-def pieces(asked: Range, refusal: Refusal) -> list[Range]:
-    """The ranges to ask for instead: contiguous, disjoint, covering `asked`, each narrower than it. A single block is never split."""
+def pieces(asked: Range, step: NextStep) -> list[Range]:
+    """The ranges to ask for instead. They cover `asked` without overlap, each narrower than it. ValueError for a single block."""
     first, last = asked
     if width(asked) == 1:
         raise ValueError(f"block {first} cannot be split")
-    span = refusal.span if refusal.span is not None else (width(asked) + 1) // 2
+    span = step.span if step.span is not None else (width(asked) + 1) // 2
     return [(start, min(start + span - 1, last)) for start in range(first, last + 1, span)]

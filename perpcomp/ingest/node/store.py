@@ -1,8 +1,8 @@
-"""Where fetched logs are kept: segments of raw logs named by their own hash, and a journal that says which blocks they cover.
+"""The store of fetched logs: segments of raw logs named by their hash, and a journal of the blocks that they cover.
 
-A kill at any moment leaves either a whole segment with its journal line, or neither: a segment is written to a temporary name, synced
-and renamed, and only then is its line appended and synced. A torn last line is cut off, a segment whose bytes are not its name is
-fetched again. Nothing is ever changed in place.
+A kill at any moment leaves a complete segment with its journal line, or neither: a segment is written to a temporary name, synced and
+renamed, and only then its line is appended and synced. An incomplete last line is cut off, and a segment whose hash is not its name is
+fetched again. Nothing is changed in place.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.logs import RAW_SCHEMA, Piece
+from perpcomp.ingest.raw_frame import RAW_SCHEMA, Piece
 from perpcomp.writing import write_synced, write_whole
 
 FORMAT = "perpcomp-store-v1"
 JOURNAL = "journal.jsonl"
 LOGS = "logs.parquet"
 RANGE = "range.json"
-PIECE = 100_000  # rows read at a time
+ROWS_AT_ONCE = 100_000  # rows of a row group, read at a time
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a store holds: the logs of these contracts and topics on this chain."""
+    """The logs that a store holds: those of these contracts and topics on this chain."""
 
     chain_id: int
     genesis: str
@@ -39,7 +39,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of blocks whose logs are all here. Hashes are those of its first block's parent and its last block."""
+    """Consecutive blocks whose logs the store holds. The hashes are those of the first block's parent and of the last block."""
 
     first: int
     last: int
@@ -50,7 +50,7 @@ class Segment:
 
 
 class Store:
-    """A folder of segments. One writer at a time; readers see whole segments only."""
+    """A folder of segments, for one writer at a time. Readers see only complete segments."""
 
     def __init__(self, folder: Path, subject: Subject) -> None:
         self.folder, self.subject = folder, subject
@@ -59,12 +59,12 @@ class Store:
         self._read_journal()
 
     def missing(self, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Of these ranges, those that no segment covers."""
+        """The ranges among these that no segment covers."""
         held = {(s.first, s.last) for s in self.segments}
         return [r for r in ranges if r not in held]
 
     def add(self, first: int, last: int, parent_hash: str, last_hash: str, logs: pl.DataFrame) -> None:
-        """Keep the logs of a run of blocks."""
+        """Keep the logs of consecutive blocks as a segment."""
         digest = ""
         if logs.height:
             data = _parquet(logs)
@@ -75,23 +75,23 @@ class Store:
         self.segments.append(segment)
 
     def drop(self, segment: Segment) -> None:
-        """Forget a segment: the chain is no longer what it was."""
+        """Remove a segment that a reorganisation changed."""
         self._append({"dropped": asdict(segment)})
         self.segments.remove(segment)
 
     def holding(self, ranges: list[tuple[int, int]]) -> list[Segment]:
-        """The segments that are these ranges, in their order; those not held are left out."""
+        """The held segments of these ranges, in their order."""
         held = {(s.first, s.last): s for s in self.segments}
         return [held[r] for r in ranges if r in held]
 
     def logs(self, ranges: list[tuple[int, int]]) -> pl.DataFrame:
-        """The raw frame of these ranges, whose segments are all here, in order."""
+        """The raw frame of these ranges, in order. Their segments must all be held."""
         parts = [pl.read_parquet(self._file(segment.sha256)) for segment in self.holding(ranges) if segment.rows]
         whole = pl.concat([pl.DataFrame(schema=RAW_SCHEMA), *parts])
         return whole.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"))
 
     def write_range(self, ranges: list[tuple[int, int]], stated: dict[str, Any]) -> dict[str, Any]:
-        """Put the logs of these ranges into one file, and what is stated of it, its hash too, beside it. Returns what was stated."""
+        """Write the logs of these ranges to one file, and the statement about it to another. Returns the statement, with the file's hash."""
         held = [segment for segment in self.holding(ranges) if segment.rows]
         data = self._file(held[0].sha256).read_bytes() if len(held) == 1 else _parquet(self.logs(ranges))
         stated = {**stated, "sha256": hashlib.sha256(data).hexdigest()}
@@ -106,14 +106,14 @@ class Store:
         entries = [entry for line in lines if (entry := _checked(line)) is not None]
         if not entries:
             if any(self.folder.joinpath("segments").iterdir()) and lines:
-                raise refusal(str(path), "cannot be read.", "Remove the store's folder: it is fetched again.")
+                raise refusal(str(path), "The journal cannot be read.", "Remove the store's folder, and fetch the logs again.")
             path.unlink(missing_ok=True)
             self._append({"store": stated})
             return
         if entries[0].get("store") != stated:
             held = entries[0].get("store") or {}
             differs = [key for key in stated if held.get(key) != stated[key]]
-            what = f"holds logs of another {', '.join(differs)}."
+            what = f"The store holds logs with other {', '.join(differs)}."
             raise refusal(str(self.folder), what, "Choose another folder with --store, or remove this one.")
         for entry in entries[1:]:
             if "segment" in entry:
@@ -123,7 +123,7 @@ class Store:
             elif "dropped" in entry:
                 self.segments = [s for s in self.segments if s != Segment(**entry["dropped"])]
         whole = b"".join(line + b"\n" for line in lines if _checked(line) is not None)
-        if whole != path.read_bytes():  # a kill tore the last line
+        if whole != path.read_bytes():  # the last line is incomplete
             write_whole(path, whole)
 
     def _is_whole(self, segment: Segment) -> bool:
@@ -142,15 +142,15 @@ class Store:
 
 
 def _parquet(logs: pl.DataFrame) -> bytes:
-    """The rows, numbered, as Parquet bytes; without statistics, which nobody asks of hex."""
+    """The rows, numbered, as Parquet bytes. Statistics of hex text are useless and left out."""
     numbered = logs.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"))
     buffer = io.BytesIO()
-    numbered.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False, row_group_size=PIECE)
+    numbered.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False, row_group_size=ROWS_AT_ONCE)
     return buffer.getvalue()
 
 
 def read_range(folder: Path) -> dict[str, Any]:
-    """What is stated of the range in this folder; nothing where there is none or it cannot be read."""
+    """The statement about the range in this folder; empty where it is absent or cannot be read."""
     try:
         stated = json.loads((folder / RANGE).read_bytes())
     except (ValueError, OSError):
@@ -159,7 +159,7 @@ def read_range(folder: Path) -> dict[str, Any]:
 
 
 def own_pieces(file: Path, addresses: Collection[str]) -> Iterator[Piece] | None:
-    """The raw frames of a range's logs as they were checked when they were fetched; None for any other file, and for a changed one."""
+    """The raw frames of a file that write_range wrote, checked when it was fetched. None for any other or a changed file."""
     if file.name != LOGS or not file.is_file():
         return None
     stated = read_range(file.parent).get("sha256")
@@ -171,8 +171,8 @@ def own_pieces(file: Path, addresses: Collection[str]) -> Iterator[Piece] | None
 
 def _own_pieces(file: Path, addresses: frozenset[str]) -> Iterator[Piece]:
     lazy = pl.scan_parquet(file, glob=False)
-    for start in range(0, lazy.select(pl.len()).collect().item(), PIECE):
-        yield partial(_logged_by, lazy.slice(start, PIECE).collect(), addresses)
+    for start in range(0, lazy.select(pl.len()).collect().item(), ROWS_AT_ONCE):
+        yield partial(_logged_by, lazy.slice(start, ROWS_AT_ONCE).collect(), addresses)
 
 
 def _logged_by(raw: pl.DataFrame, addresses: frozenset[str]) -> pl.DataFrame:
@@ -180,7 +180,7 @@ def _logged_by(raw: pl.DataFrame, addresses: frozenset[str]) -> pl.DataFrame:
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:
-    """A journal line's entry, or None where the line is torn or not what its sum says."""
+    """The entry of a journal line; None where the line is incomplete or contradicts its checksum."""
     try:
         outer = json.loads(line)
         if hashlib.sha256(outer["entry"].encode()).hexdigest()[:16] != outer["sum"]:

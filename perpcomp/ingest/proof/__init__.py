@@ -1,1 +1,1 @@
-"""That no log is missing or altered."""
+"""The proof that no log is missing or altered."""

@@ -1,4 +1,4 @@
-"""Bloom filters: which blocks cannot hold a log."""
+"""Bloom filters: which blocks cannot hold a wanted log."""
 
 from binascii import unhexlify
 from collections.abc import Collection, Iterable
@@ -6,13 +6,9 @@ from functools import lru_cache
 
 from eth_hash.auto import keccak
 
-from perpcomp.ingest.proof.headers import (
-    Json,
-    field_of,
-    read_header,
-)
+from perpcomp.ingest.proof.headers import Json, field_of, read_header
 
-Pair = tuple[str, str]  # an address and a topic0, in hex
+LogFilter = tuple[str, str]  # the address and topic0 of wanted logs, in hex
 
 
 @lru_cache(maxsize=4096)
@@ -25,24 +21,21 @@ def bloom_mask(item: str) -> int:
     return mask
 
 
-def may_hold(bloom: bytes, address: str, topic: str) -> bool:
-    """Whether a block with this filter may hold a log of this address and topic. False is certain, True is not."""
-    return bloom_passes(bloom, [bloom_mask(address) | bloom_mask(topic)])
-
-
-def blocks_to_open(headers: Iterable[Json | bytes], wanted: Collection[Pair]) -> list[int]:
-    """The numbers of the blocks whose receipts `prove` will ask for."""
-    masks = bloom_masks(wanted)
-    return [header.number for header in map(read_header, headers) if bloom_passes(header.field("logsBloom"), masks)]
-
-
-def bloom_masks(wanted: Collection[Pair]) -> list[int]:
+def bloom_masks(wanted: Collection[LogFilter]) -> list[int]:
+    """The bits that a block's Bloom filter must have for each kind of wanted log. InputError where an address or topic is malformed."""
     for address, topic in wanted:
         for name, item in (("address", address), ("topic0", topic)):
             field_of({name: item}, name, "wanted")
     return [bloom_mask(address) | bloom_mask(topic) for address, topic in wanted]
 
 
-def bloom_passes(bloom: bytes, masks: list[int]) -> bool:
+def may_hold_any(bloom: bytes, masks: list[int]) -> bool:
+    """Whether a block with this Bloom filter may hold a log of one of the masks. False is certain, True is not."""
     bits = int.from_bytes(bloom)
     return any(bits & mask == mask for mask in masks)
+
+
+def blocks_to_open(headers: Iterable[Json | bytes], wanted: Collection[LogFilter]) -> list[int]:
+    """The numbers of the blocks whose receipts a proof needs: their Bloom filters do not exclude a wanted log."""
+    masks = bloom_masks(wanted)
+    return [header.number for header in map(read_header, headers) if may_hold_any(header.field("logsBloom"), masks)]

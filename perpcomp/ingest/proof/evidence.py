@@ -1,7 +1,7 @@
-"""What a proof of completeness needs, fetched once and kept in the store, and the proof made from it, offline, as often as wanted.
+"""The evidence of a proof: fetched once, kept in the store, and checked offline as often as wanted.
 
-headers.bin holds the RLP of every header of the range, receipts/NUMBER.bin the receipts of each block that its header's Bloom filter
-does not clear. Both are written whole or not at all.
+headers.bin holds the RLP of every header of the range, receipts/NUMBER.bin the receipts of each block whose Bloom filter may hold a
+wanted log. Each file is written whole or not at all.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,32 +11,32 @@ from typing import Any
 import polars as pl
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.node.fetch import HEADERS_AT_ONCE, receipts_of, side_by_side
+from perpcomp.ingest.node.fetch import HEADERS_AT_ONCE, all_of, receipts_of
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.rpc import read_object
-from perpcomp.ingest.proof.bloom import blocks_to_open
+from perpcomp.ingest.proof.bloom import LogFilter, blocks_to_open
 from perpcomp.ingest.proof.headers import encode_header, split
 from perpcomp.ingest.proof.prove import Proof, prove
 from perpcomp.ingest.proof.receipts import encode_receipts
 from perpcomp.writing import write_whole
 
 PROOF = "proof"
-BATCHES = 8  # batches of headers asked side by side
+BATCHES = 8  # batches of headers in flight
 
 
 def folder_of(store: Path, asked: Range) -> Path:
-    """Where the evidence of a range lies in a store."""
+    """The folder of a range's evidence in a store."""
     return store / PROOF / f"{asked[0]}-{asked[1]}"
 
 
-def pairs(addresses: Collection[str], topics: Collection[str]) -> list[tuple[str, str]]:
-    """What the logs asked for are: every contract with every event."""
+def filters(addresses: Collection[str], topics: Collection[str]) -> list[LogFilter]:
+    """The logs that a fetch asks for: every contract with every event."""
     return [(address, topic) for address in addresses for topic in topics]
 
 
-async def collect(pool: Pool, asked: Range, wanted: list[tuple[str, str]], folder: Path) -> None:
-    """Fetch the headers and receipts of a range that are not there yet."""
+async def collect(pool: Pool, asked: Range, wanted: list[LogFilter], folder: Path) -> None:
+    """Fetch those headers and receipts of a range that the folder does not hold."""
     (folder / "receipts").mkdir(parents=True, exist_ok=True)
     headers = folder / "headers.bin"
     if not headers.exists():
@@ -47,7 +47,7 @@ async def collect(pool: Pool, asked: Range, wanted: list[tuple[str, str]], folde
             calls = [
                 pool.call_many("eth_getBlockByNumber", [[hex(b), False] for b in batch], read_object) for batch in batches[n : n + BATCHES]
             ]
-            blob += b"".join(encode_header(header) for part in await side_by_side(calls) for header in part)
+            blob += b"".join(encode_header(header) for part in await all_of(calls) for header in part)
         write_whole(headers, bytes(blob))
     for number in blocks_to_open(split(headers.read_bytes()), wanted):
         path = folder / "receipts" / f"{number}.bin"
@@ -55,14 +55,14 @@ async def collect(pool: Pool, asked: Range, wanted: list[tuple[str, str]], folde
             write_whole(path, encode_receipts(await receipts_of(pool, number)))
 
 
-def check(folder: Path, asked: Range, wanted: list[tuple[str, str]], logs: pl.DataFrame, anchor: str) -> Proof:
-    """The proof that the raw frame's rows are all the logs of the range, from the evidence in the folder alone.
+def check(folder: Path, asked: Range, wanted: list[LogFilter], logs: pl.DataFrame, anchor: str) -> Proof:
+    """The proof that the raw frame holds all logs of the range, unaltered, from the evidence in the folder alone.
 
-    `anchor` is the hash of the range's last block. Incomplete (exit 1) names what is missing, altered or invented, block by block.
+    `anchor` is the hash of the range's last block. Unproved (exit 1) names block by block what is missing, altered or invented.
     """
     headers = folder / "headers.bin"
     if not headers.is_file():
-        raise refusal(str(folder), "holds no headers.", "Fetch them with --prove.")
+        raise refusal(str(folder), "The folder holds no headers.", "Fetch them with --prove.")
     blob = headers.read_bytes()
     receipts = {int(path.stem): path.read_bytes() for path in sorted((folder / "receipts").glob("*.bin"))}
     inside = logs.filter(pl.col("block_number").is_between(*asked))
@@ -70,7 +70,7 @@ def check(folder: Path, asked: Range, wanted: list[tuple[str, str]], logs: pl.Da
 
 
 def _as_returned(logs: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows of a raw frame as eth_getLogs returned them."""
+    """The rows of a raw frame as eth_getLogs returned them."""
     for row in logs.iter_rows(named=True):
         indexed = [row[f"topic{n}"] for n in range(1, row["topics"])]
         yield {

@@ -1,7 +1,7 @@
-"""Block headers: their RLP and hash, their links, and the seals of a chain of authorities.
+"""Block headers: their RLP and hash, the link to the parent, and AuRa seals.
 
-A header is a JSON-RPC object as a node returns it, or the RLP bytes that `encode_header` makes for a store. Values are read back from
-the bytes that were hashed: a field that was not hashed cannot be read. Nothing here reads a file or a network.
+A header is a JSON-RPC object as a node returns it, or the RLP bytes that `encode_header` makes for a store. Every value is read from
+the bytes that were hashed. This module reads no file and no network.
 """
 
 import re
@@ -24,11 +24,12 @@ BODY = [
     *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "extraData"),
 ]
 SEAL = ["mixHash", "nonce"]
-AURA = ["step", "signature"]  # instead of SEAL, before the merge of a chain of authorities (xDai, Gnosis)
-# London, Shanghai, Cancun (three), Prague: a fork adds to those before it.
+AURA = ["step", "signature"]  # instead of SEAL on xDai and Gnosis before their merge (authority round)
+# Added by London, Shanghai, Cancun (three fields) and Prague, in this order.
 LATER = ["baseFeePerGas", "withdrawalsRoot", "blobGasUsed", "excessBlobGas", "parentBeaconBlockRoot", "requestsHash"]
 
-NUMBER, ANY, HASH = 0, -1, 32  # an integer without leading zeros, bytes of any length, and what every field not named below is
+# Size of a field in bytes: an integer without leading zeros, any length, and that of every field not named below.
+NUMBER, ANY, HASH = 0, -1, 32
 NUMBERS = [
     *("difficulty", "number", "gasLimit", "gasUsed", "timestamp", "step", "baseFeePerGas", "blobGasUsed", "excessBlobGas"),
     *("type", "status", "cumulativeGasUsed", "blockNumber", "blockTimestamp", "transactionIndex", "logIndex"),
@@ -36,13 +37,13 @@ NUMBERS = [
 SIZES = {"miner": 20, "address": 20, "logsBloom": 256, "nonce": 8, "signature": 65, "extraData": ANY, "data": ANY}
 SIZES |= dict.fromkeys(NUMBERS, NUMBER)
 
-AURA_SECONDS = 5  # of a step, on xDai, Gnosis and Chiado
-AGAIN = "Fetch it again, from another node if need be."
+AURA_SECONDS = 5  # length of a step on xDai, Gnosis and Chiado
+AGAIN = "Fetch it again, if necessary from another node."
 UNREADABLE = (DecodingError, IndexError, RecursionError, TypeError, ValueError)
 
 
-class Incomplete(InputError):
-    """The logs are not proved (exit 1). `problems` names block by block what is missing, altered or invented, the first one first."""
+class Unproved(InputError):
+    """The logs are not proved (exit 1). `problems` names in block order what is missing, altered or invented."""
 
     def __init__(self, problems: Iterable[Finding]) -> None:
         super().__init__(problems, exit_code=1)
@@ -50,7 +51,7 @@ class Incomplete(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block's hash and the fields it was made of, in their order: a field that was not hashed cannot be read from it."""
+    """A block's hash and the fields that were hashed, in their order."""
 
     hash: bytes
     items: tuple[bytes, ...]
@@ -69,12 +70,12 @@ class Header:
 
     @property
     def step(self) -> int | None:
-        """The AuRa step, None in a header of any other kind."""
+        """The AuRa step; None in a header without an AuRa seal."""
         return int.from_bytes(self.items[13]) if is_aura(self.items) else None
 
     @property
     def bare_hash(self) -> bytes:
-        """What an AuRa header's signature signs: everything but step and signature."""
+        """The hash that an AuRa header's signature signs: of every field but step and signature."""
         return keccak(encode([*self.items[:13], *self.items[15:]]))
 
 
@@ -82,40 +83,35 @@ class Header:
 
 
 def encode_header(header: Json) -> bytes:
-    """The RLP of a header, whose keccak is the block's hash. InputError names a field that is absent or of another form."""
+    """The RLP of a header, whose keccak is the block's hash. InputError names an absent or malformed field."""
     where = f"block {header.get('number')}"
     fields, seal = dict(header), SEAL
-    if any(fields.get(name) is not None for name in AURA):  # nodes that know AuRa say null where there is none
+    if any(fields.get(name) is not None for name in AURA):  # nodes that know AuRa give null in headers without it
         seal = AURA
         signature = str(fields.get("signature") or "").removeprefix("0x")  # OpenEthereum gives it without 0x
-        # Genesis is signed by nobody. Its hash is over 65 zero bytes, also where a node says "0x00" or null.
+        # Genesis has no signature. Its hash is over 65 zero bytes, also where a node gives "0x00" or null.
         unsigned = not signature.strip("0") and not any(field_of(fields, "number", where))
         fields["signature"] = "0x" + ("00" * SIZES["signature"] if unsigned else signature)
     return encode([field_of(fields, name, where) for name in [*BODY, *seal, *(n for n in LATER if fields.get(n) is not None)]])
 
 
 def read_header(header: Json | bytes) -> Header:
-    """A header from its JSON object or its RLP. InputError where it is none."""
+    """A header from its JSON object or its RLP; a `hash` in the object is not used. InputError where it is malformed."""
     encoded = header if isinstance(header, bytes) else encode_header(header)
     try:
         items = tuple(rlp.decode(encoded))
         names = [*BODY, *(AURA if is_aura(items) else SEAL), *LATER]
-        # What follows the seal is not read here, and anvil's first block leaves some of it out: there only the hash counts.
+        # Fields after the seal count only for the hash; anvil's first block leaves some of them out.
         whole = 15 <= len(items) <= len(names) and all(map(fits, items[:15], names)) and all(isinstance(i, bytes) for i in items)
     except UNREADABLE:
         whole = False
     if not whole:
-        raise refusal(f"header {hexed(encoded[:8])}...", "is not the RLP of a header.", AGAIN)
+        raise refusal(f"header {hexed(encoded[:8])}...", "The bytes are not the RLP of a header.", AGAIN)
     return Header(keccak(encoded), items)
 
 
-def header_hash(header: Json | bytes) -> bytes:
-    """The hash of a block from the fields of its header: any fork from before London to Prague, and AuRa. A stated `hash` is ignored."""
-    return read_header(header).hash
-
-
 def split(blob: bytes) -> Iterator[bytes]:
-    """The headers (or any RLP items) that stand in a store one after the other. InputError where one is cut off."""
+    """The RLP items in a file that holds one after the other. InputError where one is cut off."""
     start = 0
     while start < len(blob):
         try:
@@ -123,25 +119,19 @@ def split(blob: bytes) -> Iterator[bytes]:
         except UNREADABLE:
             length, payload = len(blob), start + 1
         if payload + length > len(blob):
-            raise refusal(f"byte {start}", "no whole RLP item begins here.", "The store is damaged: fetch the headers again.")
+            raise refusal(f"byte {start}", "No complete RLP item begins here.", "The store is damaged: fetch the headers again.")
         yield blob[start : payload + length]
         start = payload + length
 
 
-def check_headers(
+def in_chain(
     headers: Iterable[Json | bytes], anchor: str | None = None, first: int | None = None, signatures: bool = False
-) -> list[Header]:
-    """The headers, if each has the hash it states, continues the one before it, and bears a seal that fits.
+) -> Iterator[Header]:
+    """The headers one by one, each checked: it has the hash that it states, follows the one before, and its seal is valid.
 
-    `anchor` is the hash that the last must have, `first` the number of the first: without them a chain whose end was made anew, or
-    whose beginning was left out, passes. `signatures` also recovers the signer of every AuRa header. Incomplete names the first
-    block that does not fit.
+    `anchor` is the hash of the last header and `first` the number of the first. Without them, a forged end or a missing beginning
+    passes. `signatures` also recovers the signer of every AuRa header. Unproved names the first block that fails.
     """
-    return list(in_chain(headers, anchor, first, signatures))
-
-
-def in_chain(headers: Iterable[Json | bytes], anchor: str | None, first: int | None, signatures: bool) -> Iterator[Header]:
-    """The headers one by one, so that millions need not be held."""
     before: Header | None = None
     for given in headers:
         header = read_header(given)
@@ -149,50 +139,50 @@ def in_chain(headers: Iterable[Json | bytes], anchor: str | None, first: int | N
         stated = given.get("hash") if isinstance(given, Mapping) else None
         wrong = ""
         if header.number != number:
-            wrong = f"its header is missing: the one given in its place is of block {header.number}."
+            wrong = f"The header is missing; the one in its place is of block {header.number}."
         elif stated is not None and str(stated).lower() != hexed(header.hash):
-            wrong = f"its fields hash to {hexed(header.hash)}, not to the {stated} it states: one was altered, or is of an unknown fork."
+            wrong = f"The header's fields hash to {hexed(header.hash)}, but it states {stated}: a field was altered, or belongs to an unknown fork."
         elif before and header.field("parentHash") != before.hash:
-            wrong = f"its parentHash is not the hash of block {before.number}, {hexed(before.hash)}: one of the two was altered."
+            wrong = f"The parentHash is not the hash of block {before.number}, {hexed(before.hash)}: one of the two headers was altered."
         if wrong:
-            raise Incomplete([finding(f"block {number}", wrong)])
+            raise Unproved([finding(f"block {number}", wrong)])
         check_seal(header, before, signatures)
         yield header
         before = header
     if before is None:
-        raise Incomplete([finding("headers", "there are none.")])
+        raise Unproved([finding("headers", "The range has no headers.")])
     if anchor is not None and hexed(before.hash) != anchor.lower():
-        what = f"its hash is {hexed(before.hash)}, the anchor {anchor}: the headers are of another chain, or some were made anew."
-        raise Incomplete([Finding("error", f"block {before.number}", what, "Compare the anchor with a source that you trust.")])
+        what = f"The hash is {hexed(before.hash)}, but the anchor is {anchor}: the headers belong to another chain, or some were forged."
+        raise Unproved([Finding("error", f"block {before.number}", what, "Compare the anchor with a source that you trust.")])
 
 
 def check_seal(header: Header, before: Header | None, signature: bool = False) -> None:
-    """Incomplete where an AuRa header does not fit its time, its parent `before` (if known) or, on demand, the key of its miner.
+    """Unproved where an AuRa header contradicts its time, its parent `before` (if known) or, on demand, the key of its miner.
 
-    Headers of other kinds pass, and so does genesis, which nobody sealed. A signature costs 0.1 ms with coincurve, 5 ms without.
+    Headers without an AuRa seal pass, and so does genesis. A signature costs 0.1 ms with coincurve, 5 ms without.
     """
     step, parent = header.step, before.step if before else None
     difficulty, time = (int.from_bytes(header.field(name)) for name in ("difficulty", "timestamp"))
     wrong = []
     if step is None:
-        # The merge ends the seals, and all difficulty with them.
-        wrong += ["has no AuRa seal, as its parent has one"] if parent is not None and difficulty else []
+        # The merge ends the seals; the difficulty is 0 from then on.
+        wrong += ["The header has no AuRa seal, but its parent has one"] if parent is not None and difficulty else []
     elif header.number:
-        wrong += ["is not of its step's time"] if time // AURA_SECONDS != step else []
-        wrong += ["has uncles, which AuRa has not"] if header.field("sha3Uncles") != keccak(encode([])) else []
-        wrong += ["has an AuRa seal, as its parent has none"] if before and parent is None else []
+        wrong += ["The timestamp is not in the time of its step"] if time // AURA_SECONDS != step else []
+        wrong += ["The header has uncles, which AuRa does not allow"] if header.field("sha3Uncles") != keccak(encode([])) else []
+        wrong += ["The header has an AuRa seal, but its parent has none"] if before and parent is None else []
         if parent is not None:
-            wrong += [f"is of step {step}, no later than its parent's"] if step <= parent else []
-            wrong += ["has not the difficulty of its step"] if difficulty != 2**128 - 1 + parent - step else []
+            wrong += [f"The step is {step}, not later than the parent's step {parent}"] if step <= parent else []
+            wrong += ["The difficulty is not that of its step"] if difficulty != 2**128 - 1 + parent - step else []
         if signature and not wrong and signer(header) != header.miner:
-            wrong = [f"is not signed by its miner {header.miner}"]
+            wrong = [f"The header is not signed by its miner {header.miner}"]
     if wrong:
-        raise Incomplete([finding(f"block {header.number}", what + ".") for what in wrong])
+        raise Unproved([finding(f"block {header.number}", what + ".") for what in wrong])
 
 
 def signer(header: Header) -> str | None:
-    """The address whose key signed an AuRa header, None where the signature is none."""
-    # Only here: few need it, and it loads an elliptic curve.
+    """The address whose key signed an AuRa header; None where the signature is invalid."""
+    # Imported here: few runs need it, and it loads an elliptic curve.
     from eth_keys.datatypes import Signature
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
@@ -210,7 +200,7 @@ def signer(header: Header) -> str | None:
 
 
 def field_of(object_: Json, name: str, where: str) -> bytes:
-    """A field as RLP holds it. A number may be JSON's own, hex or decimal text: nodes give an AuRa step in all three."""
+    """A field as RLP holds it. A number may be a JSON number, hex or decimal text: nodes give an AuRa step in all three."""
     value, size = object_.get(name), SIZES.get(name, HASH)
     if size == NUMBER:
         if isinstance(value, str) and re.fullmatch("0x[0-9a-fA-F]{1,64}|[0-9]{1,77}", value):
@@ -220,23 +210,23 @@ def field_of(object_: Json, name: str, where: str) -> bytes:
     elif isinstance(value, str) and re.fullmatch("0x([0-9a-fA-F]{2})*", value) and size in (ANY, len(value) // 2 - 1):
         return unhexlify(value[2:])
     form = {NUMBER: "a number", ANY: "hex"}.get(size, f"{size} bytes of hex")
-    raise refusal(where, f'its {name} is "{str(value)[:80]}", which is not {form}.', AGAIN)
+    raise refusal(where, f'{name} is "{str(value)[:80]}", which is not {form}.', AGAIN)
 
 
 def fits(item: object, name: str) -> bool:
-    """Whether a decoded RLP item has the form of the field of this name."""
+    """Whether a decoded RLP item has the size of the field of this name."""
     size = SIZES.get(name, HASH)
     return isinstance(item, bytes) and (len(item) <= HASH if size == NUMBER else size in (ANY, len(item)))
 
 
 def is_aura(items: Sequence[bytes]) -> bool:
-    """Of a header: a mixHash has 32 bytes, a step only a few."""
+    """Whether a header has an AuRa seal: a mixHash has 32 bytes, a step only a few."""
     return len(items[13]) < HASH
 
 
 def encode(item: Any) -> bytes:
     """The RLP of bytes and lists of them."""
-    encoded = rlp.encode(item, infer_serializer=False)  # bytes and lists already: three times as fast
+    encoded = rlp.encode(item, infer_serializer=False)  # the types are known: three times as fast
     assert isinstance(encoded, bytes)
     return encoded
 

@@ -14,8 +14,8 @@ from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
-from perpcomp.ingest.exports.sheet import Wanted
-from perpcomp.ingest.logs import LOG_ORDER
+from perpcomp.ingest.exports.exporter import Wanted
+from perpcomp.ingest.raw_frame import LOG_ORDER
 from perpcomp.systems.columns import kind_of
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.schema import KINDS, LOG_COLUMNS, check

@@ -12,7 +12,7 @@ from perpcomp import fixed
 from perpcomp.findings import refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.ingest.decode import Event, decode, event
-from perpcomp.ingest.exports.sheet import Wanted
+from perpcomp.ingest.exports.exporter import Wanted
 from perpcomp.systems.columns import kind_of
 from perpcomp.systems.synthetix_v2.timeline import before_each
 from perpcomp.tables.events import EVENTS

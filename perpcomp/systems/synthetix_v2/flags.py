@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.ingest.logs import LOG_ORDER
+from perpcomp.ingest.raw_frame import LOG_ORDER
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables.events import FLAGS
 from perpcomp.tables.schema import check

@@ -6,7 +6,7 @@ import polars as pl
 
 from perpcomp.findings import Finding
 from perpcomp.ingest.decode import Event
-from perpcomp.ingest.logs import LOG_ORDER
+from perpcomp.ingest.raw_frame import LOG_ORDER
 from perpcomp.systems.perpetual_v1.events import (
     FUNDING_RATE_UPDATED,
     LIQUIDITY_CHANGED,

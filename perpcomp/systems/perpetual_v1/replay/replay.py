@@ -219,7 +219,7 @@ def replay(
 ) -> Replay:
     """Replay an input's events: `tables` are the other events by name, `events` the events table (input.Events has both).
 
-    block_times (block -> unix seconds, as ingest.logs.block_times reads them) dates blocks that logged nothing: without it the
+    block_times (block -> unix seconds, as ingest.block_times reads them) dates blocks that logged nothing: without it the
     averages at such a block, and what needs them, are null.
     later_ratio_from is the first block of the code whose margin ratio divides by the position's notional, at the price of the
     better profit, instead of by its open notional (protocol change c545db7; it came before partial liquidation, which no later

@@ -1,0 +1,79 @@
+"""Whether the logs of a whole input fit together: no log twice, one time and hash a block, one block a transaction."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from perpcomp.findings import Finding, InputError
+from perpcomp.ingest.raw_frame import LOG_ORDER, LOGS_OF_A_BLOCK, increases
+
+BLOCK = ["block_number", "block_time", "block_hash"]
+# Rows of a block are usually adjacent: few rows have another block than the row before, and every difference is among these.
+OTHER_BLOCK = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in BLOCK)
+OTHER_TRANSACTION = pl.col("transaction_hash").ne_missing(pl.col("transaction_hash").shift())
+TWO_CHAINS = "The rows come from two chains or a reorganisation: fetch them again."
+
+
+class Consistency:
+    """Remembers every log, block and transaction of an input, in the order of its pieces, and checks them at the end.
+
+    Holds some 20 bytes a log, so that millions can be checked, and 64 bits of a transaction's hash. Two transactions that share these
+    bits are refused although they differ: one chance in a million at five million transactions, and never a wrong result.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.logs: list[pl.DataFrame] = []
+        self.blocks: list[pl.DataFrame] = []
+        self.transactions: list[pl.DataFrame] = []
+
+    def add(self, raw: pl.DataFrame) -> None:
+        """Remember the rows of one more raw frame or table of events."""
+        self.logs.append(raw.select("row", LOG_ORDER.alias("order")))
+        self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
+        first = raw.select("transaction_hash", "block_number", "row").filter(OTHER_TRANSACTION)
+        self.transactions.append(first.with_columns(pl.col("transaction_hash").hash(0)))
+
+    def join(self, later: "Consistency") -> None:
+        """Remember what another one does, of later rows of the same input."""
+        self.logs += later.logs
+        self.blocks += later.blocks
+        self.transactions += later.transactions
+
+    def check(self) -> None:
+        """InputError names the rows of duplicate logs, of blocks with two times or hashes, and of transactions in two blocks."""
+        if not self.logs:
+            return
+        problems = [*self._duplicate_logs()] or [*self._contradictory_blocks(), *self._contradictory_transactions()]
+        if problems:
+            raise InputError(problems)
+
+    def _duplicate_logs(self) -> Iterator[Finding]:
+        logs = pl.concat(self.logs)
+        self.logs = [logs]
+        if increases(logs.get_column("order")):
+            return
+        twice = logs.filter(pl.col("order").is_duplicated()).sort("order", "row").head(20)
+        for row, key in twice.iter_rows():
+            block, index = divmod(key, LOGS_OF_A_BLOCK)
+            what = f"Log {index} of block {block} is listed twice."
+            yield Finding("error", f"{self.name} row {row}", what, "Remove the duplicate, or find out which of the two is correct.")
+
+    def _contradictory_blocks(self) -> Iterator[Finding]:
+        blocks = pl.concat(self.blocks).unique(BLOCK, keep="first", maintain_order=True)
+        for number, row in _first_rows(blocks, "block_number"):
+            what = f"Block {number} has more than one timestamp or hash."
+            yield Finding("error", f"{self.name} row {row}", what, TWO_CHAINS)
+
+    def _contradictory_transactions(self) -> Iterator[Finding]:
+        transactions = pl.concat(self.transactions)
+        if transactions.get_column("transaction_hash").n_unique() == transactions.height:
+            return
+        apart = transactions.unique(["transaction_hash", "block_number"], keep="first")  # one's logs may not be adjacent
+        for _, row in _first_rows(apart, "transaction_hash"):
+            yield Finding("error", f"{self.name} row {row}", "The same transaction is in another block too.", TWO_CHAINS)
+
+
+def _first_rows(frame: pl.DataFrame, key: str) -> list[tuple[int, int]]:
+    """The values of a key that occur in more than one row, each with the first of these rows."""
+    return frame.filter(pl.col(key).is_duplicated()).group_by(key).agg(pl.col("row").min()).sort("row").head(20).rows()

@@ -1,0 +1,60 @@
+"""Files of one JSON object a line, plain or gzipped: read in chunks, decoded strictly, each line with its number."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from perpcomp.findings import InputError, refusal
+
+CHUNK_BYTES = 4 * 2**20  # a chunk and its rows stay in caches and reused memory: 1.5 times as fast as 32 MiB
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+Row = TypeVar("Row")
+
+
+def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The file in chunks of whole lines, each with the number of its first line. InputError where the file cannot be read to its end."""
+    line, rest = 1, b""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            assert isinstance(file, io.BufferedIOBase)
+            while read := file.read(CHUNK_BYTES):
+                head, newline, tail = (rest + read).rpartition(b"\n")
+                rest = tail
+                if newline:
+                    yield line, head + newline
+                    line += head.count(b"\n") + 1
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)  # the text of an OSError names the whole path
+        raise refusal(path.name, f"The file cannot be read to its end ({reason}).", "Fetch or export it again.") from None
+    if rest.strip():
+        yield line, rest + b"\n"
+
+
+def rows(name: str, line: int, chunk: bytes, row_type: type[Row], kind: str) -> list[tuple[int, Row]]:
+    """(line number, decoded line) of every line of a chunk that is not blank; `line` is the number of the first.
+
+    InputError names the first line that is not a `row_type`; `kind` says for people what such a row is.
+    """
+    decoder = msgspec.json.Decoder(row_type)
+    lines = chunk.split(b"\n")
+    try:
+        return [(number, decoder.decode(text)) for number, text in enumerate(lines, line) if text and not text.isspace()]
+    except UNREADABLE:
+        raise _first_bad_line(name, lines, decoder, line, kind) from None
+
+
+def _first_bad_line(name: str, lines: list[bytes], decoder: msgspec.json.Decoder[Row], first: int, kind: str) -> InputError:
+    for number, line in enumerate(lines, first):
+        if not line.strip():
+            continue
+        try:
+            decoder.decode(line)
+        except UNREADABLE as error:
+            what = f"The line is not a row of {kind} ({error})."
+            return refusal(f"{name} row {number}", what, "Each line must be one JSON object, as the node returned it.")
+    raise AssertionError(f"{name}: a line was refused that passes now")
