@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +13,12 @@ import pytest
 
 from perpcomp import fixed, pipeline
 from perpcomp.eligibility.decide import decide
+from perpcomp.eligibility.rule import Facts, Rule
+from perpcomp.eligibility.rules import RULES
 from perpcomp.findings import InputError
 from perpcomp.fixed import div_integers, from_integer
 from perpcomp.incident import incident_file
+from perpcomp.incident.eligibility import Eligibility, Exclusion
 from perpcomp.incident.incident import Incident
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
@@ -223,6 +226,165 @@ def test_a_life_is_compensated_for_what_was_closed_and_never_for_more_than_it_he
     table, _ = decide(pl.concat(lives), single.incident, {})
     assert table["reason_code"].to_list() == ["eligible", "same-life"]
     assert table["compensated_size"].to_list() == [Decimal(compensated), None]
+
+
+# The list of rules
+
+ALL_ASKED = {
+    **dict.fromkeys(("rebound_shorts", "opened_in_window", "second_life", "self_liquidation"), "exclude"),
+    "minimum_leverage": Decimal("1.5"),
+    "maximum_leverage": Decimal(20),
+    "minimum_leverage_before_crash": Decimal(2),
+    "maximum_leverage_before_crash": Decimal("9.25"),
+    "liquidation_price_below": Decimal(50_000),
+    "minimum_index_drawdown": Decimal("0.1"),
+    "maximum_index_drawdown": Decimal("0.5"),
+    "guard_verdicts": ("late", "unknown"),
+    "exclusions": (Exclusion(address(1), "own bot", "post 12"),),
+}
+SENTENCES = [
+    ("excluded", "excluded: own bot (evidence: post 12)"),
+    ("other-market", "liquidated in BTCUSDC, which the incident does not name as affected"),
+    ("outside-window", "liquidated at 2021-02-20T22:50:00Z, outside the window 2021-02-20T22:45:00Z to 2021-02-20T23:45:00Z"),
+    ("short-in-rebound", "a short: a falling price does not liquidate it, the rebound did"),
+    ("not-by-crash", "liquidated while the spot price stood at 42000.000000000000000000, not below the crash price"),
+    ("second-life", "opened at 2021-02-20T22:45:00Z, inside the window, after an earlier position was liquidated there"),
+    ("opened-in-window", "opened at 2021-02-20T22:45:00Z, inside the window"),
+    ("self-liquidation", "the trader liquidated their own position"),
+    ("leverage-unknown", "its opening is not in the logs, so its leverage cannot be tested"),
+    ("leverage-too-low", "opened with a leverage of 25.99, below 1.5"),
+    ("leverage-too-high", "opened with a leverage of 25.99, above 20"),
+    ("not-open-before-crash", "this position was not open before the crash"),
+    ("leverage-before-crash-unknown", "what it stood at before the crash is not in the logs, or was under water already"),
+    ("leverage-before-crash-too-low", "stood at a leverage of 1.23 before the crash, below 2"),
+    ("leverage-before-crash-too-high", "stood at a leverage of 1.23 before the crash, above 9.25"),
+    ("liquidation-price-unknown", "its liquidation price before the crash is not in the logs, or it had none"),
+    ("liquidation-price-too-high", "its liquidation price before the crash was 51234.56, not below 50000"),
+    ("index-unknown", "how far the index of BTCUSDC fell is not in the logs"),
+    ("market-not-in-stress", "the index of BTCUSDC fell by 12.35 % over the window, less than 0.1"),
+    ("market-in-stress", "the index of BTCUSDC fell by 12.35 % over the window, more than 0.5"),
+    ("guard-verdict", "the guards' verdict on it is never; compensated are late, unknown"),
+]
+
+
+def test_each_rule_keeps_its_place_and_its_published_sentence(single: Run) -> None:
+    """Codes and sentences are cells of 2-liquidations.csv and left-out.csv."""
+    assert [rule.code for rule in RULES] == [code for code, _ in SENTENCES]
+    incident = replace(single.incident, eligibility=replace(single.incident.eligibility, **ALL_ASKED))
+    facts = Facts(incident, {build.MARKET: 123_456_789 * 10**9})
+    amounts = {"leverage_at_open": "25.999", "leverage_before_crash": "1.239", "liquidation_price_before_crash": "51234.5678"}
+    rows = unjudged(single).with_columns(
+        *(pl.lit(Decimal(value)).cast(fixed.AMOUNT).alias(name) for name, value in amounts.items()),
+        pl.lit(START).cast(single.liquidations.schema["opened_at"]).alias("opened_at"),
+        pl.lit("never").alias("guard_verdict"),
+    )
+    for rule, (_, sentence) in zip(RULES, SENTENCES, strict=True):
+        assert rows.select(rule.reason(facts).alias("reason")).item() == sentence
+
+
+def test_each_key_of_eligibility_belongs_to_a_rule(single: Run) -> None:
+    """And a rule is asked only where one of its keys is set."""
+    keys = {key for rule in RULES for key in rule.keys}
+    own = {field.name for field in fields(Eligibility)}
+    assert {key for key in keys if "." not in key} == own - {"as_written", "surviving_life", "source"}
+    assert {key for key in keys if "." in key} == {"market.affected", "market.crash_below"}
+    nothing = dict.fromkeys(("rebound_shorts", "opened_in_window", "second_life", "self_liquidation"), "include")
+    plain = replace(single.incident, eligibility=replace(single.incident.eligibility, **nothing))
+    assert [rule.code for rule in RULES if rule.is_asked(plain)] == ["other-market", "outside-window"]
+    every = replace(
+        plain, eligibility=replace(plain.eligibility, **ALL_ASKED), markets=(replace(plain.markets[0], crash_below=Decimal(1)),)
+    )
+    assert all(rule.is_asked(every) for rule in RULES)
+    for key in (*ALL_ASKED, "crash_below"):
+        value = {"crash_below": Decimal(1), **ALL_ASKED}[key]
+        if key == "crash_below":
+            one = replace(plain, markets=(replace(plain.markets[0], crash_below=value),))
+        else:
+            one = replace(plain, eligibility=replace(plain.eligibility, **{key: value}))
+        asked = {rule.code for rule in RULES if rule.is_asked(one)} - {"other-market", "outside-window"}
+        assert asked == {rule.code for rule in RULES if key in [name.rpartition(".")[2] for name in rule.keys]}
+
+
+def test_a_rule_is_added_by_one_entry(single: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any rule behind it in the list is not asked, because the first that applies names the reason."""
+    tiny = Rule(
+        "too-small",
+        ("minimum_leverage",),
+        applies=lambda facts: pl.col("size").abs() <= facts.limit("minimum_leverage"),
+        reason=lambda facts: pl.format(f"a position of {{}}, not above {facts.eligibility.minimum_leverage}", "side"),
+    )
+    asked = replace(single.incident, eligibility=replace(single.incident.eligibility, minimum_leverage=Decimal(99)))
+    monkeypatch.setattr("perpcomp.eligibility.decide.RULES", (tiny, *RULES))
+    table, _ = decide(unjudged(single), asked, {})
+    assert table.select("eligible", "reason_code", "reason").row(0) == (False, "too-small", "a position of long, not above 99")
+    monkeypatch.setattr("perpcomp.eligibility.decide.RULES", (*RULES, tiny))
+    table, _ = decide(unjudged(single), asked, {})
+    assert table["reason_code"].item() == "leverage-too-low"
+
+
+@pytest.mark.parametrize(("second_life", "code"), [("include", "eligible"), ("exclude", "second-life")])
+def test_a_position_opened_again_is_asked_only_by_the_rule_on_second_lives(single: Run, second_life: str, code: str) -> None:
+    """opened_in_window = "exclude" takes out first positions: after a liquidation in the window, second_life alone decides."""
+    first = unjudged(single)
+    again = first.with_columns(
+        life=pl.lit(2, pl.Int64),
+        log_index=pl.col("log_index") + 1,
+        opened_at=pl.lit(START + timedelta(minutes=6)).cast(first.schema["opened_at"]),
+    )
+    rules = replace(single.incident.eligibility, opened_in_window="exclude", second_life=second_life)
+    table, _ = decide(pl.concat([first, again]), replace(single.incident, eligibility=rules), {})
+    assert table["reason_code"].to_list() == ["eligible", code]
+
+
+@pytest.mark.parametrize(("bad_debt", "code"), [(WEI, "closed-under-water"), (Decimal(0), "not-liquidated")])
+def test_one_unit_of_bad_debt_is_under_water_and_none_is_not(tmp_path: Path, bad_debt: Decimal, code: str) -> None:
+    rows = position(1, address(1), 1, 30_000, 10_000, 42_000)
+    rows.append(opened(2, address(2), START - DAY, Decimal(1), Decimal(50_000), Decimal(5_000)))
+    close = {"exchanged_position_size": Decimal(-1), "position_notional": Decimal(44_000), "spot_price": Decimal(44_000)}
+    rows.append(build.event(102, address(2), START + timedelta(minutes=1), kind="close", bad_debt=bad_debt, **close))
+    left = build.run(tmp_path, rows).left_out
+    assert left.select("trader", "reason_code").rows() == [(address(2), code)]
+    assert left["reason"].item().endswith("1 close")
+
+
+# Findings on eligible rows
+
+
+def findings_of(run: Run, rows: pl.DataFrame, **rules: Any) -> list[tuple[str, str, str]]:
+    incident = replace(run.incident, eligibility=replace(run.incident.eligibility, **rules))
+    return [(f.level, f.code, f.where) for f in decide(rows, incident, {})[1]]
+
+
+def test_what_a_voter_should_look_at_has_a_code(single: Run) -> None:
+    rows = unjudged(single)
+    where = f"tx {rows['transaction_hash'].item()} log {rows['log_index'].item()}"
+    assert findings_of(single, rows) == []
+    assert findings_of(single, rows.with_columns(liquidator="trader")) == [("note", "self-liquidation", where)]
+    kept = rows.with_columns(pl.lit(Decimal("0.25")).cast(fixed.AMOUNT).alias("size_after"))
+    assert findings_of(single, kept) == [("note", "part-survived", where)]
+    assert findings_of(single, kept, surviving_life="whole") == []
+    next_one = kept.with_columns(log_index=pl.col("log_index") + 1)
+    continued = next_one.with_columns(size="size_after")
+    assert [code for _, code, _ in findings_of(single, pl.concat([kept, continued]))] == ["part-survived"]
+    traded = ("warning", "traded-between-liquidations", f"{where[:-1]}8")
+    assert where.endswith("log 7")
+    assert findings_of(single, pl.concat([kept, next_one]), surviving_life="whole") == [traded]
+
+
+def test_what_was_withdrawn_after_the_reference_is_a_warning_with_what_is_known(single: Run) -> None:
+    valued = replace(single.incident, valuation=replace(single.incident.valuation, at=5))
+    for columns, words in (
+        ({"margin_removed": "3", "size_reduced": "0.5"}, "took out 3.000000000000000000 USDC and closed 0.500000000000000000 between"),
+        ({"margin_removed": None, "size_reduced": "0.5"}, "closed 0.500000000000000000 between"),
+        ({"margin_removed": "3", "size_reduced": None}, "took out 3.000000000000000000 USDC between"),
+    ):
+        rows = unjudged(single).with_columns(
+            pl.lit(None if value is None else Decimal(value)).cast(fixed.AMOUNT).alias(name) for name, value in columns.items()
+        )
+        (finding,) = decide(rows, valued, {})[1]
+        assert (finding.level, finding.code) == ("warning", "trader-withdrew-after-reference")
+        assert finding.what == f"{address(1)} {words} the moment of [valuation] and the liquidation."
+        assert decide(rows, single.incident, {})[1] == []
 
 
 # What the position was before the crash
