@@ -86,9 +86,9 @@ def liquidations(
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
 
-    loaded, place = incident_file.load(query), engine or LOCAL
+    loaded, engine = incident_file.load(query), engine or LOCAL
     source = find_input(loaded, input)
-    found = pipeline.liquidations(read_events(source, loaded, place), source, loaded, place)
+    found = pipeline.liquidations(read_events(source, loaded, engine), source, loaded, engine)
     return found.table, found.problems
 
 

@@ -1,4 +1,4 @@
-"""The documents stay true: every command of the README is run, every formula and file in it exists."""
+"""README, CONTRIBUTING and CHANGELOG agree with the code: every README command is run, every file and formula exists."""
 
 import csv
 import os
@@ -40,8 +40,8 @@ def published(name: str, column: str) -> list[str]:
 
 
 EXPLAINED = "0xf014343bdffbed8660a9d8721dec985126f189f3"
-# What each command's answer holds: what it is asked for, as the published files or the recording have it.
-SAYS = {
+# README command -> texts that its output must hold, from the published files or the recording.
+OUTPUTS = {
     f"perpcomp explain {EXPLAINED}": dict(
         zip(published("3-payouts.csv", "trader"), ([units] for units in published("3-payouts.csv", "amount_base_units")), strict=True)
     )[EXPLAINED],
@@ -69,11 +69,15 @@ SAYS = {
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("perpcomp ")])
 def test_every_perpcomp_command_of_the_readme_works(command: str, workplace: Path) -> None:
-    """With its answer in it, not just some text."""
+    """Its output holds what the command is for."""
     done = call(*shlex.split(command)[1:], cwd=workplace)
     assert done.returncode == 0, done.stderr
     answer = done.stdout + done.stderr
-    assert [words for words in SAYS[command] if words not in answer] == []
+    assert [words for words in OUTPUTS[command] if words not in answer] == []
+
+
+def test_every_expected_output_belongs_to_a_command_of_the_readme() -> None:
+    assert {*OUTPUTS} == {command for command in COMMANDS if command.startswith("perpcomp ")}
 
 
 def test_make_run_and_make_test_are_what_they_say() -> None:
@@ -88,7 +92,7 @@ def test_make_run_and_make_test_are_what_they_say() -> None:
 
 
 def test_the_real_incidents_commands_reach_their_input(workplace: Path) -> None:
-    """The two commands whose data is not here: what they say with other logs, and with a node that is not there."""
+    """The two commands whose logs are not in the repository: with other logs, and with a node that does not exist."""
     fetch, given = (line for line in EXAMPLES if line.startswith("perpcomp "))
     done = call(*shlex.split(given)[1:], cwd=workplace)
     assert done.returncode == 2
@@ -127,7 +131,7 @@ def test_every_formula_quotes_its_source_and_stands_in_the_changelog() -> None:
 
 
 def test_the_map_names_every_module() -> None:
-    """And nothing that is not there."""
+    """And no module that does not exist."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for path in (ROOT / "perpcomp").iterdir():
         if path.suffix == ".py" or (path / "__init__.py").exists():

@@ -1,4 +1,4 @@
-"""`perpcomp guards` as its users meet it: tables, files, JSON, narrow terminals, and beside a published run."""
+"""`perpcomp guards` as its users see it: tables, files, JSON, narrow terminals, and next to a published run."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.commands import call, on_terminal
 from tests.conftest import LAB
 
 
-def test_a_plain_call_gives_verdicts_parameters_and_words(tmp_path: Path) -> None:
+def test_the_default_prints_verdicts_parameters_and_meanings(tmp_path: Path) -> None:
     done = call("guards", cwd=tmp_path)
     assert done.returncode == 0
     assert "NOT_FLAGGABLE_AT_INDEX" in done.stdout
@@ -26,7 +26,7 @@ def test_a_plain_call_gives_verdicts_parameters_and_words(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "outputs/rehearsal/guards").iterdir()] == ["verdicts.csv"]
 
 
-def test_every_file_is_a_table_of_the_project_and_the_same_each_time(tmp_path: Path) -> None:
+def test_every_file_is_a_declared_table_with_the_same_bytes_each_time(tmp_path: Path) -> None:
     first = call("guards", "--replay", "--sweep", "--out", "a", "--quiet", cwd=tmp_path)
     call("guards", "--replay", "--sweep", "--out", "b", "--quiet", cwd=tmp_path)
     assert (first.returncode, first.stderr) == (0, "")
@@ -38,7 +38,7 @@ def test_every_file_is_a_table_of_the_project_and_the_same_each_time(tmp_path: P
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(file for file, _ in FILES.values())
 
 
-def test_files_of_an_earlier_call_that_are_not_made_again_go(tmp_path: Path) -> None:
+def test_files_of_an_earlier_call_that_are_not_written_again_are_removed(tmp_path: Path) -> None:
     call("guards", "--sweep", "--out", "a", cwd=tmp_path)
     call("guards", "--out", "a", cwd=tmp_path)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["verdicts.csv"]
@@ -55,15 +55,15 @@ def test_json_carries_every_table_with_exact_amounts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 400])
-def test_it_can_be_read_at_any_width(columns: int, tmp_path: Path) -> None:
-    """On a narrow terminal a block a row: no digit is folded or cut."""
+def test_every_digit_is_shown_at_any_width(columns: int, tmp_path: Path) -> None:
+    """On a narrow terminal each row is a block of lines: no digit is folded or cut."""
     shown = on_terminal(columns, "guards", "--replay", cwd=tmp_path)
     for digits in ("0.002898", "0.132653", "0x21ec0514bffeff9e0ee317b8c87657e4a30f4fb2", "FLAGGED_THEN_RECOVERED"):
         assert digits in shown
 
 
-def test_a_published_run_stays_whole_beside_it(tmp_path: Path) -> None:
-    """Its files stand in the run's folder and are no part of the run."""
+def test_its_files_do_not_change_a_published_run(tmp_path: Path) -> None:
+    """They are in the run's folder and are not part of the run."""
     assert call("run", "--quiet", cwd=tmp_path).returncode == 0
     assert call("guards", "--quiet", cwd=tmp_path).returncode == 0
     assert call("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
@@ -71,7 +71,7 @@ def test_a_published_run_stays_whole_beside_it(tmp_path: Path) -> None:
     assert (tmp_path / "outputs/rehearsal/guards/verdicts.csv").is_file()
 
 
-def test_rules_that_are_unknown_or_lack_a_setting_are_the_users_mistake(tmp_path: Path) -> None:
+def test_unknown_rules_and_rules_without_a_needed_setting_are_refused(tmp_path: Path) -> None:
     done = call("guards", "--replay", "--rules", "v1-spred", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean 'v1-spread'?" in done.stderr
@@ -81,11 +81,12 @@ def test_rules_that_are_unknown_or_lack_a_setting_are_the_users_mistake(tmp_path
     assert not (tmp_path / "outputs").exists()
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = call("guards", "--out", "file", cwd=tmp_path)
     assert done.returncode == 2
-    assert "file is not a folder." in done.stderr
+    assert done.stderr.startswith("error: file: ")
+    assert "is not a folder." in done.stderr
     assert "Traceback" not in done.stderr
 
 
