@@ -68,7 +68,7 @@ def test_a_liquidation_that_is_missing_whole_is_found_where_its_trader_trades_ag
     run = run_with(tmp_path, rows)
     assert run.liquidations.height == liquidations.height - 1
     (found,) = [p for p in run.problems if p.level == "error"]
-    assert found.what == f"{first['trader']} held {0:.18f} before it, but the event before it left {first['size']:f}."
+    assert found.what == f"The position of {first['trader']} starts from size {0:.18f}, but the previous event ended at {first['size']:f}."
     assert found.what_to_do == "A log between them is missing; it may be a liquidation: pull the logs again."
     assert [p for p in run.problems if p.level == "error"]
 
@@ -96,7 +96,7 @@ def test_of_many_gaps_the_first_are_named_and_the_others_counted(large: Run) -> 
     table = large.events.table.select("transaction_hash", "log_index", "block_number")
     order = [table.row(by_predicate=(pl.col("transaction_hash") == tx) & (pl.col("log_index") == log))[2] for tx, log in places]
     assert order == sorted(order)
-    assert re.fullmatch(r"the input has \d+ more such events; \d+ positions are broken in all\. A log .*", str(found[-1]))
+    assert re.fullmatch(r"the input: There are \d+ more such events; gaps are in \d+ positions in all\. A log .*", str(found[-1]))
 
 
 @pytest.mark.parametrize("verb", ["events", "liquidations", "payouts"])

@@ -1,7 +1,7 @@
-"""Whether the events of every position follow each other: the size before one is the size that the one before it left.
+"""Whether the events of every position follow each other: each starts from the size at which the previous one ended.
 
-A log that is missing in the middle of a position shows here, be it a whole liquidation, without a header or a second node; one that
-is missing at its end does not.
+This finds a log that is missing in the middle of a position, even a whole liquidation, without a header or a second node. It does not
+find one that is missing at the position's end.
 """
 
 import polars as pl
@@ -13,12 +13,12 @@ MOST = 20  # findings: a lost range breaks many positions
 
 
 def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
-    """The events whose position was not what the event before left, in the order of the chain: the first MOST, then how many more.
+    """The events whose position starts from another size than the previous event ended at: the first MOST by block, then how many more.
 
     `sizes` has a row for each event that changes a position: trader, market, block_number, log_index, transaction_hash, size_before
-    (null where the event does not tell) and size_after, both in units of the base asset, with the sign of the side.
+    (null where the event does not state it) and size_after, both in units of the base asset, with the sign of the side.
     """
-    # Of millions of events only numbers are sorted. Two positions or sizes of one number could hide a gap, and never make one: see below.
+    # Hashes are sorted instead of texts. Two positions or sizes of one hash could hide a gap, but not make one: the join below is by value.
     position = pl.struct("trader", "market").hash(0).alias("position")
     before = pl.when(pl.col("size_before").is_not_null()).then(pl.col("size_before").hash(0)).alias("before")
     line = sizes.select(position, LOG_ORDER.alias("place"), before, pl.col("size_after").hash(0).alias("after")).sort("position", "place")
@@ -33,9 +33,9 @@ def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
     named = found.head(MOST).join(said, on="place").join(left, on=["last", "trader", "market"]).sort("place")
     findings = []
     for transaction, log, trader, size, was in named.select("transaction_hash", "log_index", "trader", "size_before", "left").iter_rows():
-        what = f"{trader} held {size:f} before it, but the event before it left {was:f}."
-        findings.append(Finding(level, f"tx {transaction} log {log}", what, what_to_do))
+        what = f"The position of {trader} starts from size {size:f}, but the previous event ended at {was:f}."
+        findings.append(Finding(level, f"tx {transaction} log {log}", what, what_to_do, code="gap-in-position"))
     if found.height > MOST:
-        what = f"has {found.height - MOST} more such events; {found['position'].n_unique()} positions are broken in all."
-        findings.append(Finding(level, "the input", what, what_to_do))
+        what = f"There are {found.height - MOST} more such events; gaps are in {found['position'].n_unique()} positions in all."
+        findings.append(Finding(level, "the input", what, what_to_do, code="gap-in-position"))
     return findings

@@ -54,7 +54,9 @@ class System(Protocol):
         """The published events table (EVENTS). InputError where a liquidation lacks one of its logs."""
 
     def recheck(self, events: pl.DataFrame, chain_id: int, /) -> pl.DataFrame:
-        """An events table from a file, checked. InputError where it is of another chain or protocol, or says too little."""
+        """An events table from a file, checked. InputError where it is of another chain or protocol, or says too little, as here."""
+        what = f"An events table of {self.key} does not hold the margins before each liquidation."
+        raise refusal("the events table", what, "Pass the logs; a published run has them among its inputs.")
 
     # The liquidations
 
@@ -88,6 +90,7 @@ class System(Protocol):
 
         `row` is of the liquidations table, `log` is its row of the events table, `numbers` has the values of both as text.
         """
+        return iter(())
 
 
 def find(key: str) -> System:

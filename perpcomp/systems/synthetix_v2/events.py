@@ -127,9 +127,3 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         .sort(EVENTS.key)
         .lazy()
     )
-
-
-def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
-    """An events table alone does not hold the margins before each liquidation: InputError."""
-    what = f"is an events table of {SYSTEM} (chain {chain_id}, {events.height} rows), which does not hold the margins before."
-    raise refusal("events", what, "Pass the logs: they stand in the inputs of the run that published it.")

@@ -16,7 +16,6 @@ class SynthetixV2(System):
     wanted = staticmethod(events.wanted)
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)
-    recheck = staticmethod(events.recheck)
     gaps = staticmethod(liquidations.gaps)
     liquidations = staticmethod(liquidations.liquidations)
     flags = staticmethod(flags.flags)
