@@ -1,4 +1,4 @@
-"""The counterfactual: fed with V1's own rules it leaves history to the wei; what guards change, and what they never may."""
+"""The counterfactual: V1's own rules repeat history to the wei, and other rules keep their invariants."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def differing(done: Counterfactual) -> tuple[int, list[Any]]:
 # Identity
 
 
-def test_by_v1s_own_rules_every_pool_is_historys_to_the_wei(run: Run) -> None:
+def test_v1s_own_rules_repeat_every_historical_pool_to_the_wei(run: Run) -> None:
     done = history(run).repeated
     key = {"rehearsal": "rehearsal", "later-contracts": "later", "large": "large"}[run.incident.name]
     assert differing(done) == (POOLS[key], [])
@@ -105,7 +105,7 @@ def test_the_pools_compared_are_all_that_the_logs_state(run: Run) -> None:
     assert len(history(run).repeated.path) == stated - table.filter(kind="reverse").height
 
 
-def test_so_is_every_position_every_fraction_and_every_fee(run: Run) -> None:
+def test_v1s_own_rules_repeat_every_position_fraction_and_fee(run: Run) -> None:
     done, table = history(run).repeated, run.events.table
     replayed = replay(run.events.others, table, later_ratio_from=first_of_later_code(run.liquidations))
     compared = 0
@@ -189,7 +189,7 @@ def test_each_reserve_and_price_of_a_path_is_in_its_own_column(rehearsal: Run) -
     assert found.dropped.height == 3
 
 
-def test_forced_by_the_historical_liquidators_through_limits_of_0_it_is_history_too(run: Run) -> None:
+def test_forcing_by_the_historical_liquidators_at_limits_of_0_repeats_history(run: Run) -> None:
     endorsed = tuple(run.liquidations["liquidator"].unique())
     done = history(run).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed))
     assert differing(done)[1] == []
@@ -198,14 +198,14 @@ def test_forced_by_the_historical_liquidators_through_limits_of_0_it_is_history_
 
 
 @pytest.mark.parametrize("name", ["rehearsal", "large"])
-def test_the_rule_of_february_refuses_nothing_that_the_contracts_of_february_allowed(name: str, request: pytest.FixtureRequest) -> None:
+def test_the_february_rule_allows_what_the_february_contracts_allowed(name: str, request: pytest.FixtureRequest) -> None:
     """The recorded contracts checked the fluctuation limit of 1.2 % themselves, on every opening and liquidation."""
     found = request.getfixturevalue(name)
     (rules,) = rules_named("v1-february", with_guards(found, SETTINGS))
     assert differing(history(found).under(rules)) == (POOLS[name], [])
 
 
-def test_the_partial_rule_is_that_of_the_later_contracts(later: Run) -> None:
+def test_the_partial_rule_repeats_the_later_contracts(later: Run) -> None:
     """Which of the 17 closed a quarter and which the whole is decided by the rule here, by the contract there."""
     rules = Rules("partial", over_position_notional=True, partial=ONE // 4)
     assert differing(history(later).under(rules)) == (72, [])
@@ -260,7 +260,7 @@ ZEROS = {"delta": Limit(0, None, ""), "pd": Limit(None, 0, ""), "both": Limit(0,
 @pytest.mark.parametrize(
     "rules", [STRICT, replace(STRICT, unflags=True), replace(STRICT, flag_rule="index")], ids=["v1", "unflag", "index"]
 )
-def test_a_limit_of_0_lets_no_liquidation_happen(run: Run, limit: str, rules: Rules) -> None:
+def test_a_limit_of_0_blocks_every_liquidation(run: Run, limit: str, rules: Rules) -> None:
     counted = outcomes(history(run).under(rules, ZEROS[limit]))
     assert not {"LIQUIDATED", "FLAGGED_THEN_LIQUIDATED", "FORCED"} & set(counted)
 
@@ -291,7 +291,7 @@ BY_VERDICT = {"LIQUIDATED": "LIQUIDATED", "NOT_FLAGGABLE_AT_INDEX": "NEVER_FLAGG
 @pytest.mark.property
 @given(st.integers(0, 5 * 10**17), st.integers(0, 5 * 10**17), st.sampled_from(["v1", "index"]))
 @settings(max_examples=60)
-def test_one_liquidation_alone_is_what_the_screen_says(delta: int, pd: int, flag_rule: str) -> None:
+def test_a_single_liquidation_ends_as_its_verdict_says(delta: int, pd: int, flag_rule: str) -> None:
     for name in ("rehearsal", "later"):
         found, told, known, markets = alone(name)
         limits = f"max_liquidation_delta = {Decimal(delta).scaleb(-18):f}\nmax_pd = {Decimal(pd).scaleb(-18):f}\n"
@@ -302,7 +302,7 @@ def test_one_liquidation_alone_is_what_the_screen_says(delta: int, pd: int, flag
         assert [result.outcome for result in done.results] == [BY_VERDICT.get(verdict, "FLAGGED")]
 
 
-def test_the_margin_is_fees_and_the_rest_less_the_shortfall(run: Run) -> None:
+def test_margin_taken_is_fee_plus_rest_minus_shortfall(run: Run) -> None:
     """Nothing is lost and nothing appears: per liquidation, and between what is taken and what is left."""
     asked = with_guards(run, SETTINGS)
     every = (Rules("v1"), STRICT, *sip(), *(rules_named(name, asked)[0] for name in V1))
@@ -316,7 +316,7 @@ def test_the_margin_is_fees_and_the_rest_less_the_shortfall(run: Run) -> None:
         assert loss.equals(found["loss_difference"], check_names=False)
 
 
-def test_a_flag_is_absorbing_unless_the_rules_lift_it(rehearsal: Run, later: Run) -> None:
+def test_a_flag_stays_unless_the_rules_unflag(rehearsal: Run, later: Run) -> None:
     for run, flag in ((rehearsal, "v1"), (rehearsal, "index"), (later, "v1")):
         strict = history(run).under(replace(STRICT, flag_rule=flag), Limit(ONE // 500, ONE // 250, ""))
         assert "FLAGGED_THEN_RECOVERED" not in outcomes(strict)
@@ -325,7 +325,7 @@ def test_a_flag_is_absorbing_unless_the_rules_lift_it(rehearsal: Run, later: Run
                 assert result.flagged_at is not None
 
 
-def test_a_flagged_account_is_frozen_and_what_it_tried_is_listed(rehearsal: Run) -> None:
+def test_a_flagged_account_is_frozen_and_its_actions_are_listed(rehearsal: Run) -> None:
     """In the recording four traders act again after their liquidation: now their accounts are still flagged."""
     done = history(rehearsal).under(STRICT, Limit(0, 0, ""))
     assert {why for _, why in done.dropped} == {"the account is flagged"}
@@ -349,7 +349,7 @@ def test_strict_sip_liquidates_the_recovered_and_takes_all(rehearsal: Run) -> No
     assert any("a flag is never lifted" in str(finding) for finding in found.findings)
 
 
-def test_a_replay_proves_itself_first(rehearsal: Run) -> None:
+def test_a_report_first_checks_that_it_repeats_history(rehearsal: Run) -> None:
     """Every answer says whether history executed again is history; with a millionth of a millionth more in one trade it is not, and that is an error."""
     given = (rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
     said = scenarios(sip()[:1], *given).findings[0]
@@ -365,7 +365,7 @@ def test_a_replay_proves_itself_first(rehearsal: Run) -> None:
     assert finding.where == f"tx {odd[n].transaction} log {odd[n].log[1]}"
 
 
-def test_forcing_waits_for_its_delay(rehearsal: Run) -> None:
+def test_forced_liquidations_wait_for_the_delay(rehearsal: Run) -> None:
     endorsed = tuple(rehearsal.liquidations["liquidator"].unique())
     at_once = history(rehearsal).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed))
     later = history(rehearsal).under(STRICT, Limit(0, 0, ""), Guards(endorsed=endorsed, forced_delay=600))
@@ -389,7 +389,7 @@ def test_an_eager_keeper_is_never_later_than_history(rehearsal: Run) -> None:
     assert any(ours < theirs for ours, theirs in pairs)
 
 
-def test_v1s_later_rules_save_by_the_oracle_and_take_in_parts(rehearsal: Run) -> None:
+def test_v1s_later_rules_compare_the_oracle_price_and_close_parts(rehearsal: Run) -> None:
     asked = with_guards(rehearsal, SETTINGS)
     counted = {name: outcomes(history(rehearsal).under(rules_named(name, asked)[0])) for name in V1}
     assert counted["v1-february"] == {"LIQUIDATED": 36}
@@ -414,8 +414,8 @@ def test_bad_debt_needs_a_backstop_provider(rehearsal: Run) -> None:
     assert "FLAGGED" not in outcomes(with_them)
 
 
-def test_who_could_be_liquidated_only_here_is_reported_and_not_tried(rehearsal: Run) -> None:
-    """History without one trader's liquidation: nobody tries the account, and its position is gone in the history beside it."""
+def test_an_account_liquidatable_only_here_is_reported_and_not_tried(rehearsal: Run) -> None:
+    """One trader's liquidation is removed from the actions: no keeper tries the account, although history closed its position."""
     whole = read_actions(rehearsal.liquidations, rehearsal.events.table, rehearsal.events.others, rehearsal.incident)
     gone = rehearsal.liquidations.filter(market_name="BTCUSDC", eligible=True).row(5, named=True)
     account = (gone["market"], gone["trader"])
@@ -444,7 +444,7 @@ def test_a_recovered_account_keeps_the_time_of_its_flag(rehearsal: Run) -> None:
     assert set(held["outcome"]) == {"NEVER_FLAGGED", "FLAGGED", "FLAGGED_THEN_RECOVERED", "NO_INDEX"}
 
 
-def test_every_outcome_has_words(rehearsal: Run, later: Run) -> None:
+def test_every_outcome_has_a_meaning(rehearsal: Run, later: Run) -> None:
     for run, rules in product((rehearsal, later), sip()):
         assert set(outcomes(history(run).under(rules, Limit(ONE // 500, ONE // 250, "")))) <= set(OUTCOMES)
 
@@ -469,7 +469,7 @@ def test_an_opening_against_a_position_reduces_or_reverses_it(market: Market) ->
     assert held.margin == held.open_notional // 10
 
 
-def test_what_only_reduced_in_history_opens_nothing(market: Market) -> None:
+def test_a_trade_that_only_reduced_in_history_opens_nothing(market: Market) -> None:
     with pytest.raises(ActionImpossible, match="only reduced in history"):
         market.trade("a", -400 * ONE, None)
     market.trade("a", 300 * ONE, (30 * ONE, 300 * ONE))
@@ -477,7 +477,7 @@ def test_what_only_reduced_in_history_opens_nothing(market: Market) -> None:
     assert market.positions["a"].size == 0
 
 
-def test_no_more_margin_leaves_than_there_is(market: Market) -> None:
+def test_margin_above_the_balance_cannot_be_taken_out(market: Market) -> None:
     market.add_margin("a", 5 * ONE)
     with pytest.raises(ActionImpossible, match="the margin is less than what is taken out"):
         market.add_margin("a", -6 * ONE)
@@ -485,7 +485,7 @@ def test_no_more_margin_leaves_than_there_is(market: Market) -> None:
 
 @pytest.mark.property
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(-(10**24), 10**24).filter(bool)), max_size=8), st.integers(1, 10**24))
-def test_what_is_restored_is_as_it_was(trades: list[tuple[str, int]], quote: int) -> None:
+def test_restore_undoes_an_operation(trades: list[tuple[str, int]], quote: int) -> None:
     market = Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
     for n, (trader, amount) in enumerate(trades):
         market.block = market.clock = n // 2
@@ -517,7 +517,7 @@ WEI = st.integers(1, 10**24)
 
 @pytest.mark.property
 @given(st.integers(-(10**22), 10**22).filter(bool), WEI, WEI, st.integers(-(10**21), 10**21), st.integers(1, ONE // 2), WEI, st.booleans())
-def test_the_bound_is_where_the_margin_ratio_crosses_maintenance(
+def test_maintenance_notional_is_where_the_margin_ratio_crosses_maintenance(
     size: int, margin: int, notional: int, owed: int, maintenance: int, closing: int, over: bool
 ) -> None:
     held = Position(size, margin, notional)
@@ -531,7 +531,7 @@ def test_the_bound_is_where_the_margin_ratio_crosses_maintenance(
 # Refusals
 
 
-def test_a_history_with_a_hole_is_not_executed(rehearsal: Run) -> None:
+def test_a_history_with_a_gap_is_refused(rehearsal: Run) -> None:
     table = rehearsal.events.others["ReserveSnapshotted"]
     for name, tables in (
         ("a snapshot", {**rehearsal.events.others, "ReserveSnapshotted": table.slice(0, 100).vstack(table.slice(101))}),

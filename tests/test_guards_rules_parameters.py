@@ -1,4 +1,4 @@
-"""Parameters by market and date, beside the collection of governance values they were made from."""
+"""Parameters by market and date, against the collection of governance values from which they were made."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ def test_every_market_has_the_values_of_the_snapshot() -> None:
         assert margins.largest_passing(dated.parameters.max_pd, scale) == int(market["max_skew_wei"])
 
 
-def test_every_change_holds_from_its_second_on_and_names_its_source() -> None:
+def test_every_change_applies_from_its_second_and_names_its_source() -> None:
     changes = 0
     for key, market in COLLECTED["markets"].items():
         state: dict[str, str] = {}
@@ -60,7 +60,7 @@ def test_every_change_holds_from_its_second_on_and_names_its_source() -> None:
     assert changes == 1287
 
 
-def test_the_swapped_limits_of_august_2023_are_as_they_were() -> None:
+def test_the_swapped_limits_of_august_2023_are_kept() -> None:
     swapped = at("sUSDTPERP", datetime(2023, 8, 10, tzinfo=UTC), min_keeper_fee=FEE)
     assert (swapped.parameters.max_liquidation_delta, swapped.parameters.max_pd) == (ONE * 3 // 10_000, ONE * 15 // 100_000)
     assert "SWAPPED" in swapped.sources["maxPD"]
@@ -94,14 +94,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("market", "when", "said"), REFUSED, ids=[" ".join(words[0].split()[:4]) for _, _, words in REFUSED])
-def test_what_is_not_known_is_refused_by_name(market: str, when: datetime, said: tuple[str, ...]) -> None:
+def test_unknown_markets_times_and_values_are_refused_by_name(market: str, when: datetime, said: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as refused:
         at(market, when)
     for words in said:
         assert words in str(refused.value)
 
 
-def test_a_missing_limit_is_refused_and_one_of_0_lets_nothing_pass() -> None:
+def test_a_missing_limit_is_refused_and_a_limit_of_0_blocks_everything() -> None:
     """0 is what a market has whose limit was never set: a state of the contract, that no size is strictly below."""
     values = dict.fromkeys(NAMES, ONE)
     unset = from_names("sETHPERP", values | {"maxPD": 0, "maxLiquidationDelta": 0})

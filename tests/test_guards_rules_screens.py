@@ -1,4 +1,4 @@
-"""The screens on columns, row for row the state machine's verdicts: recorded states, their boundaries to the wei, and any numbers at all."""
+"""The rules on columns against the rules in integers, row by row: recorded states, boundaries to the wei, and arbitrary numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_the_recorded_verdicts_of_the_contracts() -> None:
 
 
 @BOTH
-def test_a_margin_at_its_threshold_and_a_wei_beside_it(profile: Profile) -> None:
+def test_a_margin_at_its_threshold_and_one_wei_off(profile: Profile) -> None:
     """Where floats leave it open, integers decide. States whose profit alone is enough have no threshold."""
     rows: list[Row] = []
     for name, position, funding in recorded_rows():
@@ -145,8 +145,8 @@ def test_a_size_at_the_largest_that_passes(market: Snapshot, wei: int) -> None:
     assert by_the_screen(rows, {"m": market}, DEPLOYED) == by_the_machine(rows, {"m": market}, DEPLOYED)
 
 
-def test_only_what_floats_leave_open_goes_to_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the screen would be the machine with a detour."""
+def test_only_rows_that_floats_cannot_decide_are_computed_in_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the columns would save no time."""
     sent: list[int] = []
 
     def counted(rows: pl.DataFrame, markets: dict[str, Snapshot], profile: Profile) -> pl.DataFrame:
@@ -165,7 +165,7 @@ def test_a_position_of_an_unknown_market_is_refused() -> None:
         screen(frame(rows), {"0": SNAPSHOTS["0"]})
 
 
-def test_a_frame_of_other_columns_is_our_mistake() -> None:
+def test_a_frame_with_other_columns_fails_an_assertion() -> None:
     good = frame(recorded_rows()[:2])
     for bad in (
         good.drop("funding"),

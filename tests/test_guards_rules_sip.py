@@ -239,7 +239,7 @@ def test_t18_the_owner_of_a_flagged_position_cannot_decrease_it(profile: Profile
     reverts(Reason.FLAGGED, modify, flagged(profile), "A", -ONE)
 
 
-def test_the_text_has_one_action_for_everybody_the_code_guards_and_pays_an_endorsed_caller_of_it() -> None:
+def test_an_endorsed_caller_of_liquidate_skips_limits_by_the_text_and_not_by_the_code() -> None:
     """Where the two profiles answer the same call differently: T6 and T8 by `liquidate`."""
     market = flagged(SIP, delta=IMPACT - WEI)
     liquidate(market, "endorsed", "A")
@@ -251,7 +251,7 @@ def test_the_text_has_one_action_for_everybody_the_code_guards_and_pays_an_endor
 
 
 def _endorsed_liquidates(market: Market) -> None:
-    """By the text in the one action there is; by the code in an entry point of its own, which nobody else may use."""
+    """By the text, liquidate is the only call. By the code, force_liquidate is a call for endorsed accounts only."""
     reverts(Reason.NOT_ENDORSED, force_liquidate, market, "anyone", "A")
     (liquidate if market.profile is SIP else force_liquidate)(market, "endorsed", "A")
 

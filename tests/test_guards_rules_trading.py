@@ -1,4 +1,4 @@
-"""What stands around the guards: margin moves, trades and waiting orders, with the market's sums held against its positions'."""
+"""The calls around the guards: margin transfers, trades and delayed orders, and the market's sums against its positions."""
 
 from collections.abc import Callable
 
@@ -52,7 +52,7 @@ def test_the_owner_who_executes_an_order_has_the_deposit_back() -> None:
 
 
 @pytest.mark.parametrize(("sender", "margin", "minted"), [("A", "967.994", {}), ("keeper", "953.494", {"keeper": 20 * ONE})])
-def test_a_cancelled_order_gives_its_deposit_to_whoever_cancels(sender: str, margin: str, minted: dict[str, int]) -> None:
+def test_the_account_that_cancels_an_order_gets_its_deposit(sender: str, margin: str, minted: dict[str, int]) -> None:
     """The owner's margin is priced anew, at 250: 973.494 - 5.5 of price difference."""
     market = opened(DEPLOYED)
     submit_order(market, "A", -10 * ONE)
@@ -64,7 +64,7 @@ def test_a_cancelled_order_gives_its_deposit_to_whoever_cancels(sender: str, mar
     reverts(Reason.NO_ORDER, cancel_order, market, sender, "A")
 
 
-def test_a_waiting_order_to_close_closes() -> None:
+def test_a_delayed_close_order_closes_the_position() -> None:
     market = opened(DEPLOYED)
     submit_close_order(market, "A")
     execute_order(market, "keeper", "A")
@@ -85,7 +85,7 @@ def test_a_trade_across_the_skew_pays_both_fees() -> None:
     assert (event.size, event.skew) == (-100 * ONE, -40 * ONE)
 
 
-def test_what_the_market_refuses() -> None:
+def test_calls_that_the_market_reverts() -> None:
     market = opened(DEPLOYED)
     reverts(Reason.NIL_ORDER, modify, market, "A", 0)
     reverts(Reason.NO_POSITION, close, market, "C")
@@ -109,7 +109,7 @@ def test_what_the_market_refuses() -> None:
     ],
     ids=["stale", "circuit tripped", "suspended"],
 )
-def test_without_a_good_price_nothing_goes_not_even_by_force(profile: object, oracle: Oracle, reason: Reason) -> None:
+def test_an_invalid_price_stops_every_call_even_a_forced_liquidation(profile: object, oracle: Oracle, reason: Reason) -> None:
     assert profile in (SIP, DEPLOYED)
     market = flagged(SIP if profile == SIP else DEPLOYED)
     market.oracle = oracle
@@ -145,7 +145,7 @@ STEPS: dict[str, Callable[[Market, str, int], object]] = {
         max_size=12,
     ),
 )
-def test_the_sums_of_a_market_are_those_of_its_positions(profile: object, steps: list[tuple[str, str, int, int, int]]) -> None:
+def test_market_sums_equal_the_sums_over_positions(profile: object, steps: list[tuple[str, str, int, int, int]]) -> None:
     """Skew and size exactly; the debt, which is kept as one running correction, within the truncations of each step."""
     market = opened(SIP if profile == SIP else DEPLOYED)
     deposit(market, "C", 5000 * ONE)

@@ -1,4 +1,4 @@
-"""The rules of SIP-2005 beside the real contracts: 300 random states and 39 scenarios, and what must hold in any state."""
+"""The rules of SIP-2005 against the real contracts: 300 random states, 39 scenarios, and invariants of any state."""
 
 import gzip
 import json
@@ -30,14 +30,14 @@ def document(path: Path) -> Any:
     return json.loads(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
 
 
-def test_every_recorded_value_of_300_states_is_what_the_rules_give() -> None:
+def test_the_rules_give_every_recorded_value_of_300_states() -> None:
     """17 values in each of 4 views of 300 states, the revert and the events of 703 calls, 5 minted balances and the debt correction."""
     checked = check(VECTORS)
     assert checked.findings == []
     assert checked.passed == 300 * (4 * 17 + 5 + 1) + 703 * 2 == 23_606
 
 
-def test_every_recorded_value_of_39_scenarios_is_what_the_rules_give() -> None:
+def test_the_rules_give_every_recorded_value_of_39_scenarios() -> None:
     checked = check(CASES)
     assert checked.findings == []
     cases = document(CASES)["cases"]
@@ -104,7 +104,7 @@ def test_a_file_of_another_schema_is_refused(data: bytes, said: tuple[str, ...],
     _refused(file, *said)
 
 
-def test_what_is_no_file_or_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_or_broken_archive_is_refused(tmp_path: Path) -> None:
     _refused(tmp_path / "none.json", "cannot be read (No such file or directory)")
     (tmp_path / "plain.json.gz").write_bytes(b"{}")
     _refused(tmp_path / "plain.json.gz", "cannot be read", "gzipped")
@@ -120,7 +120,7 @@ WRONG: list[tuple[str, Callable[[Any], None], tuple[str, ...]]] = [
     ("a misspelt parameter", lambda v: v["input"]["settings"].update(maxPd="1"), ("maxPd is not a known parameter", "Did you mean 'maxPD'?")),
     ("skew scale 0", lambda v: v["input"]["settings"].update(skewScale="0"), ("vector 0", "skewScale", "is 0")),
     ("a negative fee", lambda v: v["input"]["settings"].update(minKeeperFee="-1"), ("minKeeperFee", "below 0")),
-    ("a call that is none", lambda v: v["steps"][0].update(call="flag"), ('steps[0] flag: "flag" is not a call of a market.', "flagPosition")),
+    ("an unknown call", lambda v: v["steps"][0].update(call="flag"), ('steps[0] flag: "flag" is not a call of a market.', "flagPosition")),
     ("an index beyond", lambda v: v["input"]["position"].update(lastFundingIndex="99"), ("lastFundingIndex is 99", "entries")),
 ]  # fmt: skip
 
@@ -217,7 +217,7 @@ def test_a_call_that_reverts_changes_nothing(market: Market, calls: list[tuple[s
 
 @pytest.mark.property
 @given(market_states(), st.booleans())
-def test_a_liquidated_margin_goes_somewhere_to_the_last_wei(market: Market, forced: bool) -> None:
+def test_a_liquidated_margin_is_distributed_to_the_last_wei(market: Market, forced: bool) -> None:
     """remaining + bad debt = flagger's fee + liquidator's fee + stakers' fee; what is minted is what the event states."""
     market.oracle = Oracle(market.oracle.price)
     market.parameters = replace(market.parameters, max_liquidation_delta=10**60, max_pd=10**60)
@@ -241,7 +241,7 @@ def test_a_liquidated_margin_goes_somewhere_to_the_last_wei(market: Market, forc
 
 @pytest.mark.property
 @given(st.integers(0, 10**22), st.integers(1, 10**31), st.integers(-(10**31), 10**31))
-def test_the_largest_that_passes_is_the_division_with_its_strict_comparison(limit: int, scale: int, size: int) -> None:
+def test_largest_passing_equals_the_division_with_a_strict_comparison(limit: int, scale: int, size: int) -> None:
     largest = margins.largest_passing(limit, scale)
     for value in (abs(size), max(0, largest - 1), max(0, largest), largest + 1):
         assert (value <= largest) == (value * ONE // scale < limit)
@@ -249,7 +249,7 @@ def test_the_largest_that_passes_is_the_division_with_its_strict_comparison(limi
 
 @pytest.mark.property
 @given(market_states())
-def test_whoever_the_text_lets_flag_the_code_lets_too(market: Market) -> None:
+def test_the_code_allows_every_flag_that_the_text_allows(market: Market) -> None:
     """The code adds equality and a premium; its fee is the same wherever the maximum is not below the minimum."""
     if market.parameters.max_keeper_fee >= market.parameters.min_keeper_fee:
         market.profile = SIP

@@ -1,4 +1,4 @@
-"""Guards on historical liquidations, each alone: the ratios against the contracts' views, the limits, the index, and the sweep."""
+"""Verdicts on historical liquidations: the ratios against the contracts' views, the limits, the index prices, and the sweep."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -131,7 +131,7 @@ def test_the_recorded_verdicts(rehearsal: Run, later: Run, large: Run) -> None:
     }
 
 
-def test_liquidations_of_one_block_meet_the_pool_that_the_one_before_left(large: Run) -> None:
+def test_each_liquidation_of_a_block_starts_from_the_pool_of_the_one_before(large: Run) -> None:
     """Spot prices follow each other inside a block; a pool of the block before would be the same for all of them."""
     frame = screened(large).table.join(
         large.liquidations.select("block_number", "log_index", "spot_price"), on=["block_number", "log_index"]
@@ -207,7 +207,7 @@ def test_raising_a_limit_never_blocks_more(
         assert all(was or not now for was, now in zip(before, after, strict=True))
 
 
-def test_a_limit_of_0_lets_nothing_pass_and_says_so(rehearsal: Run) -> None:
+def test_a_limit_of_0_blocks_everything_and_says_so(rehearsal: Run) -> None:
     found = screened(
         rehearsal, f"[guards]\nflag_rule = 'v1'\n{SOURCE}[[guards.limits]]\nmax_liquidation_delta = 0\nmax_pd = 'none'\n{SOURCE}"
     )
@@ -343,7 +343,7 @@ def test_a_bad_file_of_prices_is_named(rehearsal: Run, tmp_path: Path, content: 
     assert said in problems(lambda: screened(rehearsal, INDEX.format(60), tmp_path))
 
 
-def test_prices_are_known_as_of_the_log_and_not_before(rehearsal: Run) -> None:
+def test_a_price_is_known_from_its_log_on(rehearsal: Run) -> None:
     """A funding payment right behind a liquidation, in its own block, is not yet known to it."""
     row = rehearsal.liquidations.row(10, named=True)
     late = rehearsal.events.others["FundingRateUpdated"].head(1)
@@ -364,10 +364,10 @@ def test_prices_are_known_as_of_the_log_and_not_before(rehearsal: Run) -> None:
     assert (now["index_price"], now["index_age_seconds"]) == (1, 0)
 
 
-# What the logs do not hold
+# Missing logs
 
 
-def test_a_missing_snapshot_is_unknown_and_said(rehearsal: Run) -> None:
+def test_a_missing_snapshot_makes_the_verdict_unknown_with_a_warning(rehearsal: Run) -> None:
     row = rehearsal.liquidations.row(10, named=True)
     own = (pl.col("transaction_hash") == row["transaction_hash"]) & (pl.col("market") == row["market"])
     tables = {**rehearsal.events.others, "ReserveSnapshotted": rehearsal.events.others["ReserveSnapshotted"].filter(~own)}
@@ -394,7 +394,7 @@ def test_without_the_markets_logs_nothing_is_guessed(rehearsal: Run) -> None:
 # The sweep
 
 
-def test_the_sweep_is_the_screen_at_each_pair_of_limits(large: Run) -> None:
+def test_the_sweep_gives_the_verdicts_at_each_pair_of_limits(large: Run) -> None:
     verdicts = screened(large).table
     deltas, pds = [Decimal(0), Decimal("0.0001"), Decimal("0.002")], [Decimal("0.004"), Decimal("0.02"), Decimal("0.5")]
     swept = sweep(verdicts, deltas, pds)
@@ -410,7 +410,7 @@ def test_the_sweep_is_the_screen_at_each_pair_of_limits(large: Run) -> None:
                 assert cell.select(expected.columns).sort("verdict").equals(expected.sort("verdict"))
 
 
-def test_the_sums_of_every_cell_are_those_of_all_liquidations(large: Run) -> None:
+def test_the_cells_of_each_pair_sum_up_to_all_liquidations(large: Run) -> None:
     found = screened(large)
     deltas, pds = [from_integer(n * 10**14) for n in range(20)], [from_integer(n * 10**15) for n in range(20)]
     cells = sweep(found.table, deltas, pds).group_by("flag_rule", "max_liquidation_delta", "max_pd").agg(
@@ -429,7 +429,7 @@ def test_the_grid_holds_the_incidents_own_limits(rehearsal: Run) -> None:
     assert deltas[0] == pds[0] == 0
 
 
-def test_the_ratio_at_the_index_is_that_of_the_facts() -> None:
+def test_ratio_at_index_of_a_long_and_a_short() -> None:
     """A long of 2 at 100 with a margin of 20 and 1 of funding owed, at 95: (20 - 10 - 1) / 200; a short: (20 + 10 - 1) / 200."""
     assert ratio_at_index(2 * ONE, 20 * ONE, 200 * ONE, ONE, 95 * ONE) == 45 * ONE // 1000
     assert ratio_at_index(-2 * ONE, 20 * ONE, 200 * ONE, ONE, 95 * ONE) == 145 * ONE // 1000
@@ -453,7 +453,7 @@ def test_the_incident_file_knows_every_verdict() -> None:
     assert set(incident_guards.VERDICTS) == set(MEANING)
 
 
-def test_only_those_whom_the_guards_would_have_saved(rehearsal: Run) -> None:
+def test_only_liquidations_with_the_chosen_verdicts_are_compensated(rehearsal: Run) -> None:
     done = run_with(f"[guards]\nflag_rule = 'v1'\n{SOURCE}", BY_GUARDS)
     paid = done.liquidations.filter("eligible")
     assert set(paid["guard_verdict"]) == {"FLAG_ONLY_BOTH"}
@@ -469,12 +469,12 @@ def test_only_those_whom_the_guards_would_have_saved(rehearsal: Run) -> None:
         assert done.liquidations[name].to_list() == verdicts[name].to_list()
 
 
-def test_without_guards_a_run_knows_nothing_of_them(rehearsal: Run) -> None:
+def test_without_guards_a_run_has_null_verdicts(rehearsal: Run) -> None:
     for name in ("guard_verdict", "price_impact", "slack_delta", "premium", "slack_pd"):
         assert rehearsal.liquidations[name].null_count() == 36
 
 
-def test_a_verdict_that_is_none_is_named() -> None:
+def test_an_unknown_verdict_is_named() -> None:
     changes = {'surviving_life = "closed-share"\n': 'surviving_life = "closed-share"\nguard_verdicts = ["FLAG_ONLY"]\n'}
     assert 'guard_verdicts is "FLAG_ONLY". Did you mean' in problems(lambda: variants.variant("rehearsal", "", changes))
 

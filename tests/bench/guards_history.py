@@ -34,7 +34,7 @@ def lines() -> Iterator[Line]:
 
     judged, seconds = _timed(lambda: judge(found, table, others, query))
     assert judged.table.height == 1179
-    yield Line(f"screen {judged.table.height:,} liquidations", f"{seconds:.2f} CPU-s")
+    yield Line(f"judge {judged.table.height:,} liquidations", f"{seconds:.2f} CPU-s")
 
     deltas, pds = [Decimal(n).scaleb(-4) for n in range(20)], [Decimal(n).scaleb(-3) for n in range(20)]
     swept, seconds = _timed(lambda: sweep(judge(found, table, others, query).table, deltas, pds))

@@ -1,4 +1,4 @@
-"""The flag rule: a million positions on columns, beside the state machine's own rule in a loop over the same rows. Verdicts come first."""
+"""The flag rule on a million positions: on columns, and in a loop over the same rows. Results are compared first."""
 
 from collections.abc import Iterator
 
@@ -33,14 +33,14 @@ def lines() -> Iterator[Line]:
     frame = pl.DataFrame([(m, *map(from_integer, (p.size, p.margin, p.last_price, f))) for m, p, f in rows], schema=POSITIONS, orient="row")
 
     by_columns = screen(frame, snapshots).get_column("can_liquidate")
-    assert by_columns.to_list() == _loop(rows, snapshots), "the screen has other verdicts"
+    assert by_columns.to_list() == _loop(rows, snapshots), "the columns give other verdicts"
     rate = rates({"screen": (ROWS, lambda: screen(frame, snapshots)), "loop": (LOOP_ROWS, lambda: _loop(rows[:LOOP_ROWS], snapshots))})
     ours, loop = rate["screen"].steady, rate["loop"].steady
     what, seconds = f"screen {ROWS:,} positions, {by_columns.sum():,} of them flaggable", ROWS / ours
     peer = f"{ROWS / loop:.2f} (the state machine's rule in a loop)"
     yield Line(what, f"{seconds:.2f} CPU-s", peer, f"{ours / loop:.1f} x", f"< {SCREEN_SECONDS} CPU-s", seconds < SCREEN_SECONDS)
     yield Line("the state machine's can_liquidate", f"{loop:,.0f} /CPU-s", target=f">= {MACHINE_RATE:,}", met=loop >= MACHINE_RATE)
-    yield Line("the screen, first call", f"{ROWS / rate['screen'].first:.2f} CPU-s")
+    yield Line("the columns, first call", f"{ROWS / rate['screen'].first:.2f} CPU-s")
 
 
 def _moved(row: Row, n: int) -> Row:
