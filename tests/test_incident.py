@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -131,11 +132,11 @@ def test_an_unknown_key_is_refused_with_the_known_ones(old: str, new: str, place
         ('when = 5\nsource = "F2"', "[valuation] when is unknown."),
     ],
 )
-def test_a_valuation_that_cannot_be_is_named(table: str, said: str) -> None:
+def test_a_wrong_valuation_is_refused(table: str, said: str) -> None:
     assert said in refused(("[formula]\n", f"[valuation]\n{table}\n\n[formula]\n"))
 
 
-def test_one_price_for_two_markets_is_no_price() -> None:
+def test_one_price_for_two_affected_markets_is_refused() -> None:
     both = ("affected = true\nreference_price = 50_000\ncrash_below = 54_500", "affected = true")
     eth = ('name = "ETHUSDC"\n', 'name = "ETHUSDC"\naffected = true\n')
     table = ("[formula]\n", '[valuation]\nprice = 50_000\nsource = "F2"\n\n[formula]\n')
@@ -235,7 +236,7 @@ def test_an_insurance_fund_is_a_contract_or_a_number_or_absent() -> None:
         ('name = "first rough figure"', 'name = "on-chain analysis"', '[[budget]] name "on-chain analysis" is listed twice.'),
     ],
 )
-def test_an_insurance_fund_that_says_two_things_or_none_is_refused(old: str, new: str, words: str) -> None:
+def test_an_insurance_fund_that_contradicts_itself_or_is_incomplete_is_refused(old: str, new: str, words: str) -> None:
     says(refused((old, new)), words)
 
 
@@ -261,7 +262,7 @@ def test_a_policy_table_without_a_source_is_refused(old: str, new: str, place: s
     says(refused((old, new)), f"rehearsal.toml: {place} source is missing. Add it to ", "Allowed: a key of [sources]", "voter")
 
 
-def test_a_source_must_stand_in_sources() -> None:
+def test_a_source_must_be_a_key_of_sources() -> None:
     says(refused(('source = "F18"', 'source = "F81"')), '[allocation] source names "F81", which is not in [sources].', "F18")
     says(refused(('source = ["F3", "price"]', 'source = ["F3", "prize"]')), '"prize"', "Did you mean 'price'?")
 
@@ -298,7 +299,7 @@ def test_a_local_time_with_its_zone_is_the_same_instant() -> None:
         ("9999-12-31T23:59:59-08:00", ("9999-12-31T23:59:59-08:00", "correct the year")),
     ],
 )
-def test_a_window_that_is_no_instant_is_refused(value: str, parts: Sequence[str]) -> None:
+def test_a_window_without_exact_times_is_refused(value: str, parts: Sequence[str]) -> None:
     says(refused((FROM, f"from = {value}")), "[eligibility] from is ", *parts)
 
 
@@ -318,7 +319,7 @@ def test_the_start_of_the_vesting_needs_a_zone_too() -> None:
 
 
 @pytest.mark.parametrize("end", ["2021-02-21T06:45:00+08:00", "2021-02-20T22:00:00Z"], ids=["just then", "before"])
-def test_a_window_that_holds_no_second_is_refused(end: str) -> None:
+def test_an_empty_window_is_refused(end: str) -> None:
     says(refused((TO, f"to = {end}")), "[eligibility] has an empty window: 2021-02-21 06:45:00+08:00 to ", "to is not")
 
 
@@ -350,7 +351,7 @@ def test_a_window_that_holds_no_second_is_refused(end: str) -> None:
         ("0x" + "f" * 5000, "is a number of thousands of digits."),
     ],
 )
-def test_a_price_that_is_no_exact_amount_is_refused(value: str, said: str) -> None:
+def test_a_price_that_is_not_an_exact_amount_is_refused(value: str, said: str) -> None:
     says(refused((PRICE, f"price = {value}")), "rehearsal.toml: [[settlement]] 1 price " + said)
 
 
@@ -379,7 +380,7 @@ def test_affected_is_true_or_false(value: str) -> None:
 @pytest.mark.parametrize(
     "value", ['"3/2"', '"1/0"', '"1/3 "', '"-1/3"', '"１/3"', '"1/٣"', "1.5", "-0.5", '"0.5"', "nan", "true", "1e-1", "[1, 3]"]
 )
-def test_a_share_that_is_none_is_refused(value: str) -> None:
+def test_a_value_that_is_not_a_share_is_refused(value: str) -> None:
     says(refused(("upfront = 0.5", f"upfront = {value}")), "[vesting] upfront is ", value, "share")
 
 
@@ -427,7 +428,7 @@ def test_a_right_checksum_is_accepted_and_lower_cased() -> None:
         ("", ("not an address",)),
     ],
 )
-def test_an_address_that_is_none_is_refused(value: str, parts: Sequence[str]) -> None:
+def test_a_value_that_is_not_an_address_is_refused(value: str, parts: Sequence[str]) -> None:
     says(refused((HOUSE, value)), "rehearsal.toml: [chain] clearing_house", *parts)
 
 
@@ -481,7 +482,7 @@ def test_a_text_is_a_text_in_quotes(value: str) -> None:
         ('what = "liquidations"', 'what = "liquidation"', ("[[expect]] 1 what", "'liquidations'")),
     ],
 )
-def test_a_word_that_is_no_choice_names_the_choices(old: str, new: str, parts: Sequence[str]) -> None:
+def test_a_wrong_word_is_refused_with_the_allowed_ones(old: str, new: str, parts: Sequence[str]) -> None:
     says(refused((old, new)), *parts)
 
 
@@ -497,12 +498,12 @@ def test_a_word_that_is_no_choice_names_the_choices(old: str, new: str, parts: S
         ("[formula]\n", EXCLUSION * 2 + "[formula]\n", f'[[eligibility.exclude]] address "{HOUSE}" is listed twice.'),
     ],
 )
-def test_what_stands_twice_is_refused(old: str, new: str, said: str) -> None:
+def test_a_name_that_is_listed_twice_is_refused(old: str, new: str, said: str) -> None:
     second = (("[vesting]", leg("PERP", "0.5") + "[vesting]"),) if "token" in said else ()
     says(refused((old, new), *second), said, "Keep one.")
 
 
-def test_an_excluded_address_written_in_another_case_still_stands_twice() -> None:
+def test_an_address_listed_twice_in_different_case_is_refused() -> None:
     in_mixed_case = EXCLUSION.replace(HOUSE, "0xFB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6")
     says(refused(("[formula]\n", EXCLUSION + in_mixed_case + "[formula]\n")), HOUSE, "is listed twice")
 
@@ -530,7 +531,7 @@ def test_more_than_a_thousand_tranches_are_refused() -> None:
 @pytest.mark.parametrize(
     ("what", "key"), [("eligible", "trader"), ("amount", "token")]
 )  # a figure of one trader or of one token says of which
-def test_an_expectation_says_of_whom(what: str, key: str) -> None:
+def test_an_expectation_names_its_trader_or_token(what: str, key: str) -> None:
     says(refused(('what = "liquidations"', f'what = "{what}"')), f"[[expect]] 1 {key} is missing.")
 
 
@@ -591,19 +592,19 @@ def test_an_input_in_a_linked_folder_is_refused(tmp_path: Path) -> None:
         find_input(loaded, None)
 
 
-def test_an_input_that_is_not_there_names_file_and_folder(tmp_path: Path) -> None:
+def test_a_missing_input_is_named_with_its_folder(tmp_path: Path) -> None:
     loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", tmp_path)
     with pytest.raises(InputError, match=r"logs\.jsonl: There is no such file\. Looked in below\."):
         find_input(loaded, None)
 
 
-def test_an_input_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_input_is_refused(tmp_path: Path) -> None:
     loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "logs.docx")), "rehearsal", tmp_path)
     with pytest.raises(InputError, match=r"logs\.docx: .*docx.* Known: \.jsonl"):
         find_input(loaded, None)
 
 
-def test_an_incident_without_an_input_could_be_helped_by_a_network_only() -> None:
+def test_an_incident_without_an_input_needs_a_network() -> None:
     loaded = accepted(('[input]\nfile = "rehearsal/logs.jsonl.gz"\n', ""))
     with pytest.raises(InputError, match="--input FILE") as caught:
         find_input(loaded, None)
@@ -631,14 +632,14 @@ def test_a_file_over_one_mebibyte_is_refused_unread(tmp_path: Path) -> None:
     ],
     ids=["bad byte", "utf-16", "nested arrays", "nested tables", "long integer", "no value", "key twice", "surrogate"],
 )
-def test_a_file_that_is_no_toml_is_refused(raw: bytes, said: str) -> None:
+def test_a_file_that_is_not_toml_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(InputError) as caught:
         incident_file.parse(raw, "rehearsal", QUERIES)
     assert str(caught.value).startswith("rehearsal.toml: ")
     assert said in str(caught.value)
 
 
-def test_numbers_too_long_to_be_shown_are_still_refused_by_name() -> None:
+def test_a_number_too_long_to_print_is_refused_by_its_key() -> None:
     """Python refuses to print them; that must not become a stack trace."""
     long = "0x" + "f" * 5000
     places = [(FROM, "from = "), ("id = 100", "id = "), ("upfront = 0.5", "upfront = "), ('system = "perpetual-v1"', "system = ")]
@@ -647,12 +648,12 @@ def test_numbers_too_long_to_be_shown_are_still_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["Rehearsal", "a.b", "a_b", "-a", "", "..", "a" * 81, "a b", "ä", "a\n"])
-def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
+def test_a_name_that_cannot_be_a_folder_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="only lower-case letters, digits and hyphens"):
         incident_file.parse(changed(), name, QUERIES)
 
 
-def test_a_near_built_in_name_is_offered() -> None:
+def test_the_nearest_built_in_name_is_offered() -> None:
     with pytest.raises(InputError, match=r"'rehersal' is neither an incident file nor a built-in query\. Did you mean 'rehearsal'\?"):
         incident_file.load("rehersal")
 
@@ -714,6 +715,51 @@ def test_a_source_is_not_looked_up_where_no_table_of_sources_is() -> None:
     with pytest.raises(InputError) as caught:
         incident_file.parse(text.encode(), "rehearsal", QUERIES)
     assert [problem.what for problem in caught.value.problems] == ["[sources] is missing."]
+
+
+# The system: its names and what it offers come from installed packages
+
+
+class Vaults:
+    """A protocol without replay and without a token, whose contract is called otherwise."""
+
+    key, contract_key, replay, transfer_event = "vaults", "vault", None, None
+
+
+VAULTS = Vaults()
+
+
+@pytest.fixture
+def with_vaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a package had installed that protocol beside ours."""
+    made = EntryPoint("vaults", f"{__name__}:VAULTS", installed.SYSTEMS)
+    found = [*entry_points(group=installed.SYSTEMS), made]
+    monkeypatch.setattr(installed, "entry_points", lambda group: found if group == installed.SYSTEMS else [])
+
+
+OF_VAULTS = ('system = "perpetual-v1"', 'system = "vaults"'), ("clearing_house = ", "vault = ")
+NO_RESTORE = (TEXT[TEXT.index("[restore]") : TEXT.index("[allocation]")], "")
+NO_CONTRACT = (CONTRACT, "balance = 5\n")
+
+
+@pytest.mark.usefixtures("with_vaults")
+def test_an_installed_system_names_the_contract_of_the_chain() -> None:
+    read = accepted(*OF_VAULTS, NO_RESTORE, NO_CONTRACT)
+    assert (read.system, read.chain.clearing_house) == ("vaults", HOUSE)
+    message = refused(OF_VAULTS[0], NO_RESTORE, NO_CONTRACT)
+    says(message, "[chain] vault is missing.", "[chain] clearing_house is unknown.")
+    says(refused(('system = "perpetual-v1"', 'system = "vault"')), "Did you mean 'vaults'? Known: perpetual-v1, synthetix_v2, vaults.")
+    assert "clearing_house" not in refused(('system = "perpetual-v1"', 'system = "vault"'))
+
+
+@pytest.mark.usefixtures("with_vaults")
+def test_a_system_without_replay_refuses_what_needs_one() -> None:
+    says(refused(*OF_VAULTS, NO_CONTRACT), 'system is "vaults", which has no pool and no replay, but the file has [restore].')
+    by_mark = ("[formula]\n", '[valuation]\nprice = "mark"\nsource = "F2"\n\n[formula]\n'), ("reference_price = 50_000\n", "")
+    before = ("[eligibility]\n", "[eligibility]\nminimum_leverage_before_crash = 2\n")
+    message = refused(*OF_VAULTS, NO_RESTORE, NO_CONTRACT, *by_mark, before)
+    says(message, "but the file has [valuation] at or price and rules of [eligibility] on the state before the crash.")
+    says(refused(*OF_VAULTS, NO_RESTORE), 'system is "vaults", whose logs give no balance of a fund', "State its balance instead")
 
 
 # The description of the keys

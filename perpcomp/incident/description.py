@@ -69,11 +69,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the file, or with `many` a list of tables `[[name]]`. `meaning` is what follows its name in a sentence.
+    """A table of the file, or with `many` a list of tables `[[name]]`. `meaning` follows its name in a sentence.
 
-    `absent` is the value of a table that is not required and not in the file.
-
-    `keys` are those of the dataclass `of` if not given; `read` reads them where more is to be done than to build `of` from them.
+    `absent` is the value of an optional table that the file does not have. `keys` are those of the dataclass `of` if not given. `read`
+    replaces the plain reading, which builds `of` from its keys; it gives None where the table has a problem.
     """
 
     of: type
