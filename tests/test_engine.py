@@ -83,14 +83,14 @@ def test_a_mistake_found_by_a_worker_is_reported_as_without_a_cluster(
     monkeypatch.setattr(json_lines, "CHUNK_BYTES", 40_000)
     raw = b"".join(chunk for _, chunk in json_lines.chunks(rehearsal.input.file))
     (tmp_path / "logs.jsonl").write_bytes(raw + b"{}\n")
-    source, said = Input(tmp_path / "logs.jsonl", None), []
+    source, messages = Input(tmp_path / "logs.jsonl", None), []
     with open_engine("dask", scheduler) as cluster:
         for one in (LOCAL, cluster):
             with pytest.raises(InputError) as caught:
                 read_events(source, rehearsal.incident, one)
-            said.append((str(caught.value), caught.value.problems, caught.value.exit_code))
-    assert said[0] == said[1]
-    assert f"logs.jsonl row {len(raw.splitlines()) + 1}: " in said[0][0]
+            messages.append((str(caught.value), caught.value.problems, caught.value.exit_code))
+    assert messages[0] == messages[1]
+    assert f"logs.jsonl row {len(raw.splitlines()) + 1}" in messages[0][0]
 
 
 def test_workers_of_another_version_are_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,9 +90,11 @@ def half_margin(terms: Terms) -> pl.Expr:
 
 def test_a_new_eligibility_rule_is_an_entry_and_a_key(copy: Copy) -> None:
     """It takes liquidations out with its own reason, and only where an incident asks for it."""
-    keys = "perpcomp/incident/eligibility.py"
-    copy.insert(keys, "    guard_verdicts: tuple", "    minimum_margin: Decimal | None\n")
-    copy.insert(keys, "        guard_verdicts=", '        minimum_margin=section.take("minimum_margin", toml.amount, required=False),\n')
+    copy.insert(
+        "perpcomp/incident/eligibility.py",
+        "    guard_verdicts: Annotated[",
+        '    minimum_margin: Annotated[Decimal | None, _limit("The smallest margin that is compensated.", "100", "quote asset")]\n',
+    )
     copy.insert(
         "perpcomp/eligibility/rules.py",
         "    # leverage of the opening trade\n",
