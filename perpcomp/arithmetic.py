@@ -1,8 +1,8 @@
-"""A formula's expression, read as a tree: refused where it could be inexact, evaluated with Python integers, printed with numbers.
+"""A formula's expression as a tree: refuses inexact operations, evaluates with Python integers, prints the arithmetic.
 
-Polars computes the payouts; this module is the second, independent engine beside it, and what `explain` prints comes from here. It
-knows the few operations that exact rules need. Anything else - a float (also one hidden by a cast), a Python function, an aggregate
-that looks at other rows, a product that rounds half to even - is refused by name before anything is computed.
+Polars computes the payouts. This module is a second, independent engine that must give the same result, and `explain` prints its
+arithmetic. It knows the few operations that exact rules need. It refuses every other one by name before anything is computed: a
+float (also one hidden by a cast), a Python function, an aggregate over other rows, a product that rounds half to even.
 """
 
 import json
@@ -42,7 +42,7 @@ def tree(expr: pl.Expr) -> Node:
     try:
         serialized = expr.meta.serialize(format="json")
     except (pl.exceptions.PolarsError, ValueError) as error:
-        what = "it calls a Python function, or something else that is no arithmetic: write it with terms and operators"
+        what = "it calls a Python function or another operation without an exact form: use terms and operators"
         raise InexactError(what) from error
     return _node(json.loads(serialized))
 
@@ -144,7 +144,7 @@ def _rounded_operation(inner: Any, mark: str) -> Node:
     op = "Multiply" if mark == fixed.PRODUCT else "TrueDivide"
     found = _first(inner, op)
     right = found["right"] if found else {}
-    if op == "TrueDivide":  # the divisor stands inside the test against 0
+    if op == "TrueDivide":  # the divisor is inside the test against 0
         right = right.get("Ternary", {}).get("truthy")
     if not found or not right:
         raise InexactError(f"something carries the name '{mark}', which belongs to perpcomp.fixed")

@@ -1,7 +1,7 @@
 """18-decimal arithmetic as the contracts do it: integers, every product and quotient truncated towards zero.
 
 Polars rounds `Decimal * Decimal` and `/` half to even, the EVM truncates: 41 % of plain products differ in the last digit. The
-vectorised forms below correct the rounded result by its residual; the plain functions on Python integers are their oracle.
+vectorised forms below correct the rounded result by its residual; tests compare them with the plain functions on Python integers.
 
 A frame holds amounts as Decimal(38,18); the Python side holds the same number as an integer of 1e-18.
 """

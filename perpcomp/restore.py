@@ -1,8 +1,8 @@
-"""Giving the same positions back: what opening them again costs on the AMM's curve, in which order, and the list in kind.
+"""Restoring positions: what it costs to open them again on the AMM's curve, in the order that [restore] states.
 
-Opening a long of size s takes s of base out of the pool and adds C of USDC; a short does the reverse. The contract's own rounding
-holds: what is moved to open a position is what closing the opposite one would move. Each opening moves the price for the next, so
-the order is policy: [restore] states it, and `orders` shows what each of them would come to.
+Opening a long of size s takes s of base out of the pool and adds USDC; opening a short does the reverse. The notional is rounded as
+the contract does: opening a position moves what closing the opposite one would move. Each opening moves the price for the next, so
+the order is a policy. decide/restore_orders.py compares all orders.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ ALONE = "each-alone"
 
 @dataclass(frozen=True)
 class Opening:
-    """One position opened again: the pool it is opened on, what that moves (USDC), and the fee. turn is None where each stands alone."""
+    """One restored position: the pool before it, the notional that it moves (USDC) and the fee. turn is None in the order each-alone."""
 
     block_number: int
     log_index: int
@@ -36,7 +36,7 @@ class Opening:
 
 
 def pools(incident: Incident, replayed: Replay | None) -> dict[str, Reserves]:
-    """The affected markets' pools that [restore] names, by address, as far as the logs tell them."""
+    """The pools of the affected markets, by address: stated in [restore], or replayed to its block. A pool that the logs do not give is left out."""
     asked = incident.restore
     found: dict[str, Reserves] = {}
     for market in incident.affected if asked is not None else ():
@@ -54,9 +54,9 @@ def pools(incident: Incident, replayed: Replay | None) -> dict[str, Reserves]:
 
 
 def openings(liquidations: pl.DataFrame, at: dict[str, Reserves], restore: Restore, order: str) -> Iterator[Opening]:
-    """Every eligible position of known size opened again, market by market, in the order named.
+    """Open every eligible position of known size again, market by market, in the given order.
 
-    largest-first and smallest-first go by |size|, ties by address. A position that the pool cannot give is passed over.
+    largest-first and smallest-first sort by |size|, ties by address. A position that is larger than the pool is left out.
     """
     for market, pool in at.items():
         turn = 0
@@ -74,7 +74,7 @@ def openings(liquidations: pl.DataFrame, at: dict[str, Reserves], restore: Resto
 
 
 def after(pool: Reserves, size: int, notional: int) -> Reserves:
-    """The pool once a position of `size` was opened for `notional`."""
+    """The pool after a position of `size` was opened for `notional`."""
     return Reserves.of(pool.quote + notional if size > 0 else pool.quote - notional, pool.base - size)
 
 
@@ -89,7 +89,7 @@ def on_curve(
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """The liquidations table with restore_notional and restore_fee by [restore]: null where the row is not compensated.
 
-    Without [restore] the table as it is. A finding for each market whose pool is not known, and each position it cannot give.
+    Without [restore], the table itself. One finding for each market with an unknown pool, and for each position that cannot be opened.
     """
     if incident.restore is None:
         return liquidations, []
@@ -97,19 +97,20 @@ def on_curve(
     findings = []
     for market in incident.affected:
         if market.amm not in at:
-            what = f"names a block at which the logs do not tell the pool of {market.name}: nothing of it can be opened again."
-            advice = "Pull every log of the market, or state the pool in [[restore.pool]]."
-            findings.append(Finding("warning", f"{incident.name}.toml [restore] at", what, advice))
+            what = f"The pool of {market.name} at this block cannot be determined from the logs, so none of its positions can be restored."
+            advice = "Fetch every log of the market, or state the pool in [[restore.pool]]."
+            findings.append(Finding("warning", f"{incident.name}.toml [restore] at", what, advice, code="restore-pool-unknown"))
     lacking = table.filter(pl.col("eligible") & pl.col("restore_notional").is_null() & pl.col("market").is_in(list(at)))
     for row in lacking.iter_rows(named=True):
-        what = f"{row['trader']}'s position cannot be opened again: "
-        what += "its size is not known." if row["size_at_reference"] is None else "the pool does not hold that much."
-        advice = "restore-position pays nothing for it; name another block or pool in [restore]."
-        findings.append(Finding("warning", f"tx {row['transaction_hash']} log {row['log_index']}", what, advice))
+        why = "its size is unknown" if row["size_at_reference"] is None else "the pool holds less"
+        what = f"The position of {row['trader']} cannot be opened again: {why}. restore-position pays nothing for it."
+        where = f"tx {row['transaction_hash']} log {row['log_index']}"
+        findings.append(Finding("warning", where, what, "Name another block or pool in [restore].", code="restore-impossible"))
     return table, findings
 
 
 def with_costs(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
+    """The liquidations table with restore_notional and restore_fee of these openings; null for every other row."""
     costs = openings_frame(opened).select(*LOG_KEY, "restore_notional", "restore_fee")
     return (
         liquidations.drop("restore_notional", "restore_fee")
@@ -119,7 +120,16 @@ def with_costs(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.Data
 
 
 def openings_frame(opened: Iterable[Opening]) -> pl.DataFrame:
-    rows = [(o.block_number, o.log_index, o.turn, o.pool.quote, o.pool.base, o.notional, o.fee) for o in opened]
-    amounts = ("quote_reserve", "base_reserve", "restore_notional", "restore_fee")
-    schema = {**dict.fromkeys((*LOG_KEY, "turn"), pl.Int64()), **dict.fromkeys(amounts, pl.Int128())}
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(*amounts).reinterpret(dtype=fixed.AMOUNT))
+    """One row an opening: its log, its turn, the pool before it (quote_reserve, base_reserve), restore_notional and restore_fee."""
+    listed = list(opened)
+    return pl.DataFrame(
+        {
+            "block_number": pl.Series([one.block_number for one in listed], dtype=pl.Int64),
+            "log_index": pl.Series([one.log_index for one in listed], dtype=pl.Int64),
+            "turn": pl.Series([one.turn for one in listed], dtype=pl.Int64),
+            "quote_reserve": fixed.from_integers([one.pool.quote for one in listed]),
+            "base_reserve": fixed.from_integers([one.pool.base for one in listed]),
+            "restore_notional": fixed.from_integers([one.notional for one in listed]),
+            "restore_fee": fixed.from_integers([one.fee for one in listed]),
+        }
+    )

@@ -85,7 +85,7 @@ def test_the_balance_is_the_sum_of_the_raw_transfers(name: str, transfers: int) 
     assert balance is not None
     assert (balance.begins, balance.ends) == (sums[start] * 10**12, sums[end] * 10**12)
     assert counted == transfers
-    assert balance.counted.startswith(f"{transfers} Transfer logs, from 0 before the first of ")
+    assert balance.counted.startswith(f"sum of {transfers} Transfer logs since ")
 
 
 def test_in_the_rehearsal_the_crash_costs_the_fund_money(rehearsal: Run) -> None:
@@ -93,7 +93,7 @@ def test_in_the_rehearsal_the_crash_costs_the_fund_money(rehearsal: Run) -> None
     finding = next(p for p in rehearsal.problems if p.where == "rehearsal.toml [insurance_fund]")
     assert finding.level == "note"
     assert finding.what.startswith(
-        "The fund held 20,036,904.932804 USDC when the window began and 20,034,301.768494 USDC when it ended (312 Transfer logs"
+        "The fund held 20,036,904.932804 USDC when the window began and 20,034,301.768494 USDC when it ended (sum of 312 Transfer logs"
     )
     assert finding.what.endswith(
         "margin-upl-funding needs 56,987.450818642970225288 USDC: enough, 19,977,314.317675357029774712 USDC left."
@@ -151,9 +151,9 @@ def negative(logs: list[Log]) -> list[Log]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without_any, "its token's Transfer logs are not in the input"),
-        (negative, "it falls to -1,000,143.164195 USDC at 2021-02-21T"),
-        (without_one_fee, "trades whose fee reached it by no Transfer in the input: 1, the first in tx 0x"),
+        (without_any, "the Transfer logs of its token are not in the input"),
+        (negative, "make it -1,000,143.164195 USDC at 2021-02-21T"),
+        (without_one_fee, "trades without a Transfer of their fee in the input: 1, the first in tx 0x"),
     ],
 )
 def test_a_balance_that_the_logs_do_not_tell_is_unknown_and_never_guessed(
@@ -179,7 +179,7 @@ def test_logs_that_begin_after_the_first_payments_are_noticed_by_a_balance_below
     assert lowest < 0
     balance, (problem,) = balance_of(write(tmp_path, logs), with_fund("february"))
     assert balance is None
-    assert "earlier ones are missing" in problem.what
+    assert "so earlier ones are missing" in problem.what
 
 
 @pytest.mark.parametrize("name", list(RECORDINGS))
@@ -198,7 +198,7 @@ def test_logs_that_begin_after_the_first_trades_are_noticed_by_positions_without
 def test_an_events_table_has_no_transfers(tmp_path: Path, rehearsal: Run) -> None:
     (tmp_path / "events.csv").write_bytes(to_csv(rehearsal.events.table, EVENTS))
     run = pipeline.compute(with_fund("february"), Input(tmp_path / "events.csv", None))
-    assert any("its token's Transfer logs are not in the input" in problem.what for problem in run.problems)
+    assert any("the Transfer logs of its token are not in the input" in problem.what for problem in run.problems)
     assert FUND not in run.capacity["source_of_funds"]
     assert run.payouts.equals(rehearsal.payouts)
 

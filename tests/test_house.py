@@ -166,6 +166,12 @@ def test_policy_numbers_stand_in_queries_not_in_python() -> None:
     assert "MAINTENANCE" in numbers_of(PACKAGE / "systems" / "perpetual_v1" / "events.py")
 
 
+def test_rows_are_built_by_column_name() -> None:
+    """Two swapped amounts have the right types, so no check sees them: no row of a table is a tuple in column order."""
+    by_position = {path.relative_to(PACKAGE).as_posix() for path in MODULES if re.search(r"""orient\s*=\s*["']row["']""", path.read_text())}
+    assert by_position <= {"guards/rules/screens.py"}, "a scratch frame of a row number and a flag, not a table"
+
+
 def test_one_reader_of_csv_and_parquet() -> None:
     """Of our tables. exports/read.py reads tables of others, whose columns are not known before they are read."""
     for path in MODULES:

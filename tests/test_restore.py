@@ -142,7 +142,7 @@ def test_a_position_larger_than_the_pool_is_named(tmp_path: Path) -> None:
     pool = POOL.replace("1_000", "2")
     done = restored(tmp_path, build.position(1, build.address(1), 3, 30_000, 10_000, 42_000), pool=pool)
     assert done.liquidations["restore_notional"].to_list() == [None]
-    assert any("cannot be opened again: the pool does not hold that much." in p.what for p in done.problems)
+    assert any("cannot be opened again: the pool holds less." in p.what for p in done.problems)
     assert [p for p in done.problems if p.level == "error"]
 
 

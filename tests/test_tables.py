@@ -155,10 +155,10 @@ def test_an_amount_that_is_no_plain_decimal_is_refused(tmp_path: Path, lines: li
         ("trader", "0x" + "а" * 40, "0x and 40 lower-case hex digits"),
         ("liquidator", "nobody", "0x and 40 lower-case hex digits"),
         ("transaction_hash", "0x12", "0x and 64 lower-case hex digits"),
-        ("block_number", "1.0", "A whole number without separators is wanted."),
-        ("block_number", "1" * 19, "A whole number without separators is wanted."),
-        ("block_number", "1_000", "A whole number without separators is wanted."),
-        ("block_number", "0xcdfe69", "A whole number without separators is wanted."),
+        ("block_number", "1.0", "Write a whole number without separators."),
+        ("block_number", "1" * 19, "Write a whole number without separators."),
+        ("block_number", "1_000", "Write a whole number without separators."),
+        ("block_number", "0xcdfe69", "Write a whole number without separators."),
         ("kind", "a\x07b", "without control characters"),
         ("block_time", "2021-02-20 22:45:00", "e.g. 2021-02-20T22:45:00Z"),
         ("block_time", "2021-02-20T22:45:00", "e.g. 2021-02-20T22:45:00Z"),
@@ -209,16 +209,18 @@ def test_at_most_20_bad_cells_are_listed(tmp_path: Path, lines: list[str]) -> No
 
 def test_a_missing_column_is_named(tmp_path: Path, events: pl.DataFrame) -> None:
     short = events.drop("margin")
-    assert refused(tmp_path, to_parquet(short), "events.parquet") == ["events.parquet column margin is missing. The table events needs it."]
+    assert refused(tmp_path, to_parquet(short), "events.parquet") == [
+        "events.parquet: column margin is missing. The table events needs it."
+    ]
     assert refused(tmp_path, short.write_csv(datetime_format=CSV_TIME)) == [
-        "events.csv column margin is missing. The table events needs it."
+        "events.csv: column margin is missing. The table events needs it."
     ]
 
 
 def test_an_unknown_column_names_the_nearest(tmp_path: Path, lines: list[str]) -> None:
     said = refused(tmp_path, "\n".join([lines[0].replace("margin,", "margins,"), *lines[1:]]))
-    assert said[0] == "events.csv column margin is missing. The table events needs it."
-    assert said[1].startswith("events.csv column margins is unknown. Did you mean 'margin'? Known: bad_debt, ")
+    assert said[0] == "events.csv: column margin is missing. The table events needs it."
+    assert said[1].startswith("events.csv: column margins is unknown. Did you mean 'margin'? Known: bad_debt, ")
 
 
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path, lines: list[str]) -> None:
@@ -240,7 +242,7 @@ def test_a_row_that_is_no_row_of_the_table_is_refused(tmp_path: Path, lines: lis
     "data", [b"", b"\xff\xfe\x00", b"PK\x03\x04" + bytes(50), b"a,b\n\xff,2\n"], ids=["empty", "no text", "a zip", "no UTF-8"]
 )
 def test_a_file_that_is_no_csv_of_the_table_is_refused(tmp_path: Path, data: bytes) -> None:
-    assert refused(tmp_path, data)[0].startswith(("events.csv is not a readable CSV file (", "events.csv column chain_id is missing."))
+    assert refused(tmp_path, data)[0].startswith(("events.csv: The CSV file cannot be read (", "events.csv: column chain_id is missing."))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_a_file_that_is_no_csv_of_the_table_is_refused(tmp_path: Path, data: byt
 )
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, events: pl.DataFrame, spoil: Callable[[bytes], bytes]) -> None:
     said = refused(tmp_path, spoil(to_parquet(events)), "events.parquet")
-    assert said[0].startswith("events.parquet is not a readable Parquet file (")
+    assert said[0].startswith("events.parquet: The Parquet file cannot be read (")
     assert said[0].endswith("Export it again.")
 
 
@@ -272,7 +274,7 @@ def test_a_parquet_column_of_another_type_is_refused(
     cell = pl.col(column).dt.replace_time_zone(None) if type_ == pl.Datetime("us") else pl.col(column)
     said = refused(tmp_path, to_parquet(events.with_columns(cell.cast(type_))), "events.parquet")
     assert len(said) == 1
-    assert said[0].startswith(f"events.parquet column {column} is {named}")
+    assert said[0].startswith(f"events.parquet: column {column} is {named}")
     assert "Export it as an exact type" in said[0]
 
 
@@ -297,7 +299,7 @@ def test_a_key_that_stands_twice_is_named_in_both_rows(tmp_path: Path, lines: li
     block, log = lines[2].split(",")[1], lines[2].split(",")[6]
     said = refused(tmp_path, "\n".join([*lines[:4], lines[2], *lines[4:]]))
     assert [s.split(" row ")[1][0] for s in said] == ["3", "5"]
-    assert all(f"block_number {block}, log_index {log} stands in another row too. Remove one." in s for s in said)
+    assert all(f"block_number {block}, log_index {log} is in another row too. Remove one." in s for s in said)
 
 
 # The identity of the rows

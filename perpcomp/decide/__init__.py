@@ -1,1 +1,1 @@
-"""Before the vote: formulas side by side (compare.py), whether the money is there (capacity.py), and results against published figures (published.py)."""
+"""Before the vote: formulas side by side, whether the money suffices, restore orders, and results against published figures."""

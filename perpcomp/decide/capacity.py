@@ -1,7 +1,7 @@
-"""Is there enough? The total of each formula against the insurance fund's balance and against each budget.
+"""Whether the money suffices: the total of each formula against the insurance fund's balance and against each budget.
 
-The balance is a number with a source, or the sum of the fund's own Transfer logs. Where those are not all in the input it is unknown,
-and a finding says what is missing; it is never guessed. Nothing here cuts a payout.
+The balance is a number with a source, or the sum of the fund's Transfer logs. It is never guessed: where some of these logs are not in
+the input, the balance is unknown and a finding says what is missing. This module never reduces a payout.
 """
 
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ from perpcomp.tables.decide import CAPACITY
 from perpcomp.tables.schema import CSV_TIME, check
 from perpcomp.totals import USDC
 
-ABSENT = "its token's Transfer logs are not in the input"
+ABSENT = "the Transfer logs of its token are not in the input"
 
 
 @dataclass(frozen=True)
 class Balance:
-    """What the insurance fund held, in 1e-18 USDC: as the window ends, and as it begins (None where only one number is given)."""
+    """What the insurance fund held, in 1e-18 USDC, when the window ended and when it began (None for a stated balance)."""
 
     ends: int
     begins: int | None
-    counted: str  # from what, in words
+    counted: str  # how the balance was found, in words
 
 
 def fund_balance(events: pl.LazyFrame, transfers: pl.LazyFrame | None, incident: Incident) -> tuple[Balance | None, list[Finding]]:
-    """The fund's balance around the window; None without a fund, and where it cannot be known, which is a finding.
+    """The fund's balance when the window began and ended. None without a fund; None and a finding where it is unknown.
 
     `events` is the events table, `transfers` the decoded Transfer logs of the fund's token to and from the fund, where there are any.
     """
@@ -51,7 +51,7 @@ def fund_balance(events: pl.LazyFrame, transfers: pl.LazyFrame | None, incident:
     if missing:
         return None, [_unknown(fund, incident, missing)]
     begins, ends = (sum(value for time, value in moved if time < at) for at in (incident.eligibility.start, incident.eligibility.end))
-    counted = f"{len(moved)} Transfer logs, from 0 before the first of {moved[0][0].strftime(CSV_TIME)}"
+    counted = f"sum of {len(moved)} Transfer logs since {moved[0][0].strftime(CSV_TIME)}"
     return Balance(ends, begins, counted), []
 
 
@@ -68,37 +68,43 @@ def _where(incident: Incident) -> str:
 
 
 def _moved(transfers: pl.LazyFrame, fund: InsuranceFund) -> list[tuple[datetime, int]]:
-    """(time, what the balance changed by in 1e-18 USDC) of each Transfer, in order."""
+    """(time, change of the balance in 1e-18 USDC) of each Transfer, in order."""
     amount = pl.col("amount").reinterpret(dtype=pl.Int128)
     into, out_of = (pl.when(pl.col(name) == fund.address).then(amount).otherwise(0) for name in ("recipient", "sender"))
     return transfers.sort("block_number", "log_index").select("block_time", (into - out_of).alias("by")).collect().rows()
 
 
 def _below_zero(moved: list[tuple[datetime, int]]) -> str:
-    """What is wrong with transfers of which the first are missing, in words; empty where nothing shows it."""
+    """How the transfers show that earlier ones are missing: the balance falls below 0. "" where it does not."""
     balance = 0
     for time, value in moved:
         balance += value
         if balance < 0:
-            return f"by the Transfer logs in the input it falls to {in_full(balance)} USDC at {time.strftime(CSV_TIME)}: earlier ones are missing"
+            return (
+                f"the Transfer logs in the input make it {in_full(balance)} USDC at {time.strftime(CSV_TIME)}, so earlier ones are missing"
+            )
     return ""
 
 
 def _older_than(events: pl.LazyFrame) -> str:
-    """What is wrong with an input that begins after the first trades, in words: what was paid with those is missing too."""
+    """How the events show that the input begins after the first trades, whose payments are then missing too. "" where they do not."""
     first = events.sort("block_number", "log_index").unique(["trader", "market"], keep="first", maintain_order=True)
     older = first.filter(pl.col("kind") != "open").select("trader").collect()
-    return f"positions older than the input: {older.height}, one of {older.item(0, 0)}: it begins too late" if older.height else ""
+    return (
+        f"positions older than the input: {older.height}, for example of {older.item(0, 0)}, so earlier logs are missing"
+        if older.height
+        else ""
+    )
 
 
 def _fees_without(events: pl.LazyFrame, transfers: pl.LazyFrame, fund: InsuranceFund) -> str:
-    """What is wrong where a trade's fee never reached the fund, in words: the ClearingHouse sends it there in the same transaction."""
+    """How the fees show that transfers are missing: the ClearingHouse pays each to the fund in the trade's transaction. "" where all are there."""
     charged = events.filter(pl.col("fee") >= fixed.amount(Decimal(1).scaleb(-fund.decimals)))
     without = charged.join(transfers.filter(recipient=fund.address), on="transaction_hash", how="anti")
     rows = without.select("transaction_hash", "block_number", "log_index").collect(engine="streaming").sort("block_number", "log_index")
     if rows.is_empty():
         return ""
-    return f"trades whose fee reached it by no Transfer in the input: {rows.height}, the first in tx {rows.item(0, 0)}"
+    return f"trades without a Transfer of their fee in the input: {rows.height}, the first in tx {rows.item(0, 0)}"
 
 
 def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incident) -> pl.DataFrame:

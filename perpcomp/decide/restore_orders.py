@@ -1,4 +1,4 @@
-"""What opening the positions again comes to in each order, and the list in kind."""
+"""What restoring the positions costs in each order, and the list of positions to restore in kind."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ from perpcomp.tables.schema import LOG_KEY, check
 
 
 def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves]) -> pl.DataFrame:
-    """The restore-orders table: what each order comes to, market by market; empty without [restore]."""
+    """The restore-orders table: what each order costs, market by market; empty without [restore]."""
     rows: list[dict[str, object]] = []
     names = {market.amm: market.name for market in incident.affected}
     for market, pool in at.items():
@@ -55,10 +55,10 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
 
 
 def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFrame:
-    """The restore-in-kind table: what would be opened again for each eligible life, in proportion where a part survived.
+    """The restore-in-kind table: the position to open again for each eligible life, in proportion where a part of it survived.
 
-    margin_to_restore is margin - funding, not below 0. size and open_notional are null where the logs do not hold the latter. What
-    the opening costs is that of the whole position.
+    margin_to_restore is margin - funding, not below 0. size and open_notional are null where the open notional is unknown.
+    restore_notional and restore_fee are those of the whole position.
     """
     eligible = liquidations.filter("eligible")
     parts = list(zip(*(fixed.to_integers(eligible.get_column(name)) for name in ("size", "compensated_size")), strict=True))

@@ -1,4 +1,4 @@
-"""The tables to look at before a vote: comparison, capacity, restoring, findings."""
+"""The tables for a decision before a vote: comparison, capacity, restoring, findings."""
 
 from perpcomp.tables.schema import LOG_KEY, Table, columns
 
@@ -7,10 +7,10 @@ COMPARISON = Table(
     ("trader", "formula"),
     columns("""
 trader         | address  |      | eligible trader
-formula        | text     |      | an installed rule
-amount         | amount?  | USDC | what the rule gives; null where it reads what the logs do not hold
-recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null where there is no loss
-rank           | integer? |      | 1 is the largest amount under this rule
+formula        | text     |      | an installed formula
+amount         | amount?  | USDC | what the formula gives: the sum of the liquidations that can be valued; null where none can
+recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null without a loss, or where a liquidation cannot be valued
+rank           | integer? |      | 1 is the largest amount under this formula; null where a liquidation of the trader cannot be valued
 """),
 )
 
@@ -18,16 +18,16 @@ CAPACITY = Table(
     "capacity",
     ("formula", "source_of_funds"),
     columns("""
-formula         | text    |      | an installed rule
+formula         | text    |      | an installed formula
 source_of_funds | text    |      | insurance fund, or the name of a budget
-token           | text    |      | what it holds
-available       | amount  | token | how much: the fund's balance as the window ends, or the budget
+token           | text    |      | the token that it holds
+available       | amount  | token | the fund's balance when the window ends, or the budget
 price           | amount  | USDC per token | the settlement's price of that token; 1 for USDC where none is settled in it
 available_value | amount  | USDC | available * price, truncated
-total           | amount  | USDC | what the rule gives in all
-unknown         | integer |      | traders whose amount the logs do not tell: they are not in the total
+total           | amount  | USDC | what the formula gives in all: the sum of the liquidations that can be valued
+unknown         | integer |      | traders with a liquidation that cannot be valued: total is incomplete
 to_cover        | amount  | USDC | of total, what is settled in this token; all of it for the insurance fund, and where nothing is settled in USDC for USDC
-covered         | amount? | /1   | the part of to_cover that is available, truncated, at most 1; null where there is nothing to cover
+covered         | amount? | /1   | the part of to_cover that is available, truncated, at most 1; null where there is nothing to cover, or where the total is incomplete and its known part is covered
 shortfall       | amount  | USDC | to_cover - available_value, not below 0
 left            | amount  | USDC | available_value - to_cover, not below 0
 """),
@@ -42,13 +42,13 @@ log_index         | integer |      | of its PositionChanged log
 trader            | address |      | whose position would be opened again
 market            | address |      | the market's AMM contract
 market_name       | text    |      | as the incident file names it
-size              | amount? | base | signed size to restore; null where the logs do not hold the open notional
+size              | amount? | base | signed size to restore; null where the open notional is unknown
 open_notional     | amount? | USDC | open notional to restore
 margin_to_restore | amount? | USDC | margin_at_reference - funding_at_reference, not below 0
-turn              | integer? |     | place in the order of [restore]; null without it, or where each is opened alone
-quote_reserve     | amount? | USDC | the pool on which it is opened; null without [restore]
+turn              | integer? |     | position in the order of [restore]; null without [restore] and in the order each-alone
+quote_reserve     | amount? | USDC | the pool before the opening; null without [restore]
 base_reserve      | amount? | base | the same pool
-restore_notional  | amount? | USDC | what opening the whole size there moves
+restore_notional  | amount? | USDC | the notional that opening the whole size moves
 restore_fee       | amount? | USDC | the trading fee of that
 """),
 )
@@ -60,14 +60,14 @@ RESTORE_ORDERS = Table(
 market           | address |      | the market's AMM contract
 market_name      | text    |      | as the incident file names it
 order            | text    |      | each-alone, as-liquidated, largest-first or smallest-first
-chosen           | flag    |      | whether it is the one of [restore]
+chosen           | flag    |      | whether [restore] states this order
 positions        | integer |      | positions opened again
-restore_notional | amount  | USDC | what opening them moves, summed over them
+restore_notional | amount  | USDC | the notional that the openings move, summed
 restore_fee      | amount  | USDC | the trading fees of that
 entitlement      | amount  | USDC | what the restore-position formula gives in all
-largest_change   | amount  | USDC | how much one trader gains or loses at most, against each-alone
+largest_change   | amount  | USDC | the largest gain or loss of one trader against each-alone
 spot_before      | amount  | USDC per base | spot price of the pool before
-spot_after       | amount  | USDC per base | and after all; where each is opened alone, as before
+spot_after       | amount  | USDC per base | spot price after all openings; in the order each-alone, spot_before
 """),
 )
 
@@ -78,7 +78,7 @@ FINDINGS = Table(
 number     | integer |  | in the order found
 level      | text    |  | note, warning or error
 code       | text    |  | the kind of finding, e.g. budget-exceeded
-stops      | flag    |  | true: nothing may be paid while it stands
+stops      | flag    |  | true: no payment may be made until it is resolved
 where      | text    |  | file:row or transaction:log
 what       | text    |  | what was found
 what_to_do | text    |  | what to do about it

@@ -16,12 +16,12 @@ position_notional       | amount   | USDC | quote moved by this event's swap
 exchanged_position_size | amount   | base | signed change of the size
 fee                     | amount   | USDC | trading fee, 0 in a liquidation
 position_size_after     | amount   | base | signed size after
-realized_pnl            | amount?  | USDC | profit realized by this event; null where the logs do not tell
+realized_pnl            | amount?  | USDC | profit realized by this event; null where it cannot be determined from the logs
 unrealized_pnl_after    | amount?  | USDC | as the contract states it, not the new position's unrealized PnL; null where it states none
-bad_debt                | amount?  | USDC | what the margin did not cover; null where the logs do not tell
+bad_debt                | amount?  | USDC | what the margin did not cover; null where it cannot be determined from the logs
 liquidation_penalty     | amount?  | USDC | its meaning depends on the era; null where the protocol has none
 spot_price              | amount?  | USDC per base | the market's spot price after it: the pool's, or the oracle's where there is no pool; null where none is logged
-funding_payment         | amount?  | USDC | + the trader paid, - the trader received; null where the logs do not tell
+funding_payment         | amount?  | USDC | + the trader paid, - the trader received; null where it cannot be determined from the logs
 liquidator              | address? |      | who liquidated; null where it is no liquidation
 liquidation_fee         | amount?  | USDC | what the liquidator got; null where it is no liquidation
 fee_shortfall           | amount?  | USDC | part of that fee that the margin did not cover

@@ -37,7 +37,7 @@ def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise refusal(path.name, f"is not a readable Parquet file ({str(error).splitlines()[0]}).", "Export it again.") from None
+        raise refusal(path.name, f"The Parquet file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
     _check_header(path, frame.columns, table)
     wrong = [
         Finding("error", path.name, f"column {name} is {frame.schema[name]}, not {dtype}.",
@@ -47,18 +47,18 @@ def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
     ]  # fmt: skip
     if wrong:
         raise InputError(wrong)
-    in_full = CSV_TIME.replace("%S", "%S%.f")  # a fraction of a second must not vanish before the check
+    in_full = CSV_TIME.replace("%S", "%S%.f")  # keep a fraction of a second, so that the check sees it
     text = frame.with_columns(pl.col(c.name).dt.strftime(in_full) for c in table.columns if c.kind == "time").cast(pl.String)
     _check_cells(path, text, table, first_row=1)
     return frame.select(*table.schema)
 
 
 def _read_csv(path: Path, table: Table) -> pl.DataFrame:
-    """Cells are read as text and matched before they are cast: a schema would take 1e5, +1 and a 19th decimal without a word."""
+    """Read cells as text and match them before the cast: with a schema, Polars accepts 1e5, +1 and a 19th decimal silently."""
     try:
         frame = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise refusal(path.name, f"is not a readable CSV file ({str(error).splitlines()[0]}).", "Export it again.") from None
+        raise refusal(path.name, f"The CSV file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
     _check_header(path, frame.columns, table)
     _check_cells(path, frame, table, first_row=2)
     casts = []
@@ -83,7 +83,7 @@ def _check_header(path: Path, names: Sequence[str], table: Table) -> None:
 
 
 def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -> None:
-    """Every cell of a frame of text against its kind's pattern; the key against duplicates. All problems at once, 20 shown."""
+    """Check every cell of a frame of text against its kind's pattern, and the key for duplicates. Reports up to 20 problems at once."""
     problems = []
     for column in table.columns:
         cell = pl.col(column.name)
@@ -93,24 +93,24 @@ def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -
         bad = ~good.fill_null(column.optional)
         for row, value in text.with_row_index("_row").filter(bad).select("_row", column.name).head(20).iter_rows():
             shown = "empty" if value is None else f'"{value[:60]}"'
-            problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", _wanted(column)))
+            problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", _advice(column)))
     twice = text.with_row_index("_row").filter(pl.struct(table.key).is_duplicated()).head(20)
     for row, *key in twice.select("_row", *table.key).iter_rows():
-        what = ", ".join(f"{name} {value}" for name, value in zip(table.key, key, strict=True)) + " stands in another row too."
+        what = ", ".join(f"{name} {value}" for name, value in zip(table.key, key, strict=True)) + " is in another row too."
         problems.append(Finding("error", f"{path.name} row {row + first_row}", what, "Remove one."))
     if problems:
         raise InputError(problems[:20])
 
 
-def _wanted(column: Column) -> str:
+def _advice(column: Column) -> str:
     words = {
         "amount": "Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5.",
-        "integer": "A whole number without separators is wanted.",
-        "digits": "A whole number of base units is wanted.",
-        "text": "A text without control characters is wanted.",
-        "address": "An address is wanted: 0x and 40 lower-case hex digits.",
-        "hash": "A hash is wanted: 0x and 64 lower-case hex digits.",
-        "flag": "true or false is wanted.",
-        "time": "A time in UTC is wanted, e.g. 2021-02-20T22:45:00Z.",
+        "integer": "Write a whole number without separators.",
+        "digits": "Write a whole number of base units.",
+        "text": "Write a text without control characters.",
+        "address": "Write an address: 0x and 40 lower-case hex digits.",
+        "hash": "Write a hash: 0x and 64 lower-case hex digits.",
+        "flag": "Write true or false.",
+        "time": "Write a time in UTC, e.g. 2021-02-20T22:45:00Z.",
     }
     return words[column.kind]

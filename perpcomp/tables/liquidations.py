@@ -24,29 +24,29 @@ partial              | flag     |      | true where a part of the position was l
 size                 | amount   | base | signed size just before
 size_after           | amount   | base | signed size just after
 margin               | amount   | USDC | stored margin just before, funding not yet taken
-open_notional        | amount?  | USDC | open notional just before; null where the logs do not hold it
+open_notional        | amount?  | USDC | open notional just before; null where it cannot be determined from the logs
 entry_price          | amount?  | USDC per base | open_notional / size, truncated
 position_notional    | amount   | USDC | what the close fetched (long) or cost (short)
 realized_pnl         | amount   | USDC | profit realized by the liquidation
 funding_payment      | amount   | USDC | + the trader paid, - the trader received
 remaining_margin     | amount   | USDC | margin + realized_pnl - funding_payment, not below 0
-bad_debt             | amount   | USDC | what the margin did not cover
+bad_debt             | amount   | USDC | loss that the margin did not cover
 spot_price           | amount   | USDC per base | the market's spot price after the liquidation: the pool's, or the oracle's where there is no pool
 liquidator           | address  |      | who liquidated
-liquidation_fee      | amount   | USDC | what the liquidator got
+liquidation_fee      | amount   | USDC | fee paid to the liquidator
 fee_shortfall        | amount   | USDC | part of that fee that the margin did not cover
 era                  | integer? |      | 1: before partial liquidation, 2: from then on; null where the protocol knows no such change
-era_rule             | text?    |      | the tests that told the era; null where there is none
+era_rule             | text?    |      | the tests that determined the era; null where there is no era
 life                 | integer  |      | of the trader in the market: 1, 2 ...; a life runs from the open to the next size 0
-opened_at            | time?    | UTC  | when this life was opened; null where the logs do not hold it
+opened_at            | time?    | UTC  | when this life was opened; null where it cannot be determined from the logs
 leverage_at_open     | amount?  | /1   | position notional / margin of the opening trade, truncated
-size_before_crash    | amount?  | base | what this life held before the crash: as the window begins, or at the block of [valuation]; 0 where it was opened later, null where the logs do not tell
+size_before_crash    | amount?  | base | what this life held before the crash: as the window begins, or at the block of [valuation]; 0 where it was opened later, null where it cannot be determined from the logs
 margin_before_crash  | amount?  | USDC | its stored margin then
 open_notional_before_crash | amount? | USDC | its open notional then
 leverage_before_crash | amount? | /1   | its position notional on the curve / (margin + profit on the curve - funding owed) then, truncated; null where no rule or price asks for a replay, or nothing is left to divide by
 liquidation_price_before_crash | amount? | USDC per base | its liquidation price then; null where no rule or price asks for a replay, or there is none
-margin_added         | amount?  | USDC | put in between then and this liquidation
-margin_removed       | amount?  | USDC | taken out between then and this liquidation
+margin_added         | amount?  | USDC | margin added between then and this liquidation
+margin_removed       | amount?  | USDC | margin removed between then and this liquidation
 size_added           | amount?  | base | by which the position was increased between then and this liquidation
 size_reduced         | amount?  | base | by which its trader reduced it between then and this liquidation
 size_at_reference    | amount?  | base | signed size that is valued: by [valuation] that of the liquidation, or that of this life at one block, 0 where there was none
@@ -65,8 +65,8 @@ premium              | amount?  | /1   | distance of the spot price just before 
 slack_pd             | amount?  | /1   | its limit - premium: 0 or less is blocked
 compensated_size     | amount?  | base | part of |size| that this life's liquidations are compensated for; null where not eligible
 eligible             | flag     |      | whether the incident file's rules pay for this row
-reason_code          | text     |      | why, in one word
-reason               | text     |      | why, in a sentence
+reason_code          | text     |      | the reason as a code
+reason               | text     |      | the reason as a sentence
 """),
 )
 
@@ -91,8 +91,8 @@ trader           | address  |      | seen in the window and not paid
 market           | address? |      | where the event named here happened
 transaction_hash | hash?    |      | that event
 log_index        | integer? |      | that event
-reason_code      | text     |      | why, in one word
-reason           | text     |      | why, in a sentence
+reason_code      | text     |      | the reason as a code
+reason           | text     |      | the reason as a sentence
 """),
 )
 

@@ -7,16 +7,16 @@ PAYOUTS = Table(
     ("trader", "token"),
     columns("""
 trader            | address |      | who is paid
-token             | text    |      | in what
-formula           | text    |      | the rule that gave the entitlement
+token             | text    |      | the token that is paid
+formula           | text    |      | the formula that gave the entitlement
 liquidations      | integer |      | compensated liquidations of the trader
-entitlement       | amount  | USDC | what the rule gives this trader, all tokens together
-share_of_budget   | amount? | /1   | entitlement / sum of all entitlements, truncated; null where nobody is owed anything
+entitlement       | amount  | USDC | what the formula gives this trader, all tokens together: the sum of the liquidations that can be valued
+share_of_budget   | amount? | /1   | share of all entitlements: entitlement / sum of entitlements, truncated; null where the sum is 0. No budget is involved, whatever the name says
 value             | amount  | USDC | this token's part of the entitlement
-price             | amount  | USDC per token | at which the value is converted
+price             | amount  | USDC per token | price at which the value is converted
 amount            | amount  | token | what is paid
-amount_base_units | digits  | base units | the same as a whole number: this is what moves
-rounded_off       | amount  | USDC | value that no whole base unit could carry
+amount_base_units | digits  | base units | the amount as a whole number of base units: this is what is transferred
+rounded_off       | amount  | USDC | the part of value that is less than one base unit
 reason            | text?   |      | why the amount is 0; null otherwise
 """),
 )
@@ -26,13 +26,13 @@ CLAIMS = Table(
     ("trader", "token", "tranche"),
     columns("""
 trader            | address  |      | who may claim
-token             | text     |      | what
+token             | text     |      | the token that is claimed
 tranche           | integer  |      | 0 is the upfront part
-unlocks_at        | time     | UTC  | from when on
-unlocks_at_unix   | integer  | s    | the same in unix seconds
+unlocks_at        | time     | UTC  | when the tranche unlocks
+unlocks_at_unix   | integer  | s    | unlocks_at in unix seconds
 unlocks_at_block  | integer? |      | the block that binds, where the vesting is counted in blocks
 amount            | amount   | token | what this tranche unlocks
-amount_base_units | digits   | base units | the same as a whole number
-cumulative        | amount   | token | unlocked by this tranche and those before
+amount_base_units | digits   | base units | the amount as a whole number of base units
+cumulative        | amount   | token | unlocked by this tranche and all before it
 """),
 )

@@ -1,4 +1,4 @@
-"""How much is unlocked at a date: one cumulative curve in integers."""
+"""How much is unlocked at a date: a cumulative curve in integers."""
 
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ def unlocked(vesting: Vesting, total: int, step: int, dates: list[Instant]) -> i
 
 
 def in_words(vesting: Vesting) -> str:
-    """The schedule in a sentence, with what binds."""
+    """The schedule as a sentence that names what binds."""
     units = {"calendar-months": "calendar months", "fixed-days": "days", "seconds": "seconds", "blocks": "blocks"}
     upfront = f"{Decimal(100 * vesting.upfront.numerator) / vesting.upfront.denominator:.4g} % at {vesting.start:%Y-%m-%d %H:%M} UTC"
     over = f"{vesting.length} {units[vesting.calendar]}"

@@ -23,7 +23,7 @@ def add_months(start: datetime, months: int) -> datetime:
 
 
 def schedule(vesting: Vesting) -> list[Instant]:
-    """The start and the n dates after it. Calendar months with one tranche a month fall on the months, all else on n equal parts."""
+    """The start and the n tranche dates. With one tranche a calendar month, the dates are whole months; otherwise n equal parts."""
     start, n, length = int(vesting.start.timestamp()), vesting.tranches, vesting.length
     if vesting.calendar == "blocks":
         assert vesting.start_block is not None
@@ -43,5 +43,5 @@ def schedule(vesting: Vesting) -> list[Instant]:
 
 
 def end_of(vesting: Vesting) -> datetime:
-    """When all is unlocked."""
+    """The date when everything is unlocked."""
     return vesting.start + timedelta(seconds=schedule(vesting)[-1].unix - int(vesting.start.timestamp()))

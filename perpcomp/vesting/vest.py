@@ -1,7 +1,7 @@
 """From payouts to tranches: one cumulative curve in integers per payout, whose differences are the tranches, so they add up.
 
-Months are added to the start and clamped to the month's end, never chained. Two settings of what binds: tranches, each unlocking
-whole at its date, or a line, unlocking every second (or block) between; the table then shows the line at the same dates.
+Months are counted from the start and clamped to the month's last day. Either the tranches bind, each unlocking at its date, or the
+line binds, unlocking every second (or block); then the table shows the line's value at the tranche dates.
 """
 
 from datetime import UTC, datetime
