@@ -1,13 +1,13 @@
--- Perpetual Protocol V1: every event of the ClearingHouse, one row a log. DuneSQL (Trino), raw table gnosis.logs.
+-- Perpetual Protocol V1: every event of the ClearingHouse, one row for each log. DuneSQL (Trino), table gnosis.logs.
 -- Export the result as CSV and pass it to perpcomp with --input.
 --
 -- Parameters:
 --   clearing_house  text: 0x5d9593586b4b5edbd23e7eba8d88fd8f09d83ebd on Gnosis chain
---   start_ts        text: first second read, UTC, such as 2020-12-01 00:00:00 (positions are followed from their opening on)
---   end_ts          text: first second no longer read, UTC
+--   start_ts        text: first second of the range, UTC, such as 2020-12-01 00:00:00 (before the first position opens)
+--   end_ts          text: first second after the range, UTC
 --
--- Amounts are whole base units (1e-18) as text: a number would lose its last digits on the way. Columns that an event has not are
--- null. data_bytes is the length of the log's data, by which perpcomp sees a log that was cut off.
+-- Amounts are whole base units (1e-18) as text, because a number would lose its last digits. A column that an event does not have is
+-- null. data_bytes is the length of the log's data: perpcomp finds truncated logs by it.
 WITH logs AS (
   SELECT
     CASE
@@ -19,7 +19,7 @@ WITH logs AS (
       WHEN topic0 = 0x6f825f18b787836f7cf974799b160538ab237aa0d14af3611fa69683a40c6d22 THEN 'LiquidationFeeRatioChanged'
       WHEN topic0 = 0xce738a6382894b012492e42016c4321ac69da80c4827f80a2e0907585818ac31 THEN 'MarginRatioChanged'
       WHEN topic0 = 0xbc7cd75a20ee27fd9adebab32041f755214dbc6bffa90cc0225b39da2e5c2d3b THEN 'Upgraded'
-      -- PositionChanged as it was before the launch; perpcomp refuses it rather than read its words wrongly
+      -- The layouts of PositionChanged before the launch. perpcomp refuses them, because their words have other meanings.
       WHEN varbinary_substring(topic0, 1, 4) IN (0x279a1ed9, 0x1f3f260e, 0x3cbc78e9) THEN 'OlderLayout'
     END AS event,
     block_number, block_time, block_hash, tx_hash, tx_index, "index" AS log_index, topic1, topic2, data

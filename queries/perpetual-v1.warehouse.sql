@@ -1,14 +1,14 @@
--- Perpetual Protocol V1: the raw logs of the ClearingHouse and of the markets, decoded by perpcomp. BigQuery SQL, over a table in
--- the shape of ethereum-etl's logs (topics an array of text, block_timestamp beside them). Put your data set in place of `dataset`,
--- export the result as Parquet or CSV, and pass it to perpcomp with --input.
+-- Perpetual Protocol V1: the raw logs of the ClearingHouse and of the markets, which perpcomp decodes. BigQuery SQL for a table like
+-- ethereum-etl's logs (topics is an array of text, and there is a block_timestamp). Replace `dataset` with your data set, export the
+-- result as Parquet or CSV, and pass it to perpcomp with --input.
 --
 -- Parameters:
 --   @clearing_house  STRING: 0x5d9593586b4b5edbd23e7eba8d88fd8f09d83ebd on Gnosis chain
---   @markets         ARRAY<STRING>: the markets' Amm addresses in lower case, as in the incident file; may be empty
---   @start_ts        TIMESTAMP: first second read (positions are followed from their opening on)
---   @end_ts          TIMESTAMP: first second no longer read
+--   @markets         ARRAY<STRING>: the markets' Amm addresses in lower case, as in the incident file; it may be empty
+--   @start_ts        TIMESTAMP: first second of the range (before the first position opens)
+--   @end_ts          TIMESTAMP: first second after the range
 --
--- Nothing is decoded here: an int256 fits no number of a warehouse.
+-- The query decodes nothing: no number type of a warehouse holds an int256.
 SELECT
   block_number,
   block_timestamp AS block_time,
@@ -39,7 +39,7 @@ WHERE block_timestamp >= @start_ts
         '0xbc7cd75a20ee27fd9adebab32041f755214dbc6bffa90cc0225b39da2e5c2d3b' -- Upgraded
       )
     )
-    -- PositionChanged as it was before the launch; perpcomp refuses it rather than read its words wrongly
+    -- The layouts of PositionChanged before the launch. perpcomp refuses them, because their words have other meanings.
     OR (address = @clearing_house AND SUBSTR(topics[SAFE_OFFSET(0)], 1, 10) IN ('0x279a1ed9', '0x1f3f260e', '0x3cbc78e9'))
     OR (
       address IN UNNEST(@markets)

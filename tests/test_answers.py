@@ -84,7 +84,7 @@ def same(raw: bytes, asked: tuple[int, int] = EVERY) -> bool:
 
 
 def plainly(raw: bytes) -> list[tuple[Any, ...]]:
-    """The rows by json and int and bytes.fromhex; an AssertionError where a key is missing, unknown or doubled."""
+    """The rows by json and int and bytes.fromhex; an AssertionError where a key is missing, unknown or duplicate."""
 
     def once(found: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in found]
@@ -199,7 +199,7 @@ def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [*KEYS, "blockTimestamp", "removed"])
-def test_a_doubled_key_is_refused_wherever_it_stands(key: str) -> None:
+def test_a_duplicate_key_is_refused_at_every_position(key: str) -> None:
     for again in (text(SOME[1][key]), text("0x5"), "null", "true", "false"):
         for place in (0, 3, 99):
             logs = [pairs(log) for log in SOME]
@@ -249,7 +249,7 @@ def test_a_text_in_place_of_the_topics_is_refused_also_where_blanks_make_up_for_
         ({"blockTimestamp": "1613861100"}, "log row 1: block_time is"),
     ],
 )
-def test_what_is_wrong_is_said(fields: dict[str, Any], said: str) -> None:
+def test_the_refusal_names_what_is_wrong(fields: dict[str, Any], said: str) -> None:
     inside = (int(SOME[0]["blockNumber"], 16), int(SOME[-1]["blockNumber"], 16))
     assert said in refused(changed(0, **fields), inside)
 

@@ -28,7 +28,7 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
 from perpcomp.tables.schema import TIME
 from tests import build
-from tests.test_imports import as_dune, as_etl
+from tests.test_exports import as_dune, as_etl
 
 LAB = Path(__file__).parent / "lab"
 QUERIES = Path(__file__).parent.parent / "queries"

@@ -249,7 +249,7 @@ def test_data_of_another_length_is_refused(event: Event, change: Callable[[bytes
 
 @pytest.mark.parametrize("event", [e for e in EVENTS if e.words], ids=lambda e: e.name)
 def test_empty_data_is_refused(event: Event) -> None:
-    assert f": data is not {32 * len(event.words)} bytes long" in refused(raw(event, (address_topics(event), b"")), event)
+    assert f": The data is not {32 * len(event.words)} bytes long" in refused(raw(event, (address_topics(event), b"")), event)
 
 
 @pytest.mark.parametrize("event", [e for e in EVENTS if e.indexed], ids=lambda e: e.name)

@@ -60,7 +60,7 @@ def test_a_result_is_given_back_as_it_stands(monkeypatch: pytest.MonkeyPatch, fo
         f'{{"id":0,"i\\u0064":ID,"result":{LIST}}}',
     ],
 )
-def test_a_key_that_stands_twice_is_refused_also_in_disguise(monkeypatch: pytest.MonkeyPatch, reply: str) -> None:
+def test_a_duplicate_key_is_refused_also_when_escaped(monkeypatch: pytest.MonkeyPatch, reply: str) -> None:
     with pytest.raises(BadAnswer, match="duplicate"):
         answered(monkeypatch, reply)
 
@@ -78,7 +78,7 @@ def test_a_key_that_stands_twice_is_refused_also_in_disguise(monkeypatch: pytest
         ("", "not a JSON-RPC reply, or was cut off"),
     ],
 )
-def test_what_is_no_result_is_a_fault(monkeypatch: pytest.MonkeyPatch, reply: str, said: str) -> None:
+def test_a_reply_without_a_result_is_a_bad_answer(monkeypatch: pytest.MonkeyPatch, reply: str, said: str) -> None:
     with pytest.raises(BadAnswer, match=said):
         answered(monkeypatch, reply)
 
@@ -165,29 +165,27 @@ def test_a_batch_that_is_as_long_as_what_was_read_holds_nothing_else(monkeypatch
     assert batch(monkeypatch, reply) == [{"a": [1]}, [[]]]
 
 
-@pytest.mark.parametrize("doubled", ['"result":[]', '"id":5', '"error":null,"error":null,"error":null'])
+@pytest.mark.parametrize("duplicate", ['"result":[]', '"id":5', '"error":null,"error":null,"error":null'])
 @pytest.mark.parametrize("without", ["", '"jsonrpc":"2.0",'])
-def test_a_doubled_key_in_a_batch_is_refused_whatever_makes_up_for_its_length(
-    monkeypatch: pytest.MonkeyPatch, doubled: str, without: str
-) -> None:
+def test_a_duplicate_key_in_a_batch_is_refused_at_any_length(monkeypatch: pytest.MonkeyPatch, duplicate: str, without: str) -> None:
     for good in GOOD:
         bare = good.replace(without, "")
-        for spoilt in (bare.replace("[{", "[{" + doubled + ",", 1), bare.replace("}]", "," + doubled + "}]")):
+        for spoilt in (bare.replace("[{", "[{" + duplicate + ",", 1), bare.replace("}]", "," + duplicate + "}]")):
             for blanks in range(40):
                 with pytest.raises(BadAnswer, match="duplicate"):
                     batch(monkeypatch, spoilt.replace(":", ":" + " " * blanks, 1))
 
 
-@pytest.mark.parametrize("disguised", ['"re\\u0073ult":[]', '"i\\u0064":NEXT', '"\\u0069d":5'])
-def test_a_key_in_disguise_in_a_batch_is_refused(monkeypatch: pytest.MonkeyPatch, disguised: str) -> None:
+@pytest.mark.parametrize("escaped", ['"re\\u0073ult":[]', '"i\\u0064":NEXT', '"\\u0069d":5'])
+def test_an_escaped_key_in_a_batch_is_refused(monkeypatch: pytest.MonkeyPatch, escaped: str) -> None:
     for good in GOOD:
         with pytest.raises(BadAnswer):
-            batch(monkeypatch, good.replace("[{", "[{" + disguised + ",", 1))
+            batch(monkeypatch, good.replace("[{", "[{" + escaped + ",", 1))
         with pytest.raises(BadAnswer):
-            batch(monkeypatch, good.replace("}]", "," + disguised + "}]"))
+            batch(monkeypatch, good.replace("}]", "," + escaped + "}]"))
 
 
-def test_a_refusal_in_a_batch_may_hold_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_message_in_a_batch_may_hold_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     no = '{"jsonrpc":"2.0","id":NEXT,"error":{"code":-32005,"message":"too \\"many\\""}}'
     with pytest.raises(RpcError, match='too "many"'):
         batch(monkeypatch, f"[{ONE[0]},{no}]")

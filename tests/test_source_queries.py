@@ -22,7 +22,7 @@ from perpcomp.systems.perpetual_v1 import events as v1
 from tests import build
 from tests.conftest import LAB
 from tests.raw_logs import read_export
-from tests.test_imports import (
+from tests.test_exports import (
     DIRECT,
     HOUSE,
     REHEARSAL,

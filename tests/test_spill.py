@@ -1,4 +1,4 @@
-"""Histories larger than memory: on disk and in memory come to the same."""
+"""Histories larger than memory: events on disk and in memory give the same run."""
 
 import random
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.raw_logs import read_logs
 
 
 @pytest.mark.parametrize("rows", [0, 1, 50])
-def test_what_lies_on_disk_gives_the_same_run(rows: int, rehearsal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_on_disk_give_the_same_run(rows: int, rehearsal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_lines, "CHUNK_BYTES", 40_000)
     monkeypatch.setattr(spill.Spill.__init__, "__defaults__", (rows,))
     again = pipeline.compute(rehearsal.incident, rehearsal.input)
@@ -32,7 +32,7 @@ def test_what_lies_on_disk_gives_the_same_run(rows: int, rehearsal: Run, monkeyp
     assert {n: t.sort("block_number", "log_index") for n, t in again.events.others.items()}.keys() == rehearsal.events.others.keys()
 
 
-def test_pieces_out_of_order_are_put_in_order(rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_out_of_order_are_sorted(rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import gzip
 
     lines = gzip.decompress((incident_file.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).splitlines()
@@ -56,7 +56,7 @@ def test_a_parquet_file_is_read_piece_by_piece(large: Run, tmp_path: Path, monke
     assert again.left_out.equals(large.left_out)
 
 
-def test_a_log_that_stands_in_two_pieces_is_found(rehearsal: Run) -> None:
+def test_a_log_in_two_pieces_is_found(rehearsal: Run) -> None:
     raw = read_logs(incident_file.shelf() / "rehearsal" / "logs.jsonl.gz", [rehearsal.incident.chain.clearing_house], TOPICS)
     consistency = Consistency("x.jsonl")
     consistency.add(raw.head(10))

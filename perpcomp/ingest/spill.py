@@ -1,7 +1,7 @@
-"""Decoded events of any number: in memory while they are few, on disk once they are many, lazily read from there.
+"""Decoded events of any number: in memory while they are few, otherwise on disk and read lazily.
 
-An incident's whole history may be larger than memory, while what a run needs of it is small: the lives that were liquidated and what
-happened in the window. So pieces are decoded one by one, and only what a later stage asks for is read again.
+An incident's history may be larger than memory, but a run needs little of it: the positions that were liquidated, and the events in
+the window. So pieces are decoded one by one, and later stages read only what they need.
 """
 
 import tempfile
@@ -12,12 +12,12 @@ import polars as pl
 
 from perpcomp.tables.schema import rising
 
-IN_MEMORY = 1_000_000  # rows of all tables together
+IN_MEMORY = 1_000_000  # rows of all tables together that stay in memory
 SORTED = ("block_number", "log_index")
 
 
 class Spill:
-    """Tables that grow piece by piece. The pieces on disk live as long as this object."""
+    """Tables that grow piece by piece. The files on disk are deleted with this object."""
 
     def __init__(self, in_memory: int = IN_MEMORY) -> None:
         self.in_memory = in_memory
@@ -29,7 +29,7 @@ class Spill:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def add(self, tables: Mapping[str, pl.DataFrame]) -> None:
-        """One more piece of each table."""
+        """Add a piece to each table."""
         for name, frame in tables.items():
             piece = frame if rising(frame, SORTED) else frame.sort(SORTED)
             if piece.height:
@@ -43,12 +43,12 @@ class Spill:
             self._write()
 
     def tables(self) -> dict[str, pl.LazyFrame]:
-        """Every table, sorted by block and log index."""
+        """Every table, lazily, sorted by block and log index."""
         found = {}
         for name, pieces in self.pieces.items():
             parts = [pl.scan_parquet(file) for file in self.files.get(name, [])] + [piece.lazy() for piece in pieces]
             table = pl.concat(parts)
-            # Inputs are as good as always in order; one that is not is sorted, in memory.
+            # Almost every input is in order. Another one is sorted in memory.
             found[name] = table if self.in_order.get(name, True) else table.sort(SORTED).collect().lazy()
         return found
 
@@ -60,6 +60,6 @@ class Spill:
             if rows.height:
                 files = self.files.setdefault(name, [])
                 files.append(Path(self._folder.name) / f"{name}-{len(files):05}.parquet")
-                rows.write_parquet(files[-1], compression="uncompressed", statistics=False)  # read soon, and once or twice
+                rows.write_parquet(files[-1], compression="uncompressed", statistics=False)  # the files are read soon, and once or twice
             self.pieces[name] = [rows.clear()]
         self.rows = 0

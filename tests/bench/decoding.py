@@ -1,6 +1,6 @@
-"""Logs to typed columns: 1,000,000 PositionChanged logs of recorded shape, beside web3.py's process_log and eth_abi's decode.
+"""Logs to typed columns: 1,000,000 PositionChanged logs of recorded shape, compared with web3.py's process_log and eth_abi's decode.
 
-The peers get fewer rows of the same logs, ready-made contract objects and ready-made input. Values are compared before times.
+The peers get fewer rows of the same logs, and prepared contract objects and input. Values are compared before times.
 """
 
 import gzip
@@ -33,7 +33,7 @@ RECORDED = ROOT / "tests/lab/large/logs.jsonl.gz"
 ROWS, JSON_ROWS, WEB3_ROWS, ETH_ABI_ROWS = 1_000_000, 200_000, 4_000, 15_000
 BINARY_TIMES, TEXT_TIMES, MEMORY_MB = 1000, 250, 600
 
-# As in the contract's source: what the peers decode by owes nothing to our signature.
+# As in the contract's source: the peers decode independently of our signature.
 ABI_TYPES = ("uint256", "uint256", "int256", "uint256", "int256", "int256", "int256", "uint256", "uint256", "uint256", "int256")
 ABI_NAMES = (
     *("margin", "positionNotional", "exchangedPositionSize", "fee", "positionSizeAfter", "realizedPnl", "unrealizedPnlAfter"),
@@ -120,7 +120,7 @@ def _recorded() -> list[Row]:
 
 
 def _copies(rows: list[Row], size: int) -> list[Row]:
-    """The rows over and over, each time in later blocks and other transactions: a log may stand in a file but once."""
+    """The rows over and over, each time in later blocks and other transactions: no log may be in a file twice."""
     span = 1 + int(rows[-1]["blockNumber"], 16) - int(rows[0]["blockNumber"], 16)
     copies = []
     for n in range(size):

@@ -1,8 +1,8 @@
-"""A node's logs to typed columns: 50,000 PositionChanged of recorded shape on one local anvil, beside cryo's event columns and web3.py.
+"""A node's logs to typed columns: 50,000 PositionChanged of recorded shape on one local anvil, compared with cryo's event columns and web3.py.
 
-Each client is a process of its own, asks the same node for the same blocks in windows of 100, and takes its turn in every round. What
-counts is that process's CPU with its threads, from the end of its imports to its typed rows, never the node's. Rows are compared
-before times. Imports happen inside: the same file runs in an environment that holds cryo alone.
+Each client is a process of its own, asks the same node for the same blocks in windows of 100, and runs once in every round. Its CPU
+time with all threads counts, from the end of its imports to its typed rows; the node's does not. Rows are compared before times.
+Imports are inside functions, because this file also runs in an environment that holds only cryo.
 """
 
 import gzip
@@ -30,7 +30,7 @@ FIRST, GENESIS, CHAIN = 14_000_000, 1_613_692_800, 100  # the first block's numb
 LOGS_GAS, DEPLOYMENT_GAS, PRICE, MINES = 3_000_000, 200_000, 10**9, 100
 PIP_SECONDS, CLIENT_SECONDS = 300, 300
 
-# As in the contract's source: what the peers decode by owes nothing to our signature.
+# As in the contract's source: the peers decode independently of our signature.
 TOPIC = "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2"
 TYPES = {
     "margin": "uint256",

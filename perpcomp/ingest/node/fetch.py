@@ -168,7 +168,7 @@ class Fetcher:
             Action.BACKOFF: "Wait, or use another node with --rpc.",
         }
         if meant.action in advice or width(asked) == 1:
-            what = f"The node refuses blocks {asked[0]} to {asked[1]}: {refused.message}"
+            what = f"The node refuses blocks {asked[0]} to {asked[1]}: {refused.message.rstrip('.')}."
             raise refusal("the network", what, advice.get(meant.action, "Use another node with --rpc."), NETWORK)
         parts = pieces(asked, meant)
         self.width = min(self.width, width(parts[0]))

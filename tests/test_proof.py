@@ -44,7 +44,7 @@ both_forms = pytest.mark.parametrize("stored", STORED, ids=["json", "stored"])
 
 
 class Material:
-    """What a proof is made of, the lab's own until a test spoils it."""
+    """The inputs of a proof: the recorded ones, until a test changes them."""
 
     def __init__(self) -> None:
         self.headers = deepcopy(HEADERS)
@@ -60,7 +60,7 @@ class Material:
         return prove(headers, receipts, self.wanted, self.logs, self.anchor, self.first, signatures)
 
     def refused(self, stored: bool = False, signatures: bool = False) -> list[str]:
-        """What is said, a line a problem, each with advice."""
+        """The refusal's lines, one for each problem, each with advice."""
         with pytest.raises(Unproved) as caught:
             self.prove(stored, signatures)
         assert all(problem.what_to_do for problem in caught.value.problems)
@@ -70,7 +70,7 @@ class Material:
         return next(h for h in self.headers if int(h["number"], 16) == number)
 
     def hide_receipt_log(self) -> None:
-        """The wanted log of HIT goes from the claims and from its receipt."""
+        """Remove the wanted log of HIT from the claims and from its receipt."""
         del self.logs[1]
         self.receipts[HIT][3]["logs"] = []
 
@@ -130,7 +130,7 @@ def test_the_recorded_chain_is_proved(stored: bool) -> None:
     assert "Transaction hashes: reported, not proved" in str(proof)
 
 
-def test_the_blocks_to_open_are_those_recorded_and_are_all_that_is_asked_for() -> None:
+def test_the_proof_needs_only_the_receipts_of_the_blocks_to_open() -> None:
     material = Material()
     opened = blocks_to_open(material.headers, WANTED)
     assert opened == CHAIN["bloom_positive_blocks"]
@@ -149,8 +149,8 @@ def test_several_pairs_are_proved_together() -> None:
     assert material.prove() == proof
 
 
-def test_a_block_opened_in_vain_is_counted() -> None:
-    """Address and topic both stand in the block's filter, but in two logs."""
+def test_a_false_positive_of_a_bloom_filter_is_counted() -> None:
+    """The block's filter has both address and topic, but from two logs."""
     material = Material()
     logs = [log for receipt in RECEIPTS[HIT] for log in receipt["logs"]]
     pairs = {(log["address"], log["topics"][0]) for log in logs}
@@ -339,15 +339,15 @@ def test_a_true_log_of_no_wanted_pair_is_not_claimed_silently() -> None:
     assert said.startswith(f"block {HIT} log 0: The log is claimed, but it is not a wanted log.")
 
 
-def test_a_transaction_hash_goes_with_one_place() -> None:
-    """It cannot be proved from receipts; but two places cannot share one, nor one place have two."""
+def test_a_transaction_hash_has_one_position() -> None:
+    """Receipts do not prove it, but two positions cannot share a hash, and one position cannot have two."""
     material = Material()
     material.logs[1]["transactionHash"] = LOGS[0]["transactionHash"]
     (said,) = material.refused()
     assert said.startswith(f"block {HIT} log 3: The log is altered: transactionHash {LOGS[0]['transactionHash']} contradicts")
 
 
-def test_receipts_that_are_not_there_or_not_in_order() -> None:
+def test_missing_receipts_and_receipts_out_of_order_are_named() -> None:
     material = Material()
     del material.receipts[HIT]
     material.receipts[10].reverse()
@@ -389,7 +389,7 @@ def test_at_most_twenty_findings_the_first_first() -> None:
         (lambda m: m.headers.__setitem__(0, rlp.encode([b""] * 15)), "The bytes are not the RLP of a header."),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_its_place(spoil: Callable[[Material], object], what: str) -> None:
+def test_unreadable_evidence_is_refused_by_position(spoil: Callable[[Material], object], what: str) -> None:
     material = Material()
     spoil(material)
     with pytest.raises(InputError) as caught:
@@ -574,7 +574,7 @@ def test_a_chain_of_authorities_is_proved_with_its_signers() -> None:
         ({"step": AURA[1]["header"]["step"], "timestamp": AURA[1]["header"]["timestamp"]}, "not later than the parent's step"),
     ],
 )
-def test_a_seal_that_does_not_fit_is_refused_without_any_signature(change: dict[str, Any], what: str) -> None:
+def test_an_invalid_seal_is_refused_without_its_signature(change: dict[str, Any], what: str) -> None:
     with pytest.raises(Unproved, match=what) as caught:
         check_headers(sealed({2: change}))
     assert caught.value.problems[0].where == "block 2"

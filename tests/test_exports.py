@@ -1,4 +1,4 @@
-"""Exports of other tools come out as what the node's own rows give, to the last cell; what cannot be trusted is refused by name."""
+"""Exports of other tools give the same cells as the node's own rows; every untrustworthy input is refused by name."""
 
 import gzip
 import json
@@ -248,7 +248,7 @@ SUBGRAPH_LACKS = ("block_hash", "transaction_index")
     ],
 )
 @pytest.mark.parametrize("blocks", ["blocks.jsonl", "blocks.csv", "blocks.parquet"])
-def test_raw_logs_without_times_are_the_nodes_rows(
+def test_raw_logs_without_times_give_the_nodes_rows(
     tmp_path: Path, make: Callable[[], pl.DataFrame], name: str, lacks: tuple[str, ...], blocks: str
 ) -> None:
     raw = imported_raw([written(tmp_path, make(), name)], block_list(tmp_path, blocks))
@@ -264,7 +264,7 @@ def test_raw_logs_without_times_are_the_nodes_rows(
         (as_dune, "dune.parquet"),
     ],
 )
-def test_raw_logs_with_times_are_the_nodes_rows(tmp_path: Path, make: Callable[[], pl.DataFrame], name: str, rehearsal: Run) -> None:
+def test_raw_logs_with_times_give_the_nodes_rows(tmp_path: Path, make: Callable[[], pl.DataFrame], name: str, rehearsal: Run) -> None:
     raw = imported_raw([written(tmp_path, make(), name)])
     assert raw.drop("row").equals(DIRECT.drop("row"))
     tables = v1.decode_all(raw, 100, HOUSE)
@@ -357,7 +357,7 @@ def test_a_damaged_cell_of_a_raw_log_is_named(tmp_path: Path, column: str, value
     assert said.format(row=f"dune.csv row {FIRST_CHANGED + 2}") in refused([path])
 
 
-def test_a_place_beyond_every_chain_is_named_also_where_it_is_a_number(tmp_path: Path) -> None:
+def test_a_log_index_above_every_chains_is_named_in_a_number_column(tmp_path: Path) -> None:
     frame = as_dune().with_columns(pl.when(pl.int_range(pl.len()) == FIRST_CHANGED).then(2**20).otherwise("index").alias("index"))
     said = refused([written(tmp_path, frame, "dune.parquet")])
     assert f"dune.parquet row {FIRST_CHANGED + 1}: index is 1048576, more than any chain has. Export the row again." in said
@@ -378,7 +378,7 @@ def test_a_float_column_of_a_raw_log_is_named(tmp_path: Path) -> None:
     assert "tx_index is 0.0, in a column of type Float64." in said
 
 
-def test_a_fraction_of_a_second_is_no_block_time(tmp_path: Path) -> None:
+def test_a_block_time_with_a_fraction_of_a_second_is_refused(tmp_path: Path) -> None:
     off = as_etl(None, timed=True).with_columns(pl.col("block_timestamp") + pl.duration(milliseconds=1))
     assert "block_timestamp is " in refused([written(tmp_path, off, "logs.parquet")])
 
@@ -391,7 +391,7 @@ def test_a_missing_column_of_raw_logs_is_named(tmp_path: Path, column: str) -> N
     assert f"{ours} is missing." in said or f"{ours} are missing." in said
 
 
-def test_a_log_that_stands_twice_is_named(tmp_path: Path) -> None:
+def test_a_duplicate_log_is_named(tmp_path: Path) -> None:
     twice = pl.concat([as_dune(), as_dune()[FIRST_CHANGED : FIRST_CHANGED + 1]])
     said = refused([written(tmp_path, twice, "dune.csv")])
     assert f"dune.csv row {FIRST_CHANGED + 2}: Log " in said
@@ -437,14 +437,14 @@ def test_one_table_of_all_events_is_the_direct_decode(tmp_path: Path, rehearsal:
     check_decoded(tables, rehearsal)
 
 
-def test_whole_numbers_of_an_exact_type_are_as_good_as_text(tmp_path: Path, rehearsal: Run) -> None:
+def test_whole_numbers_of_an_exact_type_are_read_like_text(tmp_path: Path, rehearsal: Run) -> None:
     amounts = [c.name for c in EVENTS.columns if c.kind == "amount"]
     exact = as_long().with_columns(pl.col("margin").cast(pl.Int128), pl.col(amounts[1]).cast(pl.Decimal(38, 0)))
     check_decoded(imported_tables([written(tmp_path, exact, "long.parquet")]), rehearsal)
 
 
 def test_a_table_holds_the_events_that_its_columns_can_hold(tmp_path: Path) -> None:
-    """No MarginChanged in the input is another thing than none in the chain: margins are then not replayed."""
+    """An input without MarginChanged does not show that the chain has none: margins are then not replayed."""
     bare = as_long().filter(pl.col("event").str.starts_with("PositionChanged") | (pl.col("event") == "PositionLiquidated"))
     path = written(tmp_path, bare.drop("amount", "new_position_size", "liquidation_fee_ratio"), "long.csv")
     assert {"PositionChanged", "PositionLiquidated"} <= set(imported_tables([path]))
@@ -473,7 +473,7 @@ def test_pages_and_empty_lists_are_one_answer(tmp_path: Path, rehearsal: Run) ->
     assert "is listed twice." in refused([*pages, pages[0]])
 
 
-def test_lists_of_the_subgraph_as_csv_are_told_by_their_columns(tmp_path: Path, rehearsal: Run) -> None:
+def test_lists_of_the_subgraph_in_csv_are_recognised_by_their_columns(tmp_path: Path, rehearsal: Run) -> None:
     paths = [written(tmp_path, pl.DataFrame(rows), f"{key}.csv") for key, rows in as_answer().items()]
     check_decoded(imported_tables(paths), rehearsal, *SUBGRAPH_LACKS)
 
@@ -530,7 +530,7 @@ def test_a_damaged_cell_of_a_decoded_event_is_named(tmp_path: Path, column: str,
     assert said in refused([path])
 
 
-def test_data_cut_off_before_it_was_decoded_is_seen_by_its_length(tmp_path: Path) -> None:
+def test_truncated_data_is_found_by_its_length(tmp_path: Path) -> None:
     lengths = {event.name: 32 * len(event.words) for event in v1.CLEARING_HOUSE_EVENTS}
     long = as_long().with_columns(pl.col("event").replace_strict(lengths).alias("data_bytes"))
     assert imported_tables([written(tmp_path, long, "long.csv")])
@@ -559,13 +559,13 @@ def test_several_events_need_the_column_that_tells_them_apart(tmp_path: Path) ->
     )
 
 
-def test_a_decoded_row_that_stands_twice_is_named(tmp_path: Path) -> None:
+def test_a_duplicate_decoded_row_is_named(tmp_path: Path) -> None:
     twice = pl.concat([as_long(), as_long()[3:4]])
     assert "is listed twice. Remove the duplicate" in refused([written(tmp_path, twice, "long.csv")])
 
 
 @pytest.mark.parametrize("value", [1e22, 10**22, 5, 1.0])
-def test_a_json_number_is_no_amount(tmp_path: Path, value: float) -> None:
+def test_an_amount_as_a_json_number_is_refused(tmp_path: Path, value: float) -> None:
     answer: dict[str, Any] = as_answer()
     answer["positionChangedEvents"][2]["margin"] = value
     said = refused([answered(tmp_path, answer)])
@@ -582,14 +582,14 @@ def test_block_numbers_and_times_may_be_json_numbers(tmp_path: Path, rehearsal: 
 
 
 def test_changes_without_liquidations_are_refused(tmp_path: Path) -> None:
-    """An answer that lost the second list would pay nobody."""
+    """An answer without the second list would pay no trader."""
     alone = {"positionChangedEvents": as_answer()["positionChangedEvents"]}
     assert "answer.json: The export holds no PositionLiquidated. Without it, liquidations cannot be found." in refused(
         [answered(tmp_path, alone)]
     )
 
 
-def test_a_lost_liquidation_is_a_missing_victim(tmp_path: Path) -> None:
+def test_a_lost_liquidation_is_refused(tmp_path: Path) -> None:
     answer = as_answer()
     del answer["positionLiquidatedEvents"][4]
     with pytest.raises(InputError, match="has no PositionLiquidated in the logs"):
@@ -615,7 +615,7 @@ def test_a_full_page_may_be_cut_off(tmp_path: Path) -> None:
         ({"data": {"fundingRateUpdatedEvents": []}}, "The list holds the event FundingRateUpdated, which is not read."),
     ],
 )
-def test_an_answer_that_is_none_is_refused(tmp_path: Path, answer: Any, said: str) -> None:
+def test_a_malformed_answer_is_refused(tmp_path: Path, answer: Any, said: str) -> None:
     assert said in refused([answered(tmp_path, answer)])
 
 
@@ -625,17 +625,17 @@ def test_an_id_that_names_no_log_is_refused(tmp_path: Path) -> None:
     assert 'answer.json marginChangedEvents row 2: id is "0x12-3".' in refused([answered(tmp_path, answer)])
 
 
-def test_cryos_other_topics_are_not_taken_for_the_event(tmp_path: Path) -> None:
+def test_a_row_with_another_events_topic_is_refused(tmp_path: Path) -> None:
     mixed = changed(as_cryo_events("PositionChanged"), 3, "topic0", v1.MARGIN_CHANGED.topic0)
     said = refused([written(tmp_path, mixed, "cryo.parquet")], block_list(tmp_path))
     assert f"row 4: topic0 is {v1.MARGIN_CHANGED.topic0}, which is not PositionChanged's." in said
 
 
-# Shapes
+# Which exporter
 
 
 @pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
-def test_our_own_events_table_is_left_to_its_reader(tmp_path: Path, rehearsal: Run, name: str) -> None:
+def test_perpcomps_own_events_table_is_left_to_its_reader(tmp_path: Path, rehearsal: Run, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(to_csv(rehearsal.events.table, EVENTS) if name.endswith(".csv") else to_parquet(rehearsal.events.table))
     assert read_export([path], WANTED) is None
@@ -658,7 +658,7 @@ def test_kinds_of_files_are_not_mixed(tmp_path: Path) -> None:
         (["a", "b"], "The nearest is "),
     ],
 )
-def test_an_unknown_shape_names_the_nearest(tmp_path: Path, columns: list[str], nearest: str) -> None:
+def test_unknown_columns_name_the_nearest_exporter(tmp_path: Path, columns: list[str], nearest: str) -> None:
     said = refused([written(tmp_path, pl.DataFrame({name: [f"0x{1:064x}-1"] for name in columns}), "strange.csv")])
     assert "strange.csv: The columns are those of no known export" in said
     assert nearest in said

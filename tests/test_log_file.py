@@ -41,7 +41,7 @@ def written(folder: Path, lines: list[str], name: str = "logs.jsonl") -> Path:
 
 
 def with_line(n: int, change: Callable[[dict[str, Any]], Any]) -> list[str]:
-    """LINES with row n (from 1) changed: `change` edits the object in place or returns what stands there instead."""
+    """LINES with row n (from 1) changed: `change` edits the object in place or returns what to write instead."""
     row = json.loads(LINES[n - 1])
     instead = change(row)
     return [*LINES[: n - 1], instead if isinstance(instead, str) else json.dumps(row), *LINES[n:]]
@@ -73,7 +73,7 @@ def without_row(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("name", ["logs.jsonl", "logs.jsonl.gz"])
-def test_every_row_is_read_as_it_stands(tmp_path: Path, name: str) -> None:
+def test_every_row_is_read_unchanged(tmp_path: Path, name: str) -> None:
     raw = read(written(tmp_path, LINES, name))
     assert dict(raw.schema) == RAW_SCHEMA
     assert raw.height == len(LINES)
@@ -331,7 +331,7 @@ def test_a_damaged_address_or_topic_is_refused_in_any_row(
 
 @pytest.mark.parametrize("size", [1, 1000, 4 * 2**20])
 @pytest.mark.parametrize("fields", [ROWS["wanted"], ROWS["another contract's other event"]], ids=["wanted", "not wanted"])
-def test_the_damaged_row_is_named_wherever_it_stands(
+def test_a_damaged_row_is_named_at_every_position(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], size: int
 ) -> None:
     monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
@@ -447,7 +447,7 @@ def test_a_removed_log_is_refused(tmp_path: Path) -> None:
     assert said[0].endswith("log was removed by a reorganisation (removed: true). Fetch the range again below a final block.")
 
 
-def test_a_row_that_stands_twice_is_refused_with_both_places(tmp_path: Path) -> None:
+def test_a_duplicate_row_is_refused_with_both_rows(tmp_path: Path) -> None:
     said = refused(written(tmp_path, [*LINES, LINES[3]]))
     row = json.loads(LINES[3])
     assert rows_named(said) == ["logs.jsonl row 4", f"logs.jsonl row {len(LINES) + 1}"]
@@ -462,7 +462,7 @@ def test_one_place_in_a_block_holds_one_log(tmp_path: Path) -> None:
     assert "is listed twice" in said[0]
 
 
-def test_one_transaction_stands_in_one_block(tmp_path: Path) -> None:
+def test_a_transaction_in_two_blocks_is_refused(tmp_path: Path) -> None:
     row = json.loads(LINES[3])
     later = {**row, "blockNumber": hex(int(row["blockNumber"], 16) + 10**6), "blockHash": "0x" + "2" * 64, "logIndex": "0x7"}
     said = refused(written(tmp_path, [*LINES, json.dumps(later)]))
@@ -559,7 +559,7 @@ def test_a_block_list_dates_them(tmp_path: Path, name: str) -> None:
     assert read(path, block_list(tmp_path, name)).equals(read(written(tmp_path, LINES, "dated.jsonl")))
 
 
-def test_a_null_timestamp_is_none(tmp_path: Path) -> None:
+def test_a_null_timestamp_counts_as_missing(tmp_path: Path) -> None:
     path = written(tmp_path, with_line(4, setting(blockTimestamp=None)))
     assert "logs.jsonl row 4: 1 logs have no blockTimestamp" in refused(path)[0]
     assert read(path, block_list(tmp_path)).equals(read(written(tmp_path, LINES, "dated.jsonl")))
@@ -640,7 +640,7 @@ def test_a_block_list_that_agrees_with_the_logs_changes_nothing(tmp_path: Path) 
     assert read(written(tmp_path, LINES), block_list(tmp_path)).equals(read(written(tmp_path, LINES, "alone.jsonl")))
 
 
-def test_blank_lines_and_doubled_ones_in_a_block_list_are_as_in_the_logs(tmp_path: Path) -> None:
+def test_blank_and_joined_lines_of_a_block_list_are_treated_as_in_the_logs(tmp_path: Path) -> None:
     listed = block_list(tmp_path)
     rows = listed.read_text().splitlines()
     logs_path, dated = written(tmp_path, undated(LINES)), read(written(tmp_path, LINES, "dated.jsonl"))
