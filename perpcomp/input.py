@@ -1,7 +1,8 @@
 """From what a command or an incident file names to decoded events: the input files, and what they hold."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from perpcomp.engine import LOCAL, Engine
-from perpcomp.findings import Finding, InputError, refusal
+from perpcomp.findings import InputError, refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.consistency import Consistency
@@ -108,21 +109,17 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
     contract, fund, system = incident.chain.clearing_house, incident.fund_in_logs, find(incident.system)
     addresses = [contract, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
-    try:
-        found: Iterable[Piece] | dict[str, pl.DataFrame] | None
-        if name.endswith(LOGS):
-            found = log_pieces(source.file, addresses, topics(system, fund), system.old_layouts, source.blocks)
-        elif (found := own_pieces(source.file, addresses)) is None:
-            found = foreign_pieces(source.files, system.wanted(incident.chain.id, contract, addresses, fund), source.blocks)
-        if found is None:  # our own events table
-            events = Events(system.recheck(read(source.file, EVENTS), incident.chain.id).lazy(), {})
-        else:
-            events = _decoded(name, found, incident, engine)
-    except InputError as error:  # decoding knows rows, not files
-        raise InputError(
-            [p if name in p.where else Finding(p.level, f"{name} {p.where}", p.what, p.what_to_do) for p in error.problems],
-            error.exit_code,
-        ) from None
+    found: Iterable[Piece] | dict[str, pl.DataFrame] | None
+    if name.endswith(LOGS):
+        found = log_pieces(source.file, addresses, topics(system, fund), system.old_layouts, source.blocks)
+    elif (found := own_pieces(source.file, addresses)) is None:
+        found = foreign_pieces(source.files, system.wanted(incident.chain.id, contract, addresses, fund), source.blocks)
+    if found is None:  # our own events table
+        table = read(source.file, EVENTS)
+        with _of_file(name):
+            events = Events(system.recheck(table, incident.chain.id).lazy(), {})
+    else:
+        events = _decoded(name, found, incident, engine)
     if events.lazy.select("block_number").head(1).collect().is_empty():
         what = f"The input holds no {system.required_event.format(contract=contract)}."
         raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
@@ -142,7 +139,8 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
             spill.add(tables)
         consistency.check()
     tables = spill.tables()
-    return Events(system.events_table(tables), tables, spill)
+    with _of_file(name):
+        return Events(system.events_table(tables), tables, spill)
 
 
 def _decode(
@@ -151,4 +149,14 @@ def _decode(
     """One piece: its part of the consistency check, and its events."""
     raw, consistency = piece(), Consistency(name)
     consistency.add(raw)
-    return consistency, find(system).decode(raw, chain_id, clearing_house, fund)
+    with _of_file(name):
+        return consistency, find(system).decode(raw, chain_id, clearing_house, fund)
+
+
+@contextmanager
+def _of_file(name: str) -> Iterator[None]:
+    """Put the file's name before the place of each finding: a protocol knows rows and transactions, but not files."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError([replace(problem, where=f"{name} {problem.where}") for problem in error.problems], error.exit_code) from None
