@@ -161,7 +161,7 @@ def test_where_the_file_is_cut_into_pieces_does_not_matter(tmp_path: Path, monke
 
 @pytest.mark.parametrize("size", [1, 100, 1000, 4096])
 @pytest.mark.parametrize(
-    ("change", "said"), [(lambda row: "{", " is not a row of eth_getLogs"), (setting(data="0xzz"), ': data is "0xzz"')]
+    ("change", "said"), [(lambda row: "{", ": The line is not a row of eth_getLogs"), (setting(data="0xzz"), ': data is "0xzz"')]
 )
 def test_the_row_is_named_right_in_every_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, change: Callable[[dict[str, Any]], Any], said: str
@@ -188,7 +188,7 @@ def test_an_empty_file_is_no_rows_and_the_run_says_so(tmp_path: Path) -> None:
 def test_a_missing_field_is_named(tmp_path: Path, key: str) -> None:
     said = refused(written(tmp_path, with_line(4, lambda row: row.pop(key) and None)))
     assert [f"logs.jsonl row 4: The line is not a row of eth_getLogs (Object missing required field `{key}`)."] == [
-        s.split(" One JSON")[0] for s in said
+        s.split(" Each line must")[0] for s in said
     ]
 
 
@@ -486,7 +486,7 @@ def test_an_event_of_an_older_layout_is_an_error(tmp_path: Path, prefix: str) ->
     topic = prefix + "0" * 56
     said = refused(written(tmp_path, with_line(CHANGED + 1, lambda row: row["topics"].__setitem__(0, topic))))
     assert rows_named(said) == [f"logs.jsonl row {CHANGED + 1}"]
-    assert f"opic {topic} is an older layout of an event" in said[0]
+    assert f"opic {topic} belongs to an older layout of an event" in said[0]
 
 
 def test_an_older_layout_of_another_contract_is_not_ours(tmp_path: Path) -> None:
