@@ -73,8 +73,8 @@ def _compare_numbers(place: str, published: str, recomputed: str) -> Iterator[Di
 
 
 def _numbers(text: str) -> Counter[str]:
-    """The numbers and hashes in a text, without separators of thousands."""
-    return Counter(number.replace(",", "") for number in NUMBER.findall(text))
+    """The numbers and hashes in a text, without separators of thousands. A bare 0 is left out: words may say it, such as "none"."""
+    return Counter(plain for number in NUMBER.findall(text) if (plain := number.replace(",", "")) != "0")
 
 
 def _compare_summaries(place: str, published: Rows, recomputed: Rows) -> tuple[list[Difference], list[str]]:
