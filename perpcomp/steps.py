@@ -26,6 +26,7 @@ def earlier_than(row: Row) -> pl.Expr:
 
 
 def market_source(incident: Incident, market: str) -> tuple[str, ...]:
+    """The source keys of the market at that address."""
     return next(m.source for m in incident.markets if m.amm == market)
 
 
