@@ -66,7 +66,7 @@ def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
 
 
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":
-    """The events table: every PositionChanged, with its PositionLiquidated; and where logs are missing between two of them."""
+    """The events table: every trade and liquidation; and where logs are missing between two of them."""
     from perpcomp import pipeline
     from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
@@ -80,7 +80,7 @@ def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine 
 def liquidations(
     query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None
 ) -> "tuple[pl.DataFrame, list[Finding]]":
-    """The liquidations table: every liquidation in the input, eligible or not; and what does not fit."""
+    """The liquidations table: every liquidation in the input, eligible or not; and every problem found."""
     from perpcomp import pipeline
     from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
@@ -95,7 +95,7 @@ def liquidations(
 def positions(
     query: str = "rehearsal", at: "int | datetime | None" = None, input: Path | None = None
 ) -> "tuple[pl.DataFrame, list[Finding]]":
-    """Every open position at the end of a block, or at a time (default: as the window begins), and what the logs do not tell.
+    """Every open position at the end of a block, or at a time (default: as the window begins), and the findings on what is unknown.
 
     The positions table: marked at the markets' reference prices, and valued on the curve as the contracts' views do.
     """
@@ -132,7 +132,7 @@ def guarded(
 def prices(
     query: str = "rehearsal", market: str | None = None, input: Path | None = None
 ) -> "tuple[dict[str, pl.DataFrame], list[Finding]]":
-    """The price path of each affected market, or of one by name, through the window and the hour before; and what the logs do not tell.
+    """The price path of each affected market, or of one by name, through the window and the hour before; and the findings on what is unknown.
 
     Market name -> its prices table: spot, 15-minute average and index price at every block in which the market logged something.
     """

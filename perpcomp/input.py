@@ -1,4 +1,4 @@
-"""From what a command or an incident file names to decoded events: the input files, and what they hold."""
+"""From the files that a command or an incident file names to decoded events."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ TABLES = (".parquet", ".csv", ".json")
 @dataclass(frozen=True)
 class Input:
     """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
-    without a timestamp. `members` names the files of a folder that count; without it all do. `prices` is the file of prices that
+    without a timestamp. `members` names the files of a folder that are read; without it all are. `prices` is the file of prices that
     [valuation] names.
     """
 
@@ -71,7 +71,7 @@ class Events:
 
 
 def find_input(incident: Incident, given: Path | None) -> Input:
-    """The input that the command names, or else the incident file; InputError (exit 3) where neither is at hand."""
+    """The input that the command names, or else the incident file; InputError (exit 3) where neither names one."""
     named = False
     if given is not None:
         file = given
@@ -80,7 +80,7 @@ def find_input(incident: Incident, given: Path | None) -> Input:
     elif (fetched := stored(incident)) is not None:
         file = fetched
     else:
-        what = f"'{incident.name}' names no input: its logs are on chain {incident.chain.id}."
+        what = f"The incident names no input file; its logs are on chain {incident.chain.id}."
         advice = (
             "Fetch them with `perpcomp run QUERY --rpc URL`, or export them and pass --input FILE:"
             " rows of eth_getLogs (.jsonl, .jsonl.gz), or a table (.parquet, .csv)."
@@ -90,17 +90,17 @@ def find_input(incident: Incident, given: Path | None) -> Input:
     source = Input(file, beside.get(incident.blocks or ""), prices=beside.get(incident.valuation.series or ""))
     unknown = [path.name for path in source.files if not path.name.endswith(LOGS + TABLES)]
     if unknown or not source.files:
-        what = f"is of no known kind ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "is an empty folder."
-        raise refusal(unknown[0] if unknown else file.name, what, f"Known: {', '.join(LOGS + TABLES)}.")
+        what = f"Unsupported file type ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "The folder is empty."
+        raise refusal(unknown[0] if unknown else file.name, what, f"Supported: {', '.join(LOGS + TABLES)}.")
     if not file.exists():
-        raise refusal(str(file.name), "There is no such file.", f"Looked in {file.parent.name or 'the current folder'}.")
+        raise refusal(str(file.name), "The file does not exist.", f"Looked in {file.parent.name or 'the current folder'}.")
     if source.prices is not None and not source.prices.is_file():
         raise refusal(
-            f"{incident.name}.toml [valuation] price", f"names {source.prices.name}, which is no file.", "Put it beside the incident file."
+            f"{incident.name}.toml [valuation] price", f"The file {source.prices.name} does not exist.", "Put it beside the incident file."
         )
     for path in (file if named else None, source.blocks, source.prices):
         if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
-            raise refusal(path.name, "is a link that leaves the incident file's folder.", "Put the file itself there.")
+            raise refusal(path.name, "The file is a link to outside the incident file's folder.", "Put the file itself there.")
     return source
 
 

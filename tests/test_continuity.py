@@ -34,7 +34,7 @@ def is_row(row: dict[str, Any]) -> pl.Expr:
 def test_the_recorded_chains_have_no_gap(name: str, request: pytest.FixtureRequest) -> None:
     run: Run = request.getfixturevalue(name)
     assert gaps(run.events, pl.lit(False)) == []
-    assert not [p for p in run.problems if "the event before it left" in p.what]
+    assert not [p for p in run.problems if p.code == "gap-in-position"]
 
 
 def test_each_single_event_that_is_missing_is_found_at_the_next_of_its_position(rehearsal: Run) -> None:
@@ -84,7 +84,7 @@ def test_sizes_that_were_adjusted_or_settled_between_are_no_gap(rehearsal: Run) 
     of_one = adjusted.filter(trader=without[0].what.split()[0]).head(1)
     settled = of_one.drop("new_position_size").with_columns(pl.col("log_index") + 1)
     (found,) = perpetual_v1.gaps(events.lazy, {**others, "PositionSettled": settled.lazy()})
-    assert found.what.endswith("but the event before it left 0.000000000000000000.")
+    assert found.what.endswith("but the previous event ended at 0.000000000000000000.")
     assert found.level == "error"
 
 

@@ -94,7 +94,7 @@ def test_every_number_names_its_transaction_and_its_source(rehearsal: Run) -> No
     row = rehearsal.liquidations.filter(trader=trader).row(0, named=True)
     assert f"tx {row['transaction_hash']} log {row['log_index']}" in text
     for words in (
-        "era 1, told by liquidator-fee",
+        "era 1, determined by liquidator-fee",
         "forum F35",
         "forum F3",
         "Coin Metrics",

@@ -577,7 +577,9 @@ def test_an_input_that_is_a_link_to_outside_is_refused(tmp_path: Path, key: str)
     (folder / "link.jsonl").symlink_to(outside)
     lines = 'file = "link.jsonl"' if key == "file" else 'file = "logs.jsonl"\nblocks = "link.jsonl"'
     loaded = incident_file.parse(changed(('file = "rehearsal/logs.jsonl.gz"', lines)), "rehearsal", folder)
-    with pytest.raises(InputError, match=r"link\.jsonl: .*is a link that leaves the incident file's folder\. Put the file itself there\."):
+    with pytest.raises(
+        InputError, match=r"link\.jsonl: .*The file is a link to outside the incident file's folder\. Put the file itself there\."
+    ):
         find_input(loaded, None)
 
 
@@ -588,13 +590,13 @@ def test_an_input_in_a_linked_folder_is_refused(tmp_path: Path) -> None:
     (outside / "logs.jsonl").write_text("")
     (folder / "below").symlink_to(outside)
     loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", folder)
-    with pytest.raises(InputError, match="leaves the incident file's folder"):
+    with pytest.raises(InputError, match="a link to outside the incident file's folder"):
         find_input(loaded, None)
 
 
 def test_a_missing_input_is_named_with_its_folder(tmp_path: Path) -> None:
     loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "below/logs.jsonl")), "rehearsal", tmp_path)
-    with pytest.raises(InputError, match=r"logs\.jsonl: There is no such file\. Looked in below\."):
+    with pytest.raises(InputError, match=r"logs\.jsonl: The file does not exist\. Looked in below\."):
         find_input(loaded, None)
 
 

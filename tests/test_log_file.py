@@ -175,7 +175,9 @@ def test_an_empty_file_is_no_rows_and_the_run_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, [])
     assert read(path).is_empty()
     assert dict(read(path).schema) == RAW_SCHEMA
-    with pytest.raises(InputError, match=rf"logs\.jsonl holds no PositionChanged of the ClearingHouse {HOUSE}\. Is it the right file"):
+    with pytest.raises(
+        InputError, match=rf"logs\.jsonl: The input holds no PositionChanged of the ClearingHouse {HOUSE}\. Is it the right file"
+    ):
         read_events(Input(path, None), REHEARSAL)
 
 

@@ -83,7 +83,7 @@ def test_one_market_by_name_and_what_its_logs_do_not_tell() -> None:
     assert list(paths) == ["LINKUSDC"]
     assert paths["LINKUSDC"]["index_price"].null_count() == paths["LINKUSDC"].height == 6
     assert [str(p) for p in problems] == [
-        "LINKUSDC has no index price in 6 of 6 blocks: no FundingRateUpdated of it before them is in the logs. Nothing is put in its place."
+        "LINKUSDC: The index price is unknown in 6 of 6 blocks: the logs hold no FundingRateUpdated of the market before them. It is left empty."
     ]
 
 
@@ -99,7 +99,9 @@ def test_a_market_without_a_log_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "logs.jsonl").write_text("\n".join(kept))
     paths, problems = perpcomp.prices("rehearsal", "LINKUSDC", tmp_path / "logs.jsonl")
     assert paths["LINKUSDC"].is_empty()
-    assert [str(p) for p in problems] == ["LINKUSDC has no log in the window, nor in the hour before it. There is no price to show."]
+    assert [str(p) for p in problems] == [
+        "LINKUSDC: The market has no log in the window or in the hour before it. There is no price to show."
+    ]
     assert in_words("LINKUSDC", paths["LINKUSDC"]) == "LINKUSDC: no block to show."
 
 
@@ -108,7 +110,7 @@ def test_a_market_without_any_log_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "logs.jsonl").write_text("\n".join(line for line in rehearsal_lines() if link[2:] not in line))
     paths, problems = perpcomp.prices("rehearsal", "LINKUSDC", tmp_path / "logs.jsonl")
     assert paths["LINKUSDC"].is_empty()
-    assert any("LINKUSDC has no log in the window" in str(problem) for problem in problems)
+    assert any("LINKUSDC: The market has no log in the window" in str(problem) for problem in problems)
 
 
 def test_an_unknown_market_is_answered_with_the_nearest() -> None:

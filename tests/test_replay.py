@@ -483,7 +483,7 @@ def test_positions_of_some_markets_and_traders(february: Recording) -> None:
     nobody = february.done.positions(13_500_195, traders=["0x" + "12" * 20])
     assert nobody.is_empty()
     assert dict(nobody.schema) == POSITIONS.schema
-    with pytest.raises(InputError, match="in none of the logs"):
+    with pytest.raises(InputError, match="The market has no log in the input"):
         february.done.at_many([(trader, "0x" + "12" * 20, 13_500_195)])
     with pytest.raises(InputError, match="outside the logs"):
         february.done.positions(13_600_000)

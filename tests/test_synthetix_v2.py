@@ -425,7 +425,7 @@ def test_what_is_missing_in_the_logs_is_named(tmp_path: Path) -> None:
     for keep, words in (
         (
             lambda r: int(r["blockNumber"], 16) >= liquidations[0],
-            ("last PositionModified before it is not in the logs", "the margin is not known"),
+            ("last PositionModified before it is not in the logs", "so the margin is unknown"),
         ),
         (lambda r: r["topics"][0] != TOPIC["funding"], ("FundingRecomputed of its funding indexes is not in the logs",)),
         (
@@ -456,7 +456,7 @@ def test_a_missing_trade_and_a_wrong_payout_stop_every_payment(tmp_path: Path) -
     event["data"] = event["data"][:-1] + ("0" if event["data"][-1] != "0" else "1")
     logs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = perpcomp.compute(str(path), logs)
-    assert "by the logs before it, but its event pays out" in str(next(p for p in done.problems if p.stops))
+    assert "by the earlier logs, but the liquidation's event pays out" in str(next(p for p in done.problems if p.stops))
 
 
 def test_the_layouts_before_the_guards_are_read_too(tmp_path: Path) -> None:
@@ -506,7 +506,7 @@ def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Pat
         pl.col(n).reinterpret(dtype=pl.Int128) for n in ("margin", "size", "trade_size", "last_price", "fee", "skew")
     )
     decoded.cast(pl.String).drop("block_time").with_columns(timestamp=pl.lit(str(START))).write_csv(tmp_path / "decoded.csv")
-    with pytest.raises(InputError, match=r"decoded elsewhere\. Export raw logs"):
+    with pytest.raises(InputError, match=r"decoded by another tool\. Export raw logs"):
         perpcomp.compute(str(place / "made-up-v2.toml"), tmp_path / "decoded.csv")
 
 

@@ -1,6 +1,7 @@
 """Protocols: each is one object behind one interface, found by its entry point; and a third one in less than 80 lines."""
 
 import json
+import re
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -114,3 +115,12 @@ def test_a_broken_entry_point_is_refused(monkeypatch: pytest.MonkeyPatch, point:
 def test_an_unknown_protocol_gives_the_nearest_one() -> None:
     with pytest.raises(InputError, match=r"system 'perpetual-v2': No installed package provides it\. Did you mean 'perpetual-v1'\?"):
         find("perpetual-v2")
+
+
+def test_no_protocol_is_named_outside_its_folder_and_the_guards() -> None:
+    """The rest asks the System. Names of files in queries/ are no protocol's name."""
+    package = Path(perpcomp.__file__).parent
+    for path in package.rglob("*.py"):
+        if path.relative_to(package).parts[0] not in ("systems", "guards"):
+            text = re.sub(r"queries/perpetual-v1\.[\w.]+", "", path.read_text())
+            assert not re.search(r"perpetual|synthetix", text, re.IGNORECASE), path

@@ -393,7 +393,7 @@ def test_a_moment_in_the_block_of_the_first_liquidation_is_refused(rehearsal: Ru
     rules, market = rehearsal.incident.eligibility, rehearsal.incident.affected[0].amm
     inside = rehearsal.liquidations.filter(pl.col("block_time").is_between(rules.start, rules.end, closed="left"), market=market)
     first = inside["block_number"].to_list()[0]
-    with pytest.raises(InputError, match=rf"at is block {first}, but a position was liquidated in block {first} already"):
+    with pytest.raises(InputError, match=rf"at: The moment is block {first}, but a position was liquidated in block {first}, tx"):
         valued("february", first, "mark")
 
 

@@ -1,4 +1,4 @@
-"""One trader or one transaction, from log to claim, as arithmetic that anybody can redo.
+"""One trader or one transaction, from log to claim, as arithmetic that a reader can recompute.
 
 Each step prints the rule in names, the same with its numbers, and the value. The numbers read as Python over exact fractions, with
 trunc(x) cutting x towards zero at the 18th place; evaluating them gives the base units that are paid.
@@ -26,7 +26,7 @@ def explain(run: Run, who: str) -> list[str]:
     if column is None or not key.startswith("0x"):
         raise refusal(
             f"'{who}'",
-            "is neither an address (0x and 40 hex digits) nor a transaction hash (0x and 64).",
+            "This is neither an address (0x and 40 hex digits) nor a transaction hash (0x and 64).",
             "Copy it from 2-liquidations.csv.",
         )
     mine = run.liquidations.filter(pl.col(column) == key)

@@ -1,4 +1,4 @@
-"""What a position was before the crash, what it was worth, and what opening it again costs, as arithmetic."""
+"""A position before the crash, its value, and the cost of opening it again, as arithmetic."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,9 +13,9 @@ from perpcomp.valuation import valued_at
 
 
 def since_crash_steps(row: Row, n: Mapping[str, str]) -> Iterator[str]:
-    """What this life was before the crash, and what its trader did with it since."""
+    """The state of this life before the crash, and what its trader changed since."""
     if row["size_before_crash"] is None:
-        yield "  before the crash: the logs do not tell what this position was"
+        yield "  before the crash: the position's state cannot be determined from the logs"
         return
     if row["size_before_crash"] == 0:
         yield "  before the crash: this position was not open"
@@ -32,7 +32,7 @@ def since_crash_steps(row: Row, n: Mapping[str, str]) -> Iterator[str]:
 
 
 def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
-    """What the position was worth, by [valuation]."""
+    """The value of the position, by [valuation]."""
     valuation, incident = run.incident.valuation, run.incident
     cited = f"; {source_texts(incident, valuation.source)}" if valuation.source else ""
     if valuation.at is not None:
@@ -41,7 +41,7 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
         parts = ", ".join(f"{name} {n[f'{name}_at_reference']}" for name in ("size", "margin", "open_notional", "funding"))
         yield f"  valued at block {block}: {parts}, replayed from the logs{cited}"
     if row["notional_at_reference"] is None:
-        yield "  its value at the reference is not known"
+        yield "  its value at the reference is unknown"
         return
     value = f"{n['notional_at_reference']} USDC"
     if row["reference_price"] is not None:
@@ -67,7 +67,7 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
 
 
 def _on_the_curve(run: Run, row: Row, value: str, cited: str) -> Iterator[str]:
-    """What closing would move, by the pool, or by the pools of the 15 minutes before, each for its seconds."""
+    """What closing the position moves: on one pool, or on the pools of the 15 minutes before, weighted by their seconds."""
     assert run.replayed is not None
     block, now = valued_at(row, run.incident, run.replayed)
     size = fixed.to_integer(row["size_at_reference"])
@@ -91,7 +91,7 @@ def _on_the_curve(run: Run, row: Row, value: str, cited: str) -> Iterator[str]:
 
 
 def _closing(size: int, pool: Reserves) -> str:
-    """What closing `size` on a pool moves, as arithmetic. Opening it moves what closing -size does."""
+    """What closing `size` on a pool moves, as arithmetic. Opening a size moves what closing -size moves."""
     quote, base, signed = number(pool.quote), number(pool.base), number(size)
     exact = f"abs(trunc(trunc({quote} * {base}) / ({base} + {signed})) - {quote})"
     off = out_price(size, pool) - abs(pool.product // (pool.base + size) - pool.quote)
@@ -99,7 +99,7 @@ def _closing(size: int, pool: Reserves) -> str:
 
 
 def restored_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
-    """What opening it again costs, where [restore] puts it on the curve and the formula reads that."""
+    """The cost of opening the position again, where [restore] opens it on the curve and the formula reads that cost."""
     restore = run.incident.restore
     if restore is None or row["restore_notional"] is None or "restore_notional" not in formula.reads(run.formula):
         return

@@ -1,4 +1,4 @@
-"""What every protocol's room gives of a liquidation, before the incident's rules add to it; and what a change of a position was."""
+"""The columns that every protocol gives of a liquidation, and the kinds of changes of a position."""
 
 import polars as pl
 

@@ -1,4 +1,4 @@
-"""The price path of a crash: which markets, from when to when, in words, and which prices the logs do not tell."""
+"""The price paths of a crash: of which markets, from when to when, in words, and which prices are unknown."""
 
 from datetime import timedelta
 
@@ -11,17 +11,17 @@ from perpcomp.tables.liquidations import PRICES
 from perpcomp.tables.schema import CSV_TIME
 
 LEAD_IN = timedelta(hours=1)  # funding is paid hourly, so an hour holds a price from before the fall, and an index price
-UNTOLD = {
-    "spot_price": ("spot price", "the logs do not tell its pool there"),
-    "twap_price": ("average price", "the logs do not tell its pool in the 15 minutes before"),
-    "index_price": ("index price", "no FundingRateUpdated of it before them is in the logs"),
+UNKNOWN = {
+    "spot_price": ("spot price", "the market's pool there cannot be determined from the logs"),
+    "twap_price": ("average price", "the market's pool in the 15 minutes before cannot be determined from the logs"),
+    "index_price": ("index price", "the logs hold no FundingRateUpdated of the market before them"),
 }
 
 
 def crash_paths(replayed: Replay, incident: Incident, market: str | None) -> tuple[dict[str, pl.DataFrame], list[Finding]]:
     """Market name -> its PRICES frame, from LEAD_IN before the window to its end, of one market or of all affected ones.
 
-    A price that the logs do not tell is null, and a finding says where. InputError for an unknown name.
+    A price that cannot be determined from the logs is null, and a finding says where. InputError for an unknown name.
     """
     names = [one.name for one in incident.markets]
     if market is not None and market not in names:
@@ -32,22 +32,30 @@ def crash_paths(replayed: Replay, incident: Incident, market: str | None) -> tup
         if one.affected if market is None else one.name == market:
             logged = one.amm in replayed.markets
             paths[one.name] = replayed.price_path(one.amm, start, end) if logged else PRICES.empty()
-    return paths, [finding for name, path in paths.items() for finding in _untold(name, path)]
+    return paths, [finding for name, path in paths.items() for finding in _unknown(name, path)]
 
 
-def _untold(name: str, path: pl.DataFrame) -> list[Finding]:
+def _unknown(name: str, path: pl.DataFrame) -> list[Finding]:
     if path.is_empty():
-        return [Finding("warning", name, "has no log in the window, nor in the hour before it.", "There is no price to show.")]
+        return [
+            Finding(
+                "warning",
+                name,
+                "The market has no log in the window or in the hour before it.",
+                "There is no price to show.",
+                code="no-price",
+            )
+        ]
     findings = []
-    for column, (what, why) in UNTOLD.items():
+    for column, (what, why) in UNKNOWN.items():
         if missing := path.get_column(column).null_count():
-            said = f"has no {what} in {missing} of {path.height} blocks: {why}."
-            findings.append(Finding("warning", name, said, "Nothing is put in its place."))
+            said = f"The {what} is unknown in {missing} of {path.height} blocks: {why}."
+            findings.append(Finding("warning", name, said, "It is left empty.", code="price-unknown"))
     return findings
 
 
 def in_words(name: str, path: pl.DataFrame) -> str:
-    """What a path shows, in two sentences: from when to when, and the first, last, lowest and highest spot price, to the cent."""
+    """A path in two sentences: from when to when, and the first, last, lowest and highest spot price, to the cent."""
     if path.is_empty():
         return f"{name}: no block to show."
     times, spot = path.get_column("block_time"), path.drop_nulls("spot_price")

@@ -1,8 +1,8 @@
-"""Which of the two meanings a liquidation's PositionChanged has, told from the data.
+"""Which of its two meanings a liquidation's PositionChanged has, determined from the data.
 
 The same topic0 changed its meaning with the contracts that brought partial liquidation. Before (era 1) `liquidationPenalty` holds
-the margin that remained, from then on (era 2) the margin before a full liquidation, or the fee of a partial one. No date and no
-address decides: each row is tested by itself, and one change point per chain must explain all of them.
+the margin that remained, from then on (era 2) the margin before a full liquidation, or the fee of a partial one. Dates and addresses
+are not used: each row is tested by itself, and one change point per chain must explain all of them.
 
     flags            a part of the position was left, or penalty and bad debt stand together: era 2
     liquidator-fee   the liquidator got the whole fee ratio of the notional: era 1; the half: era 2
@@ -18,6 +18,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.findings import Finding
+from perpcomp.ingest.raw_frame import LOG_ORDER
 from perpcomp.systems.perpetual_v1.events import LIQUIDATION_FEE_RATIO_CHANGED, UPGRADED
 from perpcomp.systems.perpetual_v1.lives import ORDER
 
@@ -32,7 +33,7 @@ MARGIN_IN_ERA_2 = pl.when(PARTIAL).then(pl.col("margin") + PENALTY - REALIZED + 
 )  # fmt: skip
 
 TESTS = ("flags", "liquidator-fee", "identity")
-TELL_THE_LOGS = "Pull the ClearingHouse's logs (PositionChanged, PositionLiquidated, MarginChanged) again, from the position's opening on."
+PULL = "Pull the ClearingHouse's logs (PositionChanged, PositionLiquidated, MarginChanged) again, from the position's opening on."
 
 
 def tell_eras(
@@ -58,7 +59,7 @@ def _with_fee_ratio(rows: pl.DataFrame, tables: dict[str, pl.DataFrame], fee_rat
     changes = tables.get(LIQUIDATION_FEE_RATIO_CHANGED.name)
     if changes is None:
         return rows.with_columns(assumed).rename({"assumed_ratio": "fee_ratio"})
-    at = (pl.col("block_number") * 10**6 + pl.col("log_index")).alias("at")
+    at = LOG_ORDER.alias("at")
     joined = rows.with_columns(at, assumed).join_asof(changes.select(at, "liquidation_fee_ratio").sort("at"), on="at")
     return joined.with_columns(pl.coalesce("liquidation_fee_ratio", "assumed_ratio").alias("fee_ratio")).drop("at")
 
@@ -91,14 +92,20 @@ def _row_findings(tested: pl.DataFrame, margin_is_replayed: bool) -> Iterable[Fi
         if len(set(verdicts.values())) > 1:
             said = ", ".join(f"{name} says era {era}" for name, era in verdicts.items())
             yield Finding(
-                "error", where, f"The tests of its era disagree: {said}.", "Nothing may be paid until it is known which is right.", True
+                "error",
+                where,
+                f"The tests of the liquidation's era disagree: {said}.",
+                "Nothing may be paid until it is known which is right.",
+                True,
+                "era-contradiction",
             )
         if row["fits_no_era"] and margin_is_replayed:
-            what = f"No era's formula gives the margin {row['margin_replayed']:f} that the earlier logs leave."
-            yield Finding("error", where, what, "A margin change is missing from the logs. " + TELL_THE_LOGS, True)
+            what = f"No era's formula gives the margin {row['margin_replayed']:f}, with which the previous event ended."
+            yield Finding("error", where, what, "A margin change is missing from the logs. " + PULL, True, "margin-fits-no-era")
         if row["fee_fits_no_era"]:
             what = f"The liquidator got {row['liquidation_fee']:f}, neither the whole nor half of {row['fee_ratio']:f} of the notional."
-            yield Finding("warning", where, what, "Pull LiquidationFeeRatioChanged too, or correct liquidation_fee_ratio in [chain].")
+            advice = "Pull LiquidationFeeRatioChanged too, or correct liquidation_fee_ratio in [chain]."
+            yield Finding("warning", where, what, advice, code="fee-fits-no-era")
 
 
 def _one_change(decided: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, list[Finding]]:
@@ -110,10 +117,10 @@ def _one_change(decided: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> tuple
     rows = rows.with_columns(pl.when(pl.col("era").is_not_null()).then(rules).alias("era_rule"))
     if isinstance(last_1, int) and isinstance(first_2, int) and last_1 > first_2:
         late, early = rows.row(last_1, named=True), rows.row(first_2, named=True)
-        what = f"It reads as era 1, after a liquidation of era 2 in block {early['block_number']} (tx {early['transaction_hash']})."
+        what = f"The liquidation is of era 1, after one of era 2 in block {early['block_number']} (tx {early['transaction_hash']})."
         where = f"tx {late['transaction_hash']} log {late['log_index']}"
-        advice = "One chain changes once: logs of two deployments are mixed, or a test is misled. Nothing may be paid until this is known."
-        finding = Finding("error", where, what, advice, True)
+        advice = "A chain changes once: the logs are of two deployments, or a test is wrong. Nothing may be paid until this is known."
+        finding = Finding("error", where, what, advice, True, "era-goes-back")
         return rows.with_columns(pl.col("era").fill_null(1), pl.col("era_rule").fill_null("inherited")).drop("n"), [finding]
 
     undecided, n = pl.col("era").is_null(), pl.col("n")
@@ -140,9 +147,10 @@ def _one_change(decided: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> tuple
         Finding(
             "error",
             f"tx {transaction} log {log}",
-            "Nothing in the logs tells which era it belongs to, and the two give different margins.",
-            TELL_THE_LOGS,
+            "The liquidation's era cannot be determined from the logs, and the two eras give different margins.",
+            PULL,
             stops=True,
+            code="era-unknown",
         )
         for transaction, log in told.filter(rule == "unknown").select("transaction_hash", "log_index").iter_rows()
     ]

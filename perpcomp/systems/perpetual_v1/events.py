@@ -1,4 +1,4 @@
-"""The events of Perpetual Protocol V1 (ClearingHouse and Amm), read from raw logs, and the events table made of them.
+"""The events of Perpetual Protocol V1 (ClearingHouse and Amm), decoded from raw logs, and the events table made of them.
 
 Names are ours where one thing has two names on chain: `trader` for MarginChanged's sender, `market` for an amm. The arguments'
 order and types are the contracts' own; topic0 is the keccak of those types (a test computes it).
@@ -98,7 +98,7 @@ OTHER_ACTIONS = {
     POSITION_SETTLED.name: "settlement",
 }
 
-# PositionChanged as laid out before the launch of December 2020: other words under other topics. Meeting one is an error.
+# PositionChanged as laid out before the launch of December 2020: other words under other topics. A log of one is refused.
 OLD_LAYOUTS = ("0x279a1ed9", "0x1f3f260e", "0x3cbc78e9")
 
 
@@ -110,7 +110,7 @@ def wanted(chain_id: int, clearing_house: str, addresses: Collection[str], fund:
 
 
 # Source: Perpetual Protocol V1, maintenanceMarginRatio of the ClearingHouse as deployed in February 2021.
-MAINTENANCE = Decimal("0.0625")  # the margin ratio below which a position may be liquidated, where no MarginRatioChanged tells
+MAINTENANCE = Decimal("0.0625")  # the margin ratio below which a position may be liquidated, until a MarginRatioChanged states another
 DUST = fixed.amount("0.000000000001")  # a notional above this has a fee above 0
 
 
@@ -151,7 +151,7 @@ def _transfers(raw: pl.DataFrame, fund: InsuranceFund) -> pl.DataFrame:
     rows = decode(raw.filter(mine), TRANSFER)
     base_units, unit = pl.col("amount").reinterpret(dtype=pl.Int128), 10 ** (18 - fund.decimals)
     for row, transaction, log in rows.filter(base_units >= fixed.LIMIT // unit).select("row", "transaction_hash", "log_index").iter_rows():
-        what = f"moves 1e20 or more of a token of {fund.decimals} decimals."
+        what = f"The transfer moves 1e20 or more of a token of {fund.decimals} decimals."
         raise refusal(f"row {row} (tx {transaction} log {log})", what, "Correct decimals in [insurance_fund].")
     return rows.with_columns((base_units * pl.lit(unit, dtype=pl.Int128)).reinterpret(dtype=fixed.AMOUNT).alias("amount"))
 
@@ -227,14 +227,14 @@ def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
     liquidation = ("liquidator", "liquidation_fee", "fee_shortfall")
     stated = [name for name in POSITION_CHANGED.schema if name in EVENTS.schema]
     rules = [
-        (pl.col("chain_id") != chain_id, f"it is not of chain {chain_id}"),
-        (pl.col("system") != SYSTEM, f"its system is not {SYSTEM}"),
+        (pl.col("chain_id") != chain_id, f"The row is not of chain {chain_id}"),
+        (pl.col("system") != SYSTEM, f"The row's system is not {SYSTEM}"),
         (
             pl.sum_horizontal(pl.col(n).is_null() for n in liquidation).is_between(1, 2),
-            f"of {', '.join(liquidation)} some are empty, some not",
+            f"Some of {', '.join(liquidation)} are empty and some are not",
         ),
-        (pl.any_horizontal(pl.col(name).is_null() for name in stated), f"of {', '.join(stated)} some are empty"),
-        (pl.col("kind") != _kind(), "its kind is not what its sizes and its liquidator say"),
+        (pl.any_horizontal(pl.col(name).is_null() for name in stated), f"Some of {', '.join(stated)} are empty"),
+        (pl.col("kind") != _kind(), "The row's kind contradicts its sizes and its liquidator"),
     ]
     problems = [
         Finding("error", f"tx {transaction} log {log}", what + ".", "Export the table again.")

@@ -37,7 +37,7 @@ def position(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame], row: Row, log:
 
 def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
     """The margin identity of the row's era."""
-    era = f"era {row['era']}, told by {row['era_rule']}"
+    era = f"era {row['era']}, determined by {row['era_rule']}"
     penalty, bad_debt, realized, funding = (n[name] for name in ("liquidation_penalty", "bad_debt", "realized_pnl", "funding_payment"))
     value = f"{n['margin']} USDC"
     after = number(arithmetic.term(log["margin"]))
@@ -60,7 +60,7 @@ def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
 
 def _open_notional(events: pl.LazyFrame, row: Row, n: Mapping[str, str]) -> Iterator[str]:
     if row["open_notional"] is None:
-        yield "  open_notional is not known: the earlier events of this life are not all in the logs"
+        yield "  open_notional is unknown: the earlier events of this life are not all in the logs"
         return
     value = f"{n['open_notional']} USDC"
     if not row["partial"]:

@@ -1,4 +1,4 @@
-"""Market stress: how far the index fell over the window. What the market outside did tells a crash of the platform from one of the asset."""
+"""How far each market's index fell over the window: this separates a crash of the platform from a crash of the asset."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ def index_drawdowns(tables: Mapping[str, pl.LazyFrame], incident: Incident) -> d
     """Market -> the largest fall of its index over the window, from the highest value so far, as an integer of 1e-18 of that value.
 
     The index is what funding payments took as the underlying's price: a feed's hourly average, stated once a funding period. It
-    counts from the last one before the window. A market with fewer than two such prices is not in the result: it cannot be told.
+    counts from the last one before the window. A market with fewer than two such prices is not in the result: its drawdown is unknown.
     """
     rules = incident.eligibility
     if FUNDING_RATE_UPDATED.name not in tables or (rules.minimum_index_drawdown is None and rules.maximum_index_drawdown is None):

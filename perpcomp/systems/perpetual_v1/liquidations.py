@@ -1,4 +1,4 @@
-"""Perpetual Protocol V1: from its logs to the liquidations table. Event semantics: events.py; earlier state: lives.py; eras: eras.py."""
+"""From the decoded events of V1 to its liquidations, with the position just before each (lives.py) and its era (eras.py)."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,6 @@ from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, Level
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import SINCE_CRASH
-from perpcomp.systems.perpetual_v1 import events as events  # the registry asks for it
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.events import (
     LIQUIDATION_FEE_RATIO_CHANGED,
@@ -29,13 +28,14 @@ from perpcomp.tables.events import EVENTS
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
 HASHES = ("block_hash", "transaction_hash")
 OF_THE_HOUSE = (LIQUIDATION_FEE_RATIO_CHANGED.name, MARGIN_RATIO_CHANGED.name, UPGRADED.name)
-# What is read of a liquidation: all of the events table but what neither it nor its position depends on.
+# The columns of the events table on which a liquidation or its position depends.
 READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transaction_index", "system", "unrealized_pnl_after")]
 
 
 def gaps(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
-    """The events whose position was not what the event before it left. Only PositionAdjusted changes a size without one of the events
-    table, so without that table in the input a gap is no more than a warning.
+    """The events whose position starts from another size than the previous event ended at.
+
+    PositionAdjusted changes a size without an event of the events table, so a gap is only a warning where that event was not pulled.
     """
     keys, after, unknown = (*POSITION, *ORDER, "transaction_hash"), pl.col("position_size_after"), pl.lit(None, dtype=fixed.AMOUNT)
     sizes = [events.select(*keys, (after - pl.col("exchanged_position_size")).alias("size_before"), after.alias("size_after"))]
@@ -86,7 +86,7 @@ def liquidations(
         stated.alias("open_notional_stated"),
         pl.when(partial).then("open_notional_replayed").otherwise(stated).alias("open_notional"),
     )
-    findings += _findings(rows) + _could_not_be(rows, tables.get(MARGIN_RATIO_CHANGED.name))
+    findings += _findings(rows) + _ratio_too_high(rows, tables.get(MARGIN_RATIO_CHANGED.name))
     left = pl.col("margin_before") + realized - pl.col("funding_payment")
     return rows.select(
         *("chain_id", "block_number", "block_time", "transaction_hash", "log_index", "trader", "market"),
@@ -108,7 +108,7 @@ Partition = tuple[pl.DataFrame, dict[str, pl.DataFrame]]
 
 
 def _partitions(events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int) -> Iterator[Partition]:
-    """Events and tables in so many parts, all of a position in one of them."""
+    """Events and tables in `count` parts. All rows of one position are in one part."""
     part = pl.struct(POSITION).hash() % count
     for n in range(count):
         yield events.filter(part == n), {name: table.filter(part == n) for name, table in tables.items()}
@@ -120,7 +120,7 @@ def _before(before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], part: Pa
 
 
 def _findings(rows: pl.DataFrame) -> list[Finding]:
-    """Rows that contradict themselves or the logs before them."""
+    """Findings of liquidations that contradict themselves or the logs before them."""
     findings = []
     pull = "Pull the position's PositionChanged events from its opening on."
     wrong = [
@@ -132,26 +132,38 @@ def _findings(rows: pl.DataFrame) -> list[Finding]:
     for row in rows.filter(pl.any_horizontal(wrong)).iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
         if row["margin_before"] < 0:
-            what = f"The margin before it comes out as {row['margin_before']:f}; the contract stores none below 0."
+            what = f"The margin before the liquidation is computed as {row['margin_before']:f}, but the contract stores no margin below 0."
             findings.append(
-                Finding("error", where, what, "The era is wrong or a term is missing. Nothing may be paid until this is known.", True)
+                Finding(
+                    "error",
+                    where,
+                    what,
+                    "The era is wrong or a term is missing. Nothing may be paid until this is known.",
+                    True,
+                    "negative-margin",
+                )
             )
         if row["size"] == 0:
-            findings.append(Finding("error", where, "A position of size 0 was liquidated, which cannot be.", "Pull the logs again.", True))
+            findings.append(
+                Finding(
+                    "error", where, "A position of size 0 was liquidated, which is impossible.", "Pull the logs again.", True, "size-zero"
+                )
+            )
         if row["open_notional"] is None:
-            what = "Its open notional is not known: it was partly liquidated, and the life's earlier events are not all in the logs."
-            findings.append(Finding("error", where, what, pull + " Until then no formula that reads it pays."))
+            what = "The open notional is unknown: this is a partial liquidation, and the life's earlier events are not all in the logs."
+            advice = pull + " Until then no formula that reads it pays."
+            findings.append(Finding("error", where, what, advice, code="open-notional-unknown"))
         elif row["open_notional_replayed"] not in (None, row["open_notional"]):
-            what = f"Its open notional is {row['open_notional']:f}, but {row['open_notional_replayed']:f} by the events before it."
-            findings.append(Finding("error", where, what, "An event between them is missing. " + pull, True))
+            what = f"The open notional is {row['open_notional']:f} by its own event, but {row['open_notional_replayed']:f} by the events before it."
+            findings.append(Finding("error", where, what, "An event between them is missing. " + pull, True, "open-notional-differs"))
     return findings
 
 
-def _could_not_be(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Finding]:
-    """A warning for each full liquidation of a position that stood too well to be liquidated, by its own event.
+def _ratio_too_high(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Finding]:
+    """A warning for each full liquidation whose own event shows a margin ratio that is too high for one.
 
-    What it realized is its profit at spot, and the contracts take the better of that and the average's: a margin ratio of maintenance
-    or more at spot (over the open notional, in era 2 over the position's) can never have been liquidated.
+    The realized profit is that at spot, and the contracts take the better of the profits at spot and by the average. So a position
+    whose ratio at spot (over the open notional, in era 2 over the position's) is maintenance or more cannot be liquidated.
     """
     ratio = pl.lit(MAINTENANCE, dtype=fixed.AMOUNT)
     if changes is not None:
@@ -166,7 +178,7 @@ def _could_not_be(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Find
     ).filter(~pl.col("partial") & (pl.col("stood") >= pl.col("maintenance")))
     findings = []
     for transaction, log, margin_ratio, maintenance in found.select("transaction_hash", "log_index", "stood", "maintenance").iter_rows():
-        what = f"It stood at a margin ratio of {margin_ratio:.4f} when it was liquidated, and the contracts liquidate below {maintenance:.4f} only."
-        advice = "An example, or logs of other contracts: do not pay by it before that is known."
-        findings.append(Finding("warning", f"tx {transaction} log {log}", what, advice))
+        what = f"Margin ratio was {margin_ratio:.4f}; liquidation requires less than {maintenance:.4f}."
+        advice = "These are made-up logs, or logs of other contracts: do not pay by them before that is known."
+        findings.append(Finding("warning", f"tx {transaction} log {log}", what, advice, code="margin-ratio-too-high"))
     return findings

@@ -73,7 +73,7 @@ OTHER_ACTIONS = {MARGIN_TRANSFERRED.name: "margin change"}  # an event in which 
 
 
 def wanted(chain_id: int, settings: str, addresses: Collection[str], _: InsuranceFund | None = None) -> Wanted:
-    """What an import must find in other people's exports: raw logs of the events of this file; none that somebody else decoded."""
+    """What an import must find in an export of another tool: raw logs of the events of this file."""
     return Wanted(chain_id, settings, addresses, TOPICS, (), (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
 
 
@@ -102,12 +102,12 @@ def _ascii(name: str) -> pl.Expr:
 def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """The published events table: every trade and every liquidation, that is, every PositionModified that changed a size.
 
-    Null is what the logs do not say: the spot price after a trade (the oracle's price is not logged there), what a contract of another
+    Null is what the logs do not state: the spot price after a trade (the oracle's price is not logged there), what a contract of another
     system states (unrealized_pnl_after, liquidation_penalty), and what depends on a position's earlier logs where these are missing. A
-    PositionLiquidated without its PositionModified is a missing victim: InputError. So is an export that others decoded.
+    PositionLiquidated without its PositionModified is a missing victim: InputError, as for an export that another tool decoded.
     """
     if any(layouts[0].name not in tables for layouts in MARKET_EVENTS):
-        raise refusal("the export", "holds events that were decoded elsewhere.", "Export raw logs: address, topics and data.")
+        raise refusal("the export", "Its events were decoded by another tool.", "Export raw logs: address, topics and data.")
     rows = before_each({name: table.collect() for name, table in tables.items()})
     liquidated = pl.col("liquidator").is_not_null()
     none = pl.lit(None, dtype=fixed.AMOUNT)

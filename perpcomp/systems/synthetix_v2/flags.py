@@ -27,7 +27,9 @@ def flags(others: Mapping[str, pl.LazyFrame], market_names: Mapping[str, str]) -
         pl.col("transaction_hash").alias("flag_transaction_hash"),
         pl.col("price").alias("flag_price"),
     )
-    flagged = flagged.unique(["trader", "market", "id"], keep="last", maintain_order=True)  # there is one: only a liquidation ends a flag
+    flagged = flagged.unique(
+        ["trader", "market", "id"], keep="last", maintain_order=True
+    )  # there is one a position: only a liquidation ends a flag
     rows = rows.join(flagged, on=["trader", "market", "id"], how="left", maintain_order="left")
     rows = rows.with_columns(pl.col("market").replace_strict(market_names, default=None, return_dtype=pl.String).alias("market_name"))
     for name, column in PARAMETERS.items():

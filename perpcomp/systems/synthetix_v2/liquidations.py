@@ -1,4 +1,4 @@
-"""Synthetix Perps V2: from its logs to the liquidations table. See events.py, timeline.py, lives.py, flags.py."""
+"""From the decoded events of Perps V2 to its liquidations, with the position just before each (timeline.py, lives.py)."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,17 +10,13 @@ from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import COLUMNS
-from perpcomp.systems.synthetix_v2 import events as events
-from perpcomp.systems.synthetix_v2.flags import flags
 from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables.schema import KINDS
 
-__all__ = ["events", "flags", "gaps", "liquidations"]
-
 
 def gaps(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
-    """The events whose position was not what the event before it left; of a liquidation, which tells no size before, see liquidations."""
+    """The events whose position starts from another size than the previous event ended at. `liquidations` checks a liquidation's own size."""
     before, gone = pl.col("size") - pl.col("trade_size"), (pl.col("size") == 0) & (pl.col("trade_size") == 0)
     sizes = others["PositionModified"].select(
         *("trader", "market", *ORDER, "transaction_hash"),
@@ -61,12 +57,12 @@ def liquidations(
 
 
 def _refuse_unknown(rows: pl.DataFrame) -> None:
-    """Nothing can be said about a position of which only the end is in the logs."""
+    """InputError for liquidated positions of which only the end is in the logs."""
     unknown = rows.filter(pl.col("remaining").is_null()).head(20)
     problems = []
     for row in unknown.iter_rows(named=True):
         missing = "last PositionModified before it" if row["margin_before"] is None else "FundingRecomputed of its funding indexes"
-        what = f"{row['trader']} was liquidated, but the {missing} is not in the logs: the margin is not known."
+        what = f"{row['trader']} was liquidated, but the {missing} is not in the logs, so the margin is unknown."
         problems.append(
             Finding("error", f"tx {row['transaction_hash']} log {row['log_index']}", what, "Pull the market's logs from the opening on.")
         )
@@ -80,14 +76,16 @@ def _findings(rows: pl.DataFrame) -> list[Finding]:
     for row in rows.iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
         if row["size_expected"] != row["size_before"]:
-            what = f"A size of {row['size_before']:f} was liquidated, but the event before it left {row['size_expected']:f}."
-            findings.append(Finding("error", where, what, "An event between them is missing: pull the logs again.", True))
+            what = f"A size of {row['size_before']:f} was liquidated, but the previous event ended at {row['size_expected']:f}."
+            advice = "An event between them is missing: pull the logs again."
+            findings.append(Finding("error", where, what, advice, True, "gap-in-position"))
             continue
         remaining, pool = max(row["remaining"], 0), row["stakers_fee"]
         if pool is None:
             continue  # before SIP-2005 the event did not say what was left
         fees = row["flagger_fee"] + row["liquidator_fee"]
         if remaining != fees + pool if pool else remaining > fees:
-            what = f"The margin left was {remaining:f} by the logs before it, but its event pays out {fees + pool:f}."
-            findings.append(Finding("error", where, what, "A log is missing or a term: nothing may be paid until this is known.", True))
+            what = f"The remaining margin is {remaining:f} by the earlier logs, but the liquidation's event pays out {fees + pool:f}."
+            advice = "A log or a term is missing: nothing may be paid until this is known."
+            findings.append(Finding("error", where, what, advice, True, "remaining-margin-differs"))
     return findings

@@ -1,4 +1,4 @@
-"""The lives of Perps V2 positions: which one an event belongs to, how it was opened, and what it was before the crash.
+"""The lives of Perps V2 positions: which one an event belongs to, how it was opened, and its state before the crash.
 
 A life runs from the trade that opens a position to the one that brings its size to 0; a reverse ends one and opens the next. What a
 trader puts in or takes out stands in MarginTransferred; the deposits of waiting orders come and go in the margin without counting here.

@@ -1,6 +1,6 @@
-"""What the logs say about a Perps V2 position just before each of its PositionModified events: its state is that of the one before.
+"""A Perps V2 position just before each of its PositionModified events: the state that the previous one stored.
 
-Every change of a stored position logs PositionModified, so the line of a trader in a market is whole: margin, size, price and funding
+Every change of a stored position logs PositionModified, so the events of a trader in a market follow each other without a gap: margin, size, price and funding
 index after one event are those before the next. A liquidation is the PositionModified right before its PositionLiquidated.
 """
 

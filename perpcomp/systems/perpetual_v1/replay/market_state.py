@@ -11,7 +11,6 @@ from perpcomp.systems.perpetual_v1.replay.state import NO_PREMIUM, History, Mark
 from perpcomp.tables.liquidations import POSITIONS
 
 T = TypeVar("T")
-TOO_LARGE = "a value of more than 38 digits"
 
 
 class MarketState:
@@ -91,13 +90,11 @@ class MarketState:
             "margin_ratio": ratio,
             "liquidation_price": price,
         }
-        for name, amount in amounts.items():
-            if amount is not None and abs(amount) >= LIMIT:
-                amounts[name] = None
-                if TOO_LARGE not in unknown:
-                    unknown.append(TOO_LARGE)
-        head = {"trader": trader, "life": state.life, "liquidatable_when": when, "unknown": "; ".join(unknown) or None}
-        return {**self.shared, **head, **amounts}
+        if any(amount is not None and abs(amount) >= LIMIT for amount in amounts.values()):
+            unknown.append("a value of more than 38 digits")
+            amounts = {name: None if amount is None or abs(amount) >= LIMIT else amount for name, amount in amounts.items()}
+        reasons = "; ".join(unknown) or None
+        return {**self.shared, **amounts, "trader": trader, "life": state.life, "liquidatable_when": when, "unknown": reasons}
 
     def closing(self, trader: str, size: int) -> dict[str, Any]:
         """A row of POSITIONS that says what closing `size` would move here, whoever holds it; the position's own columns are null."""
