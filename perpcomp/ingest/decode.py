@@ -16,7 +16,7 @@ from perpcomp.fixed import AMOUNT, LIMIT
 WORD = 32
 # type of an indexed argument -> (what it must be, the bytes it begins with). A count has at most 56 bits, so it is positive in 64.
 INDEXED = {"address": ("an address", bytes(12)), "count": ("a number below 2^56", bytes(25)), "bytes32": ("32 bytes long", b"")}
-BATCH_BYTES = 6 * 2**20  # buffers of a batch stay small enough for the allocator to keep them: twice as fast as one pass
+BATCH_BYTES = 6 * 2**20  # small enough for the allocator to reuse a batch's buffers: 1.4 times as fast as one pass
 
 
 @dataclass(frozen=True)
