@@ -195,11 +195,13 @@ def _perpcomp(task: Task) -> Client:
     from perpcomp.ingest.node.fetch import Settings
     from perpcomp.input import Input, read_events
     from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TOPICS
+    from perpcomp.systems.system import find
 
     assert providers  # imported now, not when first used
     file = Path(task.folder) / "bench.toml"
     file.write_text(_incident(task))
     about, topics = incident_file.load(str(file)), sorted(TOPICS)
+    find(about.system)  # loads the protocol now, as an import would
     options = held.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
 
     def work() -> pl.DataFrame:
