@@ -1,8 +1,9 @@
 """JSON-RPC over one kept connection, and the ABI of a compiled contract."""
 
 import json
+import re
+from collections.abc import Mapping
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,13 +46,21 @@ class Rpc:
 
 
 class Contract:
-    """A compiled contract: its bytecode, and calls to it as bytes."""
+    """A compiled contract: its bytecode, and its calls and events as bytes."""
 
-    def __init__(self, artifact: Path) -> None:
-        loaded = json.loads(artifact.read_text())
-        self._bytecode: str = loaded["bytecode"]
-        self._functions = {e["name"]: e for e in loaded["abi"] if e["type"] == "function"}
-        self._constructor: list[Any] = next((e["inputs"] for e in loaded["abi"] if e["type"] == "constructor"), [])
+    def __init__(self, compiled: Mapping[str, Any]) -> None:
+        self._bytecode = "0x" + str(compiled["bytecode"]).removeprefix("0x")
+        self._functions = {e["name"]: e for e in compiled["abi"] if e["type"] == "function"}
+        self._constructor: list[Any] = next((e["inputs"] for e in compiled["abi"] if e["type"] == "constructor"), [])
+        self._events = {_hash(e): e for e in compiled["abi"] if e["type"] == "event"}
+
+    def link(self, library: str) -> None:
+        """Put a library's address where the compiler left a place for one; every such place is this library's."""
+        self._bytecode = re.sub(r"__.{38}", library[2:], self._bytecode)
+
+    def selector(self, name: str) -> bytes:
+        """The first four bytes of a call's data."""
+        return bytes.fromhex(_hash(self._functions[name])[2:10])
 
     def deployment(self, *args: Any) -> str:
         """The data of the transaction that creates it."""
@@ -60,15 +69,32 @@ class Contract:
     def data(self, name: str, *args: Any) -> str:
         """The data of a call."""
         types = [_type(i) for i in self._functions[name]["inputs"]]
-        return "0x" + (keccak(text=f"{name}({','.join(types)})")[:4] + encode(types, args)).hex()
+        return "0x" + (self.selector(name) + encode(types, args)).hex()
 
     def result(self, name: str, data: str) -> Any:
         """What a call returned; a tuple where it returns several values."""
         values = decode([_type(o) for o in self._functions[name]["outputs"]], bytes.fromhex(data[2:]))
         return values[0] if len(values) == 1 else values
 
+    def event(self, log: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """A log's event and its arguments by name, in the order of the signature; None where the contract declares no such event."""
+        entry = self._events.get(log["topics"][0])
+        if entry is None:
+            return None
+        plain = [i for i in entry["inputs"] if not i["indexed"]]
+        data = iter(decode([_type(i) for i in plain], bytes.fromhex(log["data"][2:])))
+        topics = iter(log["topics"][1:])
+        values = {
+            i["name"]: decode([_type(i)], bytes.fromhex(next(topics)[2:]))[0] if i["indexed"] else next(data) for i in entry["inputs"]
+        }
+        return entry["name"], values
 
-def _type(argument: dict[str, Any]) -> str:
+
+def _hash(entry: Mapping[str, Any]) -> str:
+    return "0x" + keccak(text=f"{entry['name']}({','.join(_type(i) for i in entry['inputs'])})").hex()
+
+
+def _type(argument: Mapping[str, Any]) -> str:
     kind: str = argument["type"]
     if kind.startswith("tuple"):
         return "(" + ",".join(_type(c) for c in argument["components"]) + ")" + kind[5:]

@@ -468,7 +468,7 @@ def test_the_windows_blocks_are_found_by_their_times(crash_chain: TradedChain, a
     from datetime import UTC, datetime
 
     start, end = crash_chain.reference_block + 3, crash_chain.last_block - 45
-    times = [int(crash_chain.world.rpc("eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in (start, end)]
+    times = [int(crash_chain.world.blocks.rpc("eth_getBlockByNumber", hex(n), False)["timestamp"], 16) for n in (start, end)]
     first, last = (datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for t in times)
     text = re.sub(r"from = .*\nto = .*\n", f"from = {first}\nto = {last}\n", about.raw.decode())
     text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
@@ -482,7 +482,7 @@ def test_what_was_fetched_for_the_window_is_the_incidents_input_from_then_on(
 ) -> None:
     from datetime import UTC, datetime
 
-    end = int(crash_chain.world.rpc("eth_getBlockByNumber", hex(crash_chain.last_block - 45), False)["timestamp"], 16)
+    end = int(crash_chain.world.blocks.rpc("eth_getBlockByNumber", hex(crash_chain.last_block - 45), False)["timestamp"], 16)
     text = re.sub(r"to = .*\n", f"to = {datetime.fromtimestamp(end, UTC):%Y-%m-%dT%H:%M:%SZ}\n", about.raw.decode(), count=1)
     query = incident_file.parse(text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}").encode(), "live", tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -45,7 +45,7 @@ def replayed(chain: TradedChain, folder: Path, later: bool) -> Replay:
     query = incident_file.parse(chain.incident().encode(), "live", folder)
     events = read_events(Input(folder / "logs.jsonl", None), query)
     numbers = range(chain.first_block, chain.last_block + 1)
-    blocks = chain.world.rpc.batch([("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
+    blocks = chain.world.blocks.rpc.batch([("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
     times = {int(block["number"], 16): int(block["timestamp"], 16) for block in blocks}
     done = replay(events.others, events.table, block_times=times, later_ratio_from=chain.first_block if later else None)
     assert done.findings == ()
@@ -87,7 +87,7 @@ def move(w: World, quote: int) -> None:
         target = min(max(quote, now - now // 200), now + now // 200)  # 1 % of the price: a block may move 1.2 %
         side = BUY if target > now else SELL
         w.house(w.whale, "openPosition", amm, side, (abs(target - now),), (E18,), (0,))
-        w.step(15)
+        w.blocks.step(15)
 
 
 def quote_at(w: World, price: int) -> int:
@@ -102,9 +102,9 @@ def quote_at(w: World, price: int) -> int:
 
 def may_be_liquidated(w: World, trader: str) -> bool:
     """What the ClearingHouse says when asked to liquidate, without doing it."""
-    call = {"from": w.keeper, "to": w.at["ClearingHouse"], "data": w.abi["ClearingHouse"].data("liquidate", w.amm[BTC], trader)}
+    call = {"from": w.keeper, "to": w.at["ClearingHouse"], "data": w.blocks.abi["ClearingHouse"].data("liquidate", w.amm[BTC], trader)}
     try:
-        w.rpc("eth_call", call, "latest")
+        w.blocks.rpc("eth_call", call, "latest")
     except RpcError as error:
         if "Margin ratio" not in str(error):
             raise
@@ -123,10 +123,10 @@ def test_a_liquidation_price_is_the_edge_of_the_contracts_own_test(
         new = [("long10", BUY, 1_000, 8), ("long9", BUY, 1_500, 5), ("short10" if later else "late_short", SELL, 1_000, 7)]
         for name, side, quote, leverage in new:
             w.open(chain.traders[name], BTC, side, quote, leverage)
-            w.step(20)
-        w.funding(BTC, w.price(BTC) * 0.98, w.clock + 3700 - w.clock % 3600)  # longs pay
-        w.step(HELD)
-        chain = replace(chain, last_block=w.head())
+            w.blocks.step(20)
+        w.funding(BTC, w.price(BTC) * 0.98, w.blocks.clock + 3700 - w.blocks.clock % 3600)  # longs pay
+        w.blocks.step(HELD)
+        chain = replace(chain, last_block=w.blocks.head())
         done = replayed(chain, tmp_path, later)
         frame = done.positions(chain.last_block, markets=[w.amm[BTC]], traders=[chain.traders[name] for name, *_ in new])
         assert frame.height == 3
@@ -139,8 +139,8 @@ def test_a_liquidation_price_is_the_edge_of_the_contracts_own_test(
                 move(w, quote_at(w, target))
                 if later:  # these contracts look at the oracle's price too
                     w.index(BTC, w.price(BTC))
-                w.step(HELD)
-                view = chain.view(w.amm[BTC], trader, w.head())
+                w.blocks.step(HELD)
+                view = chain.view(w.amm[BTC], trader, w.blocks.head())
                 assert abs(view.spot_price - target) * 10**12 < target
                 assert view.spot_notional == view.twap_notional
                 assert view.margin_ratio is not None

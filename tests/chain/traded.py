@@ -64,7 +64,7 @@ class TradedChain:
     def logs(self) -> list[dict[str, Any]]:
         """Every log of the chain as eth_getLogs returns it."""
         asked = {"fromBlock": hex(self.first_block), "toBlock": hex(self.last_block)}
-        found: list[dict[str, Any]] = self.world.rpc("eth_getLogs", asked)
+        found: list[dict[str, Any]] = self.world.blocks.rpc("eth_getLogs", asked)
         return found
 
     def dump(self, file: Path) -> int:
@@ -110,7 +110,7 @@ class TradedChain:
                 ("Amm", amm, "quoteAssetReserve", ()),
                 ("Amm", amm, "baseAssetReserve", ()),
             ]
-        answers = iter(self.world.calls(asked, block))
+        answers = iter(self.world.blocks.calls(asked, block))
         views = {}
         for pair in pairs:
             position, spot, twap, ratio, premium, price, quote, base = (next(answers) for _ in range(8))
@@ -144,7 +144,9 @@ class TradedChain:
 def traded(world: World, first: int, reference: int, window: tuple[int, int], traders: dict[str, str]) -> TradedChain:
     """The chain as its script leaves it."""
     house = world.at["ClearingHouse"]
-    return TradedChain(world.rpc.url, CHAIN_ID, house, dict(world.amm), dict(traders), first, world.head(), reference, window, world)
+    return TradedChain(
+        world.blocks.rpc.url, CHAIN_ID, house, dict(world.amm), dict(traders), first, world.blocks.head(), reference, window, world
+    )
 
 
 INCIDENT = """title = "A crash made on this machine"

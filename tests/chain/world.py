@@ -1,36 +1,23 @@
-"""Perpetual Protocol V1 on a fresh chain: deployment behind proxies, and what traders, keepers and owners do.
+"""Perpetual Protocol V1 on a fresh chain: deployment behind proxies, and what traders, keepers and owners do."""
 
-Transactions are queued and mined together by `step`, in the order they were queued, at a time given in advance: the same script gives
-the same chain to the byte.
-"""
-
+import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chain.rpc import Contract, Rpc, RpcError
+from tests.chain.blocks import Blocks
+from tests.chain.rpc import Contract
 
 E18 = 10**18
 BUY, SELL = 0, 1
 MAINTENANCE = 625 * 10**14  # a position below a margin ratio of 6.25 % may be liquidated
 LIQUIDATION_FEE = 125 * 10**14
-GAS = 11_000_000
 SHARED = ("ClearingHouse", "Amm", "InsuranceFund", "MetaTxGateway", "ERC20Fake", "L2PriceFeedMock")
 
 
 def wei(amount: float) -> int:
     """An 18-digit integer, rounded to the 6 digits that USDC has."""
     return round(amount * 10**6) * 10**12
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A mined transaction."""
-
-    tag: str
-    ok: bool
-    receipt: dict[str, Any]
 
 
 def contracts(modules: Path, later: bool = False) -> dict[str, Contract]:
@@ -42,91 +29,30 @@ def contracts(modules: Path, later: bool = False) -> dict[str, Contract]:
         second = modules / "perp-contract-later" / "build" / "contracts" / "src"
         found |= {name: second / f"{name}.sol" / f"{name}.json" for name in ("ClearingHouse", "Amm", "InsuranceFund")}
     found |= {name: proxies / f"{name}.json" for name in ("TransparentUpgradeableProxy", "ProxyAdmin")}
-    return {name: Contract(path) for name, path in found.items()}
+    return {name: Contract(json.loads(path.read_text())) for name, path in found.items()}
 
 
 class World:
     """The deployed protocol and everybody's hands on it."""
 
     def __init__(self, url: str, abi: dict[str, Contract], clock: int) -> None:
-        self.rpc, self.abi, self.clock = Rpc(url), abi, clock
-        accounts = [a.lower() for a in self.rpc("eth_accounts")]
-        self.owner, self.arbitrageur, self.keeper, self.second_keeper, self.whale, self.funder, *self.free = accounts
+        self.blocks = Blocks(url, abi, clock)
+        self.owner, self.arbitrageur, self.keeper, self.second_keeper, self.whale, self.funder, *self.free = self.blocks.accounts()
         self.at: dict[str, str] = {}
         self.amm: dict[str, str] = {}
         self.feed: dict[str, str] = {}
-        self.reverted: list[str] = []
-        self._nonce: dict[str, int] = {}
-        self._queued: list[tuple[str, str, bool]] = []
-
-    # Mining
-
-    def send(self, sender: str, to: str | None, data: str, tag: str, must: bool = True, gas: int = 1_500_000) -> None:
-        """Queue a transaction for the next block. `must`: a revert is an error of the script."""
-        nonce = self._nonce.get(sender, 0)
-        transaction = {"from": sender, "data": data, "gas": hex(gas), "gasPrice": hex(10**9), "nonce": hex(nonce)}
-        sent = self.rpc("eth_sendTransaction", transaction | ({"to": to} if to else {}))
-        self._nonce[sender] = nonce + 1
-        self._queued.append((sent, tag, must))
-
-    def step(self, seconds: int = 5, at: int | None = None) -> list[Sent]:
-        """Mine one block with everything queued, so many seconds after the last one or at a unix time."""
-        self.clock = at or self.clock + seconds
-        self.rpc("evm_setNextBlockTimestamp", self.clock)
-        self.rpc("evm_mine")
-        receipts = self.rpc.batch([("eth_getTransactionReceipt", (sent,)) for sent, _, _ in self._queued])
-        done = []
-        for (sent, tag, must), receipt in zip(self._queued, receipts, strict=True):
-            # A node that is slow to take in a transaction would leave it pending: the block would lack it without a word.
-            assert receipt is not None, f"{tag} was left out of the block"
-            done.append(Sent(tag, receipt["status"] == "0x1", receipt))
-            if not done[-1].ok:
-                self.reverted.append(tag)
-                assert not must, f"{tag} reverted: {self._reason(sent)}"
-        self._queued = []
-        return done
-
-    def _reason(self, sent: str) -> str:
-        transaction = self.rpc("eth_getTransactionByHash", sent)
-        call = {"from": transaction["from"], "to": transaction["to"], "data": transaction["input"]}
-        try:
-            self.rpc("eth_call", call, hex(int(transaction["blockNumber"], 16) - 1))
-        except RpcError as error:
-            return str(error)[:300]
-        return "it succeeds on the block before"
-
-    def head(self) -> int:
-        """The newest block's number."""
-        return int(self.rpc("eth_blockNumber"), 16)
-
-    def calls(self, items: list[tuple[str, str, str, tuple[Any, ...]]], block: int | None = None) -> list[Any]:
-        """(contract, address, function, arguments) each; None where the view reverts."""
-        at = "latest" if block is None else hex(block)
-        asked: list[tuple[str, tuple[Any, ...]]] = [
-            ("eth_call", ({"to": to, "data": self.abi[name].data(function, *args)}, at)) for name, to, function, args in items
-        ]
-        answers = self.rpc.batch(asked)
-        return [
-            self.abi[name].result(function, answer) if isinstance(answer, str) else None
-            for (name, _, function, _), answer in zip(items, answers, strict=True)
-        ]
 
     # Deployment
 
     def _deploy(self, name: str, *args: Any) -> str:
-        if self._queued:  # a deployment needs a block of its own: its gas limit is nearly the block's
-            self.step()
-        self.send(self.owner, None, self.abi[name].deployment(*args), f"deploy {name}", gas=GAS)
-        (done,) = self.step()
-        deployed: str = done.receipt["contractAddress"]
-        return deployed.lower()
+        return self.blocks.deploy(self.owner, name, *args)
 
     def _proxy(self, name: str, implementation: str, *initialize: Any) -> str:
-        first_call = bytes.fromhex(self.abi[name].data("initialize", *initialize)[2:])
+        first_call = bytes.fromhex(self.blocks.abi[name].data("initialize", *initialize)[2:])
         return self._deploy("TransparentUpgradeableProxy", implementation, self.at["ProxyAdmin"], first_call)
 
     def _own(self, name: str, to: str, function: str, *args: Any) -> None:
-        self.send(self.owner, to, self.abi[name].data(function, *args), function)
+        self.blocks.send(self.owner, to, self.blocks.abi[name].data(function, *args), function)
 
     def deploy(self, markets: dict[str, tuple[float, float]]) -> None:
         """The whole protocol; a market is (quote reserve, price). Parameters as in production in February 2021."""
@@ -151,22 +77,26 @@ class World:
         self._own("InsuranceFund", fund, "setBeneficiary", house)
         self._own("ClearingHouse", house, "setWhitelist", self.arbitrageur)
         self._own("ERC20Fake", usdc, "transfer", fund, 20_000_000 * 10**6)
-        self.step()
+        self.blocks.step()
 
     def give(self, users: list[str], amount: int) -> None:
         """USDC to each, and the ClearingHouse's leave to take it."""
         for user in users:
             self._own("ERC20Fake", self.at["USDC"], "transfer", user, amount * 10**6)
-            self.send(user, self.at["USDC"], self.abi["ERC20Fake"].data("approve", self.at["ClearingHouse"], 2**256 - 1), "approve")
-            if len(self._queued) >= 8:  # a block's gas limit holds no more of them
-                self.step()
-        self.step()
+            self.blocks.send(
+                user, self.at["USDC"], self.blocks.abi["ERC20Fake"].data("approve", self.at["ClearingHouse"], 2**256 - 1), "approve"
+            )
+            if len(self.blocks.queued) >= 8:  # a block's gas limit holds no more of them
+                self.blocks.step()
+        self.blocks.step()
 
     # What people do, queued for the next block
 
     def house(self, sender: str, function: str, *args: Any, must: bool = True, gas: int = 1_500_000) -> None:
         """Any transaction to the ClearingHouse."""
-        self.send(sender, self.at["ClearingHouse"], self.abi["ClearingHouse"].data(function, *args), f"{function} {args}", must, gas)
+        self.blocks.send(
+            sender, self.at["ClearingHouse"], self.blocks.abi["ClearingHouse"].data(function, *args), f"{function} {args}", must, gas
+        )
 
     def open(self, who: str, market: str, side: int, quote: float, leverage: float) -> None:
         """A market order: opens, increases, reduces or reverses."""
@@ -193,14 +123,14 @@ class World:
         """A funding payment at a unix time, with the oracle at `index`."""
         self.index(market, index)
         self.house(self.funder, "payFunding", self.amm[market])
-        self.step(at=at)
+        self.blocks.step(at=at)
 
     # Prices and keepers
 
     def reserves(self, market: str) -> tuple[int, int]:
         """Quote and base reserve now."""
         amm = self.amm[market]
-        quote, base = self.calls([("Amm", amm, f"{side}AssetReserve", ()) for side in ("quote", "base")])
+        quote, base = self.blocks.calls([("Amm", amm, f"{side}AssetReserve", ()) for side in ("quote", "base")])
         return quote, base
 
     def price(self, market: str) -> float:
@@ -214,14 +144,14 @@ class World:
             factor = min(max(target / price, 1 / step), step)
             quote = abs(self.reserves(market)[0] * (math.sqrt(factor) - 1)) / E18
             self.open(who, market, BUY if factor > 1 else SELL, round(quote, 2), 1)
-            self.step(seconds)
+            self.blocks.step(seconds)
 
     def sweep(self, market: str, watched: list[str]) -> None:
         """Two keepers liquidate, in one block, whoever of the watched stands below maintenance."""
         house, amm = self.at["ClearingHouse"], self.amm[market]
-        ratios = self.calls([("ClearingHouse", house, "getMarginRatio", (amm, user)) for user in watched])
+        ratios = self.blocks.calls([("ClearingHouse", house, "getMarginRatio", (amm, user)) for user in watched])
         due = [user for user, ratio in zip(watched, ratios, strict=True) if ratio is not None and ratio[0] < MAINTENANCE]
         for n, user in enumerate(due[:3]):  # a block's gas limit holds no more
             self.house(self.second_keeper if n % 2 else self.keeper, "liquidate", amm, user, must=False, gas=3_000_000)
         if due:
-            self.step(10)
+            self.blocks.step(10)
