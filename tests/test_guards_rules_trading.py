@@ -1,6 +1,7 @@
 """The calls around the guards: margin transfers, trades and delayed orders, and the market's sums against its positions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -106,8 +107,9 @@ def test_calls_that_the_market_reverts() -> None:
         (Oracle(ONE, invalid=True), Reason.INVALID_PRICE),
         (Oracle(ONE, broken=True), Reason.INVALID_PRICE),
         (Oracle(ONE, suspended=True), Reason.SUSPENDED),
+        (Oracle(ONE, synth_suspended=True), Reason.SYNTH_SUSPENDED),
     ],
-    ids=["stale", "circuit tripped", "suspended"],
+    ids=["stale", "circuit tripped", "suspended", "synth suspended"],
 )
 def test_an_invalid_price_stops_every_call_even_a_forced_liquidation(profile: object, oracle: Oracle, reason: Reason) -> None:
     assert profile in (SIP, DEPLOYED)
@@ -115,7 +117,33 @@ def test_an_invalid_price_stops_every_call_even_a_forced_liquidation(profile: ob
     market.oracle = oracle
     for call, who in ((liquidate, "anyone"), (force_liquidate, "endorsed")):
         reverts(reason, call, market, who, "A")
-    reverts(reason, deposit, market, "B", ONE)
+    for account in ("A", "B"):  # the contracts look at the price first, then at the flag
+        reverts(reason, deposit, market, account, ONE)
+        reverts(reason, modify, market, account, ONE)
+        reverts(reason, close, market, account)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "seen"),
+    [("invalid", True), ("broken", True), ("synth_suspended", True), ("suspended", False)],
+)
+def test_the_view_sees_a_bad_price_and_a_suspended_synth_but_no_suspended_market(oracle: str, seen: bool) -> None:
+    market = at(opened(DEPLOYED), FLAGGABLE)
+    assert market.can_liquidate("A")
+    market.oracle = replace(market.oracle, **{oracle: True})
+    assert market.can_liquidate("A") != seen
+
+
+def test_a_waiting_order_blocks_every_other_change_of_the_position() -> None:
+    market = opened(DEPLOYED)
+    submit_order(market, "A", -10 * ONE)
+    reverts(Reason.ORDER_PENDING, deposit, market, "A", ONE)
+    reverts(Reason.ORDER_PENDING, withdraw, market, "A", ONE)
+    reverts(Reason.ORDER_PENDING, withdraw_all, market, "A")
+    reverts(Reason.ORDER_PENDING, modify, market, "A", ONE)
+    reverts(Reason.ORDER_PENDING, close, market, "A")
+    cancel_order(market, "A", "A")
+    deposit(market, "A", ONE)
 
 
 STEPS: dict[str, Callable[[Market, str, int], object]] = {

@@ -15,6 +15,7 @@ class Reason(Enum):
     FLAGGED = "Position flagged"
     NOT_FLAGGED = "Position not flagged"
     SUSPENDED = "Market suspended"
+    SYNTH_SUSPENDED = "Synth is suspended. Operation prohibited"
     INVALID_PRICE = "Invalid price"
     CANNOT_LIQUIDATE = "Position cannot be liquidated"
     CAN_LIQUIDATE = "Position can be liquidated"
@@ -26,6 +27,7 @@ class Reason(Enum):
     NO_POSITION = "No position open"
     NO_ORDER = "no previous order"
     ORDER_EXISTS = "previous order exists"
+    ORDER_PENDING = "Pending order exists"
 
 
 class Revert(Exception):

@@ -21,12 +21,16 @@ FEE_POOL = "feePool"
 
 @dataclass(frozen=True)
 class Oracle:
-    """The price (sUSD, 1e-18), and what may be wrong with it: `invalid` a stale rate, `broken` a tripped circuit breaker, `suspended` a market."""
+    """The price (sUSD, 1e-18), and what may be wrong with it.
+
+    `invalid`: the rate is stale. `broken`: its circuit breaker tripped. `suspended`: the market. `synth_suspended`: the asset's synth.
+    """
 
     price: int
     invalid: bool = False
     broken: bool = False
     suspended: bool = False
+    synth_suspended: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,11 @@ class Market:
         return margins.remaining_margin(self.position(account), self.oracle.price, self.accrued(account))
 
     def can_liquidate(self, account: str) -> bool:
-        """The view: whether an account may be flagged. It checks price and suspension, but not the circuit breaker."""
-        if self.oracle.invalid or self.oracle.suspended or self.oracle.price == 0:
+        """The view: whether an account may be flagged. It checks price, circuit breaker and synth, but not a suspension of the market."""
+        oracle = self.oracle
+        if oracle.invalid or oracle.broken or oracle.synth_suspended or oracle.price == 0:
             return False
-        return margins.can_liquidate(self.position(account), self.oracle.price, self.accrued(account), self.parameters, self.profile)
+        return margins.can_liquidate(self.position(account), oracle.price, self.accrued(account), self.parameters, self.profile)
 
 
 class Call:
@@ -121,15 +126,22 @@ class Call:
         if account in self.state.flags:
             raise Revert(Reason.FLAGGED)
 
+    def refuse_pending_order(self, account: str) -> None:
+        """Revert where the account has a pending order."""
+        if account in self.state.orders:
+            raise Revert(Reason.ORDER_PENDING)
+
     def require_flag(self, account: str) -> None:
         """Revert where the account is not flagged."""
         if account not in self.state.flags:
             raise Revert(Reason.NOT_FLAGGED)
 
     def require_price(self) -> None:
-        """Revert where the market is suspended or the oracle price is invalid."""
+        """Revert where the market or the synth is suspended or the oracle price is invalid."""
         if self.market.oracle.suspended:
             raise Revert(Reason.SUSPENDED)
+        if self.market.oracle.synth_suspended:
+            raise Revert(Reason.SYNTH_SUSPENDED)
         if self.market.oracle.invalid or self.market.oracle.broken:
             raise Revert(Reason.INVALID_PRICE)
 

@@ -70,7 +70,7 @@ SILENT = {
     "Margin left after the fees goes": "to the fee pool, all of it, even when the account has recovered",
     "The premium or discount that is limited": "is that before the liquidation; the liquidation's own effect on the skew does not count",
     "A stale price, a tripped circuit or a suspension": "stops every call, even a forced liquidation",
-    "The view canLiquidate and the circuit breaker": "the view does not check it: it may return true where the flag reverts",
+    "The view canLiquidate and a suspended market": "the view does not check it: it may return true where the flag reverts",
     "While flagged, withdrawing and submitting an order": "revert like a deposit; only a liquidation ends a flag",
 }
 

@@ -1,5 +1,7 @@
 """The calls of traders on a Perps V2 market: move margin, trade, submit and settle delayed orders. A flag blocks all of them.
 
+A pending order blocks everything except its own execution and cancellation.
+
 Not modelled, because the guards do not depend on it: maximum leverage, maximum market size, minimum initial margin, slippage limits, the
 dynamic fee, and when a delayed order may be executed or cancelled. One taker and one maker fee hold for all kinds of orders. A call raises
 Revert where the contract reverts.
@@ -42,8 +44,9 @@ def withdraw_all(market: Market, account: str) -> list[Event]:
 def transfer_margin(market: Market, account: str, delta: int) -> list[Event]:
     """Move margin: + a deposit, - a withdrawal. A withdrawal may not bring an open position down to its liquidation margin."""
     call = Call(market)
-    call.refuse_flagged(account)
     call.recompute()
+    call.refuse_flagged(account)
+    call.refuse_pending_order(account)
     if delta > 0:
         call.minted[account] = call.minted.get(account, 0) - delta
         call.log(Burned(account, delta))
@@ -56,15 +59,16 @@ def transfer_margin(market: Market, account: str, delta: int) -> list[Event]:
 def modify(market: Market, account: str, size_delta: int) -> list[Event]:
     """Trade a signed size at the fill price now."""
     call = Call(market)
-    call.refuse_flagged(account)
+    call.refuse_pending_order(account)
     call.recompute()
+    call.refuse_flagged(account)
     _trade(call, account, size_delta)
     return call.commit()
 
 
 def close(market: Market, account: str) -> list[Event]:
     """Close the whole position by a trade."""
-    Call(market).refuse_flagged(account)
+    Call(market).refuse_pending_order(account)
     size = market.position(account).size
     if size == 0:
         raise Revert(Reason.NO_POSITION)
