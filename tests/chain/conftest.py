@@ -6,6 +6,7 @@ import pytest
 
 from tests.chain.crash import crash, later_crash
 from tests.chain.node import NodeTools, install
+from tests.chain.perps_v2_crash import CrashV2, perps_v2_crash
 from tests.chain.traded import TradedChain
 
 
@@ -36,4 +37,11 @@ def crash_chain(node_tools: NodeTools) -> Iterator[TradedChain]:
 def later_chain(node_tools: NodeTools) -> Iterator[TradedChain]:
     """The later contracts, with partial liquidations, after a smaller crash."""
     with later_crash(node_tools) as chain:
+        yield chain
+
+
+@pytest.fixture(scope="session")
+def perps_v2_chain(node_tools: NodeTools) -> Iterator[CrashV2]:
+    """Perps V2 after a small crash; its node runs until the session ends. Do not send it transactions."""
+    with perps_v2_crash(node_tools) as chain:
         yield chain
