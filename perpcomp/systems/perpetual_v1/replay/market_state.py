@@ -74,7 +74,7 @@ class MarketState:
             if triggers:
                 trigger = liquidation_price(size, margin, open_notional, owed, self.pool, self.maintenance, over)
                 when, price = trigger.when, trigger.price
-        amounts = {
+        amounts: dict[str, Any] = {
             "size": size,
             "margin": margin,
             "open_notional": open_notional,
@@ -94,7 +94,10 @@ class MarketState:
             unknown.append("a value of more than 38 digits")
             amounts = {name: None if amount is None or abs(amount) >= LIMIT else amount for name, amount in amounts.items()}
         reasons = "; ".join(unknown) or None
-        return {**self.shared, **amounts, "trader": trader, "life": state.life, "liquidatable_when": when, "unknown": reasons}
+        amounts.update(
+            self.shared, trader=trader, life=state.life, liquidatable_when=when, unknown=reasons
+        )  # in place: cheaper than a copy
+        return amounts
 
     def closing(self, trader: str, size: int) -> dict[str, Any]:
         """A row of POSITIONS that says what closing `size` would move here, whoever holds it; the position's own columns are null."""
