@@ -22,7 +22,6 @@ from perpcomp.guards.rules.trading import (
     submit_close_order,
     submit_order,
     transfer_margin,
-    withdraw,
     withdraw_all,
 )
 from tests.test_guards_rules_sip import FLAGGABLE, amount, at, flagged, opened, reverts
@@ -90,9 +89,9 @@ def test_calls_that_the_market_reverts() -> None:
     market = opened(DEPLOYED)
     reverts(Reason.NIL_ORDER, modify, market, "A", 0)
     reverts(Reason.NO_POSITION, close, market, "C")
-    reverts(Reason.INSUFFICIENT_MARGIN, withdraw, market, "A", 968 * ONE)
-    reverts(Reason.CAN_LIQUIDATE, withdraw, market, "A", 910 * ONE)
-    reverts(Reason.INSUFFICIENT_MARGIN, withdraw, market, "A", 903 * ONE)  # above the liquidation margin, below it with the premium
+    reverts(Reason.INSUFFICIENT_MARGIN, transfer_margin, market, "A", -968 * ONE)
+    reverts(Reason.CAN_LIQUIDATE, transfer_margin, market, "A", -910 * ONE)
+    reverts(Reason.INSUFFICIENT_MARGIN, transfer_margin, market, "A", -903 * ONE)  # above the liquidation margin, below it with the premium
     reverts(Reason.CAN_LIQUIDATE, modify, market, "A", 1000 * ONE)
     at(market, FLAGGABLE)
     reverts(Reason.CAN_LIQUIDATE, modify, market, "A", -ONE)
@@ -138,7 +137,7 @@ def test_a_waiting_order_blocks_every_other_change_of_the_position() -> None:
     market = opened(DEPLOYED)
     submit_order(market, "A", -10 * ONE)
     reverts(Reason.ORDER_PENDING, deposit, market, "A", ONE)
-    reverts(Reason.ORDER_PENDING, withdraw, market, "A", ONE)
+    reverts(Reason.ORDER_PENDING, transfer_margin, market, "A", -ONE)
     reverts(Reason.ORDER_PENDING, withdraw_all, market, "A")
     reverts(Reason.ORDER_PENDING, modify, market, "A", ONE)
     reverts(Reason.ORDER_PENDING, close, market, "A")
@@ -148,7 +147,7 @@ def test_a_waiting_order_blocks_every_other_change_of_the_position() -> None:
 
 STEPS: dict[str, Callable[[Market, str, int], object]] = {
     "deposit": lambda market, account, size: deposit(market, account, 1 + abs(size)),
-    "withdraw": lambda market, account, size: withdraw(market, account, 1 + abs(size)),
+    "withdraw": lambda market, account, size: transfer_margin(market, account, -1 - abs(size)),
     "trade": modify,
     "close": lambda market, account, _: close(market, account),
     "submit": submit_order,

@@ -178,7 +178,7 @@ CALLS: dict[str, Callable[[Market, int], object]] = {
     "force": lambda market, _: force_liquidate(market, "random", "A"),
     "force, endorsed": lambda market, _: force_liquidate(market, "endorsed", "A"),
     "deposit": lambda market, size: trading.deposit(market, "A", 1 + abs(size)),
-    "withdraw": lambda market, size: trading.withdraw(market, "A", 1 + abs(size)),
+    "withdraw": lambda market, size: trading.transfer_margin(market, "A", -1 - abs(size)),
     "withdraw all": lambda market, _: trading.withdraw_all(market, "A"),
     "modify": lambda market, size: trading.modify(market, "A", size),
     "close": lambda market, _: trading.close(market, "A"),

@@ -28,7 +28,7 @@ from perpcomp.guards.rules.liquidation import flag, liquidate
 from perpcomp.guards.rules.market import Market, Oracle
 from perpcomp.guards.rules.profiles import DEPLOYED, Profile
 from perpcomp.guards.rules.recorded import Vector
-from perpcomp.guards.rules.trading import close, deposit, modify, withdraw
+from perpcomp.guards.rules.trading import close, deposit, modify, transfer_margin
 from perpcomp.guards.rules.vectors import opened
 from perpcomp.incident import incident_file
 from perpcomp.run import Run
@@ -365,7 +365,7 @@ def driven(folder: Path) -> tuple[Path, Path, Market]:
     run(modify, "A", 30 * ONE)
     run(modify, "B", 20 * ONE)
     run(modify, "A", 20 * ONE, price="251")
-    run(withdraw, "A", 50 * ONE)
+    run(transfer_margin, "A", -50 * ONE)
     run(modify, "A", -10 * ONE, price="249.5")
     run(modify, "B", -50 * ONE)  # a reverse
     run(flag, "flagger", "A", price="226")

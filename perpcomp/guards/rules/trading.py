@@ -28,11 +28,6 @@ def deposit(market: Market, account: str, amount: int) -> list[Event]:
     return transfer_margin(market, account, amount)
 
 
-def withdraw(market: Market, account: str, amount: int) -> list[Event]:
-    """Take margin (sUSD above 0) out of an account."""
-    return transfer_margin(market, account, -amount)
-
-
 def withdraw_all(market: Market, account: str) -> list[Event]:
     """Take all margin out of an account without a position.
 
