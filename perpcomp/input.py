@@ -116,6 +116,9 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
         found = foreign_pieces(source.files, system.wanted(incident.chain.id, contract, addresses, fund), source.blocks)
     if found is None:  # our own events table
         table = read(source.file, EVENTS)
+        consistency = Consistency(name)
+        consistency.add(table.with_row_index("row", 1 if source.file.suffix == ".parquet" else 2).cast({"row": pl.Int64}))
+        consistency.check()
         with _of_file(name):
             events = Events(system.recheck(table, incident.chain.id).lazy(), {})
     else:

@@ -168,6 +168,7 @@ def test_eras_that_change_twice_stop_every_payment(tmp_path: Path) -> None:
     for row in rows:  # the later contracts' blocks before february's: era 2, then era 1
         if int(row["blockNumber"], 16) >= 16_000_000:
             row["blockNumber"] = hex(int(row["blockNumber"], 16) - 3_000_000)
+            row["blockTimestamp"] = hex(int(row["blockTimestamp"], 16) - 365 * 86_400)
     (tmp_path / "both.toml").write_text(text)
     done = run_with(tmp_path, rows, str(tmp_path / "both.toml"))
     assert any(p.stops and "era" in p.what for p in done.problems)

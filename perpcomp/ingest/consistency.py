@@ -1,6 +1,7 @@
-"""Whether the logs of a whole input fit together: no log twice, one time and hash a block, one block a transaction."""
+"""Whether the logs of a whole input fit together: no log twice, one time and hash a block, times that rise, one block a transaction."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import polars as pl
 
@@ -41,10 +42,13 @@ class Consistency:
         self.transactions += later.transactions
 
     def check(self) -> None:
-        """InputError names the rows of duplicate logs, of blocks with two times or hashes, and of transactions in two blocks."""
+        """InputError names the rows of duplicate logs, of blocks with two times or hashes, of hashes of two blocks, of blocks dated before
+        an earlier one, and of transactions in two blocks.
+        """
         if not self.logs:
             return
-        problems = [*self._duplicate_logs()] or [*self._contradictory_blocks(), *self._contradictory_transactions()]
+        contradictory = chain(self._contradictory_blocks(), self._contradictory_transactions())
+        problems = [*self._duplicate_logs()] or [*contradictory] or [*self._falling_times()]
         if problems:
             raise InputError(problems)
 
@@ -64,6 +68,19 @@ class Consistency:
         for number, row in _first_rows(blocks, "block_number"):
             what = f"Block {number} has more than one timestamp or hash."
             yield Finding("error", f"{self.name} row {row}", what, TWO_CHAINS)
+        blocks = blocks.unique("block_number", keep="first", maintain_order=True)
+        for block_hash, row in _first_rows(blocks.filter(pl.col("block_hash").is_not_null()), "block_hash"):
+            what = f"The block hash {block_hash} is given for more than one block."
+            yield Finding("error", f"{self.name} row {row}", what, TWO_CHAINS)
+
+    def _falling_times(self) -> Iterator[Finding]:
+        """Of blocks that have one time each."""
+        dated = pl.concat(self.blocks).select("block_number", "block_time", "row").drop_nulls().sort("block_number", "row")
+        earlier = dated.with_columns(pl.col("block_number", "block_time").shift().name.suffix("_before"))
+        falls = earlier.filter(pl.col("block_time") < pl.col("block_time_before")).head(20)
+        for number, time, row, before, time_before in falls.iter_rows():
+            what = f"Block {number} is dated {time:%Y-%m-%d %H:%M:%S}Z, before block {before} of {time_before:%Y-%m-%d %H:%M:%S}Z."
+            yield Finding("error", f"{self.name} row {row}", what, "Times rise with block numbers: export both again from one source.")
 
     def _contradictory_transactions(self) -> Iterator[Finding]:
         transactions = pl.concat(self.transactions)

@@ -226,6 +226,10 @@ def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
     """An events table from a file, if it is of this chain and protocol and each row's kind is what its numbers say."""
     liquidation = ("liquidator", "liquidation_fee", "fee_shortfall")
     stated = [name for name in POSITION_CHANGED.schema if name in EVENTS.schema]
+    unsigned = [
+        a.name for kind in (POSITION_CHANGED, POSITION_LIQUIDATED) for a in kind.words if a.type == "uint" and a.name in EVENTS.schema
+    ]
+    whole = [column.name for column in LOG_COLUMNS if column.kind == "integer"]
     rules = [
         (pl.col("chain_id") != chain_id, f"The row is not of chain {chain_id}"),
         (pl.col("system") != SYSTEM, f"The row's system is not {SYSTEM}"),
@@ -234,6 +238,7 @@ def recheck(events: pl.DataFrame, chain_id: int) -> pl.DataFrame:
             f"Some of {', '.join(liquidation)} are empty and some are not",
         ),
         (pl.any_horizontal(pl.col(name).is_null() for name in stated), f"Some of {', '.join(stated)} are empty"),
+        *((pl.col(name) < 0, f"{name} is below 0, which the contract cannot log") for name in dict.fromkeys([*whole, *unsigned])),
         (pl.col("kind") != _kind(), "The row's kind contradicts its sizes and its liquidator"),
     ]
     problems = [
