@@ -29,8 +29,12 @@ from perpcomp.vesting.vest import vest
 
 
 def gaps(events: Events, incident: Incident) -> list[Finding]:
-    """The events whose position starts from another size than the previous event ended at: logs are missing from the input."""
-    return find(incident.system).gaps(events.lazy, events.lazy_others)
+    """Where logs are missing from the input, as far as the rest of it shows.
+
+    A position starts from another size than its previous event ended at, or the sums of a market's events do not add up.
+    """
+    system = find(incident.system)
+    return [*system.gaps(events.lazy, events.lazy_others), *system.lost_logs(events.lazy, events.lazy_others, incident)]
 
 
 def replayed(events: Events, incident: Incident, found: pl.DataFrame) -> Replay:

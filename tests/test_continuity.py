@@ -58,7 +58,7 @@ def test_each_single_event_that_is_missing_is_found_at_the_next_of_its_position(
 
 
 def test_a_liquidation_that_is_missing_whole_is_found_where_its_trader_trades_again(rehearsal: Run, tmp_path: Path) -> None:
-    """Both of its logs are gone, so nothing else tells."""
+    """Both of its logs are gone; its swap is left over."""
     liquidations = rehearsal.liquidations
     again = liquidations.filter(pl.col("life") == 2).row(0, named=True)
     first = liquidations.filter(life=1, trader=again["trader"], market=again["market"]).row(0, named=True)
@@ -67,7 +67,8 @@ def test_a_liquidation_that_is_missing_whole_is_found_where_its_trader_trades_ag
     ]
     run = run_with(tmp_path, rows)
     assert run.liquidations.height == liquidations.height - 1
-    (found,) = [p for p in run.problems if p.level == "error"]
+    (found,) = [p for p in run.problems if p.code == "gap-in-position"]
+    assert {p.code for p in run.problems if p.level == "error"} >= {"gap-in-position", "logs-missing"}
     assert found.what == f"The position of {first['trader']} starts from size {0:.18f}, but the previous event ended at {first['size']:f}."
     assert found.what_to_do == "A log between them is missing; it may be a liquidation: pull the logs again."
     assert [p for p in run.problems if p.level == "error"]
@@ -81,7 +82,7 @@ def test_sizes_that_were_adjusted_or_settled_between_are_no_gap(rehearsal: Run) 
     assert 0 < len(without) <= adjusted.height
     assert {finding.level for finding in without} == {"warning"}, "it may be no more than that"
     assert without[0].what_to_do == "A log between them is missing, or PositionAdjusted was not pulled: pull the logs again."
-    of_one = adjusted.filter(trader=without[0].what.split()[0]).head(1)
+    of_one = adjusted.filter(trader=without[0].what.split()[3]).head(1)
     settled = of_one.drop("new_position_size").with_columns(pl.col("log_index") + 1)
     (found,) = perpetual_v1.gaps(events.lazy, {**others, "PositionSettled": settled.lazy()})
     assert found.what.endswith("but the previous event ended at 0.000000000000000000.")
@@ -106,7 +107,7 @@ def test_every_verb_says_so_and_ends_with_1(verb: str, rehearsal: Run, tmp_path:
     (tmp_path / "logs.jsonl").write_text("\n".join(map(json.dumps, kept)))
     done = call(verb, "rehearsal", "--input", "logs.jsonl", cwd=tmp_path)
     assert done.returncode == 1
-    assert f"{row['trader']} held" in done.stderr
+    assert f"The position of {row['trader']} starts from size" in done.stderr
     assert "A log between them is missing" in done.stderr
     assert done.stdout
 
@@ -127,7 +128,7 @@ def test_of_perps_v2_too() -> None:
     ).with_columns(pl.col("size", "trade_size").cast(pl.Decimal(38, 18)))
     (found,) = synthetix_v2.gaps(pl.LazyFrame(), {"PositionModified": line.lazy()})
     assert found.where == "tx 0x1 log 0"
-    assert "held 20.0" in found.what
+    assert "starts from size 20.0" in found.what
     assert found.level == "error"
 
 

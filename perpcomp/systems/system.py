@@ -71,6 +71,10 @@ class System(Protocol):
     def gaps(self, events: pl.LazyFrame, others: Tables, /) -> list[Finding]:
         """The events whose position starts from another size than the previous event ended at."""
 
+    def lost_logs(self, events: pl.LazyFrame, others: Tables, incident: Incident, /) -> list[Finding]:
+        """Where logs are missing, as far as the sums of each market's events show it; a warning where the input lacks the events for it."""
+        return []
+
     # What only some protocols have
 
     replay: Replayer | None = None  # None: the protocol has no replay

@@ -185,9 +185,33 @@ def test_without_prove_a_log_that_is_lost_inside_a_position_is_found_by_the_size
         fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path), lambda _: None)
     read = read_events(Input(fetched.file, None), about)
     assert read.table.height == truth.height - 1
+    gap, swap = pipeline.gaps(read, about)
+    assert (gap.code, swap.code) == ("gap-in-position", "logs-missing")
+    assert f"The position of {lost['trader']} starts from size" in gap.what
+    assert swap.where == f"tx {lost['transaction_hash']}"
+
+
+def test_a_liquidation_that_lost_both_of_its_logs_is_found_with_a_proof_and_without(
+    crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """The last event of its position: no later event of the trader shows it, but the swap of it does."""
+    last = truth.unique(["trader", "market"], keep="last").filter(kind="liquidation").sort("block_number").row(0, named=True)
+
+    def dropped(index: int) -> Fault:
+        place = (hex(last["block_number"]), hex(index))
+        return Fault("drop-log", permanent=True, where=lambda log: (log["blockNumber"], log["logIndex"]) == place)
+
+    with Proxy(crash_chain.url, [dropped(last["log_index"] - 1), dropped(last["log_index"])]) as proxy:
+        with pytest.raises(InputError) as error:
+            puller.fetch(
+                about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path / "proved", prove="all", timeout=30.0), lambda _: None
+            )
+        assert f"block {last['block_number']} log" in str(error.value)
+        fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, timeout=30.0), lambda _: None)
+    read = read_events(Input(fetched.file, None), about)
+    assert read.table.height == truth.height - 1
     (found,) = pipeline.gaps(read, about)
-    assert found.level == "error"
-    assert f"{lost['trader']} held {lost['position_size_after']:f} before it" in found.what
+    assert (found.level, found.code, found.where) == ("error", "logs-missing", f"tx {last['transaction_hash']}")
 
 
 def test_a_second_node_names_the_first_block_that_differs(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from perpcomp.systems.perpetual_v1 import events, explain, index_drawdown, liquidations
+from perpcomp.systems.perpetual_v1 import events, explain, index_drawdown, liquidations, market_sums
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, replay
 from perpcomp.systems.system import System
 
@@ -29,6 +29,7 @@ class PerpetualV1(System):
     events_table = staticmethod(events.events_table)
     recheck = staticmethod(events.recheck)
     gaps = staticmethod(liquidations.gaps)
+    lost_logs = staticmethod(market_sums.lost_logs)
     liquidations = staticmethod(liquidations.liquidations)
     replay = staticmethod(_replay)
     index_drawdowns = staticmethod(index_drawdown.index_drawdowns)
