@@ -14,7 +14,7 @@ from perpcomp.findings import Finding, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
-from perpcomp.number_text import counted
+from perpcomp.number_text import counted, exact
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import check
 
@@ -41,6 +41,7 @@ def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataF
         parts = [share[k] for share in shares]
         units = [base_units(value, leg) for value in parts]
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
+        _refuse_too_many(max(units, default=0), leg, incident)
         columns = {
             "trader": traders,
             "token": [leg.token] * len(traders),
@@ -87,6 +88,15 @@ def base_units(value: int, leg: Leg) -> int:
     """Base units of the leg's token for a value in 1e-18 USDC: floor(value * 10^decimals / price)."""
     unit: int = 10**leg.decimals
     return value * unit // fixed.to_integer(leg.price)
+
+
+def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
+    """InputError where the largest payout of a token, in base units, is more tokens than an amount holds."""
+    largest = units * 10 ** (18 - leg.decimals)
+    if largest >= fixed.LIMIT:
+        where = f"{incident.name}.toml [[settlement]] {leg.token} price"
+        what = f"At {exact(leg.price)} USDC one trader would be paid {largest // fixed.ONE:,} {leg.token}; an amount is less than 1e20."
+        raise refusal(where, what, "Correct the price: it is USDC for one token.")
 
 
 def _reasons_for_nothing(owed: Mapping[str, Entitlement], liquidations: pl.DataFrame) -> list[str]:

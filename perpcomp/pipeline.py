@@ -3,19 +3,20 @@
 The same incident, input and formulas give the same Run: no stage writes a file or reads the clock, the network or the machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import polars as pl
 
-from perpcomp import entitlement, payouts, restore
+from perpcomp import entitlement, payouts, restore, sheet_limits
 from perpcomp import formula as formulas
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.restore_orders import in_kind, orders
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
-from perpcomp.findings import Finding, InputError
+from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.formula import Formula
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import with_verdicts
@@ -63,14 +64,16 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
     system, ratio = find(incident.system), incident.chain.liquidation_fee_ratio
     found, contradictions = system.liquidations(events.lazy, events.lazy_others, ratio, is_before_crash(incident), engine)
     market = replayed(events, incident, found) if incident.replays else None
-    valued, unknown = at_reference(found, incident, market, source.prices)
+    with named_overflow(incident, "The value of a position"):
+        valued, unknown = at_reference(found, incident, market, source.prices)
     guarded = judge(valued, events.table, events.others, incident) if incident.judges_by_guards else None
     valued = with_verdicts(valued, None if guarded is None else guarded.table)
     drawdowns = system.index_drawdowns(events.lazy_others, incident)
     judged, remarks = decide(valued, incident, drawdowns)
     pools = restore.pools(incident, market)
     opened = list(restore.openings(judged, pools, incident.restore, incident.restore.order)) if incident.restore else []
-    table, impossible = restore.on_curve(judged, incident, pools, opened)
+    with named_overflow(incident, "The cost of restoring a position"):
+        table, impossible = restore.on_curve(judged, incident, pools, opened)
     return Found(
         table=table,
         replayed=market,
@@ -78,6 +81,18 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
         in_kind=in_kind(table, opened),
         problems=[*gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
     )
+
+
+@contextmanager
+def named_overflow(incident: Incident, what: str) -> Iterator[None]:
+    """Turn an amount of 1e20 or more, which no column holds, into an InputError that names it."""
+    try:
+        yield
+    except (pl.exceptions.ComputeError, OverflowError) as error:
+        if "overflow" not in str(error) and not isinstance(error, OverflowError):
+            raise
+        advice = "Correct the prices in the incident file, or the amounts in the input: a column holds less than 1e20."
+        raise refusal(f"{incident.name}.toml", f"{what} is 1e20 or more.", advice) from None
 
 
 def compute(
@@ -95,7 +110,8 @@ def compute(
     stopped = any(problem.stops for problem in found.problems)
     owed = {one.name: entitlement.of_traders(one, table) for one in [chosen, *beside]}
     paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
-    comparison = compare.compare({one.name: owed[one.name] for one in beside}, table)
+    shown = {one.name: owed[one.name] for one in beside}
+    comparison = compare.compare(shown, table)
     balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
     enough = capacity.capacity(comparison, balance, incident)
     problems += (
@@ -103,6 +119,10 @@ def compute(
     )
     problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
     problems += published.check_expectations(table, paid, incident)
+    problems += compare.without_ratio(shown, table)
+    claims, others = vest(paid, incident), left_out(table, events.lazy, events.lazy_others, incident, system.other_actions)
+    in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
+    problems += sheet_limits.findings(incident, in_sheets)
     return Run(
         incident=incident,
         input=source,
@@ -111,8 +131,8 @@ def compute(
         events=events,
         liquidations=table,
         payouts=paid,
-        claims=vest(paid, incident),
-        left_out=left_out(table, events.lazy, events.lazy_others, incident, system.other_actions),
+        claims=claims,
+        left_out=others,
         comparison=comparison,
         capacity=enough,
         in_kind=found.in_kind,

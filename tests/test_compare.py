@@ -47,3 +47,19 @@ def test_totals_and_the_wide_table(tmp_path: Path) -> None:
 def test_a_trader_without_a_loss_has_no_recovery_ratio(tmp_path: Path) -> None:
     done = build.run(tmp_path, position(1, address(1), 1, 60_000, 1_000, 48_000))
     assert done.comparison["recovery_ratio"].null_count() == done.comparison.height
+
+
+def test_a_ratio_that_no_column_holds_is_null_with_a_note(tmp_path: Path) -> None:
+    """A loss of 1e-18 USDC beside an amount of thousands: 1e22 times the loss."""
+    changes = {"reference_price = 50_000": "reference_price = 20_000.000000000000000001"}
+    done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), changes)
+    rows = {name: (amount, ratio, rank) for _, name, amount, ratio, rank in done.comparison.rows()}
+    assert rows["margin-only"] == (10_000, None, 1)
+    assert rows["restore-position"][1] == 1
+    notes = {problem.what.split(" is ")[0]: problem for problem in done.problems if problem.code == "recovery-ratio-too-large"}
+    assert sorted(notes) == [f"The recovery ratio under {name}" for name in ("margin-only", "realized-loss", "split-50-50")]
+    assert notes["The recovery ratio under margin-only"].what == (
+        "The recovery ratio under margin-only is 1e20 or more for 1 trader, so it is empty. 0x0000000000000000000000000000000000000001 lost"
+        " 0.000000000000000001 USDC at the reference price, and the formula gives 10,000 USDC."
+    )
+    assert {problem.level for problem in notes.values()} == {"note"}

@@ -290,3 +290,25 @@ def test_claims_add_up_to_the_payouts(rehearsal: Run) -> None:
         sums[trader, token] += int(units)
     assert sums == {(t, k): int(u) for t, k, u in rehearsal.payouts.select("trader", "token", "amount_base_units").iter_rows()}
     assert end_of(rehearsal.incident.vesting).isoformat() == "2021-06-01T00:00:00+00:00"
+
+
+TINIEST = "0.000000000000000001"
+HUGE = "99_999_999_999_999_999_999"
+
+
+def test_a_price_that_gives_more_tokens_than_an_amount_holds_is_refused(tmp_path: Path) -> None:
+    rows = build.position(1, build.address(1), 1, 30_000, 10_000, 42_000)
+    with pytest.raises(InputError) as caught:
+        build.run(tmp_path, rows, {"price = 7\n": f"price = {TINIEST}\n"})
+    assert str(caught.value) == (
+        "made-up.toml [[settlement]] PERP price: At 0.000000000000000001 USDC one trader would be paid 10,000,000,000,000,000,000,000 PERP;"
+        " an amount is less than 1e20. Correct the price: it is USDC for one token."
+    )
+    assert build.run(tmp_path, rows, {"reference_price = 50_000": f"reference_price = {TINIEST}"}).payouts.height == 1
+
+
+def test_a_reference_price_that_no_amount_holds_is_refused(tmp_path: Path) -> None:
+    rows = build.position(1, build.address(1), 1000, 30_000, 10_000, 42_000)
+    with pytest.raises(InputError) as caught:
+        build.run(tmp_path, rows, {"reference_price = 50_000": f"reference_price = {HUGE}"})
+    assert str(caught.value).startswith("made-up.toml: The value of a position is 1e20 or more. Correct the prices")

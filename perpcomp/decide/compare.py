@@ -7,6 +7,8 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.entitlement import Entitlement, compensated, per_trader
+from perpcomp.findings import Finding
+from perpcomp.number_text import counted, in_full
 from perpcomp.tables.decide import COMPARISON
 from perpcomp.tables.schema import check
 
@@ -21,27 +23,55 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table.
 
     recovery_ratio is amount / loss, loss being the trader's equity by [valuation] (summed over positions, then clamped at 0); null
-    without a loss. Amounts are exact entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be
+    without a loss, and where it is 1e20 or more, which no column holds (see `without_ratio`). Amounts are exact entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be
     valued, amount is the sum of the others (null without any), and recovery_ratio and rank are null.
     """
-    eligible = liquidations.filter("eligible")
-    worth = per_trader(eligible.get_column("trader"), compensated(eligible.select(EQUITY).to_series(), eligible))
+    worth = _worth(liquidations)
     listed = [COMPARISON.empty()]
     for name, traders in sorted(owed.items()):
         complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
         amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
-        loss = fixed.from_integers([None if worth[trader].unknown else worth[trader].known for trader in traders])
-        frame = pl.DataFrame({"amount": amount, "loss": loss, "complete": complete})
+        frame = pl.DataFrame({"amount": amount, "complete": complete})
+        ratios = [_ratio(entitlement, worth[trader]) for trader, entitlement in traders.items()]
         whole = pl.when("complete").then("amount")
         columns = {
             "trader": list(traders),
             "formula": [name] * len(traders),
             "amount": amount,
-            "recovery_ratio": frame.select(fixed.div(whole, pl.when(pl.col("loss") > 0).then("loss"))).to_series(),
+            "recovery_ratio": fixed.from_integers([None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]),
             "rank": frame.select(whole.rank("min", descending=True).cast(pl.Int64)).to_series(),
         }
         listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
     return check(pl.concat(listed), COMPARISON)
+
+
+def without_ratio(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame) -> list[Finding]:
+    """A note on each formula's recovery ratios of 1e20 or more, which are null in the comparison table."""
+    worth, findings = _worth(liquidations), []
+    for name, traders in sorted(owed.items()):
+        beyond = [trader for trader, own in traders.items() if abs(_ratio(own, worth[trader]) or 0) >= fixed.LIMIT]
+        if beyond:
+            loss, amount = worth[beyond[0]].known, traders[beyond[0]].known
+            what = (
+                f"The recovery ratio under {name} is 1e20 or more for {counted(len(beyond), 'trader')}, so it is empty. {beyond[0]} lost"
+                f" {in_full(loss)} USDC at the reference price, and the formula gives {in_full(amount)} USDC."
+            )
+            advice = "Read the amount, not the ratio: such a loss is next to nothing."
+            findings.append(Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large"))
+    return findings
+
+
+def _worth(liquidations: pl.DataFrame) -> dict[str, Entitlement]:
+    """The equity by [valuation] that each eligible trader lost."""
+    eligible = liquidations.filter("eligible")
+    return per_trader(eligible.get_column("trader"), compensated(eligible.select(EQUITY).to_series(), eligible))
+
+
+def _ratio(given: Entitlement, lost: Entitlement) -> int | None:
+    """given / lost, truncated; None without a loss, or where one of the two is incomplete."""
+    if given.unknown or lost.unknown or lost.known <= 0:
+        return None
+    return fixed.div_integers(given.known, lost.known)
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:

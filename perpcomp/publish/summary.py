@@ -6,7 +6,7 @@ from datetime import datetime
 
 from perpcomp.decide.compare import totals
 from perpcomp.incident.incident import Incident
-from perpcomp.number_text import in_full
+from perpcomp.number_text import counted, in_full
 from perpcomp.run import Run
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.liquidations import LIQUIDATIONS
@@ -49,8 +49,11 @@ def summary(run: Run) -> list[Line]:
     lines += _valued(incident)
     inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
     lines += [
-        Line("In the window", f"{inside.traders} accounts, {inside.positions} positions, {inside.liquidations} liquidations"),
-        Line("Compensated", f"{paid.traders} accounts, {paid.positions} positions"),
+        Line(
+            "In the window",
+            f"{counted(inside.traders, 'account')}, {counted(inside.positions, 'position')}, {counted(inside.liquidations, 'liquidation')}",
+        ),
+        Line("Compensated", f"{counted(paid.traders, 'account')}, {counted(paid.positions, 'position')}"),
         Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
         Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
         Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} USDC"),
@@ -70,9 +73,9 @@ def summary(run: Run) -> list[Line]:
     lines += [Line(label, problem.what) for label, codes in COMPARED.items() for problem in run.problems if problem.code in codes]
     for name, total, winners, losers, incomplete in totals(run.comparison):
         below = (f", {losers} below 0" if losers else "") + (f", {incomplete} incomplete" if incomplete else "")
-        lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {winners} accounts above 0{below}"))
+        lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {counted(winners, 'account')} above 0{below}"))
     levels = Counter(problem.level for problem in run.problems)
-    found = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note") if levels[level])
+    found = ", ".join(counted(levels[level], level) for level in ("error", "warning", "note") if levels[level])
     lines += [
         Line("Findings", found or "none", "findings.csv"),
         Line("Liquidations, row hash", row_hash(run.liquidations, LIQUIDATIONS)),
@@ -119,4 +122,4 @@ def _not_included(run: Run) -> str:
     rows = affected_in_window(run.liquidations, run.incident)
     codes = Counter(code for code in rows.get_column("reason_code") if code != "eligible")
     fallen = ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none"
-    return f"liquidations: {fallen}; {run.left_out.height} accounts seen in the window and left out"
+    return f"liquidations: {fallen}; {counted(run.left_out.height, 'account')} seen in the window and left out"

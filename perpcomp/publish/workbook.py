@@ -16,9 +16,10 @@ import xlsxwriter
 from eth_utils.address import to_checksum_address
 
 from perpcomp.fixed import to_integer
-from perpcomp.number_text import in_full
+from perpcomp.number_text import counted, in_full
 from perpcomp.publish.summary import Line, summary
 from perpcomp.run import Run
+from perpcomp.sheet_limits import ABOVE, shown_rows, shown_text
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYOUTS
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table
@@ -54,7 +55,14 @@ ONE_COLUMN = (
 )  # ratios and prices have no second column with the exact text
 LINE_HEIGHT = 15
 SUMMARY = "Summary"  # the sheet of lines; every other sheet is a table
-HEADER_ROW = 4  # counted from 1; the heading, the notice and the totals are above it
+HEADER_ROW = ABOVE  # counted from 1; the heading, the notice and the totals are above it
+HIGHEST = 409  # points; a spreadsheet refuses a file with a higher row
+
+
+def _done(code: int | None) -> None:
+    """Check what XlsxWriter answers: it returns a code, and raises nothing, where it leaves a cell out."""
+    if code:
+        raise RuntimeError(f"XlsxWriter refused a call with the code {code}")
 
 
 class Sheets:
@@ -77,9 +85,9 @@ class Sheets:
         sheet = self.book.add_worksheet(name)
         sheet.set_landscape()
         sheet.set_paper(9)
-        sheet.set_footer(f"&L{self.run.incident.name}&CDRAFT&RPage &P of &N")
-        sheet.write_string(0, 0, heading, self.title)
-        sheet.write_string(1, 0, self.run.incident.notice or self.run.incident.title)
+        _done(sheet.set_footer(f"&L{self.run.incident.name}&CDRAFT&RPage &P of &N"))
+        _done(sheet.write_string(0, 0, self.fitting(heading), self.title))
+        _done(sheet.write_string(1, 0, self.fitting(self.run.incident.notice or self.run.incident.title)))
         return sheet
 
     def summary(self, lines: Iterable[Line]) -> None:
@@ -87,22 +95,37 @@ class Sheets:
         sheet.fit_to_pages(1, 1)
         widths = (26, 66, 78)
         for column, (label, width) in enumerate(zip(("What", "Value", "Source"), widths, strict=True)):
-            sheet.set_column(column, column, width)
-            sheet.write_string(HEADER_ROW - 1, column, label, self.header)
+            _done(sheet.set_column(column, column, width))
+            _done(sheet.write_string(HEADER_ROW - 1, column, label, self.header))
         check = "`perpcomp verify FOLDER`, with the folder of this file, recomputes every number from the logs in that folder."
         for row, line in enumerate([*lines, Line("How to check", check)], HEADER_ROW):
-            texts = (line.label, line.value, line.source)
+            texts = tuple(map(self.fitting, (line.label, line.value, line.source)))
             # LibreOffice shows wrapped rows on top of each other where a row has no height of its own.
-            sheet.set_row(row, LINE_HEIGHT * max(1 + len(text) // width for text, width in zip(texts, (26, 66, 96), strict=True)))
+            height = LINE_HEIGHT * max(1 + len(text) // width for text, width in zip(texts, (26, 66, 96), strict=True))
+            _done(sheet.set_row(row, min(height, HIGHEST)))
             for column, (text, form) in enumerate(zip(texts, (self.bold, self.wrap, self.small), strict=True)):
-                sheet.write_string(row, column, text, form)
+                _done(sheet.write_string(row, column, text, form))
         sheet.freeze_panes(HEADER_ROW, 0)
 
     def table(
-        self, name: str, heading: str, frame: pl.DataFrame, table: Table, shown: tuple[str, ...] = (), summed: tuple[str, ...] = ()
+        self,
+        name: str,
+        heading: str,
+        file: str,
+        frame: pl.DataFrame,
+        table: Table,
+        shown: tuple[str, ...] = (),
+        summed: tuple[str, ...] = (),
     ) -> None:
-        """A sheet with one published table. Totals are above the header, where they stay in view."""
-        sheet = self.sheet(name, f"{heading}: {frame.height} rows")
+        """A sheet with one published table, or with its first rows where it has more than a sheet holds; `file` has all of them.
+
+        Totals are of all rows, and above the header, where they stay in view.
+        """
+        rows = shown_rows(frame.height)
+        held = counted(frame.height, "row")
+        if rows < frame.height:
+            held = f"{rows:,} of {held}, with the totals of all; all rows are in {file}"
+        sheet = self.sheet(name, f"{heading}: {held}")
         by_name = {column.name: column for column in table.columns}
         columns = [by_name[n] for n in (shown or by_name)]
         cells: list[tuple[Column, bool]] = []  # (column, as exact text)
@@ -111,41 +134,48 @@ class Sheets:
             cells += [(column, False), (column, True)] if both else [(column, False)]
         for at, (column, exact) in enumerate(cells):
             if column.name in summed and not exact:
-                sheet.write_string(HEADER_ROW - 2, at, f"Total {in_full(_sum(frame, column.name))} {column.unit}", self.bold)
+                total = f"Total {in_full(_sum(frame, column.name))} {column.unit}"
+                _done(sheet.write_string(HEADER_ROW - 2, at, total, self.bold))
         for at, (column, exact) in enumerate(cells):
             unit = f" ({column.unit})" if column.unit else ""
-            sheet.write_string(HEADER_ROW - 1, at, f"{column.name}{', exact' if exact else ''}{unit}", self.header)
-        for row, values in enumerate(frame.iter_rows(named=True), HEADER_ROW):
+            _done(sheet.write_string(HEADER_ROW - 1, at, f"{column.name}{', exact' if exact else ''}{unit}", self.header))
+        for row, values in enumerate(frame.head(rows).iter_rows(named=True), HEADER_ROW):
             for at, (column, exact) in enumerate(cells):
-                self.cell(sheet, row, at, column, values[column.name], exact)
+                _done(self.cell(sheet, row, at, column, values[column.name], exact, file))
         for at, (column, exact) in enumerate(cells):
-            sheet.set_column(at, at, _width(column, exact))
-        sheet.set_row(HEADER_ROW - 1, 2 * LINE_HEIGHT)
+            _done(sheet.set_column(at, at, _width(column, exact)))
+        _done(sheet.set_row(HEADER_ROW - 1, 2 * LINE_HEIGHT))
         sheet.freeze_panes(HEADER_ROW, 1)
-        sheet.repeat_rows(HEADER_ROW - 1)
+        _done(sheet.repeat_rows(HEADER_ROW - 1))
         if len(cells) <= 16:
             sheet.fit_to_pages(1, 0)
-        sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+        _done(sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"}))
 
-    def cell(self, sheet: Any, row: int, at: int, column: Column, value: Any, exact: bool) -> None:
+    def cell(self, sheet: Any, row: int, at: int, column: Column, value: Any, exact: bool, file: str) -> int | None:
+        """Write a cell; returns XlsxWriter's code."""
+        code: int | None
         if value is None:
-            sheet.write_blank(row, at, None)
+            code = sheet.write_blank(row, at, None)
+        elif column.kind == "amount" and exact:
+            code = sheet.write_string(row, at, f"{value:f}", self.text)
         elif column.kind == "amount":
-            if exact:
-                sheet.write_string(row, at, f"{value:f}", self.text)
-            else:
-                sheet.write_number(row, at, float(value), self.number)
+            code = sheet.write_number(row, at, float(value), self.number)
         elif column.kind == "integer":
-            sheet.write_number(row, at, value, self.whole)
+            code = sheet.write_number(row, at, value, self.whole)
         elif column.kind == "address":
-            sheet.write_string(row, at, to_checksum_address(value))
+            code = sheet.write_string(row, at, to_checksum_address(value))
         elif column.kind == "flag":
-            sheet.write_string(row, at, "yes" if value else "no")
+            code = sheet.write_string(row, at, "yes" if value else "no")
         elif column.kind == "time":
-            sheet.write_string(row, at, value.strftime(CSV_TIME))
+            code = sheet.write_string(row, at, value.strftime(CSV_TIME))
         else:
             assert column.kind in KINDS
-            sheet.write_string(row, at, value, self.text)
+            code = sheet.write_string(row, at, shown_text(value, file), self.text)
+        return code
+
+    def fitting(self, text: str) -> str:
+        """A text of the incident as its cell shows it."""
+        return shown_text(text, f"inputs/{self.run.incident.name}.toml")
 
 
 def workbook(run: Run) -> bytes:
@@ -163,16 +193,24 @@ def workbook(run: Run) -> bytes:
     sheets.table(
         "Payouts",
         "Payouts, largest first",
+        "3-payouts.csv",
         by_amount,
         PAYOUTS,
         shown=PAYOUT_COLUMNS,
         summed=("value", "amount") if _one_token(run) else ("value",),
     )
-    sheets.table("Claims", "Claims by trader and tranche", run.claims, CLAIMS, summed=("amount",) if _one_token(run) else ())
     sheets.table(
-        "Liquidations", "Every liquidation in the input, compensated or not", run.liquidations, LIQUIDATIONS, shown=LIQUIDATION_COLUMNS
+        "Claims", "Claims by trader and tranche", "4-claims.csv", run.claims, CLAIMS, summed=("amount",) if _one_token(run) else ()
     )
-    sheets.table("Left out", "Seen in the window and not paid", run.left_out, LEFT_OUT)
+    sheets.table(
+        "Liquidations",
+        "Every liquidation in the input, compensated or not",
+        "2-liquidations.csv",
+        run.liquidations,
+        LIQUIDATIONS,
+        shown=LIQUIDATION_COLUMNS,
+    )
+    sheets.table("Left out", "Seen in the window and not paid", "left-out.csv", run.left_out, LEFT_OUT)
     book.close()
     return _repack(buffer.getvalue())
 

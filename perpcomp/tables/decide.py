@@ -9,7 +9,7 @@ COMPARISON = Table(
 trader         | address  |      | eligible trader
 formula        | text     |      | an installed formula
 amount         | amount?  | USDC | what the formula gives: the sum of the liquidations that can be valued; null where none can
-recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null without a loss, or where a liquidation cannot be valued
+recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null without a loss, where a liquidation cannot be valued, or where it is 1e20 or more
 rank           | integer? |      | 1 is the largest amount under this formula; null where a liquidation of the trader cannot be valued
 """),
 )
