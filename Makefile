@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: run test test-offline check fuzz bench rehearsal lock clean
 
 run: $(READY)
-	$(BIN)/perpcomp run
+	$(BIN)/perpcomp run --force
 
 test: check
 	$(BIN)/pytest -n $(WORKERS)

@@ -53,15 +53,16 @@ def compute(query: str = "rehearsal", input: Path | None = None, formula: str | 
     return pipeline.compute(loaded, find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
-def publish_run(run: "Run", folder: Path) -> dict[str, bytes]:
-    """Write a run's folder, all or nothing; returns relative name -> bytes."""
+def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, bytes]:
+    """Write a run's folder, all or nothing; returns relative name -> bytes. `force` replaces a run of another incident file."""
     from perpcomp.publish.files import files
-    from perpcomp.publish.folder import write
+    from perpcomp.publish.folder import reserve, write
     from perpcomp.publish.manifest import MANIFEST, manifest
 
     published = files(run)
     published[MANIFEST] = manifest(run, published)
-    write(folder, published, run.incident.name)
+    with reserve(folder):
+        write(folder, published, force)
     return published
 
 
@@ -165,14 +166,16 @@ def has_input(query: str) -> bool:
     return incident_file.load(query).input is not None
 
 
-def plan_fetch(query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None) -> list[str]:
-    """What a fetch of this incident's logs would ask of a node, in words; nothing is sent."""
+def plan_fetch(
+    query: str, blocks: "tuple[int, int] | None" = None, store: Path | None = None, second: str | None = None, prove: str | None = None
+) -> list[str]:
+    """What a fetch of this incident's logs would ask of a node, in words; nothing is sent or written."""
     from perpcomp.incident import incident_file
     from perpcomp.ingest.node import held
     from perpcomp.ingest.node.plan import plan
 
     loaded = incident_file.load(query)
-    return plan(loaded, held.Options(store or held.default_store(loaded), blocks))
+    return plan(loaded, held.Options(store or held.default_store(loaded), blocks, second, prove))
 
 
 def fetch(

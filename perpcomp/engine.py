@@ -44,11 +44,7 @@ def open_engine(name: str, scheduler: str | None = None) -> AbstractContextManag
 
     InputError: Dask is not installed, a worker has other versions (exit 2), or no scheduler answers at the address (exit 3).
     """
-    if name == "dask":
-        return _dask_engine(scheduler)
-    if scheduler is not None:
-        raise refusal("--scheduler", "Only the engine dask has a scheduler.", "Add --engine dask.")
-    return nullcontext(LOCAL)
+    return _dask_engine(scheduler) if name == "dask" else nullcontext(LOCAL)
 
 
 @contextmanager

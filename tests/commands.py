@@ -8,6 +8,7 @@ import io
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +48,13 @@ def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str)
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             main()
         except SystemExit as ending:
             code = 0 if ending.code is None else ending.code
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
     assert isinstance(code, int), f"an exit code is a number, not {code!r}"
     return subprocess.CompletedProcess(["perpcomp", *arguments], code, out.text, err.text)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 import perpcomp
-from perpcomp.cli.app import EXIT_CODES, INTERRUPTED, PANELS
+from perpcomp.cli import interrupt
+from perpcomp.cli.app import EXIT_CODES, PANELS
 from perpcomp.cli.guards import guards
 from perpcomp.cli.options import GUARDS_COMMANDS
 from perpcomp.findings import ERROR_OR_DIFFERENCE, INVALID_MANIFEST, NETWORK, WRONG_INPUT
 from perpcomp.incident import incident_file
+from perpcomp.lock import LOCK
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from tests.commands import PERPCOMP, call, on_real_terminal, on_terminal, process
@@ -230,6 +232,81 @@ def test_a_pipe_closed_by_its_reader_is_not_an_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", ["--help", "payouts", "events --json", "formulas", "explain 0xf014343bdffbed8660a9d8721dec985126f189f3"])
+def test_a_full_disk_behind_stdout_is_one_sentence(words: str, tmp_path: Path) -> None:
+    done = subprocess.run(f"{PERPCOMP} {words} > /dev/full", shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the output: It cannot be written (No space left on device). Free some space, or send the output elsewhere.\n"
+    )
+    silent = subprocess.run(f"{PERPCOMP} {words} > /dev/full 2>&1", shell=True, cwd=tmp_path, check=False)
+    assert silent.returncode == 2
+
+
+@pytest.mark.parametrize("words", ["run", "formulas", "compare", "guards", "--help"])
+def test_a_terminal_of_ascii_shows_everything(words: str, tmp_path: Path) -> None:
+    done = process(*words.split(), cwd=tmp_path, PYTHONIOENCODING="ascii", LANG="C", LC_ALL="C")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert done.stdout.isascii()
+    assert done.stdout
+
+
+def test_json_on_a_terminal_of_ascii_is_json(tmp_path: Path) -> None:
+    plain = process("formulas", "--json", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert plain.stdout.isascii()
+    assert json.loads(plain.stdout) == json.loads(call("formulas", "--json", cwd=tmp_path).stdout)
+
+
+def test_perpcomp_alone_prints_its_help(tmp_path: Path) -> None:
+    done = process(cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Usage: perpcomp" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("/", "The folder holds files that are not part of a run: "),
+        (".", "The folder holds files that are not part of a run: file, link."),
+        ("file", "This is not a folder."),
+        ("file/inner", "(Not a directory)"),
+        ("link", "This is a link to elsewhere. Give the folder itself with --out."),
+        ("x" * 300, "(File name too long)"),
+        ("/proc/nowhere", "The folder cannot be made (No such file or directory)."),
+    ],
+)
+def test_an_output_folder_that_cannot_be_used_is_refused_before_the_work(folder: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("elsewhere")
+    before = sorted(tmp_path.iterdir())
+    done = call("run", "--out", folder, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {folder}: ")
+    assert words in done.stderr
+    assert "--out" in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_another_incident_in_the_folder_is_replaced_with_force_only(tmp_path: Path) -> None:
+    text = (incident_file.shelf() / "rehearsal.toml").read_text()
+    shutil.copytree(incident_file.shelf() / "rehearsal", tmp_path / "rehearsal")
+    assert call("run", "--out", "o", "--quiet", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "o" / "manifest.json").read_bytes()
+    (tmp_path / "rehearsal.toml").write_text(text + "\n# another version\n")
+    (tmp_path / "other.toml").write_text(text)
+    for query, held in (("rehearsal.toml", "a run of another rehearsal.toml (sha256 "), ("other.toml", "a run of rehearsal.toml.")):
+        done = call("run", query, "--out", "o", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"error: o: The folder holds {held}" in done.stderr
+        assert "type --force to replace that run" in done.stderr
+        assert (tmp_path / "o" / "manifest.json").read_bytes() == before
+        assert sorted(path.name for path in (tmp_path / "o").glob(".*")) == []
+    assert call("run", "other.toml", "--out", "o", "--force", "--quiet", cwd=tmp_path).returncode == 0
+    assert call("verify", "o", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "o" / "inputs" / "rehearsal.toml").exists()
+
+
 STOPS = """
 import sys, time
 from perpcomp.cli.main import main
@@ -258,7 +335,8 @@ def test_ctrl_c_ends_with_a_sentence_and_without_incomplete_files(tmp_path: Path
     )
     assert process.stderr is not None
     assert process.stderr.readline() == f"opening {ending}\n"
-    assert (tmp_path / "o").exists() == ("partial" in ending)
+    files = {path.name for path in (tmp_path / "o").iterdir()}
+    assert (files == {LOCK}) == ("partial" not in ending)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -384,5 +462,5 @@ def test_help_lists_every_exit_code_and_the_commands_by_panel(tmp_path: Path) ->
     text = call("--help", cwd=tmp_path).stdout
     assert [text.index(f"{panel}:\n") for panel in PANELS] == sorted(text.index(f"{panel}:\n") for panel in PANELS)
     assert " ".join(text.split()).endswith(EXIT_CODES)
-    codes = (0, ERROR_OR_DIFFERENCE, WRONG_INPUT, NETWORK, INVALID_MANIFEST, INTERRUPTED)
+    codes = (0, ERROR_OR_DIFFERENCE, WRONG_INPUT, NETWORK, INVALID_MANIFEST, interrupt.CODE)
     assert [int(code) for code in re.findall(r"(\d+): ", EXIT_CODES)] == list(codes)

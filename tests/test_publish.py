@@ -1,5 +1,6 @@
 """What is written: the folder all or nothing, the workbook exact and without surprises, the same bytes wherever it is made."""
 
+import ast
 import hashlib
 import io
 import json
@@ -7,8 +8,10 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,14 +19,18 @@ from eth_utils.address import is_checksum_address
 from openpyxl import load_workbook
 
 import perpcomp
+from perpcomp import sheet_limits
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
-from perpcomp.publish import folder
+from perpcomp.number_text import in_full
+from perpcomp.publish import folder, workbook
 from perpcomp.publish.files import CSV_FILES, files
 from perpcomp.publish.manifest import MANIFEST, manifest
+from perpcomp.publish.summary import summary
 from perpcomp.publish.workbook import content_digest
 from perpcomp.run import Run
 from perpcomp.tables.files import read
+from perpcomp.totals import total_of
 from tests import build
 from tests.build import address, position
 
@@ -175,6 +182,25 @@ def test_the_manifest_holds_no_clock_no_path_and_no_host(rehearsal: Run, publish
 # The folder.
 
 
+LEFT_BY_PROGRAMS = (".DS_Store", "inputs/.DS_Store", "._vote.xlsx", "Thumbs.db", "desktop.ini", "~$vote.xlsx", ".~lock.vote.xlsx#")
+
+
+def test_what_file_managers_and_office_programs_leave_is_a_note(rehearsal: Run, tmp_path: Path) -> None:
+    where = tmp_path / "out"
+    perpcomp.publish_run(rehearsal, where)
+    for name in LEFT_BY_PROGRAMS:
+        (where / name).write_bytes(b"theirs")
+    (where / "inputs" / ".logs.jsonl.gz.partial").write_bytes(b"left by a kill")
+    verdict = perpcomp.verify(where)
+    assert verdict.same
+    for name in (*LEFT_BY_PROGRAMS, "inputs/.logs.jsonl.gz.partial"):
+        assert any(note.startswith(f"{name} was left by ") for note in verdict.notes), name
+    perpcomp.publish_run(rehearsal, where)
+    assert all((where / name).read_bytes() == b"theirs" for name in LEFT_BY_PROGRAMS), "they stay where they are"
+    assert not (where / "inputs" / ".logs.jsonl.gz.partial").exists()
+    assert perpcomp.verify(where).same
+
+
 def test_a_second_run_replaces_the_first_and_leaves_no_rubbish(rehearsal: Run, tmp_path: Path) -> None:
     where = tmp_path / "out"
     first = perpcomp.publish_run(rehearsal, where)
@@ -188,12 +214,24 @@ def test_a_second_run_replaces_the_first_and_leaves_no_rubbish(rehearsal: Run, t
 def test_a_file_that_the_new_run_no_longer_has_goes(rehearsal: Run, published: dict[str, bytes], tmp_path: Path) -> None:
     made = {**published, MANIFEST: manifest(rehearsal, published)}
     old = {**published, "extra.csv": b"old"}
-    folder.write(tmp_path / "o", {**old, MANIFEST: manifest(rehearsal, old)}, "rehearsal")
-    folder.write(tmp_path / "o", made, "rehearsal")
+    folder.write(tmp_path / "o", {**old, MANIFEST: manifest(rehearsal, old)})
+    folder.write(tmp_path / "o", made)
     assert not (tmp_path / "o" / "extra.csv").exists()
 
 
-@pytest.mark.parametrize("what", ["somebody's file", "another run", "a file of somebody's in a run", "a file", "a link"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "somebody's file",
+        "somebody's download",
+        "another run",
+        "a run of another file of the same name",
+        "a file of somebody's in a run",
+        "a link in a run",
+        "a file",
+        "a link",
+    ],
+)
 def test_a_folder_that_holds_something_else_is_refused(what: str, rehearsal: Run, published: dict[str, bytes], tmp_path: Path) -> None:
     where = tmp_path / "out"
     made = {**published, MANIFEST: manifest(rehearsal, published)}
@@ -201,10 +239,19 @@ def test_a_folder_that_holds_something_else_is_refused(what: str, rehearsal: Run
         where.mkdir()
         (where / "thesis.txt").write_text("years of work")
     elif what == "another run":
-        folder.write(where, made, "rehearsal")
+        folder.write(where, {**published, MANIFEST: manifest(replaced(rehearsal, name="another"), published)})
+    elif what == "a run of another file of the same name":
+        folder.write(where, {**published, MANIFEST: manifest(replaced(rehearsal, raw=b"other"), published)})
     elif what == "a file of somebody's in a run":
-        folder.write(where, made, "rehearsal")
+        folder.write(where, made)
         (where / "notes.txt").write_text("mine")
+    elif what == "somebody's download":
+        where.mkdir()
+        (where / "film.partial").write_text("mine")
+    elif what == "a link in a run":
+        folder.write(where, made)
+        (tmp_path / "elsewhere").mkdir()
+        (where / "guards").symlink_to(tmp_path / "elsewhere")
     elif what == "a file":
         where.write_text("a file")
     else:
@@ -212,8 +259,21 @@ def test_a_folder_that_holds_something_else_is_refused(what: str, rehearsal: Run
         where.symlink_to(tmp_path / "elsewhere")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match="--out"):
-        folder.write(where, made, "another" if what == "another run" else "rehearsal")
+        perpcomp.publish_run(rehearsal, where)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    if "run of" in what or what == "another run":
+        with pytest.raises(InputError, match="--force"):
+            perpcomp.publish_run(rehearsal, where)
+        perpcomp.publish_run(rehearsal, where, force=True)
+        assert {p.relative_to(where).as_posix(): p.read_bytes() for p in where.rglob("*") if p.is_file()} == made
+    elif where.is_dir():
+        with pytest.raises(InputError, match="--out"):  # --force never deletes what is not of a run
+            perpcomp.publish_run(rehearsal, where, force=True)
+
+
+def replaced(run: Run, **changes: Any) -> Run:
+    """The run of a changed incident."""
+    return replace(run, incident=replace(run.incident, **changes))
 
 
 @pytest.mark.parametrize("nth", range(1, 28, 3))
@@ -259,3 +319,68 @@ def test_large_runs_in_one_go(large: Run) -> None:
     made = files(large)
     assert "1-events.csv" not in made, "a twin only where it is small"
     assert pl.read_parquet(io.BytesIO(made["1-events.parquet"])).equals(large.events.table)
+
+
+# The workbook's limits.
+
+
+def test_a_sheet_with_fewer_rows_than_its_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for 1,050 traders with 1,001 dates: a sheet holds 1,048,576 rows, and XlsxWriter leaves the others out without a word."""
+    monkeypatch.setattr(sheet_limits, "ROWS", 12)
+    monkeypatch.setattr(sheet_limits, "EXCERPT", 5)
+    rows = [row for n in range(1, 4) for row in position(n, address(n), 1, 30_000, 10_000, 42_000)]
+    done = build.run(tmp_path, rows)
+    assert done.claims.height == 12
+    book = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))
+    claims = book["Claims"]
+    assert claims["A1"].value == "Claims by trader and tranche: 5 of 12 rows, with the totals of all; all rows are in 4-claims.csv"
+    assert claims.max_row == sheet_limits.ABOVE + 5
+    assert f"Total {in_full(total_of(done.claims, 'amount'))} token" in [cell.value for cell in claims[3]]
+    assert book["Payouts"]["A1"].value == "Payouts, largest first: 3 rows"
+    (finding,) = [problem for problem in done.problems if problem.code == "sheet-too-short"]
+    assert (finding.level, finding.where) == ("warning", "4-claims.csv")
+    assert finding.what == "vote.xlsx shows 5 of the 12 rows, because a sheet has at most 12 rows."
+
+
+def test_a_table_that_just_fits_a_sheet_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet_limits, "ROWS", 12 + sheet_limits.ABOVE)
+    done = build.run(tmp_path, [row for n in range(1, 4) for row in position(n, address(n), 1, 30_000, 10_000, 42_000)])
+    book = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))
+    assert book["Claims"]["A1"].value == "Claims by trader and tranche: 12 rows"
+    assert book["Claims"].max_row == 12 + sheet_limits.ABOVE
+    assert not [problem for problem in done.problems if problem.code == "sheet-too-short"]
+
+
+@pytest.mark.parametrize("character", ["x", "\U0001f642"], ids=["one unit", "two units"])
+def test_a_text_that_is_longer_than_a_cell_is_cut_with_words(character: str, tmp_path: Path) -> None:
+    title = "T" + character * 40_000
+    done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"A made-up incident": title})
+    shown = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))["Summary"]["A1"].value
+    length = 40_001 if character == "x" else 80_001
+    assert shown.startswith("T" + character * 1000)
+    assert shown.endswith(f" … (cut: {length:,} characters; the whole text is in inputs/made-up.toml)")
+    (finding,) = [problem for problem in done.problems if problem.code == "cell-too-short"]
+    assert finding.what.startswith(f"title has {length:,} characters; ")
+
+
+def test_every_call_of_xlsxwriter_is_checked() -> None:
+    """A method that returns a code and raises nothing stands inside `_done`, or is returned to it by `cell`."""
+    tree = ast.parse(Path(workbook.__file__).read_text())
+    checked = {id(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_done"}
+    returned = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code"}
+    without_code = {"set_landscape", "set_paper", "fit_to_pages", "freeze_panes"}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("sheet.")]
+    assert len(calls) > 15
+    for call in calls:
+        assert id(call) in checked | returned or ast.unparse(call.func).removeprefix("sheet.") in without_code, ast.unparse(call)
+    with pytest.raises(RuntimeError, match="-1"):
+        workbook._done(-1)
+
+
+def test_a_summary_counts_one_account_in_the_singular(tmp_path: Path) -> None:
+    done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000))
+    lines = {line.label: line.value for line in summary(done)}
+    assert lines["In the window"] == "1 account, 1 position, 1 liquidation"
+    assert lines["Compensated"] == "1 account, 1 position"
+    assert lines["Not compensated"].endswith("0 accounts seen in the window and left out")
+    assert load_workbook(io.BytesIO(files(done)["vote.xlsx"]))["Payouts"]["A1"].value == "Payouts, largest first: 1 row"

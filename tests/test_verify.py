@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -205,3 +206,26 @@ def test_a_manifest_with_an_invalid_field_is_refused(copy: Path, place: tuple[st
 def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a published run: it has no manifest"):
         perpcomp.verify(tmp_path)
+
+
+def test_a_clone_with_other_line_endings_verifies(tmp_path: Path) -> None:
+    """Git on Windows turns LF into CRLF at a checkout; .gitattributes keeps it from that."""
+
+    def git(*words: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=tmp_path, check=True, capture_output=True
+        )
+
+    git("init", "here")
+    for name in (".gitattributes", "queries/rehearsal.toml"):
+        (tmp_path / "here" / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "here" / name)
+    shutil.copytree(ROOT / "outputs" / "rehearsal", tmp_path / "here" / "outputs" / "rehearsal")
+    (tmp_path / "here" / "README.md").write_text("one\ntwo\n")
+    git("-C", "here", "-c", "core.autocrlf=true", "add", "-A")
+    git("-C", "here", "commit", "-m", "a run")
+    git("clone", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "here", "there")
+    for path in (tmp_path / "here").rglob("*"):
+        if path.is_file() and ".git/" not in path.as_posix():
+            assert (tmp_path / "there" / path.relative_to(tmp_path / "here")).read_bytes() == path.read_bytes(), path
+    assert perpcomp.verify(tmp_path / "there" / "outputs" / "rehearsal").same

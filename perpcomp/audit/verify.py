@@ -15,7 +15,7 @@ from perpcomp.findings import refusal
 from perpcomp.incident import incident_file
 from perpcomp.input import Input
 from perpcomp.publish.files import FINDINGS_FILE, WORKBOOK_FILE, files
-from perpcomp.publish.folder import ASIDE
+from perpcomp.publish.folder import ASIDE, about_stray_file
 from perpcomp.publish.manifest import MANIFEST, manifest, read_manifest
 from perpcomp.run import Run
 
@@ -46,9 +46,10 @@ def verify(folder: Path) -> Verdict:
     stated = read_manifest(folder)
     inputs = {f"inputs/{entry['file']}": entry["sha256"] for entry in (stated["query"], *chain(*stated["inputs"].values()))}
     published = {name: entry["sha256"] for name, entry in stated["files"].items()}
+    stray = [said for said in map(about_stray_file, sorted(_present(folder) - set(published))) if said is not None]
     if altered := list(_altered(folder, inputs)):
         # Without its inputs the run cannot be made again, so nothing is compared but hashes.
-        return Verdict(len(published), tuple(dict.fromkeys([*altered, *_altered(folder, published)])), ())
+        return Verdict(len(published), tuple(dict.fromkeys([*altered, *_altered(folder, published)])), tuple(stray))
     again = _recompute(folder, stated)
     expected = files(again)
     document = json.loads(manifest(again, expected))
@@ -60,8 +61,8 @@ def verify(folder: Path) -> Verdict:
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:
             continue
         if other_tool and name in WORDS:
-            found, said = WORDS[name](name, data, expected[name])
-            notes += said
+            found, remarks = WORDS[name](name, data, expected[name])
+            notes += remarks
         elif not (found := compare(name, data, expected[name])):
             notes.append(f"{name} has other bytes than a run here gives, and the same content.")
         differences += found
@@ -72,7 +73,7 @@ def verify(folder: Path) -> Verdict:
     differences += compare_json(
         MANIFEST, _comparable(stated, bool(versions), other_tool), _comparable(document, bool(versions), other_tool)
     )
-    return Verdict(len(expected) + 1, tuple(differences), tuple(versions + notes))
+    return Verdict(len(expected) + 1, tuple(differences), tuple(versions + notes + stray))
 
 
 def _altered(folder: Path, hashes: Mapping[str, str]) -> Iterator[Difference]:
@@ -86,14 +87,19 @@ def _altered(folder: Path, hashes: Mapping[str, str]) -> Iterator[Difference]:
 
 def _other_files(folder: Path, stated: Json, expected: dict[str, bytes]) -> Iterator[Difference]:
     """Files that only the folder, only its manifest, or only the recomputed run has."""
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    for name in sorted(present - set(stated["files"]) - {MANIFEST}):
-        if not name.startswith(ASIDE):
+    for name in sorted(_present(folder) - set(stated["files"]) - {MANIFEST}):
+        if about_stray_file(name) is None:
             yield Difference(name, "not in the manifest", "no such file")
     for name in sorted(set(stated["files"]) - set(expected)):
         yield Difference(name, "listed in the manifest", "no such file")
     for name in sorted(set(expected) - set(stated["files"])):
         yield Difference(name, "not in the manifest", "a file of the run")
+
+
+def _present(folder: Path) -> set[str]:
+    """Every file in the folder of a run, except what `perpcomp guards` wrote there."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return {name for name in names if not name.startswith(ASIDE)}
 
 
 def _other_versions(stated: Json, document: Json) -> list[str]:

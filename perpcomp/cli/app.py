@@ -1,19 +1,19 @@
 """The Typer application: its help panels, how a function becomes a command, and how a command ends."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from perpcomp.cli import terminal
+from perpcomp.cli import interrupt, terminal
 from perpcomp.cli.options import with_option_groups
-from perpcomp.findings import ERROR_OR_DIFFERENCE, Finding
+from perpcomp.findings import ERROR_OR_DIFFERENCE, Finding, refusal
 from perpcomp.version import VERSION
 
 FOLLOW, LOOK, CHECK = PANELS = ("Follow the money", "Look before you vote", "Check")
-INTERRUPTED = 130  # the shell's code for Ctrl-C: 128 + SIGINT
 
 EXIT_CODES = (
     "Exit codes: 0: fine. 1: an error-level finding or a difference. 2: wrong usage or wrong input. "
@@ -29,6 +29,21 @@ class PanelGroup(TyperGroup):
             commands = [(name, command) for name, command in self.commands.items() if getattr(command, "rich_help_panel", None) == panel]
             with formatter.section(panel):
                 formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in commands])
+
+
+class StrictCommand(TyperCommand):
+    """Refuses an empty value, and an option that is given twice and has one value: the library would ignore the first."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        values, _, given = self.make_parser(ctx).parse_args(list(args))
+        for parameter in self.params:
+            name = parameter.opts[0] if parameter.param_type_name == "option" else str(parameter.metavar)
+            if given.count(parameter) > 1 and not parameter.multiple:
+                raise refusal(name, f"The option is given {given.count(parameter)} times and has one value.", "Give it once.")
+            value = values.get(parameter.name)
+            if value == "" or (isinstance(value, list) and "" in value):
+                raise refusal(name, "The value is empty.", "Give a value, or leave it out.")
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -63,12 +78,13 @@ def command(panel: str, of: typer.Typer = app) -> Callable[[Callable[..., Sequen
         @wraps(verb)
         def run(**arguments: Any) -> None:
             try:
-                end(verb(**arguments))
+                with interrupt.clean_up_first():
+                    end(verb(**arguments))
             except KeyboardInterrupt:
-                terminal.say("Interrupted. No file was left incomplete. Type the same command to start again.")
-                raise typer.Exit(INTERRUPTED) from None
+                print(interrupt.WORDS, file=sys.stderr)
+                raise typer.Exit(interrupt.CODE) from None
 
-        registered: Callable[..., None] = of.command(rich_help_panel=panel)(run)
+        registered: Callable[..., None] = of.command(cls=StrictCommand, rich_help_panel=panel)(run)
         return registered
 
     return register

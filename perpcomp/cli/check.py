@@ -22,6 +22,7 @@ def verify(
 ) -> Sequence[Finding]:
     """Recompute a published run from its own inputs and report every difference."""
     import perpcomp
+    from perpcomp.number_text import counted
 
     verdict = perpcomp.verify(run)
     differences = verdict.differences
@@ -38,11 +39,13 @@ def verify(
         rows = [[one.where, one.published, one.recomputed] for one in differences[:MOST_DIFFERENCES]]
         terminal.print_grid(["where", "published", "recomputed"], rows)
         if len(differences) > len(rows):
-            terminal.say(f"… and {len(differences) - len(rows)} more differences; --json lists all.")
+            terminal.say(f"… and {counted(len(differences) - len(rows), 'more difference')}; --json lists all.")
     if not quiet:
         for note in verdict.notes:
             terminal.say(f"note: {note}")
-        terminal.say(f"{'PASS' if verdict.same else 'FAIL'}: {verdict.files} files compared, {len(differences)} differences.")
+        terminal.say(
+            f"{'PASS' if verdict.same else 'FAIL'}: {counted(verdict.files, 'file')} compared, {counted(len(differences), 'difference')}."
+        )
     if not verdict.same:
         raise typer.Exit(ERROR_OR_DIFFERENCE)
     return []

@@ -10,7 +10,9 @@ from typer.core import TyperGroup
 from perpcomp.cli import terminal
 from perpcomp.cli.app import LOOK, app, command
 from perpcomp.cli.options import GUARDS_COMMANDS, AsJson, Input, Query, Quiet
-from perpcomp.findings import Finding
+from perpcomp.findings import Finding, refusal
+
+DEFAULT_RULES = "sip-2005"
 
 
 class VerdictsByDefault(TyperGroup):
@@ -32,8 +34,11 @@ def verdicts(
     input: Input = None,
     replay: Annotated[bool, typer.Option("--replay", help="Also execute history again under the guards: the counterfactual.")] = False,
     rules: Annotated[
-        str, typer.Option("--rules", metavar="NAME", help="Rules of the counterfactual: sip-2005, or V1's own later ones.")
-    ] = "sip-2005",
+        str | None,
+        typer.Option(
+            "--rules", metavar="NAME", help=f"Rules of the counterfactual: {DEFAULT_RULES} (the default), or V1's own later ones."
+        ),
+    ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Also count verdicts over a grid of limits.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where CSV files go; default outputs/NAME/guards.")] = None,
     as_json: AsJson = False,
@@ -47,12 +52,14 @@ def verdicts(
     import perpcomp
     from perpcomp.guards import printed, report
 
-    incident, found = perpcomp.guarded(query, input, rules if replay else None, sweep)
+    if rules is not None and not replay:
+        raise refusal("--rules", "Only the counterfactual has rules, and it is not asked for.", "Add --replay, or leave --rules out.")
+    incident, found = perpcomp.guarded(query, input, (rules or DEFAULT_RULES) if replay else None, sweep)
     folder = out if out is not None else Path("outputs") / incident.name / "guards"
     written = report.write(found, folder)
     if as_json:
         terminal.print_json({name: terminal.plain_rows(frame) for name, frame in found.tables.items()})
-    else:
+    elif not quiet:
         for header, rows, right in printed.grids(found, incident, terminal.readable):
             terminal.print_grid(header, rows, right)
     if not quiet:

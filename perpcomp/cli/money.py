@@ -8,8 +8,8 @@ import typer
 
 from perpcomp.cli import terminal
 from perpcomp.cli.app import FOLLOW, command
-from perpcomp.cli.options import AsJson, FormulaName, Input, Logs, Out, Query, Quiet, Workers, block_or_time, block_range
-from perpcomp.findings import Finding
+from perpcomp.cli.options import AsJson, Force, FormulaName, Input, Logs, Out, Query, Quiet, Workers, block_or_time, block_range
+from perpcomp.findings import Finding, refusal
 
 
 @command(FOLLOW)
@@ -19,6 +19,7 @@ def run(
     logs: Logs,
     formula: FormulaName = None,
     out: Out = None,
+    force: Force = False,
     workers: Workers,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -26,18 +27,26 @@ def run(
     """From the incident file to a folder of results: liquidations, payouts, claims, vote sheet."""
     import perpcomp
     from perpcomp.engine import open_engine
+    from perpcomp.incident import incident_file
+    from perpcomp.number_text import counted
+    from perpcomp.publish.folder import reserve
     from perpcomp.publish.summary import summary
 
-    input = fetched_or_given(query, logs, quiet)
-    with open_engine(workers.engine, workers.scheduler) as engine:
-        done = perpcomp.compute(query, input, formula, engine)
-    folder = out if out is not None else Path("outputs") / done.incident.name
-    published = perpcomp.publish_run(done, folder)
+    input = fetched_or_given(query, logs, quiet, as_json)
+    folder = out if out is not None else Path("outputs") / incident_file.find(query).stem
+    with reserve(folder) as left_by:
+        if left_by is not None and not quiet:
+            terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
+        with open_engine(workers.engine, workers.scheduler) as engine:
+            done = perpcomp.compute(query, input, formula, engine)
+        published = perpcomp.publish_run(done, folder, force)
     if as_json:
         terminal.print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
     elif not quiet:
         terminal.print_summary(summary(done))
-        terminal.say(f"{len(published)} files in {folder}. Start with vote.xlsx; `perpcomp explain ADDRESS` derives every number.")
+        terminal.say(
+            f"{counted(len(published), 'file')} in {folder}. Start with vote.xlsx; `perpcomp explain ADDRESS` derives every number."
+        )
     return done.problems
 
 
@@ -48,11 +57,12 @@ def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Q
     from perpcomp.engine import open_engine
     from perpcomp.tables.events import EVENTS
 
-    input = fetched_or_given(query, logs, quiet)
+    input = fetched_or_given(query, logs, quiet, as_json)
     with open_engine(workers.engine, workers.scheduler) as engine:
         table, problems = perpcomp.events(query, input, engine)
     columns = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
-    terminal.print_table(table, EVENTS, columns, as_json)
+    if as_json or not quiet:
+        terminal.print_table(table, EVENTS, columns, as_json)
     return problems
 
 
@@ -113,28 +123,35 @@ def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName
     return done.problems
 
 
-def fetched_or_given(query: str, logs: Logs, quiet: bool) -> Path | None:
+def fetched_or_given(query: str, logs: Logs, quiet: bool, as_json: bool) -> Path | None:
     """The file to read: that of --input, or the store's after fetching with --rpc; None means the incident's own."""
-    if logs.input is not None or not (logs.rpc or logs.dry_run):
+    if logs.input is not None or not (logs.urls or logs.dry_run):
         return logs.input
     import perpcomp
+    from perpcomp.number_text import counted
 
     blocks = block_range(logs.blocks)
-    if perpcomp.has_input(query):  # PERPCOMP_RPC_URL may be set for other incidents
+    if perpcomp.has_input(query):
+        why = f"'{query}' has its own logs: nothing is fetched."
+        logs.refuse_fetching(why, "Leave it out, or remove [input] from a copy of the incident file.")
         if not quiet:
-            terminal.say(f"'{query}' has its own logs: nothing is fetched.")
+            terminal.say(why)
         return None
     if logs.dry_run:
-        for line in perpcomp.plan_fetch(query, blocks, logs.store):
-            terminal.say(line)
+        if quiet:
+            raise refusal("--quiet", "A dry run does nothing but print.", "Leave --quiet or --dry-run out.")
+        lines = perpcomp.plan_fetch(query, blocks, logs.store, logs.second_rpc, logs.prove)
+        if as_json:
+            terminal.print_json(lines)
+        else:
+            terminal.say("\n".join(lines))
         raise typer.Exit
     with terminal.progress(quiet) as show:
-        fetched = perpcomp.fetch(
-            query, logs.rpc or [], blocks=blocks, store=logs.store, second=logs.second_rpc, prove=logs.prove, show=show
-        )
+        fetched = perpcomp.fetch(query, logs.urls, blocks=blocks, store=logs.store, second=logs.second_rpc, prove=logs.prove, show=show)
     if not quiet:
         state = "all final" if fetched.final else "not all final yet: a reorganisation could still change the newest"
-        terminal.say(f"Blocks {fetched.first:,} to {fetched.last:,}, {state}; {fetched.requests} requests; kept in {fetched.file.parent}.")
+        requests = counted(fetched.requests, "request")
+        terminal.say(f"Blocks {fetched.first:,} to {fetched.last:,}, {state}; {requests}; kept in {fetched.file.parent}.")
         for line in fetched.proof:
             terminal.say(line)
     return fetched.file

@@ -1,6 +1,7 @@
 """Every option and argument that more than one command takes, described once, and the groups of options that belong together."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 Result = TypeVar("Result")
+URL_VARIABLE = "PERPCOMP_RPC_URL"  # may be set for other incidents: an incident with its own logs passes over it
 GUARDS_COMMANDS = ("verdicts", "profiles", "vectors")  # `perpcomp guards` accepts a query where it accepts these
 
 
@@ -72,6 +74,9 @@ Input = Annotated[
 ]
 FormulaName = Annotated[str | None, typer.Option("--formula", metavar="NAME", help="Pay by this formula, not by the incident's.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where results go; default outputs/NAME.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace a run of another incident, or of another version of the incident file, in the folder.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors and warnings only.")]
 
@@ -86,9 +91,7 @@ class Logs:
         typer.Option(
             "--rpc",
             metavar="URL",
-            envvar="PERPCOMP_RPC_URL",
-            show_envvar=True,
-            help="A node that serves the logs; give several for fail-over.",
+            help=f"A node that serves the logs; give several for fail-over.  [env var: {URL_VARIABLE}]",
         ),
     ] = None
     second_rpc: Annotated[
@@ -100,7 +103,35 @@ class Logs:
     ] = None
     blocks: Annotated[str | None, typer.Option("--blocks", metavar="FROM:TO", help="Fetch these blocks, not the window's.")] = None
     store: Annotated[Path | None, typer.Option("--store", metavar="FOLDER", help="Where fetched logs are kept; default store/NAME.")] = None
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be asked of the node; send nothing.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be asked of the node; send and write nothing.")] = False
+
+    def __post_init__(self) -> None:
+        """InputError for an option of fetching where nothing is fetched, and for a second node that is the first."""
+        if self.input is not None:
+            self.refuse_fetching(f"The logs come from {self.input}, so nothing is fetched.", "Leave it out, or leave --input out.")
+        elif not self.urls and not self.dry_run:
+            self.refuse_fetching("No node is given, so nothing is fetched.", "Add --rpc URL, or leave it out.")
+        if self.second_rpc is not None and self.second_rpc in self.urls:
+            raise refusal("--second-rpc", "It is the node of --rpc, so it would be compared with itself.", "Give another operator's node.")
+
+    @property
+    def urls(self) -> list[str]:
+        """The nodes of --rpc; without it, those of the environment variable."""
+        return self.rpc or os.environ.get(URL_VARIABLE, "").split()
+
+    def refuse_fetching(self, why: str, advice: str) -> None:
+        """InputError that says why, if the command line holds an option of fetching."""
+        given = {
+            "--rpc": bool(self.rpc),
+            "--second-rpc": self.second_rpc is not None,
+            "--prove": self.prove is not None,
+            "--blocks": self.blocks is not None,
+            "--store": self.store is not None,
+            "--dry-run": self.dry_run,
+        }
+        idle = [option for option, is_given in given.items() if is_given]
+        if idle:
+            raise refusal(", ".join(idle), f"{why} The option would do nothing.", advice)
 
 
 @dataclass(frozen=True)
@@ -116,6 +147,11 @@ class Workers:
             "--scheduler", metavar="ADDRESS", help="The Dask cluster's scheduler, tcp://HOST:PORT; default: a cluster on this machine."
         ),
     ] = None
+
+    def __post_init__(self) -> None:
+        """InputError for a scheduler without the engine that has one."""
+        if self.scheduler is not None and self.engine != EngineName.DASK:
+            raise refusal("--scheduler", "Only the engine dask has a scheduler.", "Add --engine dask.")
 
 
 def with_option_groups(function: Callable[..., Result]) -> Callable[..., Result]:

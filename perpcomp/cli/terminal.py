@@ -4,6 +4,7 @@ Data never controls the terminal: it is printed without markup and without contr
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -165,4 +166,5 @@ def readable(value: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Print JSON to stdout. No value is a float: amounts are text."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    ascii_only = not str(sys.stdout.encoding).lower().startswith("utf")
+    print(json.dumps(value, indent=1, ensure_ascii=ascii_only, allow_nan=False))

@@ -13,6 +13,7 @@ from perpcomp.guards.judge import judge
 from perpcomp.guards.sweep import grid, sweep
 from perpcomp.guards.verdicts import Verdicts
 from perpcomp.incident.incident import Incident
+from perpcomp.lock import locked
 from perpcomp.systems.perpetual_v1.events import SYSTEM
 from perpcomp.tables.files import to_csv
 from perpcomp.tables.guards import COUNTERFACTUAL, DROPPED, PATHS, SWEEP, VERDICTS
@@ -71,17 +72,17 @@ def make_report(
 
 def write(report: Report, folder: Path) -> list[str]:
     """Write the tables as CSV files and return the files' names. Files of an earlier report that this one does not make are deleted."""
-    if folder.exists() and not folder.is_dir():
-        raise refusal(str(folder), "The output path is not a folder.", "Choose another with --out.")
     files = {FILES[name][0]: to_csv(frame, FILES[name][1]) for name, frame in report.tables.items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            write_whole(folder / name, data)
-        for name, _ in FILES.values():
-            if name not in files:
-                (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        what = f"The CSV files cannot be written ({error.strerror})."
-        raise refusal(str(folder), what, "Choose another folder with --out.") from None
+    with locked(folder, "--out"):
+        try:
+            for left in folder.glob(".*.csv.*.partial"):  # by a process that was ended while it wrote
+                left.unlink()
+            for name, data in files.items():
+                write_whole(folder / name, data)
+            for name, _ in FILES.values():
+                if name not in files:
+                    (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            what = f"The CSV files cannot be written ({error.strerror})."
+            raise refusal(str(folder), what, "Choose another folder with --out.") from None
     return list(files)

@@ -21,6 +21,7 @@ from perpcomp.ingest.node.refusals import Range, width
 from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, BadAnswer, Endpoint, RpcError, read_object, read_strictly, to_int
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof import evidence
+from perpcomp.lock import locked
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.writing import write_whole
 
@@ -37,7 +38,8 @@ def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], option
         again = proved(incident, topics, options, known)
         if again is not None:
             return again
-    return _run(_fetch(incident, topics, urls, options, show))
+    with locked(options.store, "--store"):
+        return _run(_fetch(incident, topics, urls, options, show))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

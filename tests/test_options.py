@@ -1,0 +1,145 @@
+"""No option is ignored: every option of every command does something in a call, or the call is refused with words."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from perpcomp.cli import check, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli.app import StrictCommand, app
+from perpcomp.incident import incident_file
+from tests.commands import call
+
+BARE = "2021-02-21-btc-flash-crash"  # an incident without logs of its own
+LOGS = "logs.jsonl.gz"
+NODE = "http://127.0.0.1:1"
+
+# (command, option) -> calls in which the option would do nothing. () where it always does something.
+FETCHING: dict[str, tuple[str, ...]] = {
+    "--rpc": (f"QUERY --input {LOGS} --rpc {NODE}", f"rehearsal --rpc {NODE}"),
+    "--second-rpc": (
+        f"QUERY --second-rpc {NODE}",
+        f"QUERY --input {LOGS} --second-rpc {NODE}",
+        f"rehearsal --second-rpc {NODE}",
+        f"QUERY --rpc {NODE} --second-rpc {NODE}",
+    ),
+    "--prove": ("rehearsal --prove", "QUERY --prove all", f"QUERY --input {LOGS} --prove"),
+    "--blocks": ("rehearsal --blocks 1:2", "QUERY --blocks 1:2", f"QUERY --input {LOGS} --blocks 1:2"),
+    "--store": ("rehearsal --store s", "QUERY --store s", f"QUERY --input {LOGS} --store s"),
+    "--dry-run": ("rehearsal --dry-run", f"QUERY --input {LOGS} --dry-run", f"QUERY --input {LOGS} --rpc {NODE} --dry-run"),
+    "--input": (),
+}
+WORKERS: dict[str, tuple[str, ...]] = {"--engine": (), "--scheduler": ("rehearsal --scheduler tcp://127.0.0.1:1",)}
+QUIET: dict[str, tuple[str, ...]] = {"--quiet": ("QUERY --dry-run --quiet",)}
+ALWAYS: dict[str, tuple[str, ...]] = {"--json": ()}
+IDLE: dict[str, dict[str, tuple[str, ...]]] = {
+    "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": ()},
+    "events": {**FETCHING, **WORKERS, **QUIET, **ALWAYS},
+    "positions": {**ALWAYS, "--input": (), "--at": ()},
+    "liquidations": {**WORKERS, **ALWAYS, "--input": ()},
+    "payouts": {**ALWAYS, "--input": (), "--formula": ()},
+    "claims": {**ALWAYS, "--input": (), "--formula": ()},
+    "prices": {**ALWAYS, "--input": (), "--market": ()},
+    "compare": {**ALWAYS, "--input": ()},
+    "explain": {**ALWAYS, "--input": (), "--formula": ()},
+    "formulas": ALWAYS,
+    "guards verdicts": {
+        **ALWAYS,
+        "--input": (),
+        "--replay": (),
+        "--rules": ("rehearsal --rules sip-2005", "rehearsal --sweep --rules v1-spread"),
+        "--sweep": (),
+        "--out": (),
+        "--quiet": (),
+    },
+    "guards profiles": {},
+    "guards vectors": {},
+    "verify": {**ALWAYS, "--quiet": ()},
+}
+
+
+def commands() -> dict[str, Any]:
+    """Every command by the words that call it."""
+    found = {}
+    top: Any = typer.main.get_command(app)
+    for name, one in top.commands.items():
+        found |= {f"{name} {inner}": deeper for inner, deeper in one.commands.items()} if hasattr(one, "commands") else {name: one}
+    return found
+
+
+def options(one: Any) -> set[str]:
+    return {option.opts[0] for option in one.params if option.param_type_name == "option"} - {"--help"}
+
+
+def test_the_table_holds_every_option_of_every_command() -> None:
+    """A new option comes with the calls in which it would do nothing."""
+    assert {name: options(one) for name, one in commands().items()} == {name: set(table) for name, table in IDLE.items()}
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "rest"),
+    [(command, option, rest) for command, table in IDLE.items() for option, calls in table.items() for rest in calls],
+)
+def test_an_option_that_would_do_nothing_is_refused(command: str, option: str, rest: str, tmp_path: Path) -> None:
+    shutil.copy(incident_file.shelf() / "rehearsal" / LOGS, tmp_path)
+    done = call(*command.split(), *rest.replace("QUERY", BARE).split(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(rf"error: [^:]*{option}\b[^:]*: ", done.stderr), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOGS], "nothing is written"
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_an_option_is_given_once_and_has_a_value(name: str, tmp_path: Path) -> None:
+    """The command-line library would take the last of several values, and an empty path for the current folder."""
+    one = commands()[name]
+    assert isinstance(one, StrictCommand)
+    for option in one.params:
+        if option.param_type_name != "option" or option.is_flag or option.opts[0] == "--engine":
+            continue
+        value = "window" if option.opts[0] == "--prove" else "x"
+        words = [*name.split(), option.opts[0], value, option.opts[0], value]
+        if not option.multiple:
+            done = call(*words, cwd=tmp_path)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr == f"error: {option.opts[0]}: The option is given 2 times and has one value. Give it once.\n"
+        if option.opts[0] != "--prove":
+            done = call(*name.split(), option.opts[0], "", cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (2, f"error: {option.opts[0]}: The value is empty. Give a value, or leave it out.\n")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", ["run", "explain", "verify"])
+def test_an_empty_argument_is_refused(words: str, tmp_path: Path) -> None:
+    """As of a shell variable that is not set: `perpcomp verify "$FOLDER"`."""
+    done = call(words, "", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "The value is empty." in done.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "events"])
+def test_a_dry_run_prints_its_plan_and_writes_nothing(command: str, tmp_path: Path) -> None:
+    words = (command, BARE, "--dry-run", "--rpc", NODE, "--second-rpc", "http://127.0.0.1:2", "--prove", "all", "--blocks", "1:500")
+    done = call(*words, "--store", "s", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "the header of every block of the range" in done.stderr
+    assert "The same logs and headers of the second node" in done.stderr
+    assert "Kept in: s. Nothing was sent." in done.stderr
+    listed = call(*words, "--json", cwd=tmp_path)
+    assert listed.stdout.startswith("[\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_quiet_prints_no_table(tmp_path: Path) -> None:
+    for words in (("events",), ("guards",)):
+        done = call(*words, "--quiet", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_options_of_another_guards_command_are_refused(tmp_path: Path) -> None:
+    for words in (("profiles", "--json"), ("vectors", "x.json", "--replay"), ("--replay", "vectors", "x.json")):
+        done = call("guards", *words, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "rror: " in done.stderr
