@@ -86,10 +86,12 @@ def liquidations(
     from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
+    from perpcomp.window import dated
 
     loaded, engine = incident_file.load(query), engine or LOCAL
     source = find_input(loaded, input)
-    found = pipeline.liquidations(read_events(source, loaded, engine), source, loaded, engine)
+    read = read_events(source, loaded, engine)
+    found = pipeline.liquidations(read, source, dated(loaded, read.logs), engine)
     return found.table, found.problems
 
 
@@ -122,10 +124,12 @@ def guarded(
     from perpcomp.guards.report import make_report
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
+    from perpcomp.window import dated
 
     loaded = incident_file.load(query)
     source = find_input(loaded, input)
     events = read_events(source, loaded)
+    loaded = dated(loaded, events.logs)
     found = pipeline.liquidations(events, source, loaded).table
     return loaded, make_report(found, events.table, events.others, loaded, rules, swept)
 
@@ -150,11 +154,13 @@ def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
     from perpcomp.systems.system import find, replayer
+    from perpcomp.window import dated
 
     loaded = incident_file.load(query)
     replayer(find(loaded.system))  # a protocol without a replay is refused before its input is read
     source = find_input(loaded, input)
     events = read_events(source, loaded)
+    loaded = dated(loaded, events.logs)
     found = pipeline.liquidations(events, source, loaded)
     return loaded, found.replayed or pipeline.replayed(events, loaded, found.table)
 

@@ -61,6 +61,11 @@ class Events:
     lazy_others: dict[str, pl.LazyFrame]
     spill: Spill | None = None
 
+    @property
+    def logs(self) -> list[pl.LazyFrame]:
+        """Every table of decoded logs."""
+        return [self.lazy, *self.lazy_others.values()]
+
     @cached_property
     def table(self) -> pl.DataFrame:
         return check(self.lazy.collect(), EVENTS)

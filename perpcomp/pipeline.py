@@ -3,7 +3,7 @@
 The same incident, input and formulas give the same Run: no stage writes a file or reads the clock, the network or the machine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,11 @@ import polars as pl
 
 from perpcomp import entitlement, payouts, restore, sheet_limits
 from perpcomp import formula as formulas
+from perpcomp.against_input.exclusions import check_exclusions, kept_back
+from perpcomp.against_input.names import check_names
+from perpcomp.against_input.seen import Seen
+from perpcomp.against_input.statements import check_statements
+from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.restore_orders import in_kind, orders
 from perpcomp.eligibility.decide import decide
@@ -27,6 +32,7 @@ from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
 from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting.vest import vest
+from perpcomp.window import dated
 
 
 def gaps(events: Events, incident: Incident) -> list[Finding]:
@@ -49,7 +55,7 @@ def replayed(events: Events, incident: Incident, found: pl.DataFrame) -> Replay:
 @dataclass(frozen=True)
 class Found:
     """The liquidations table of an input, the replay where the incident asks for one, the costs of restoring the positions, and every
-    problem found.
+    problem found. `without_exclusions` is the liquidations table as it would be if the incident excluded nobody.
     """
 
     table: pl.DataFrame
@@ -57,6 +63,7 @@ class Found:
     restore_orders: pl.DataFrame
     in_kind: pl.DataFrame
     problems: list[Finding]
+    without_exclusions: pl.DataFrame
 
 
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
@@ -69,17 +76,17 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
     guarded = judge(valued, events.table, events.others, incident) if incident.judges_by_guards else None
     valued = with_verdicts(valued, None if guarded is None else guarded.table)
     drawdowns = system.index_drawdowns(events.lazy_others, incident)
-    judged, remarks = decide(valued, incident, drawdowns)
     pools = restore.pools(incident, market)
-    opened = list(restore.openings(judged, pools, incident.restore, incident.restore.order)) if incident.restore else []
     with named_overflow(incident, "The cost of restoring a position"):
-        table, impossible = restore.on_curve(judged, incident, pools, opened)
+        table, opened, remarks = _judged(valued, incident, drawdowns, pools)
+    everybody = replace(incident, eligibility=replace(incident.eligibility, exclusions=()))
     return Found(
         table=table,
         replayed=market,
         restore_orders=orders(table, incident, pools),
         in_kind=in_kind(table, opened),
-        problems=[*gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks, *impossible],
+        problems=[*gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks],
+        without_exclusions=_judged(valued, everybody, drawdowns, pools)[0] if incident.eligibility.exclusions else table,
     )
 
 
@@ -95,6 +102,16 @@ def named_overflow(incident: Incident, what: str) -> Iterator[None]:
         raise refusal(f"{incident.name}.toml", f"{what} is 1e20 or more.", advice) from None
 
 
+def _judged(
+    valued: pl.DataFrame, incident: Incident, drawdowns: Mapping[str, int], pools: dict[str, Reserves]
+) -> tuple[pl.DataFrame, list[restore.Opening], list[Finding]]:
+    """The liquidations table: who is in, with the costs of opening the positions again where [restore] asks for them."""
+    judged, remarks = decide(valued, incident, drawdowns)
+    opened = list(restore.openings(judged, pools, incident.restore, incident.restore.order)) if incident.restore else []
+    table, impossible = restore.on_curve(judged, incident, pools, opened)
+    return table, opened, [*remarks, *impossible]
+
+
 def compute(
     incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None, engine: Engine = LOCAL
 ) -> Run:
@@ -105,6 +122,7 @@ def compute(
     chosen = formulas.find(formula or incident.formula)
     beside, problems = _compared(compared)
     events = read_events(source, incident, engine)
+    incident = dated(incident, events.logs)
     found = liquidations(events, source, incident, engine)
     table, system = found.table, find(incident.system)
     stopped = any(problem.stops for problem in found.problems)
@@ -123,6 +141,11 @@ def compute(
     claims, others = vest(paid, incident), left_out(table, events.lazy, events.lazy_others, incident, system.other_actions)
     in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
     problems += sheet_limits.findings(incident, in_sheets)
+    seen = Seen(events)
+    excluded = kept_back(incident, seen, table, entitlement.of_traders(chosen, found.without_exclusions))
+    problems += check_exclusions(excluded, incident, seen)
+    problems += check_names(incident, seen, table, system)
+    problems += check_statements(incident, seen, table)
     return Run(
         incident=incident,
         input=source,
@@ -139,6 +162,7 @@ def compute(
         restore_orders=found.restore_orders,
         replayed=found.replayed,
         problems=tuple(problems),
+        exclusions=excluded,
         flags=system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets}),
     )
 

@@ -33,6 +33,7 @@ class Run:
     restore_orders: pl.DataFrame
     replayed: Replay | None
     problems: tuple[Finding, ...]
+    exclusions: pl.DataFrame
     flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
     @cached_property

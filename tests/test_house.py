@@ -40,6 +40,7 @@ ORDER = [
     "sheet_limits",
     "vesting",
     "totals",
+    "against_input",
     "decide",
     "run",
     "pipeline",

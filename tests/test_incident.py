@@ -309,6 +309,27 @@ def test_a_local_time_that_the_clocks_repeat_or_skip_is_refused(local: str) -> N
     says(message, f"[eligibility] from is {local}, which happens twice or not at all in America/New_York.", "UTC")
 
 
+@pytest.mark.parametrize(
+    ("zone", "means"),
+    [
+        *(("Etc/GMT+8", "-08:00 at every date"), ("Etc/GMT-8", "+08:00 at every date"), ("Etc/GMT", "+00:00 at every date")),
+        *(("EST", "-05:00 at every date"), ("MST", "-07:00 at every date"), ("HST", "-10:00 at every date")),
+        *(("GMT", "+00:00 at every date"), ("GMT+0", "+00:00"), ("GMT0", "+00:00"), ("EST5EDT", "-05:00 in winter and -04:00 in summer")),
+        *(("CET", "+01:00 in winter and +02:00 in summer"), ("PST8PDT", "-08:00 in winter"), ("UCT", "+00:00 at every date")),
+    ],
+)
+def test_a_zone_that_is_easily_read_otherwise_is_refused(zone: str, means: str) -> None:
+    message = refused((FROM, f'time_zone = "{zone}"\n{FROM}'))
+    says(message, f'[eligibility] time_zone is "{zone}", which means {means}', "+08:00", "Asia/Taipei")
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Etc/UTC", "Asia/Taipei", "America/New_York", "America/Argentina/Buenos_Aires", "US/Eastern", "Japan"]
+)
+def test_a_place_is_a_time_zone(zone: str) -> None:
+    assert accepted((FROM, f'time_zone = "{zone}"\n{FROM}')).eligibility.time_zone == zone
+
+
 @pytest.mark.parametrize("zone", ['"Asia/Taipe"', '"../etc/passwd"', '"CST6"', "8"])
 def test_an_unknown_time_zone_is_refused(zone: str) -> None:
     says(refused((FROM, f"time_zone = {zone}\n{FROM}")), f"[eligibility] time_zone is {zone}, which is not a time zone.", "Asia/Taipei")
@@ -394,13 +415,37 @@ def leg(token: str, share: str) -> str:
 
 
 def test_three_legs_of_a_third_each_add_up() -> None:
-    loaded = accepted(("share = 1\n", 'share = "1/3"\n'), ("[vesting]", leg("USDC", '"1/3"') + leg("DAI", '"1/3"') + "[vesting]"))
+    loaded = accepted(("share = 1\n", 'share = "1/3"\n'), ("[vesting]", leg("USDC", '"1/3"') + leg("USDT", '"1/3"') + "[vesting]"))
     assert [Fraction(1, 3)] * 3 == [one.share for one in loaded.settlement]
 
 
 @pytest.mark.parametrize("share", ["0.9", '"1/3"', "0", "0.999999999999999999"])
 def test_shares_that_do_not_add_up_are_refused(share: str) -> None:
     says(refused(("share = 1\n", f"share = {share}\n")), "[[settlement]] shares do not add up to 1.", "share = 0.5 in both")
+
+
+@pytest.mark.parametrize(
+    ("token", "right", "wrong"),
+    [("USDC", 6, 18), ("usdc", 6, 8), ("USDT", 6, 18), ("DAI", 18, 6), ("PERP", 18, 6), ("SNX", 18, 8), ("sUSD", 18, 6)],
+)
+def test_decimals_that_a_well_known_token_does_not_have_are_refused(token: str, right: int, wrong: int) -> None:
+    def stated(decimals: int) -> tuple[tuple[str, str], ...]:
+        old = 'token = "PERP"\ndecimals = 18\naddress = "0xbc396689893d065f41bc2c6ecbee5e0085233447"\n'
+        return ((old, f'token = "{token}"\ndecimals = {decimals}\n'),)
+
+    assert accepted(*stated(right)).settlement[0].decimals == right
+    said = f"[[settlement]] 1 decimals is {wrong}, but {token} has {right} decimals: every amount would be wrong by a factor of 10**{abs(wrong - right)}."
+    says(refused(*stated(wrong)), said, f"Write decimals = {right}")
+
+
+def test_one_contract_with_two_decimals_is_refused() -> None:
+    paid = (
+        'token = "PERP"\ndecimals = 18\naddress = "0xbc396689893d065f41bc2c6ecbee5e0085233447"\n',
+        f'token = "XYZ"\ndecimals = 8\naddress = "{USDC}"\n',
+    )
+    said = f"[insurance_fund] decimals is 6, but [[settlement]] 1 states 8 decimals for the same contract {USDC}."
+    says(refused(paid), said, "the same number in both")
+    assert accepted((paid[0], paid[1].replace("8", "6", 1))).settlement[0].decimals == 6
 
 
 # Addresses
@@ -417,12 +462,17 @@ def test_a_right_checksum_is_accepted_and_lower_cased() -> None:
         ("0xFB88DE099E13C3ED21F80A7A1E49F8CAECF10DF6", ("has a wrong checksum", "lower case")),
         ("0xfb8\u0430de099e13c3ed21f80a7a1e49f8caecf10df6", ("U+0430", "only looks like a hex digit")),
         ("0xfb8\uff11de099e13c3ed21f80a7a1e49f8caecf10df6", ("U+FF11", "only looks like a hex digit")),
-        (HOUSE[2:], (HOUSE[2:], "not an address", "Write 0x and 40 hex digits")),
-        ("0X" + HOUSE[2:], ("not an address", "Write 0x and 40 hex digits")),
-        (HOUSE[:-1], ("not an address",)),
+        (HOUSE[:-1], ("not an address", "Write 0x and 40 hex digits")),
+        (HOUSE[2:-1], (HOUSE[2:-1], "not an address", "Write 0x and 40 hex digits")),
         (HOUSE + "0", ("not an address",)),
-        (HOUSE + " ", ("not an address",)),
-        (" " + HOUSE, ("not an address",)),
+        ("0x0x" + HOUSE[2:], ("not an address",)),
+        (HOUSE[:20] + " " + HOUSE[20:], ("not an address",)),
+        ("0xfB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6"[2:], ("has a wrong checksum", "lower case")),
+        ("eth:" + HOUSE, ("an address on chain 1, but the incident is on chain 100", "chain 100")),
+        ("eip155:10:" + HOUSE, ("an address on chain 10, but the incident is on chain 100", "chain 100")),
+        ("gnosis:" + HOUSE, ('whose prefix "gnosis:" is not a chain that is known', "gno")),
+        ("eip155:" + HOUSE, ("is not a chain that is known", "eip155:NUMBER")),
+        ("gno:" + HOUSE[:-1], ("not an address",)),
         (HOUSE + "\\n", ("not an address",)),
         (HOUSE[:-1] + "g", ("not an address",)),
         ("", ("not an address",)),
@@ -430,6 +480,34 @@ def test_a_right_checksum_is_accepted_and_lower_cased() -> None:
 )
 def test_a_value_that_is_not_an_address_is_refused(value: str, parts: Sequence[str]) -> None:
     says(refused((HOUSE, value)), "rehearsal.toml: [chain] clearing_house", *parts)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"gno:{HOUSE}",
+        f"xdai:{HOUSE}",
+        f"GNO:{HOUSE}",
+        f"eip155:100:{HOUSE}",
+        HOUSE[2:],
+        f"0X{HOUSE[2:]}",
+        f" {HOUSE}",
+        f"{HOUSE} ",
+        "gno:0xFB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6",
+        " FB88dE099e13c3ED21F80a7a1E49f8CAEcF10df6",
+    ],
+)
+def test_an_address_may_be_written_as_wallets_copy_it(value: str) -> None:
+    assert accepted((HOUSE, value)).chain.clearing_house == HOUSE
+    assert accepted(("[formula]\n", EXCLUSION.replace(HOUSE, value) + "[formula]\n")).eligibility.exclusions[0].address == HOUSE
+    endorsed = f'[guards]\nendorsed = ["{value}"]\nsource = "F2"\n\n[formula]\n'
+    assert accepted(("[formula]\n", endorsed)).guards.endorsed == (HOUSE,)
+
+
+@pytest.mark.parametrize("prefix", ["eth:", "gno:", "eip155:1:"])
+def test_a_token_that_is_paid_may_be_on_another_chain(prefix: str) -> None:
+    token = "0xbc396689893d065f41bc2c6ecbee5e0085233447"
+    assert accepted((token, prefix + token)).settlement[0].address == token
 
 
 def test_an_address_without_quotes_is_refused() -> None:
@@ -675,6 +753,13 @@ def test_a_table_that_may_be_absent_is_not_ignored_where_its_name_is_misspelt() 
     table = 'price = "curve"\nsource = "F2"\n\n[formula]\n'
     says(refused(("[formula]\n", f"[valuatoin]\n{table}")), "rehearsal.toml: [valuatoin] is unknown. Did you mean 'valuation'?")
     says(refused(("[formula]\n", f"[[budgte]]\n{table}")), "rehearsal.toml: [[budgte]] is unknown. Did you mean 'budget'?")
+    for name in ("input", "restore", "budget", "insurance_fund", "expect", "guards"):
+        for opening, closing in (("[", "]"), ("[[", "]]")):
+            wrong = f"{opening}{name[:-2]}{name[-1]}{name[-2]}{closing}"
+            says(refused(("[formula]\n", f"{wrong}\n{table}")), f"rehearsal.toml: {wrong} is unknown. Did you mean '{name}'?")
+    index = '[guards.indx]\nfile = "a.csv"\n\n[formula]\n'
+    says(refused(("[formula]\n", f'[guards]\nsource = "F2"\n\n{index}')), "[guards.indx] is unknown. Did you mean 'index'?")
+    says(refused(("[formula]\n", f'[guards]\nsource = "F2"\n\n{index.replace("[guards.indx]", "[[guards.limit]]")}')), "'limits'")
     says(
         refused(("[formula]\n", EXCLUSION.replace("exclude", "exclud") + "[formula]\n")), "[[eligibility.exclud]] is unknown.", "'exclude'"
     )

@@ -73,6 +73,38 @@ def test_another_figure_is_a_difference(what: str, other: str, tmp_path: Path) -
     assert found.what == f"{SENTENCES[what]}, but {Decimal(other):,} was published (test)."
 
 
+@pytest.mark.parametrize(
+    ("found", "published", "how"),
+    [
+        ("55254.055928856683239047", "55_254.06", "rounds"),
+        ("55254.055928856683239047", "55_254.05", "cuts"),
+        ("55254.055928856683239047", "55_254.1", "rounds"),
+        ("55254.055928856683239047", "55_254", "rounds"),
+        ("55254.999999999999999999", "55_255", "rounds"),
+        ("55254.999999999999999999", "55_254", "cuts"),
+        ("0.125", "0.13", "rounds"),
+        ("55254.055928856683239047", "55_254.95", ""),
+        ("55254.055928856683239047", "55_254.060", ""),
+        ("55254.055928856683239047", "55_254.07", ""),
+        ("55254.055928856683239047", "55_254.04", ""),
+        ("55254.055928856683239047", "55_255", ""),
+    ],
+)
+def test_a_figure_with_fewer_places_is_met_where_the_result_rounds_or_cuts_to_it(
+    found: str, published: str, how: str, tmp_path: Path
+) -> None:
+    incident = expecting(tmp_path, "margin", published)
+    margin = liquidations().filter(pl.col("block_time") >= START).head(1).with_columns(pl.lit(Decimal(found), fixed.AMOUNT).alias("margin"))
+    (said,) = check_expectations(margin, paid(incident), incident)
+    shown = f"{Decimal(found):,f} USDC of margin"
+    if how:
+        assert said.code == "published-figure-met"
+        assert said.what == f"{shown}, which {how} to the {Decimal(published.replace('_', '')):,f} published (test)."
+    else:
+        assert (said.level, said.code) == ("warning", "published-figure-differs")
+        assert said.what.startswith(f"{shown}, but ")
+
+
 def test_one_unit_more_is_a_difference(tmp_path: Path) -> None:
     incident = expecting(tmp_path, "margin", "1000.500000000000000001")
     (found,) = check_expectations(liquidations(), paid(incident), incident)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perpcomp.findings import InputError
 from perpcomp.incident.vesting import Vesting
 from perpcomp.vesting.curves import in_words, unlocked
-from perpcomp.vesting.schedule import add_months, schedule
+from perpcomp.vesting.schedule import add_months, end_in_words, schedule
 from perpcomp.vesting.vest import vest
 from tests import build
 from tests.conftest import LAB
@@ -127,6 +128,42 @@ def test_blocks_bind_where_the_calendar_counts_blocks() -> None:
     assert [d.block for d in dates] == [14_700_000, 14_700_250, 14_700_500, 14_700_750, 14_701_000]
     assert [d.unix - dates[0].unix for d in dates] == [0, 1300, 2600, 3900, 5200]
     assert [unlocked(terms, 8, d.step, dates) for d in dates] == [4, 5, 6, 7, 8]
+
+
+def test_dates_of_a_schedule_in_blocks_are_called_estimates() -> None:
+    terms = vesting(
+        start=datetime(2022, 8, 1, tzinfo=UTC), calendar="blocks", length=589_091, start_block=15_253_306, block_seconds=Decimal("13.2")
+    )
+    assert end_in_words(terms) == "block 15,842,397 binds; about 30 October 2022 at 13.2 s a block"
+    assert in_words(terms) == (
+        "50 % at block 15,253,306, about 1 August 2022, the rest in 3 equal tranches over 589091 blocks;"
+        " blocks bind and dates are estimates: all unlocked when block 15,842,397 binds; about 30 October 2022 at 13.2 s a block"
+    )
+    assert "about 30 October 2022" in in_words(replace(terms, binding="line"))
+    assert end_in_words(vesting()) == "2021-06-01T00:00:00Z"
+    assert "about" not in in_words(vesting())
+
+
+def test_all_at_the_start_is_one_tranche(tmp_path: Path) -> None:
+    """upfront = 1 needs neither calendar nor length nor tranches; given all the same, they change nothing."""
+    rest = 'calendar = "calendar-months"\nlength = 3\ntranches = 3\n'
+    for changes in ({f"upfront = 0.5\n{rest}": "upfront = 1\n"}, {"upfront = 0.5": "upfront = 1"}, {"upfront = 0.5": 'upfront = "3/3"'}):
+        done = build.run(tmp_path, build.position(1, build.address(1), 1, 55_000, 30_000, 50_000), changes)
+        assert done.claims.select("tranche", "unlocks_at_unix", "amount_base_units").rows() == [
+            (0, 1614556800, done.payouts.item(0, "amount_base_units"))
+        ]
+        assert in_words(done.incident.vesting) == "all at 2021-03-01 00:00 UTC"
+        assert end_in_words(done.incident.vesting) == "2021-03-01T00:00:00Z"
+    blocks = {f"upfront = 0.5\n{rest}": 'upfront = 1\ncalendar = "blocks"\nstart_block = 15_253_306\nblock_seconds = 12\n'}
+    done = build.run(tmp_path, build.position(1, build.address(1), 1, 55_000, 30_000, 50_000), blocks)
+    assert in_words(done.incident.vesting) == "all at block 15,253,306, about 1 March 2021"
+    assert done.claims["unlocks_at_block"].to_list() == [15_253_306]
+
+
+@pytest.mark.parametrize("key", ['calendar = "calendar-months"\n', "length = 3\n", "tranches = 3\n"])
+def test_what_unlocks_later_needs_a_length(key: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is missing\. .*It is required where upfront is below 1"):
+        build.made_up(tmp_path, {key: ""})
 
 
 def test_tranches_that_are_not_months_fall_on_equal_parts_cut_to_the_second() -> None:

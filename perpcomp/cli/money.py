@@ -116,10 +116,14 @@ def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName
     import perpcomp
     from perpcomp.tables.payouts import CLAIMS
     from perpcomp.vesting.curves import in_words
+    from perpcomp.vesting.vest import to_read
 
     done = perpcomp.compute(query, input, formula)
-    terminal.print_table(done.claims, CLAIMS, ("trader", "token", "tranche", "unlocks_at", "amount", "cumulative"), as_json)
-    terminal.say(in_words(done.incident.vesting))
+    vesting = done.incident.vesting
+    block = ("unlocks_at_block",) if vesting.estimated else ()
+    shown = done.claims if as_json else to_read(done.claims, vesting)
+    terminal.print_table(shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json)
+    terminal.say(in_words(vesting))
     return done.problems
 
 

@@ -1,8 +1,11 @@
 """Results against figures that others published: budgets and expectations. Compared, never used, and never silently."""
 
+from decimal import Decimal
+
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.against_input.seen import did_you_mean
 from perpcomp.entitlement import COMPLETE_FIRST, are_incomplete
 from perpcomp.findings import Finding
 from perpcomp.incident.expect import Expectation
@@ -56,8 +59,12 @@ def check_expectations(liquidations: pl.DataFrame, payouts: pl.DataFrame, incide
     findings = []
     for expected in incident.expectations:
         source = ", ".join(expected.source)
+        advice = "Find out which is right before the vote."
         if expected.what == "eligible":
             met, what = _compare_eligible(expected, source, liquidations)
+            traders = liquidations.get_column("trader").unique().to_list()
+            if expected.trader is not None and expected.trader not in traders:
+                advice = f"{did_you_mean(expected.trader, traders)} {advice}"
         else:
             met, what = _compare_figure(expected, source, _result(expected, liquidations, payouts, incident))
         note = f" {expected.note}" if expected.note else ""
@@ -66,7 +73,7 @@ def check_expectations(liquidations: pl.DataFrame, payouts: pl.DataFrame, incide
                 "note" if met else "warning",
                 f"{incident.name}.toml [[expect]]",
                 what + note,
-                "Nothing." if met else "Find out which is right before the vote.",
+                "Nothing." if met else advice,
                 code="published-figure-met" if met else "published-figure-differs",
             )
         )
@@ -90,7 +97,20 @@ def _compare_figure(expected: Expectation, source: str, found: int) -> tuple[boo
     unit = unit or (expected.what[:-1] if found == fixed.ONE else expected.what)
     if found == published:
         return True, f"{in_full(found)} {unit}, as published ({source})."
+    if how := _shortened(found, expected.value):
+        return True, f"{in_full(found)} {unit}, which {how} to the {expected.value:,f} published ({source})."
     return False, f"{in_full(found)} {unit}, but {in_full(published)} was published ({source})."
+
+
+def _shortened(found: int, published: Decimal) -> str:
+    """How a figure (integer of 1e-18) becomes the published one with its places: "rounds", "cuts" (towards zero), or "" where it does not."""
+    exponent = published.as_tuple().exponent
+    assert isinstance(exponent, int)
+    unit, digits = 10 ** max(0, 18 + min(0, exponent)), fixed.to_integer(published)
+    sign, size = (-1 if found < 0 else 1), abs(found)
+    if sign * ((size + unit // 2) // unit * unit) == digits:
+        return "rounds"
+    return "cuts" if sign * (size // unit * unit) == digits else ""
 
 
 def _result(expected: Expectation, liquidations: pl.DataFrame, payouts: pl.DataFrame, incident: Incident) -> int:

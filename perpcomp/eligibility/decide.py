@@ -87,7 +87,7 @@ def _refuse_empty_window(liquidations: pl.DataFrame, incident: Incident) -> None
         return
     affected = liquidations.filter(pl.col("market").is_in([m.amm for m in incident.affected])).sort("block_number", "log_index")
     rules, names = incident.eligibility, ", ".join(m.name for m in incident.affected)
-    what = f"No liquidation of {names} lies from {rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)}."
+    what = f"No liquidation of {names} lies {'in' if rules.from_block is not None else 'from'} {rules.window}."
     near = []
     for word, rows in (
         ("before", affected.filter(pl.col("block_time") < rules.start).tail(1)),

@@ -22,8 +22,10 @@ def _exclusion(facts: Facts) -> pl.Expr:
     return pl.col("trader").replace_strict(reasons, default="", return_dtype=pl.String)
 
 
-def _window(facts: Facts) -> str:
-    return f"{facts.eligibility.start.strftime(CSV_TIME)} to {facts.eligibility.end.strftime(CSV_TIME)}"
+def _outside(facts: Facts) -> pl.Expr:
+    if facts.eligibility.from_block is None:
+        return pl.format(f"liquidated at {{}}, outside the window {facts.eligibility.window}", _time("block_time"))
+    return pl.format(f"liquidated in block {{}}, outside the window of {facts.eligibility.window}", "block_number")
 
 
 def _crash_price(facts: Facts) -> pl.Expr:
@@ -69,9 +71,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "outside-window",
-        ("start", "end"),
+        ("from_time", "to_time", "from_block", "to_block"),
         applies=lambda facts: ~in_window(facts.incident),
-        reason=lambda facts: pl.format(f"liquidated at {{}}, outside the window {_window(facts)}", _time("block_time")),
+        reason=_outside,
     ),
     Rule(
         "short-in-rebound",

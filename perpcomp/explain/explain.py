@@ -14,6 +14,7 @@ from perpcomp.arithmetic import number
 from perpcomp.explain.payout import entitlement_steps, payout_steps
 from perpcomp.explain.valuation import since_crash_steps, valuation_steps
 from perpcomp.findings import closest, refusal
+from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.run import Run
 from perpcomp.steps import Row
 from perpcomp.systems.system import find
@@ -21,7 +22,11 @@ from perpcomp.systems.system import find
 
 def explain(run: Run, who: str) -> list[str]:
     """The lines that answer "why this number?" for a trader's address or a transaction hash. InputError where neither is known."""
-    key = who.strip().lower()
+    try:
+        key = without_prefix(who, run.incident.chain.id).lower()
+    except ValueError as error:
+        what, what_to_do = error.args
+        raise refusal(f"'{who}'", f"It {what}", what_to_do) from None
     column = {42: "trader", 66: "transaction_hash"}.get(len(key))
     if column is None or not key.startswith("0x"):
         raise refusal(

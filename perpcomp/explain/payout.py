@@ -12,9 +12,11 @@ from perpcomp.run import Run
 from perpcomp.steps import Row, source_texts, step
 from perpcomp.totals import entitled
 from perpcomp.vesting.curves import in_words
+from perpcomp.vesting.schedule import day_in_words
 
 
 def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+    """What the formula gives one liquidation, and the part of it that is compensated."""
     yield from restored_steps(run, row, n)
     node = formula.tree(run.formula)
     value = arithmetic.evaluate(node, row)
@@ -37,6 +39,7 @@ def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]
 
 
 def payout_steps(run: Run, trader: str) -> Iterator[str]:
+    """What one trader is paid: the sum of the liquidations, each token's part, and its tranches."""
     paid = run.payouts.filter(pl.col("trader") == trader)
     first = paid.row(0, named=True)
     entitlement = number(arithmetic.term(first["entitlement"]))
@@ -78,5 +81,8 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
         if row["reason"]:
             yield f"  {row['reason']}"
         for claim in run.claims.filter((pl.col("trader") == trader) & (pl.col("token") == leg.token)).iter_rows(named=True):
-            yield f"    tranche {claim['tranche']}: {claim['amount_base_units']} base units from {claim['unlocks_at']:%Y-%m-%d %H:%M:%S} UTC"
+            since = f"{claim['unlocks_at']:%Y-%m-%d %H:%M:%S} UTC"
+            if run.incident.vesting.estimated:
+                since = f"block {claim['unlocks_at_block']}, about {day_in_words(claim['unlocks_at'])}"
+            yield f"    tranche {claim['tranche']}: {claim['amount_base_units']} base units from {since}"
     yield f"  vesting: {in_words(run.incident.vesting)} [{source_texts(run.incident, run.incident.vesting.source)}]"

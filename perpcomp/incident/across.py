@@ -51,6 +51,31 @@ def _shares(settlement: tuple[Leg, ...]) -> Problems:
         yield Problem("[[settlement]]", 0, "", "shares do not add up to 1.", "Two legs of one half each: share = 0.5 in both.")
 
 
+# Symbols whose decimals are the same on the chains of the protocols that this project reads, by the tokens' own contracts.
+DECIMALS_OF = {"USDC": 6, "USDT": 6, "DAI": 18, "PERP": 18, "SNX": 18, "SUSD": 18}
+
+
+def _decimals(settlement: tuple[Leg, ...], fund: InsuranceFund | None) -> Problems:
+    """Decimals that contradict a well-known token's, or those stated of the same contract elsewhere: amounts would be off by powers of 10."""
+    stated = [("[[settlement]]", n, leg.token, leg.address or "", leg.decimals) for n, leg in enumerate(settlement, 1)]
+    if fund is not None and fund.balance is None:
+        stated.append(("[insurance_fund]", 0, "", fund.token, fund.decimals))
+    first: dict[str, tuple[str, int]] = {}
+    for header, number, symbol, address, decimals in stated:
+        right = DECIMALS_OF.get(symbol.upper())
+        if right is not None and decimals != right:
+            what = (
+                f"is {decimals}, but {symbol} has {right} decimals: every amount would be wrong by a factor of 10**{abs(decimals - right)}."
+            )
+            yield Problem(header, number, "decimals", what, f"Write decimals = {right}, or the symbol of the token that is meant.")
+        elif address in first and decimals != first[address][1]:
+            where, other = first[address]
+            what = f"is {decimals}, but {where} states {other} decimals for the same contract {address}."
+            yield Problem(header, number, "decimals", what, "Look the decimals up in the contract and write the same number in both.")
+        if address:
+            first.setdefault(address, (f"{header} {number or ''}".rstrip(), decimals))
+
+
 def _markets(markets: tuple[Market, ...]) -> Problems:
     yield from _twice("[[market]]", "name", (market.name for market in markets))
     yield from _twice("[[market]]", "amm", (market.amm for market in markets))
@@ -63,7 +88,12 @@ def _tokens(settlement: tuple[Leg, ...]) -> Problems:
 
 
 def _window(eligibility: Eligibility) -> Problems:
-    if eligibility.start >= eligibility.end:
+    first, last = eligibility.from_block, eligibility.to_block
+    if first is not None and last is not None:
+        if first > last:
+            what = f"has an empty window: {eligibility.as_written}."
+            yield Problem("[eligibility]", 0, "", what, "Let to_block not be before from_block; both are inside.")
+    elif eligibility.start >= eligibility.end:
         what = f"has an empty window: {eligibility.as_written}."
         yield Problem("[eligibility]", 0, "", what, "Let it end after it starts; from is inside, to is not.")
     yield from _twice("[[eligibility.exclude]]", "address", (one.address for one in eligibility.exclusions))
@@ -116,6 +146,7 @@ CHECKS: dict[Callable[..., Problems], tuple[str, ...]] = {
     _what_the_system_offers: ("system", "valuation", "eligibility", "restore", "insurance_fund"),
     _shares: ("settlement",),
     _tokens: ("settlement",),
+    _decimals: ("settlement", "insurance_fund"),
     _markets: ("markets",),
     _window: ("eligibility",),
     _one_price: ("valuation", "markets"),

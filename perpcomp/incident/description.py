@@ -26,7 +26,7 @@ class Kind:
     """A kind of value. `allowed` says in words what may be written, `choices` lists the words where only some are allowed.
 
     `read` gives the checked value of a raw one, or raises ValueError(what is wrong, what to do). `keys_of` is the table of the file
-    whose keys the value must name.
+    whose keys the value must name. `of_chain`: the value holds addresses of the chain that [chain] names, perhaps with its prefix.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Kind:
     read: Callable[[Any], Any]
     choices: tuple[str, ...] = ()
     keys_of: str = ""
+    of_chain: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,32 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from perpcomp.incident.description import Key, Kind, Table
+from perpcomp.incident.description import Condition, Key, Kind, Table
 from perpcomp.incident.guards import VERDICTS
-from perpcomp.incident.kinds import ADDRESS, AMOUNT, AMOUNT_OR_ZERO, EXAMPLE_ADDRESS, TEXT, WRITTEN_TIME, ZONE, choice, choices, in_utc
+from perpcomp.incident.kinds import (
+    ADDRESS,
+    AMOUNT,
+    AMOUNT_OR_ZERO,
+    COUNT,
+    EXAMPLE_ADDRESS,
+    TEXT,
+    WRITTEN_TIME,
+    ZONE,
+    choice,
+    choices,
+    in_utc,
+)
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
+from perpcomp.tables.schema import CSV_TIME
+
+_BLOCKS = ("from_block", "to_block")
+_IN_TIMES = Condition("from_block and to_block are absent", lambda table, _: not {*_BLOCKS} & table.keys())
+
+
+def _stated(key: str) -> Condition:
+    return Condition(f"{key} is given", lambda table, _: key in table)
+
 
 _POLICY = choice("include", "exclude")
 
@@ -33,13 +54,43 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Who is compensated. The window is half-open, [start, end), in UTC; the policies are 'include' or 'exclude'.
+    """Who is compensated. The policies are 'include' or 'exclude'.
 
-    as_written is the window in the words of the file. Limits are None and lists empty where the file does not state them.
+    The window is stated in times, [from_time, to_time) in UTC, or in blocks, of which both ends are inside. Where it is stated in blocks,
+    the times are None until the input has dated them (window.py). as_written is the window in the words of the file. Limits are None and
+    lists empty where the file does not state them.
     """
 
-    start: Annotated[datetime, Key(WRITTEN_TIME, "When the window begins; this second is inside.", "2021-02-20T22:45:00Z", name="from")]
-    end: Annotated[datetime, Key(WRITTEN_TIME, "When the window ends; this second is outside.", "2021-02-21T00:00:00Z", name="to")]
+    from_time: Annotated[
+        datetime | None,
+        Key(
+            WRITTEN_TIME,
+            "When the window begins; this second is inside.",
+            "2021-02-20T22:45:00Z",
+            name="from",
+            default=None,
+            required_if=_IN_TIMES,
+        ),
+    ]
+    to_time: Annotated[
+        datetime | None,
+        Key(
+            WRITTEN_TIME,
+            "When the window ends; this second is outside.",
+            "2021-02-21T00:00:00Z",
+            name="to",
+            default=None,
+            required_if=_IN_TIMES,
+        ),
+    ]
+    from_block: Annotated[
+        int | None,
+        Key(COUNT, "The first block of the window, instead of from; it is inside.", "13_500_195", "block", None, _stated("to_block")),
+    ]
+    to_block: Annotated[
+        int | None,
+        Key(COUNT, "The last block of the window, instead of to; it is inside.", "13_500_366", "block", None, _stated("from_block")),
+    ]
     time_zone: Annotated[
         str | None, Key(ZONE, "The time zone of from and to where they are written without an offset.", '"Asia/Taipei"', default=None)
     ]
@@ -89,6 +140,25 @@ class Eligibility:
     source: Annotated[tuple[str, ...], SOURCE]
 
     @property
+    def start(self) -> datetime:
+        """When the window begins; this second is inside."""
+        assert self.from_time is not None, "a window in blocks has no times before the input dates it"
+        return self.from_time
+
+    @property
+    def end(self) -> datetime:
+        """When the window ends; this second is outside."""
+        assert self.to_time is not None, "a window in blocks has no times before the input dates it"
+        return self.to_time
+
+    @property
+    def window(self) -> str:
+        """The window in words: "2021-02-20T22:45:00Z to 2021-02-21T00:00:00Z", or "blocks 13500195 to 13500366, both included"."""
+        if self.from_block is not None:
+            return f"blocks {self.from_block} to {self.to_block}, both included"
+        return f"{self.start.strftime(CSV_TIME)} to {self.end.strftime(CSV_TIME)}"
+
+    @property
     def by_replay(self) -> bool:
         """Whether a rule needs the market's state before the crash, which only a replay of the market gives."""
         asked = (self.minimum_leverage_before_crash, self.maximum_leverage_before_crash, self.liquidation_price_below)
@@ -96,13 +166,19 @@ class Eligibility:
 
 
 def read_eligibility(table: TableReader) -> Eligibility | None:
-    """The table, with from and to in UTC: by their offset, or else by time_zone."""
+    """The table, with from and to in UTC: by their offset, or else by time_zone. The window is in times or in blocks, not in both."""
     values = table.values()
     zone = values.get("time_zone")
-    written = f"{values.get('start')} to {values.get('end')}" + (f" ({zone})" if zone else "")
-    for field, key in (("start", "from"), ("end", "to")):
+    if in_blocks := {*_BLOCKS} & table.raw.keys():
+        written = f"blocks {values.get('from_block')} to {values.get('to_block')}"
+        for key in [key for key in ("from", "to", "time_zone") if key in table.raw]:
+            what = f"is given beside {' and '.join(sorted(in_blocks))}."
+            table.problem(key, what, "State the window in one way: from and to in times, or from_block and to_block.")
+    else:
+        written = f"{values.get('from_time')} to {values.get('to_time')}" + (f" ({zone})" if zone else "")
+    for field, key in (("from_time", "from"), ("to_time", "to")):
         try:
-            if field in values:
+            if values.get(field) is not None:
                 values[field] = in_utc(values[field], zone)
         except ValueError as error:
             table.problem(key, *error.args)

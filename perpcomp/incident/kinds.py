@@ -9,8 +9,9 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from perpcomp.findings import near_miss
+from perpcomp.findings import closest, near_miss
 from perpcomp.fixed import to_integer
+from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.incident.description import Kind
 from perpcomp.incident.toml import shown
 
@@ -111,6 +112,10 @@ def address(value: Any) -> str:
     return value.lower()
 
 
+def _of_any_chain(value: Any) -> Any:
+    return without_prefix(value, None) if isinstance(value, str) else value
+
+
 def addresses(value: Any) -> tuple[str, ...]:
     """A list of addresses."""
     if not isinstance(value, list):
@@ -139,7 +144,10 @@ def path(value: Any) -> str:
 def written_time(value: Any) -> datetime:
     """A time as the file writes it: with an offset, or local."""
     if not isinstance(value, datetime):
-        raise ValueError(f"is {shown(value)}, not a time.", "Write 2021-02-20T22:45:00Z, without quotes.")
+        advice = "Write 2021-02-20T22:45:00Z, without quotes."
+        if isinstance(value, int) and not isinstance(value, bool):
+            advice += " A window in blocks has the keys from_block and to_block instead of from and to; both blocks are inside."
+        raise ValueError(f"is {shown(value)}, not a time.", advice)
     if value.microsecond:
         raise ValueError(f"is {value.isoformat()}.", "Whole seconds only: a block's time has no fraction.")
     if not 1970 <= value.year < 9999:
@@ -166,12 +174,25 @@ def moment(value: Any) -> datetime:
     return in_utc(written_time(value), None)
 
 
+# Names that are read in two ways: "Etc/GMT+8" is 8 hours behind UTC; "EST" and "CET" are said of summer times too.
+_AMBIGUOUS_ZONE = re.compile(r"(Etc|SystemV)/.*|[A-Z]{3}[+-]?[0-9].*|GMT|UCT|EST|MST|HST|WET|CET|MET|EET|Factory|localtime|posixrules")
+_INSTEAD = 'Remove time_zone and write the offset in from and to, as 2021-02-21T06:45:00+08:00; or name a place, as "Asia/Taipei".'
+
+
 def zone(value: Any) -> str:
-    """The name of a time zone."""
-    if value not in available_timezones():
-        advice = 'Write the name of the zone database, as "Asia/Taipei", or "UTC".'
-        raise ValueError(f"is {shown(value)}, which is not a time zone.", advice)
-    return str(value)
+    """The name of a time zone: "UTC", or a place."""
+    known = available_timezones()
+    if not isinstance(value, str) or value not in known:
+        near = closest(value, known - {one for one in known if _AMBIGUOUS_ZONE.fullmatch(one)}) if isinstance(value, str) else None
+        advice = f"Did you mean {shown(near)}? " if near else ""
+        raise ValueError(f"is {shown(value)}, which is not a time zone.", advice + _INSTEAD)
+    if _AMBIGUOUS_ZONE.fullmatch(value) and value != "Etc/UTC":
+        winter, summer = (
+            datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(value)).isoformat()[-6:] for day in ("2021-01-01", "2021-07-01")
+        )
+        means = f"means {winter} at every date" if winter == summer else f"means {winter} in winter and {summer} in summer"
+        raise ValueError(f"is {shown(value)}, which {means} and is easily read otherwise.", _INSTEAD)
+    return value
 
 
 # Examples of no account and no block: a real one could be left in a file by mistake.
@@ -186,13 +207,14 @@ AMOUNT_OR_ZERO = Kind("amount or 0", "a number of 0 or more and below 1e20 with 
 LIMIT = Kind("limit", '"none" for no limit, or a number of 0 or more with at most 18 decimals', limit)
 SHARE = Kind("share", 'a number from 0 to 1, or a fraction in quotes as "1/3"', share)
 DECIMALS = Kind("decimals", "a whole number from 1 to 18", decimals)
-ADDRESS = Kind("address", "0x and 40 hex digits in quotes; mixed case must carry a right checksum", address)
-ADDRESSES = Kind("addresses", "a list of addresses in brackets", addresses)
+ADDRESS = Kind("address", "0x and 40 hex digits in quotes; mixed case must carry a right checksum", address, of_chain=True)
+ADDRESSES = Kind("addresses", "a list of addresses in brackets", addresses, of_chain=True)
+TOKEN_ADDRESS = Kind("address", f"{ADDRESS.allowed}; of any chain", lambda value: address(_of_any_chain(value)))
 BLOCK_HASH = Kind("block hash", "0x and 64 lower-case hex digits, in quotes", block_hash)
 PATH = Kind("file", "a path of letters, digits and . _ - / inside the folder of the incident file, in quotes", path)
 TIME = Kind("time", "a time in whole seconds with Z or an offset, without quotes", moment)
 WRITTEN_TIME = Kind("time", "a time in whole seconds with Z or an offset, or local beside time_zone; without quotes", written_time)
-ZONE = Kind("time zone", 'a name of the zone database, as "Asia/Taipei", or "UTC"', zone)
+ZONE = Kind("time zone", 'a place of the zone database, as "Asia/Taipei", or "UTC"', zone)
 
 
 def choice(*words: str) -> Kind:

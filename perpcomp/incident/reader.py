@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from perpcomp.findings import Finding, near_miss
+from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.incident.description import ANY_NAME, Key, Raw, Table
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class TableReader:
                 return _PROBLEM
             return key.default
         try:
-            value = key.kind.read(self.raw[name])
+            value = key.kind.read(self._of_this_chain(self.raw[name]) if key.kind.of_chain else self.raw[name])
         except ValueError as error:
             if len(error.args) != 2:  # Python's own: an integer too long to be shown
                 error = ValueError("is a number of thousands of digits.", "Correct it.")
@@ -94,6 +95,14 @@ class TableReader:
                 self.problem(name, f'names "{unknown}", which is not in [{key.kind.keys_of}].', near_miss(unknown, named))
                 return _PROBLEM
         return value
+
+    def _of_this_chain(self, raw: Any) -> Any:
+        """An address, or a list of them, without the prefix of the chain that [chain] names. ValueError for another chain's prefix."""
+        if isinstance(raw, list):
+            return [self._of_this_chain(one) for one in raw]
+        chain = self.document.get("chain")
+        number = chain.get("id") if isinstance(chain, dict) else None
+        return without_prefix(raw, number if isinstance(number, int) else None) if isinstance(raw, str) else raw
 
     def inside(self, name: str, keys: Mapping[str, Key | Table], raw: Raw, number: int = 0) -> "TableReader":
         """The reader of a table in this one; with a number, of an entry of the list of that name."""

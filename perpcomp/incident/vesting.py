@@ -11,6 +11,7 @@ from perpcomp.incident.kinds import AMOUNT, COUNT, SHARE, TIME, choice
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
 
+_LATER = Condition("upfront is below 1", lambda table, _: table.get("upfront") not in (1, "1/1"))
 _IN_BLOCKS = Condition('calendar = "blocks"', lambda table, _: table.get("calendar") == "blocks")
 _MOST_TRANCHES = 1000
 
@@ -20,16 +21,35 @@ class Vesting:
     """When it unlocks: `upfront` at the start, the rest in `tranches` (or along a line) until the end.
 
     calendar is calendar-months, fixed-days, seconds or blocks, and `length` counts that unit. binding is tranches or line.
-    start_block and block_seconds belong to a calendar of blocks.
+    start_block and block_seconds belong to a calendar of blocks. Where all of it unlocks at the start (upfront 1), `length` and
+    `tranches` are 0.
     """
 
     upfront: Annotated[Fraction, Key(SHARE, "The share that unlocks at the start.", "0.5", unit="/1")]
     calendar: Annotated[
         str,
-        Key(choice("calendar-months", "fixed-days", "seconds", "blocks"), "What `length` counts.", '"calendar-months"'),
+        Key(
+            choice("calendar-months", "fixed-days", "seconds", "blocks"),
+            "What `length` counts.",
+            '"calendar-months"',
+            default="seconds",
+            required_if=_LATER,
+        ),
     ]
-    length: Annotated[int, Key(COUNT, "How long after the start the last tranche unlocks.", "3", unit="as `calendar`")]
-    tranches: Annotated[int, Key(COUNT, f"In how many equal parts the rest unlocks after the start; at most {_MOST_TRANCHES}.", "3")]
+    length: Annotated[
+        int,
+        Key(COUNT, "How long after the start the last tranche unlocks.", "3", unit="as `calendar`", default=0, required_if=_LATER),
+    ]
+    tranches: Annotated[
+        int,
+        Key(
+            COUNT,
+            f"In how many equal parts the rest unlocks after the start; at most {_MOST_TRANCHES}.",
+            "3",
+            default=0,
+            required_if=_LATER,
+        ),
+    ]
     binding: Annotated[
         str,
         Key(
@@ -47,6 +67,16 @@ class Vesting:
         Decimal | None, Key(AMOUNT, "How long a block takes.", "5.2", unit="seconds", default=None, required_if=_IN_BLOCKS)
     ]
     source: Annotated[tuple[str, ...], SOURCE]
+
+    @property
+    def all_at_once(self) -> bool:
+        """Whether everything unlocks at the start, so that there is one tranche."""
+        return self.upfront == 1
+
+    @property
+    def estimated(self) -> bool:
+        """Whether blocks bind, so that every date is an estimate."""
+        return self.calendar == "blocks"
 
 
 def read_vesting(table: TableReader) -> Vesting | None:

@@ -2,8 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import polars as pl
+
+from perpcomp import fixed
 from perpcomp.decide.compare import totals
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import counted, in_full
@@ -14,13 +17,16 @@ from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.totals import counts, entitled, total_of
 from perpcomp.vesting.curves import in_words
-from perpcomp.vesting.schedule import end_of
+from perpcomp.vesting.schedule import end_in_words
 from perpcomp.window import affected_in_window
 
 # label of a line -> codes of the findings that it shows
 COMPARED = {
     "Budget": ("budget", "budget-exceeded", "budget-not-comparable"),
     "Published figure": ("published-figure-met", "published-figure-differs"),
+    "Exclusion": ("exclusion-of-nobody",),
+    "Not in the input": ("market-without-log", "contract-without-log", "name-not-met"),
+    "Check": ("price-far-from-spot", "vesting-before-window-end", "window-start-estimated"),
     "Insurance fund": ("fund-covers", "fund-short", "fund-cover-unknown", "fund-balance-unknown"),
 }
 
@@ -44,7 +50,10 @@ def summary(run: Run) -> list[Line]:
         lines.append(
             Line("PAYMENT IS STOPPED", "A finding puts the amounts in doubt. Every payout is 0 until it is resolved.", "findings.csv")
         )
-    window = f"{rules.start.strftime(CSV_TIME)} to {rules.end.strftime(CSV_TIME)} (UTC, end not included)"
+    window = f"{rules.window} (UTC, end not included)"
+    if rules.from_block is not None:
+        last = rules.end - timedelta(seconds=1)
+        window = f"{rules.window} (their logs are from {rules.start.strftime(CSV_TIME)} to {last.strftime(CSV_TIME)})"
     lines.append(Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"))
     lines += _valued(incident)
     inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
@@ -55,6 +64,7 @@ def summary(run: Run) -> list[Line]:
         ),
         Line("Compensated", f"{counted(paid.traders, 'account')}, {counted(paid.positions, 'position')}"),
         Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
+        *_excluded(run),
         Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
         Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} USDC"),
         *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
@@ -68,7 +78,7 @@ def summary(run: Run) -> list[Line]:
     lines += [
         Line("Rounded off", f"{rounded} USDC, left with: {incident.rounding_to}", cite(incident, incident.allocation_source)),
         Line("Vesting", in_words(incident.vesting), cite(incident, incident.vesting.source)),
-        Line("All unlocked", end_of(incident.vesting).strftime(CSV_TIME)),
+        Line("All unlocked", end_in_words(incident.vesting)),
     ]
     lines += [Line(label, problem.what) for label, codes in COMPARED.items() for problem in run.problems if problem.code in codes]
     for name, total, winners, losers, incomplete in totals(run.comparison):
@@ -115,6 +125,18 @@ def moment_in_words(at: int | datetime) -> str:
 def cite(incident: Incident, keys: tuple[str, ...]) -> str:
     """The texts of source keys."""
     return "; ".join(incident.sources[key].text for key in keys)
+
+
+def _excluded(run: Run) -> list[Line]:
+    """How many accounts the incident file excludes, and what that keeps back."""
+    table = run.exclusions
+    if table.is_empty():
+        return []
+    met, unknown = table.filter(pl.col("liquidations") > 0).height, table.get_column("kept_back").null_count()
+    sum_of = in_full(sum(fixed.to_integer(value) for value in table.get_column("kept_back").drop_nulls()))
+    missing = f" and what {counted(unknown, 'account')} cannot be valued for" if unknown else ""
+    value = f"{counted(table.height, 'account')} named, {met} of them liquidated in the window; they keep back {sum_of} USDC{missing}"
+    return [Line("Excluded by name", value, cite(run.incident, run.incident.eligibility.source))]
 
 
 def _not_included(run: Run) -> str:

@@ -20,9 +20,12 @@ from perpcomp.number_text import counted, in_full
 from perpcomp.publish.summary import Line, summary
 from perpcomp.run import Run
 from perpcomp.sheet_limits import ABOVE, shown_rows, shown_text
+from perpcomp.tables.decide import EXCLUSIONS
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYOUTS
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table
+from perpcomp.vesting.schedule import end_in_words
+from perpcomp.vesting.vest import to_read
 
 PAYOUT_COLUMNS = (
     "trader",
@@ -168,6 +171,7 @@ class Sheets:
             code = sheet.write_string(row, at, "yes" if value else "no")
         elif column.kind == "time":
             code = sheet.write_string(row, at, value.strftime(CSV_TIME))
+            sheet.write_string(row, at, value if isinstance(value, str) else value.strftime(CSV_TIME))  # text: an estimate
         else:
             assert column.kind in KINDS
             code = sheet.write_string(row, at, shown_text(value, file), self.text)
@@ -199,6 +203,15 @@ def workbook(run: Run) -> bytes:
         shown=PAYOUT_COLUMNS,
         summed=("value", "amount") if _one_token(run) else ("value",),
     )
+    vesting = run.incident.vesting
+    dates = f"; {end_in_words(vesting)}" if vesting.estimated else ""
+    sheets.table(
+        "Claims",
+        f"Claims by trader and tranche{dates}",
+        to_read(run.claims, vesting),
+        CLAIMS,
+        summed=("amount",) if _one_token(run) else (),
+    )
     sheets.table(
         "Claims", "Claims by trader and tranche", "4-claims.csv", run.claims, CLAIMS, summed=("amount",) if _one_token(run) else ()
     )
@@ -210,6 +223,14 @@ def workbook(run: Run) -> bytes:
         LIQUIDATIONS,
         shown=LIQUIDATION_COLUMNS,
     )
+    if run.exclusions.height:
+        sheets.table(
+            "Excluded",
+            "Accounts that the incident file excludes, and what each exclusion keeps back",
+            f"inputs/{run.incident.name}.toml",
+            run.exclusions,
+            EXCLUSIONS,
+        )
     sheets.table("Left out", "Seen in the window and not paid", "left-out.csv", run.left_out, LEFT_OUT)
     book.close()
     return _repack(buffer.getvalue())

@@ -40,6 +40,7 @@ class System(Protocol):
 
     topics: frozenset[str]  # topic0 of every event that is pulled and decoded
     old_layouts: tuple[str, ...] = ()  # beginnings of topic0 of layouts that cannot be read; an input that holds one is refused
+    contract_events: tuple[str, ...] = ()  # tables of events that the contract of [chain] logs, by which it is known to be in the input
     required_event: str  # what an input must hold, as a noun phrase; {contract} stands for the contract's address
     other_actions: Mapping[str, str] = {}  # events beside the events table in which a trader acts -> what the left-out table calls it
     transfer_event: Event | None = None  # of the insurance fund's token; None: the protocol's logs cannot give a fund's balance

@@ -71,6 +71,19 @@ spot_after       | amount  | USDC per base | spot price after all openings; in t
 """),
 )
 
+EXCLUSIONS = Table(
+    "exclusions",
+    ("address",),
+    columns("""
+address      | address |      | the account that the incident file excludes
+reason       | text    |      | why, by the incident file
+evidence     | text    |      | what shows it, by the incident file
+logs         | integer |      | events of this account in the input; 0: the exclusion meets nobody
+liquidations | integer |      | its liquidations in the window and in an affected market
+kept_back    | amount? | USDC | what the formula would give it if nobody were excluded; null where that cannot be valued
+"""),
+)
+
 FINDINGS = Table(
     "findings",
     ("number",),

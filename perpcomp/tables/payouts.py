@@ -28,7 +28,7 @@ CLAIMS = Table(
 trader            | address  |      | who may claim
 token             | text     |      | the token that is claimed
 tranche           | integer  |      | 0 is the upfront part
-unlocks_at        | time     | UTC  | when the tranche unlocks
+unlocks_at        | time     | UTC  | when the tranche unlocks; where unlocks_at_block is given, an estimate from the stated seconds a block
 unlocks_at_unix   | integer  | s    | unlocks_at in unix seconds
 unlocks_at_block  | integer? |      | the block that binds, where the vesting is counted in blocks
 amount            | amount   | token | what this tranche unlocks

@@ -1,10 +1,11 @@
-"""The dates of a vesting schedule."""
+"""The dates of a vesting schedule. Where blocks bind, dates are estimates, and words say so."""
 
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from perpcomp.incident.vesting import Vesting
+from perpcomp.tables.schema import CSV_TIME
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ def add_months(start: datetime, months: int) -> datetime:
 def schedule(vesting: Vesting) -> list[Instant]:
     """The start and the n tranche dates. With one tranche a calendar month, the dates are whole months; otherwise n equal parts."""
     start, n, length = int(vesting.start.timestamp()), vesting.tranches, vesting.length
+    if n == 0:
+        return [Instant(start, 0, vesting.start_block)]
     if vesting.calendar == "blocks":
         assert vesting.start_block is not None
         assert vesting.block_seconds is not None
@@ -44,4 +47,19 @@ def schedule(vesting: Vesting) -> list[Instant]:
 
 def end_of(vesting: Vesting) -> datetime:
     """The date when everything is unlocked."""
+    if vesting.all_at_once:
+        return vesting.start
     return vesting.start + timedelta(seconds=schedule(vesting)[-1].unix - int(vesting.start.timestamp()))
+
+
+def day_in_words(day: datetime) -> str:
+    """The day of a time, as people say it: "30 October 2022"."""
+    return f"{day.day} {day:%B %Y}"
+
+
+def end_in_words(vesting: Vesting) -> str:
+    """When everything is unlocked: an exact time; or the block that binds, with about the day."""
+    if not vesting.estimated:
+        return end_of(vesting).strftime(CSV_TIME)
+    block = schedule(vesting)[0 if vesting.all_at_once else -1].block
+    return f"block {block:,} binds; about {day_in_words(end_of(vesting))} at {vesting.block_seconds} s a block"

@@ -10,6 +10,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.incident.incident import Incident
+from perpcomp.incident.vesting import Vesting
 from perpcomp.tables.payouts import CLAIMS
 from perpcomp.tables.schema import check
 from perpcomp.vesting.curves import unlocked
@@ -17,7 +18,7 @@ from perpcomp.vesting.schedule import schedule
 
 
 def vest(payouts: pl.DataFrame, incident: Incident) -> pl.DataFrame:
-    """The claims table: for every payout its upfront tranche (0) and n more; their base units add up to the payout's."""
+    """The claims table: for every payout its upfront tranche (0) and n more, or one where all unlocks at once. Base units add up to the payout's."""
     vesting = incident.vesting
     dates = schedule(vesting)
     decimals = {leg.token: leg.decimals for leg in incident.settlement}
@@ -25,7 +26,7 @@ def vest(payouts: pl.DataFrame, incident: Incident) -> pl.DataFrame:
     totals, scales = [int(text) for text in texts], [10 ** (18 - decimals[token]) for token in tokens]
     before = [0] * len(totals)
     claims = [CLAIMS.empty()]
-    for tranche, date in enumerate(dates):
+    for tranche, date in enumerate(dates[:1] if vesting.all_at_once else dates):
         now = [unlocked(vesting, total, date.step, dates) for total in totals]
         parts = [later - earlier for later, earlier in zip(now, before, strict=True)]
         columns = {
@@ -42,3 +43,10 @@ def vest(payouts: pl.DataFrame, incident: Incident) -> pl.DataFrame:
         claims.append(pl.DataFrame(columns, schema=CLAIMS.schema))
         before = now
     return check(pl.concat(claims), CLAIMS)
+
+
+def to_read(claims: pl.DataFrame, vesting: Vesting) -> pl.DataFrame:
+    """The claims table for people: where blocks bind, unlocks_at is text, "about 2022-10-30"."""
+    if not vesting.estimated:
+        return claims
+    return claims.with_columns(pl.format("about {}", pl.col("unlocks_at").dt.strftime("%Y-%m-%d")).alias("unlocks_at"))

@@ -60,7 +60,10 @@ def subject(incident: Incident, topics: Sequence[str]) -> Subject:
 def asked_for(incident: Incident, options: Options) -> dict[str, Any]:
     """What decides the range of a fetch: the incident's window, or the blocks given."""
     rules = incident.eligibility
-    window = [rules.start.strftime(CSV_TIME), rules.end.strftime(CSV_TIME), incident.chain.first_block]
+    ends: list[Any] = [rules.from_block, rules.to_block]
+    if rules.from_block is None:
+        ends = [rules.start.strftime(CSV_TIME), rules.end.strftime(CSV_TIME)]
+    window = [*ends, incident.chain.first_block]
     return {"blocks": list(options.blocks)} if options.blocks else {"window": window}
 
 

@@ -12,12 +12,15 @@ def plan(incident: Incident, options: Options) -> list[str]:
     settings = options.settings
     lines = []
     if options.blocks is None:
-        first = incident.chain.first_block
         rules = incident.eligibility
-        where = f"block {first:,}" if first else f"the block at {rules.start.strftime(CSV_TIME)}"
-        lines.append(
-            f"Range: from {where} to the last block before {rules.end.strftime(CSV_TIME)}, found by at most 64 requests for headers."
-        )
+        first = incident.chain.first_block or rules.from_block
+        if rules.to_block is not None:
+            lines.append(f"Range: blocks {first:,} to {rules.to_block:,}.")
+        else:
+            where = f"block {first:,}" if first else f"the block at {rules.start.strftime(CSV_TIME)}"
+            lines.append(
+                f"Range: from {where} to the last block before {rules.end.strftime(CSV_TIME)}, found by at most 64 requests for headers."
+            )
         lines.append(
             f"Then one eth_getLogs for every {settings.window:,} blocks, fewer where a node limits the range, three headers for every"
             f" {settings.segment:,} blocks, and one batch of headers for every {HEADERS_AT_ONCE} blocks that hold logs."

@@ -85,7 +85,7 @@ async def _fetch(
         fetched = Fetched(first, last, final, options.store / LOGS, pool.sent)
         if options.prove is None:
             return fetched
-        start = first if options.prove == "all" else max(first, await fetcher.block_at(incident.eligibility.start, first, last))
+        start = first if options.prove == "all" else max(first, await _window_start(incident, fetcher, (first, last)))
         if start > last:
             raise refusal("--prove", "The range holds no block of the window.", "Use --prove all, or another --blocks.")
         wanted = evidence.filters(about.addresses, about.topics)
@@ -136,9 +136,20 @@ async def check_chain(endpoint: Endpoint, pool: Pool, incident: Incident) -> Non
             raise refusal("--rpc", what, "It is another network with the same chain id. Give the URL of the right one.", NETWORK)
 
 
+async def _window_start(incident: Incident, fetcher: Fetcher, within: Range) -> int:
+    """The first block of the window."""
+    rules = incident.eligibility
+    return rules.from_block if rules.from_block is not None else await fetcher.block_at(rules.start, *within)
+
+
 async def _range(incident: Incident, fetcher: Fetcher, head: int) -> Range:
     """From the protocol's first block (or the window's) to the last block before the window's end."""
     rules = incident.eligibility
+    if rules.from_block is not None and rules.to_block is not None:
+        if rules.to_block > head:
+            what = f"The window ends at block {rules.to_block}, but the newest block is {head}."
+            raise refusal(f"{incident.name}.toml", what, "Wait until the window is over, or give a range with --blocks FROM:TO.")
+        return incident.chain.first_block or rules.from_block, rules.to_block
     try:
         first = incident.chain.first_block or await fetcher.block_at(rules.start, 0, head)
         after = await fetcher.block_at(rules.end, first, head)

@@ -11,6 +11,7 @@ class SynthetixV2(System):
     contract_key = "settings"
     quote_unit = "sUSD"
     topics = events.TOPICS
+    contract_events = (events.PARAMETER_UPDATED.name,)
     required_event = f"{events.POSITION_MODIFIED.name} of the markets' proxies"
     other_actions = events.OTHER_ACTIONS
     wanted = staticmethod(events.wanted)
