@@ -112,11 +112,11 @@ def find_input(incident: Incident, given: Path | None) -> Input:
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
     """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
     contract, fund, system = incident.chain.clearing_house, incident.fund_in_logs, find(incident.system)
-    addresses = [contract, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
+    addresses = [*incident.chain.contracts, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     found: Iterable[Piece] | dict[str, pl.DataFrame] | None
     if name.endswith(LOGS):
-        found = log_pieces(source.file, addresses, topics(system, fund), system.old_layouts, source.blocks)
+        found = log_pieces(source.file, addresses, topics(system, fund), system.old_layouts, source.blocks, system.market_topics)
     elif (found := own_pieces(source.file, addresses)) is None:
         found = foreign_pieces(source.files, system.wanted(incident.chain.id, contract, addresses, fund), source.blocks)
     if found is None:  # our own events table

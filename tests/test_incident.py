@@ -810,7 +810,7 @@ def test_a_source_is_not_looked_up_where_no_table_of_sources_is() -> None:
 class Vaults:
     """A protocol without replay and without a token, whose contract is called otherwise."""
 
-    key, contract_key, replay, transfer_event = "vaults", "vault", None, None
+    key, contract_key, several_contracts, replay, transfer_event = "vaults", "vault", False, None, None
 
 
 VAULTS = Vaults()
@@ -853,7 +853,8 @@ def test_a_system_without_replay_refuses_what_needs_one() -> None:
 
 
 def of_system(name: str) -> Mapping[str, Key | Table]:
-    return tables(tuple(installed.names(installed.SYSTEMS)), installed.load(installed.SYSTEMS, name).contract_key)
+    system = installed.load(installed.SYSTEMS, name)
+    return tables(tuple(installed.names(installed.SYSTEMS)), system.contract_key, system.several_contracts)
 
 
 def used_keys(table: Mapping[str, Any], header: str = "") -> Iterator[tuple[str, str]]:
@@ -955,3 +956,34 @@ def test_every_key_of_the_parameters_is_described(path: Path) -> None:
 
     used = {*used_keys(toml.parse(path.read_bytes(), path.name))}
     assert used <= {(header, key.name) for header, key in described(KEYS)}
+
+
+SETTINGS = [f'"0x{byte * 20}"' for byte in ("0c", "0d")]
+PERPS_V2 = (QUERIES.parent / "tests" / "lab" / "perps-v2" / "june" / "incident.toml").read_text()
+
+
+def with_settings(value: str) -> bytes:
+    return re.sub(r"(?m)^settings = .*$", f"settings = {value}", PERPS_V2).encode()
+
+
+def test_a_protocol_that_replaced_its_contract_lists_all_of_them() -> None:
+    for value, count in ((SETTINGS[0], 1), (f"[{SETTINGS[0]}]", 1), (f"[{', '.join(SETTINGS)}]", 2)):
+        loaded = incident_file.parse(with_settings(value), "june", Path())
+        assert loaded.chain.contracts == tuple(one.strip('"') for one in SETTINGS[:count])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[]", "settings is an empty list."),
+        (f"[{SETTINGS[0]}, {SETTINGS[0]}]", f"settings lists {SETTINGS[0].strip(chr(34))} twice."),
+        (f'[{SETTINGS[0]}, "0x1"]', 'settings is "0x1", not an address.'),
+    ],
+)
+def test_a_wrong_list_of_contracts_is_refused(value: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        incident_file.parse(with_settings(value), "june", Path())
+
+
+def test_a_protocol_with_one_contract_refuses_a_list() -> None:
+    says(refused((f'"{HOUSE}"', f'["{HOUSE}"]')), "[chain] clearing_house", "not an address")

@@ -131,7 +131,7 @@ def _funds(budgets: tuple[Budget, ...], fund: InsuranceFund | None) -> Problems:
 def _contracts(fund: InsuranceFund | None, chain: Chain, markets: tuple[Market, ...]) -> Problems:
     """The contracts whose logs are told apart by address must all differ."""
     if fund is not None and fund.balance is None:
-        others = {chain.clearing_house, *(market.amm for market in markets)}
+        others = {*chain.contracts, *(market.amm for market in markets)}
         yield from _twice("[insurance_fund]", "address or token", [*others, fund.address, fund.token])
 
 

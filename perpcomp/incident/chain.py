@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from perpcomp.incident.description import Key, Table, keys
-from perpcomp.incident.kinds import ADDRESS, AMOUNT, BLOCK_HASH, COUNT, EXAMPLE_ADDRESS, EXAMPLE_HASH
+from perpcomp.incident.kinds import AMOUNT, BLOCK_HASH, CONTRACT, CONTRACTS, COUNT, EXAMPLE_ADDRESS, EXAMPLE_HASH
 from perpcomp.incident.sources import SOURCE
 
 
@@ -14,14 +14,14 @@ from perpcomp.incident.sources import SOURCE
 class Chain:
     """Where the protocol is deployed.
 
-    clearing_house is the contract beside the markets whose logs count; the protocol names its key in the file. liquidation_fee_ratio (/1)
-    is used where no log states it.
+    contracts are those beside the markets whose logs count: one, or all that a protocol replaced one by the other. The protocol names the
+    key in the file. liquidation_fee_ratio (/1) is used where no log states it.
     """
 
     id: Annotated[int, Key(COUNT, "The number of the chain, as its nodes state it.", "100")]
-    clearing_house: Annotated[
-        str,
-        Key(ADDRESS, "The contract beside the markets whose logs count.", EXAMPLE_ADDRESS),
+    contracts: Annotated[
+        tuple[str, ...],
+        Key(CONTRACT, "The contract beside the markets whose logs count.", EXAMPLE_ADDRESS),
     ]
     genesis: Annotated[
         str | None,
@@ -39,9 +39,19 @@ class Chain:
     ]
     source: Annotated[tuple[str, ...], SOURCE]
 
+    @property
+    def clearing_house(self) -> str:
+        """The one contract of a protocol that never replaced it; the last one listed of another."""
+        return self.contracts[-1]
 
-def chain_keys(contract_key: str) -> Mapping[str, Key | Table]:
-    """The keys of [chain] where the protocol calls its contract `contract_key`."""
+
+def chain_keys(contract_key: str, several: bool) -> Mapping[str, Key | Table]:
+    """The keys of [chain] where the protocol calls its contract `contract_key`, and may have had `several`."""
     described = dict(keys(Chain))
-    contract = described["clearing_house"]
-    return described | {"clearing_house": replace(contract, name=contract_key)}
+    contract = described["contracts"]
+    assert isinstance(contract, Key)
+    contract = replace(contract, name=contract_key)
+    if several:
+        meaning = "The contract beside the markets whose logs count, or all of them where one replaced another."
+        contract = replace(contract, kind=CONTRACTS, meaning=meaning)
+    return described | {"contracts": contract}

@@ -58,18 +58,19 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
     document = toml.parse(raw, file)
     problems: list[Problem] = []
     systems = tuple(installed.names(installed.SYSTEMS))
-    read = TableReader(document, tables(systems, _contract_key(document, systems)), problems).values()
+    read = TableReader(document, tables(systems, *_contract_key(document, systems)), problems).values()
     problems += problems_across(read)
     if problems:
         raise InputError(problem.finding(file) for problem in problems)
     return _incident(read, raw, name, folder)
 
 
-def _contract_key(document: dict[str, Any], systems: tuple[str, ...]) -> str:
-    """How the file's system calls the contract of [chain]; where the system is not known, as the file does."""
+def _contract_key(document: dict[str, Any], systems: tuple[str, ...]) -> tuple[str, bool]:
+    """How the file's system calls the contract of [chain], and whether it may list several; where it is not known, as the file does."""
     chain, system = document.get("chain"), document.get("system")
-    known: list[str] = [installed.load(installed.SYSTEMS, one).contract_key for one in ([system] if system in systems else systems)]
-    return next((key for key in known if isinstance(chain, dict) and key in chain), known[0])
+    loaded = [installed.load(installed.SYSTEMS, one) for one in ([system] if system in systems else systems)]
+    known: list[tuple[str, bool]] = [(one.contract_key, one.several_contracts) for one in loaded]
+    return next((found for found in known if isinstance(chain, dict) and found[0] in chain), known[0])
 
 
 def _incident(read: dict[str, Any], raw: bytes, name: str, folder: Path) -> Incident:

@@ -123,6 +123,24 @@ def addresses(value: Any) -> tuple[str, ...]:
     return tuple(address(one) for one in value)
 
 
+def contracts(value: Any) -> tuple[str, ...]:
+    """One address, or a list of different ones."""
+    if not isinstance(value, list):
+        return (address(value),)
+    listed = addresses(value)
+    if not listed:
+        raise ValueError("is an empty list.", "Write at least one address in the brackets, in quotes.")
+    for one in listed:
+        if listed.count(one) > 1:
+            raise ValueError(f"lists {one} twice.", "Keep one.")
+    return listed
+
+
+def one_contract(value: Any) -> tuple[str, ...]:
+    """One address."""
+    return (address(value),)
+
+
 def block_hash(value: Any) -> str:
     """The hash of a block, in lower case."""
     if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-f]{64}", value, re.ASCII):
@@ -210,6 +228,8 @@ DECIMALS = Kind("decimals", "a whole number from 1 to 18", decimals)
 ADDRESS = Kind("address", "0x and 40 hex digits in quotes; mixed case must carry a right checksum", address, of_chain=True)
 ADDRESSES = Kind("addresses", "a list of addresses in brackets", addresses, of_chain=True)
 TOKEN_ADDRESS = Kind("address", f"{ADDRESS.allowed}; of any chain", lambda value: address(_of_any_chain(value)))
+CONTRACT = Kind("address", ADDRESS.allowed, one_contract, of_chain=True)
+CONTRACTS = Kind("addresses", f"{ADDRESS.allowed}; or a list of them in brackets, in any order", contracts, of_chain=True)
 BLOCK_HASH = Kind("block hash", "0x and 64 lower-case hex digits, in quotes", block_hash)
 PATH = Kind("file", "a path of letters, digits and . _ - / inside the folder of the incident file, in quotes", path)
 TIME = Kind("time", "a time in whole seconds with Z or an offset, without quotes", moment)

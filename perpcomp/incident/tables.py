@@ -22,14 +22,17 @@ from perpcomp.incident.vesting import Vesting, read_vesting
 
 
 @cache
-def tables(systems: tuple[str, ...], contract_key: str) -> Mapping[str, Key | Table]:
-    """Name in the reader -> description, of an incident file for one of these systems, whose [chain] names its contract by `contract_key`."""
+def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mapping[str, Key | Table]:
+    """Name in the reader -> description, of an incident file for one of these systems, whose [chain] names its contract by `contract_key`.
+
+    `several` says whether that key may list several contracts.
+    """
     return {
         "title": Key(TEXT, "The incident in one line.", '"BTC flash crash of 2021-02-20, 22:45 UTC"', name="title"),
         "notice": Key(TEXT, "A warning that every result shows first.", '"A rehearsal, not the incident."', default="", name="notice"),
         "system": Key(choice(*systems), "The protocol whose events are read.", f'"{systems[0]}"', name="system"),
         "input": Table(InputFiles, "names the files of the incident", required=False, absent=InputFiles(), name="input"),
-        "chain": Table(Chain, "says where the protocol is deployed", keys=chain_keys(contract_key), name="chain"),
+        "chain": Table(Chain, "says where the protocol is deployed", keys=chain_keys(contract_key, several), name="chain"),
         "markets": Table(Market, "names a market and says whether it is affected", many=True, read=read_market, name="market"),
         "eligibility": Table(Eligibility, "says who is compensated", read=read_eligibility, name="eligibility"),
         "valuation": Table(

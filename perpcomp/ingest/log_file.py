@@ -20,26 +20,39 @@ ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch 
 
 
 def log_pieces(
-    path: Path, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...] = (), blocks: Path | None = None
+    path: Path,
+    addresses: Collection[str],
+    topics: Collection[str],
+    refused: tuple[str, ...] = (),
+    blocks: Path | None = None,
+    anywhere: Collection[str] = (),
 ) -> Iterator[Piece]:
     """The pieces of a file. Each gives the raw frame of its rows whose address and topic0 are wanted.
 
-    `addresses` and `topics` are lower-case. `refused` are beginnings of topics of event layouts that cannot be read: such a log is an
+    `addresses` and `topics` are lower-case; of the topics, those of `anywhere` are wanted at every address. `refused` are beginnings of topics of event layouts that cannot be read: such a log is an
     error. `blocks` dates logs whose node gave no blockTimestamp. InputError lists by line what is wrong: unreadable rows, removed
     logs, contradictory times. Consistency checks what only the whole input shows.
     """
     times = block_times(blocks) if blocks else {}
     for line, chunk in json_lines.chunks(path):
-        yield partial(_piece, path.name, line, chunk, frozenset(addresses), frozenset(topics), refused, times)
+        yield partial(_piece, path.name, line, chunk, frozenset(addresses), frozenset(topics), refused, times, frozenset(anywhere))
 
 
 def _piece(
-    name: str, line: int, chunk: bytes, addresses: Collection[str], topics: Collection[str], refused: tuple[str, ...], times: dict[int, int]
+    name: str,
+    line: int,
+    chunk: bytes,
+    addresses: Collection[str],
+    topics: Collection[str],
+    refused: tuple[str, ...],
+    times: dict[int, int],
+    anywhere: Collection[str],
 ) -> pl.DataFrame:
     rows = json_lines.rows(name, line, chunk, Log, "eth_getLogs")
     for number, log in rows:
         _check_filter(f"{name} row {number}", log, addresses, refused)
-    kept = [(number, log) for number, log in rows if log.topics and log.topics[0].lower() in topics and log.address.lower() in addresses]
+    here = [(number, log) for number, log in rows if log.topics and log.topics[0].lower() in topics]
+    kept = [(number, log) for number, log in here if log.address.lower() in addresses or log.topics[0].lower() in anywhere]
     return dated(name, undated(name, kept), times)
 
 

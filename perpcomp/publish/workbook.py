@@ -208,12 +208,10 @@ def workbook(run: Run) -> bytes:
     sheets.table(
         "Claims",
         f"Claims by trader and tranche{dates}",
+        "4-claims.csv",
         to_read(run.claims, vesting),
         CLAIMS,
         summed=("amount",) if _one_token(run) else (),
-    )
-    sheets.table(
-        "Claims", "Claims by trader and tranche", "4-claims.csv", run.claims, CLAIMS, summed=("amount",) if _one_token(run) else ()
     )
     sheets.table(
         "Liquidations",

@@ -34,6 +34,7 @@ class System(Protocol):
 
     key: str  # the incident file's `system`, and the name of the entry point
     contract_key: str  # the key of [chain] that names the contract beside the markets whose logs count
+    several_contracts: bool = False  # whether that key may list several, of which one replaced another
     quote_unit: str  # what amounts are in
 
     # The events
@@ -41,6 +42,7 @@ class System(Protocol):
     topics: frozenset[str]  # topic0 of every event that is pulled and decoded
     old_layouts: tuple[str, ...] = ()  # beginnings of topic0 of layouts that cannot be read; an input that holds one is refused
     contract_events: tuple[str, ...] = ()  # tables of events that the contract of [chain] logs, by which it is known to be in the input
+    market_topics: frozenset[str] = frozenset()  # those of `topics` that count at any address: only a market logs them
     required_event: str  # what an input must hold, as a noun phrase; {contract} stands for the contract's address
     other_actions: Mapping[str, str] = {}  # events beside the events table in which a trader acts -> what the left-out table calls it
     transfer_event: Event | None = None  # of the insurance fund's token; None: the protocol's logs cannot give a fund's balance

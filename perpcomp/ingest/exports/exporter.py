@@ -15,7 +15,8 @@ class Wanted:
     """What is read of an export; every address and topic in lower case.
 
     `house` is the contract that logs `events`; `addresses` are all contracts whose logs are kept, the house among them, and `topics`
-    all topic0. `refused` are beginnings of topics of event layouts that cannot be read. A decoded export must hold every event
+    all topic0. `refused` are beginnings of topics of event layouts that cannot be read. Raw logs of the topics
+    `anywhere` are kept whatever contract logged them. A decoded export must hold every event
     named in `needed`.
     """
 
@@ -26,6 +27,7 @@ class Wanted:
     refused: tuple[str, ...]
     events: tuple[Event, ...]
     needed: tuple[str, ...]
+    anywhere: frozenset[str] = frozenset()
 
 
 def _as_it_is(sheet: Sheet) -> Sheet:

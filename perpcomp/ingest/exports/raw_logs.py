@@ -24,7 +24,7 @@ def raw_frame(exporter: Exporter, sheet: Sheet, wanted: Wanted, times: dict[int,
     old = topic0.str.contains(f"^({'|'.join(wanted.refused)})").fill_null(False) if wanted.refused else topic0.is_in([])
     for row, topic in sheet.frame.select("row").with_columns(topic0).filter(here & old).head(1).iter_rows():
         raise old_layout(f"{sheet.name} row {row}", topic)
-    keep = here & topic0.is_in(list(wanted.topics)).fill_null(False)
+    keep = (here & topic0.is_in(list(wanted.topics)) | topic0.is_in(list(wanted.anywhere))).fill_null(False)
     kept = sheet.where(keep)
     topics = [kept.bytes(f"topic{n}", "topic").alias(f"topic{n}") for n in range(1, 4) if kept.has(f"topic{n}")]
     count = pl.sum_horizontal((pl.col(t.name).bin.size() > 0).cast(pl.Int64) for t in topics) + 1

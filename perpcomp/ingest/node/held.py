@@ -53,7 +53,7 @@ def default_store(incident: Incident) -> Path:
 
 def subject(incident: Incident, topics: Sequence[str]) -> Subject:
     """Which logs an incident's store holds: chain, contracts and topics."""
-    addresses = sorted({incident.chain.clearing_house, *(market.amm for market in incident.markets)})
+    addresses = sorted({*incident.chain.contracts, *(market.amm for market in incident.markets)})
     return Subject(incident.chain.id, incident.chain.genesis or "", tuple(addresses), tuple(sorted(topics)))
 
 

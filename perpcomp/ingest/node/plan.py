@@ -37,7 +37,7 @@ def plan(incident: Incident, options: Options) -> list[str]:
         lines.append(f"For the proof: the header of every block of the {covered}, and the receipts of each that may hold one of the logs.")
     if options.second is not None:
         lines.append("The same logs and headers of the second node, to compare.")
-    lines.append(f"Contracts: {', '.join(sorted({incident.chain.clearing_house, *(m.amm for m in incident.markets)}))}.")
+    lines.append(f"Contracts: {', '.join(sorted({*incident.chain.contracts, *(m.amm for m in incident.markets)}))}.")
     lines.append("Columns: block_number, block_time, block_hash, transaction_hash, transaction_index, log_index, address, topics, data.")
     lines.append(f"Kept in: {options.store}. Nothing was sent.")
     return lines

@@ -69,29 +69,42 @@ MARKET_EVENTS: tuple[tuple[Event, ...], ...] = (
     (MARGIN_TRANSFERRED,),
 )
 TOPICS = frozenset(layout.topic0 for layouts in (*MARKET_EVENTS, (PARAMETER_UPDATED,)) for layout in layouts)
+# A liquidation or a flag in a market that the incident file does not name is a victim whom nobody would see.
+MARKET_TOPICS = frozenset(
+    layout.topic0 for layout in (POSITION_LIQUIDATED, POSITION_LIQUIDATED_WITHOUT_FLAG, POSITION_FLAGGED, POSITION_FLAGGED_WITHOUT_PRICE)
+)
 OTHER_ACTIONS = {MARGIN_TRANSFERRED.name: "margin change"}  # an event in which a trader acts without a trade -> what left-out calls it
 
 
 def wanted(chain_id: int, settings: str, addresses: Collection[str], _: InsuranceFund | None = None) -> Wanted:
     """What an import must find in an export of another tool: raw logs of the events of this file."""
-    return Wanted(chain_id, settings, addresses, TOPICS, (), (POSITION_MODIFIED,), (POSITION_MODIFIED.name,))
+    return Wanted(chain_id, settings, addresses, TOPICS, (), (POSITION_MODIFIED,), (POSITION_MODIFIED.name,), MARKET_TOPICS)
 
 
-def decode_all(raw: pl.DataFrame, chain_id: int, settings: str, _: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:
-    """Event name -> typed frame (identity columns, market, arguments) from a raw frame; ParameterUpdated counts at the settings only."""
+def decode_all(raw: pl.DataFrame, chain_id: int, _: str, __: InsuranceFund | None = None) -> dict[str, pl.DataFrame]:
+    """Event name -> typed frame (identity columns, market, arguments) from a raw frame.
+
+    Which contract logs what needs no check here: markets and settings have no event in common, and the raw frame holds the logs of the
+    incident's contracts, beside the MARKET_TOPICS of every market.
+    """
     keys = [pl.lit(chain_id, dtype=pl.Int64).alias("chain_id"), *(pl.col(c.name) for c in LOG_COLUMNS if c.name != "chain_id")]
-    at_market = pl.col("address") != settings
     tables = {}
     for layouts in MARKET_EVENTS:
-        parts = [decode(raw.filter(at_market & (pl.col("topic0") == layout.topic0)), layout) for layout in layouts]
+        parts = [decode(raw.filter(_logs(layout)), layout) for layout in layouts]
         rows = pl.concat(
             [part.select(*keys, pl.col("address").alias("market"), *e.schema) for part, e in zip(parts, layouts, strict=True)],
             how="diagonal",
         )
         tables[layouts[0].name] = rows.select(*(c.name for c in LOG_COLUMNS), "market", *layouts[0].schema)
-    updated = decode(raw.filter(~at_market & (pl.col("topic0") == PARAMETER_UPDATED.topic0)), PARAMETER_UPDATED)
+    updated = decode(raw.filter(_logs(PARAMETER_UPDATED)), PARAMETER_UPDATED)
     tables[PARAMETER_UPDATED.name] = updated.select(*keys, *(_ascii(name) for name in ("market_key", "parameter")), "value")
     return tables
+
+
+def _logs(layout: Event) -> pl.Expr:
+    """Whether a raw row is of this layout. Perps V1 logged its liquidations under a topic0 of MARKET_TOPICS, with three more topics."""
+    same = pl.col("topic0") == layout.topic0
+    return same & (pl.col("topics") != 4) if layout.topic0 in MARKET_TOPICS else same
 
 
 def _ascii(name: str) -> pl.Expr:

@@ -10,6 +10,7 @@ from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import COLUMNS
+from perpcomp.systems.synthetix_v2.completeness import missing_logs
 from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables.schema import KINDS
@@ -23,7 +24,8 @@ def gaps(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
         pl.when(~gone).then(before).alias("size_before"),
         pl.col("size").alias("size_after"),
     )
-    return continuity.gaps(sizes, "error", "A log between them is missing; it may be a liquidation: pull the logs again.")
+    pulled_again = "A log between them is missing; it may be a liquidation: pull the logs again."
+    return [*continuity.gaps(sizes, "error", pulled_again), *missing_logs(others)]
 
 
 def liquidations(

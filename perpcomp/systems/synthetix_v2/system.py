@@ -9,9 +9,11 @@ class SynthetixV2(System):
 
     key = events.SYSTEM
     contract_key = "settings"
+    several_contracts = True
     quote_unit = "sUSD"
     topics = events.TOPICS
     contract_events = (events.PARAMETER_UPDATED.name,)
+    market_topics = events.MARKET_TOPICS
     required_event = f"{events.POSITION_MODIFIED.name} of the markets' proxies"
     other_actions = events.OTHER_ACTIONS
     wanted = staticmethod(events.wanted)

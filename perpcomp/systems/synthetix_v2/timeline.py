@@ -22,9 +22,11 @@ def before_each(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     Added: margin_before, price_before, index_before (null where no earlier log is there), size_before, exchanged_position_size,
     position_notional, realized_pnl, funding_payment (+ the trader paid; null where a funding entry is missing), remaining (margin +
     realized_pnl - funding_payment, may be negative), bad_debt, fee_shortfall, funding_entry and funding_rate at the event; and of the
-    liquidation, if it is one, LIQUIDATION. InputError where a PositionLiquidated finds no PositionModified.
+    liquidation, if it is one, LIQUIDATION. InputError where a PositionLiquidated finds no PositionModified,
+    and where a market logged a liquidation or a flag, but no position.
     """
     line = tables["PositionModified"].sort(ORDER)
+    _refuse_unnamed_markets(line, [tables["PositionLiquidated"], tables["PositionFlagged"]])
     line = line.with_columns(
         pl.col("margin").shift(1).over(POSITION).alias("margin_before"),
         pl.col("last_price").shift(1).over(POSITION).alias("price_before"),
@@ -86,3 +88,19 @@ def _with_liquidations(line: pl.DataFrame, liquidated: pl.DataFrame) -> pl.DataF
         )
     joined = pairs.select("transaction_hash", "log_index", "liquidated_size", *LIQUIDATION)
     return line.join(joined, on=["transaction_hash", "log_index"], how="left", maintain_order="left")
+
+
+def _refuse_unnamed_markets(line: pl.DataFrame, logged: list[pl.DataFrame]) -> None:
+    """The input keeps flags and liquidations of every market, but positions only of those that the incident file names."""
+    seen = pl.concat([table.select("market", "block_number") for table in logged])
+    unnamed = seen.join(line, on="market", how="anti").group_by("market").agg(pl.len(), pl.col("block_number").min()).sort("market")
+    if unnamed.height and line.height:
+        raise InputError(
+            Finding(
+                "error",
+                f"market {market}",
+                f"The input holds {count} flags or liquidations of this market, first in block {block}, but no PositionModified of it.",
+                f'Add [[market]] with amm = "{market}"; affected = false where it did not crash. If it is named, pull its logs again.',
+            )
+            for market, count, block in unnamed.head(20).iter_rows()
+        )
