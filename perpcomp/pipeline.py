@@ -130,6 +130,8 @@ def compute(
     paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
     shown = {one.name: owed[one.name] for one in beside}
     comparison = compare.compare(shown, table)
+    flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
+    problems += [] if flags is None else system.check_flags(flags)
     balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
     enough = capacity.capacity(comparison, balance, incident)
     problems += (
@@ -138,7 +140,8 @@ def compute(
     problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
     problems += published.check_expectations(table, paid, incident)
     problems += compare.without_ratio(shown, table)
-    claims, others = vest(paid, incident), left_out(table, events.lazy, events.lazy_others, incident, system.other_actions)
+    claims = vest(paid, incident)
+    others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
     in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
     problems += sheet_limits.findings(incident, in_sheets)
     seen = Seen(events)
@@ -163,7 +166,7 @@ def compute(
         replayed=found.replayed,
         problems=tuple(problems),
         exclusions=excluded,
-        flags=system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets}),
+        flags=flags,
     )
 
 

@@ -16,6 +16,7 @@ from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.replay import Replay, unknown_values
+from perpcomp.systems.system import find
 from perpcomp.tables.files import read
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.tables.schema import CSV_TIME, TIME
@@ -42,7 +43,8 @@ def at_reference(
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Adds market_name and all that [valuation] gives (tables/liquidations.py has the columns' meanings) to a system's liquidations.
 
-    unrealized_pnl_at_reference is notional - open notional for a long, the reverse for a short; |size| * price is truncated. A value
+    unrealized_pnl_at_reference is notional - open notional for a long, the reverse for a short; |size| * price is truncated. Where the
+    contracts store the entry price, it is size * (price - entry price), truncated once, as they compute it. A value
     that cannot be determined from the logs is null, with a finding. `replayed` may be None where nothing asks for it, `prices` where
     no file of prices is named. InputError: a market that the incident file does not name (its traders would be neither paid nor left
     out for a reason), a moment after a liquidation that it is to value, a series of prices with a gap.
@@ -64,11 +66,11 @@ def at_reference(
     table = _at_moment(table, incident, then).with_columns(**_before_crash_columns(table, then))
     table = _priced(table, incident, there, series)
     notional, open_notional = pl.col("notional_at_reference"), pl.col("open_notional_at_reference")
+    profit = pl.when(pl.col("side") == "long").then(notional - open_notional).otherwise(open_notional - notional)
+    if find(incident.system).stores_entry_price:
+        profit = fixed.mul(pl.col("size_at_reference"), pl.col("reference_price") - pl.col("entry_price"))
     table = table.with_columns(
-        pl.when(pl.col("side") == "long")
-        .then(notional - open_notional)
-        .otherwise(open_notional - notional)
-        .alias("unrealized_pnl_at_reference"),
+        profit.alias("unrealized_pnl_at_reference"),
         notional.alias("restore_notional"),
         pl.when(notional.is_not_null()).then(fixed.amount(0)).alias("restore_fee"),
     )

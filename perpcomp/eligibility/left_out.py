@@ -6,9 +6,12 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.incident.incident import Incident
+from perpcomp.ingest.raw_frame import LOG_ORDER, log_order
 from perpcomp.tables.liquidations import LEFT_OUT
 from perpcomp.tables.schema import check
 from perpcomp.window import in_window
+
+FLAGGED = ["flag", "flag before the window"]  # the kinds of event that _flagged gives
 
 
 def left_out(
@@ -17,13 +20,15 @@ def left_out(
     tables: Mapping[str, pl.LazyFrame],
     incident: Incident,
     other_actions: Mapping[str, str],
+    flag_event: str | None = None,
 ) -> pl.DataFrame:
-    """The left-out table: every trader with an event in the window and no eligible liquidation.
+    """The left-out table: every trader with an event in the window, or flagged then, and no eligible liquidation.
 
     `liquidations` is the published table, `events` the events table, and `tables` the other events by name;
     `other_actions` says which of these are a trader's own actions, and what each is called. A trader who was
     liquidated in the window has the reason of the first of those liquidations. Any other trader has the last event in the window, and
-    the counts of all of them in words.
+    the counts of all of them in words. `flag_event` names the event that flags a position: who was flagged in the window, or earlier
+    and not yet liquidated when it began, stands here too.
     """
     eligible = liquidations.filter("eligible").select("trader").unique()
     named = ["trader", "market", "transaction_hash", "log_index"]
@@ -39,18 +44,43 @@ def left_out(
                 )
             )
     known = pl.concat([eligible, taken_out.select("trader")]).lazy()
-    others = pl.concat(seen).filter(in_window(incident)).join(known, on="trader", how="anti").collect(engine="streaming")
+    rows = pl.concat(seen).filter(in_window(incident))
+    if flag_event is not None:
+        rows = pl.concat([rows, _flagged(tables[flag_event], liquidations, incident).select(rows.collect_schema().names())])
+    others = rows.join(known, on="trader", how="anti").collect(engine="streaming")
     counts = others.group_by("trader", "kind").len().sort("trader", "kind")
     counted = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("counted"))
-    under_water = pl.col("bad_debt") > 0
+    under_water, flagged = pl.col("bad_debt") > 0, pl.col("kind").is_in(FLAGGED)
     last = (
-        others.sort("block_number", "log_index").group_by("trader").agg(pl.col(*named[1:]).last(), under_water.any().alias("under_water"))
+        others.sort("block_number", "log_index")
+        .group_by("trader")
+        .agg(pl.col(*named[1:]).last(), under_water.any().alias("under_water"), flagged.any().alias("flagged"))
     )
-    code = pl.when("under_water").then(pl.lit("closed-under-water")).otherwise(pl.lit("not-liquidated"))
+    code = (
+        pl.when("under_water")
+        .then(pl.lit("closed-under-water"))
+        .when("flagged")
+        .then(pl.lit("flagged-not-liquidated"))
+        .otherwise(pl.lit("not-liquidated"))
+    )
     sentence = (
         pl.when("under_water")
         .then(pl.lit("closed a position under water by their own order, which is no liquidation; in the window: "))
+        .when("flagged")
+        .then(pl.lit("flagged, but not liquidated in the window: "))
         .otherwise(pl.lit("not liquidated in the window; in it: "))
     )
     rest = last.join(counted, on="trader").select(*named, code.alias("reason_code"), (sentence + pl.col("counted")).alias("reason"))
     return check(pl.concat([taken_out, rest]), LEFT_OUT)
+
+
+def _flagged(flags: pl.LazyFrame, liquidations: pl.DataFrame, incident: Incident) -> pl.LazyFrame:
+    """The flags of the window, and the earlier ones whose position was not yet liquidated when it began."""
+    start, end = incident.eligibility.start, incident.eligibility.end
+    place = ["market", "block_number", "log_index"]
+    done = liquidations.lazy().filter(pl.col("block_time") < start).select("trader", *place)
+    ended = flags.join(done, on=["trader", "market"], suffix="_of_end")
+    ended = ended.filter(log_order(pl.col("block_number_of_end"), pl.col("log_index_of_end")) > LOG_ORDER)
+    waiting = flags.filter(pl.col("block_time") < end).join(ended, on=["trader", *place], how="anti")
+    kind = pl.when(pl.col("block_time") < start).then(pl.lit(FLAGGED[1])).otherwise(pl.lit(FLAGGED[0]))
+    return waiting.with_columns(kind.alias("kind"), pl.lit(None, dtype=fixed.AMOUNT).alias("bad_debt"))

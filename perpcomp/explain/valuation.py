@@ -9,6 +9,7 @@ from perpcomp.arithmetic import number
 from perpcomp.curve import Reserves, out_price
 from perpcomp.run import Run
 from perpcomp.steps import Row, market_source, source_texts, step
+from perpcomp.systems.system import find
 from perpcomp.valuation import valued_at
 
 
@@ -57,6 +58,11 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
         yield from _on_the_curve(run, row, value, cited)
     opened, worth = n["open_notional_at_reference"], n["notional_at_reference"]
     if row["unrealized_pnl_at_reference"] is not None:
+        if find(incident.system).stores_entry_price:
+            rule = "trunc(size_at_reference * (reference_price - entry_price))"
+            numbers = f"trunc({n['size_at_reference']} * ({n['reference_price']} - {n['entry_price']}))"
+            yield from step("unrealized_pnl_at_reference", rule, numbers, f"{n['unrealized_pnl_at_reference']} USDC")
+            return
         long = row["side"] == "long"
         yield from step(
             "unrealized_pnl_at_reference",

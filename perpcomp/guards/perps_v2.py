@@ -6,6 +6,7 @@ liquidation that the limits block was executed by an endorsed account, or under 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,11 +21,12 @@ from perpcomp.guards.verdicts import Measured, Verdicts, verdict_row
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.synthetix_v2.flags import flags
 
+BEFORE = "liquidated by the code before SIP-2005, which had no limits and logged no skew"
 ORACLE = IndexSeries("oracle", [], [], [], "the oracle price of the liquidation itself")
 
 
 def judge(liquidations: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Verdicts:
-    """A verdict on each liquidation, UNKNOWN where no log gives the market's skew scale.
+    """A verdict on each liquidation, UNKNOWN where no log gives the market's skew scale, and before SIP-2005.
 
     The limits are those of the incident file, else those that ParameterUpdated set before, else those of queries/parameters/ at that
     time. InputError where none of the three gives them.
@@ -33,9 +35,12 @@ def judge(liquidations: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incide
     stated = {one.market: one for one in incident.guards.limits}
     flagged = flags({name: table.lazy() for name, table in tables.items()}, names)
     by_log = {(flag["block_number"], flag["log_index"]): flag for flag in flagged.iter_rows(named=True)}
-    rows, limits, findings = [], dict[str, Limit](), []
+    rows, early, limits, findings = [], list[dict[str, Any]](), dict[str, Limit](), []
     for liquidation in liquidations.iter_rows(named=True):
         flag = by_log[liquidation["block_number"], liquidation["log_index"]]
+        if flag["flagger_fee"] is None:
+            early.append(_before_flags(liquidation, flag))
+            continue
         one = stated.get(liquidation["market_name"], stated.get(None))
         limit = _in_force(liquidation, flag) if one is None else stated_limit(one, incident)
         measured = _measure(liquidation, flag)
@@ -49,7 +54,22 @@ def judge(liquidations: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incide
             what = "No verdict: no log before it gives the market's skew scale."
             advice = "Pull ParameterUpdated of PerpsV2MarketSettings from the market's beginning on."
             findings.append(Finding("warning", where, what, advice, code="no-guard-verdict"))
-    return Verdicts.of(rows, limits, dict.fromkeys(limits, ORACLE), findings)
+    if early:
+        what = f"{len(early)} liquidations have no verdict: {BEFORE}."
+        findings.append(
+            Finding("note", f"{incident.name}.toml [guards]", what, "Nothing: the later ones are judged.", code="before-guards")
+        )
+    for row in early:
+        limits.setdefault(row["market"], Limit(None, None, BEFORE))
+    return Verdicts.of([*early, *rows], limits, dict.fromkeys(limits, ORACLE), findings)
+
+
+def _before_flags(liquidation: Mapping[str, Any], flag: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a liquidation by the code before SIP-2005: UNKNOWN, as that code logs no skew and knows no limits."""
+    dated = {**liquidation, "block_time": int(liquidation["block_time"].timestamp())}
+    measured = replace(_measure(liquidation, flag), price_impact=None, premium=None)
+    row = verdict_row(dated, measured, Limit(None, None, BEFORE), "UNKNOWN", "UNKNOWN")
+    return {**row, "reason": f"not judged: {BEFORE}"}
 
 
 def _measure(liquidation: Mapping[str, Any], flag: Mapping[str, Any]) -> Measured:

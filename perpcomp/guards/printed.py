@@ -73,7 +73,7 @@ def _parameters(verdicts: Verdicts, names: Mapping[str, str], shown: Shown) -> G
     """The limits of each market and where they and the index price come from."""
     rows = []
     for market, limit in verdicts.limits.items():
-        limits = verdicts.table.filter(pl.col("market") == market).select("max_liquidation_delta", "max_pd").row(0)
+        limits = verdicts.table.filter(pl.col("market") == market).select("max_liquidation_delta", "max_pd").row(-1)  # as `limit`
         shown_limits = ["none" if value is None else shown(value) for value in limits]
         rows.append([names.get(market, market), *shown_limits, verdicts.indices[market].source, limit.source])
     return ["market", "max_liquidation_delta", "max_pd", "index price", "limits from"], rows, (1, 2)

@@ -21,7 +21,7 @@ BATCH_BYTES = 6 * 2**20  # small enough for the allocator to reuse a batch's buf
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an event. `type` is address, uint or int (an amount), count (any other whole number) or bytes32 (indexed only)."""
+    """One argument of an event. `type` is address, uint or int (an amount), count (any other whole number) or bytes32."""
 
     name: str
     type: str
@@ -125,7 +125,8 @@ def _typed(event: Event) -> list[pl.Expr]:
     columns = [_indexed(pl.col(f"topic{n}"), a.type).alias(a.name) for n, a in enumerate(event.indexed, 1)]
     for n, argument in enumerate(event.words):
         low = pl.col(str(2 * n + 1))
-        types = {"address": _address(pl.col("data").bin.slice(WORD * n, WORD)), "count": low.cast(pl.Int64)}
+        word = pl.col("data").bin.slice(WORD * n, WORD)
+        types = {"address": _address(word), "count": low.cast(pl.Int64), "bytes32": pl.lit("0x") + word.bin.encode("hex")}
         columns.append(types.get(argument.type, low.reinterpret(dtype=AMOUNT)).alias(argument.name))
     return columns
 
@@ -145,6 +146,8 @@ def _split(batch: pl.DataFrame, event: Event, halves: list[pl.Expr]) -> pl.DataF
 
 def _fits(high: pl.Series, low: pl.Series, type_: str) -> bool:
     """Whether every 256-bit word, given as halves, is in its type's range. Only minima and maxima are computed."""
+    if type_ == "bytes32":
+        return True
     high_min, high_max = _bounds(high)
     if type_ == "address":
         return high_min >= 0 and high_max < 2**32
@@ -171,7 +174,7 @@ def _problems(batch: pl.DataFrame, event: Event) -> list[Finding]:
         wrong = [what for what, rule in _shape_rules(event) if not one.select(rule.fill_null(False)).item()]
         if not wrong:
             values = [int.from_bytes(row["data"][WORD * n : WORD * (n + 1)], signed=a.type == "int") for n, a in enumerate(event.words)]
-            limits = {"address": 2**160, "count": 2**63, "uint": LIMIT, "int": LIMIT}
+            limits = {"bytes32": 2**256, "address": 2**160, "count": 2**63, "uint": LIMIT, "int": LIMIT}
             wrong = [f"{a.name} is {v}, out of range" for v, a in zip(values, event.words, strict=True) if abs(v) >= limits[a.type]]
         problems += [
             Finding("error", where, what + ".", "The row is damaged or belongs to another contract: fetch it again.") for what in wrong

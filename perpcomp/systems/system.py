@@ -45,6 +45,7 @@ class System(Protocol):
     market_topics: frozenset[str] = frozenset()  # those of `topics` that count at any address: only a market logs them
     required_event: str  # what an input must hold, as a noun phrase; {contract} stands for the contract's address
     other_actions: Mapping[str, str] = {}  # events beside the events table in which a trader acts -> what the left-out table calls it
+    flag_event: str | None = None  # the event that marks a position for a liquidation that may come later
     transfer_event: Event | None = None  # of the insurance fund's token; None: the protocol's logs cannot give a fund's balance
 
     def wanted(self, chain_id: int, contract: str, addresses: Collection[str], fund: InsuranceFund | None, /) -> Wanted:
@@ -62,6 +63,8 @@ class System(Protocol):
         raise refusal("the events table", what, "Pass the logs; a published run has them among its inputs.")
 
     # The liquidations
+
+    stores_entry_price: bool = False  # a profit is size * (price - entry_price), truncated once; else a difference of notionals
 
     def liquidations(
         self, events: pl.LazyFrame, others: Tables, fee_ratio: Decimal | None, before_crash: pl.Expr, engine: Engine, /
@@ -89,6 +92,10 @@ class System(Protocol):
     def flags(self, others: Tables, market_names: Mapping[str, str], /) -> pl.DataFrame | None:
         """The FLAGS table, where liquidators flag a position before they close it."""
         return None
+
+    def check_flags(self, flags: pl.DataFrame, /) -> list[Finding]:
+        """What in a FLAGS table contradicts the limits in the logs."""
+        return []
 
     # Explanations
 

@@ -44,6 +44,7 @@ flagger               | address? |      | who flagged the account; null where no
 flagged_at            | time?    | UTC  | when
 flag_transaction_hash | hash?    |      | transaction of the flag
 flag_price            | amount?  | USDC per base | oracle price of the flag
+order_deposit         | amount?  | USDC | keeper deposit of a waiting order that the flag removed, minted to the flagger; null where no order log of the market is in the input
 liquidator            | address  |      | who liquidated
 price                 | amount   | USDC per base | oracle price of the liquidation
 flagger_fee           | amount?  | USDC | what the flagger got; null before there were flags

@@ -25,7 +25,7 @@ size                 | amount   | base | signed size just before
 size_after           | amount   | base | signed size just after
 margin               | amount   | USDC | stored margin just before, funding not yet taken
 open_notional        | amount?  | USDC | open notional just before; null where it cannot be determined from the logs
-entry_price          | amount?  | USDC per base | open_notional / size, truncated
+entry_price          | amount?  | USDC per base | open_notional / size, truncated; as stored where the contracts store it
 position_notional    | amount   | USDC | what the close fetched (long) or cost (short)
 realized_pnl         | amount   | USDC | profit realized by the liquidation
 funding_payment      | amount   | USDC | + the trader paid, - the trader received

@@ -55,6 +55,17 @@ MARGIN_TRANSFERRED = event(
     "0xe20b33a51269d7e4c48682ccfacaf1ca004fdec7b161e7098e4847a0c05d0ce2",
     "MarginTransferred(address indexed trader, int256 margin_delta)",
 )
+# The word that the contract declares as bool is a count here; a round's number has up to 80 bits, more than a count.
+DELAYED_ORDER_SUBMITTED = event(
+    "0x9deb3648ccf8efc44205985ac6ead4ffb30791fea9ce7f9437ae398b31cf9d5a",
+    """DelayedOrderSubmitted(address indexed trader, count is_offchain, int256 size_delta, uint256 target_round, count intention_time,
+    count executable_at, uint256 commit_deposit, uint256 keeper_deposit, bytes32 tracking_code)""",
+)
+DELAYED_ORDER_REMOVED = event(
+    "0xb47a6f7db9b75acb005050d7dabb7a604b169c9f5669259b53bec86092ee6434",
+    """DelayedOrderRemoved(address indexed trader, count is_offchain, uint256 current_round, int256 size_delta, uint256 target_round,
+    uint256 commit_deposit, uint256 keeper_deposit, bytes32 tracking_code)""",
+)
 PARAMETER_UPDATED = event(
     "0xb1e024a1aed9a1f08ef2258cedd5c544e48dcb5befc1ec2aa0ff9ea60997d14f",
     "ParameterUpdated(bytes32 indexed market_key, bytes32 indexed parameter, uint256 value)",
@@ -67,6 +78,8 @@ MARKET_EVENTS: tuple[tuple[Event, ...], ...] = (
     (POSITION_FLAGGED, POSITION_FLAGGED_WITHOUT_PRICE),
     (FUNDING_RECOMPUTED,),
     (MARGIN_TRANSFERRED,),
+    (DELAYED_ORDER_SUBMITTED,),
+    (DELAYED_ORDER_REMOVED,),
 )
 TOPICS = frozenset(layout.topic0 for layouts in (*MARKET_EVENTS, (PARAMETER_UPDATED,)) for layout in layouts)
 # A liquidation or a flag in a market that the incident file does not name is a victim whom nobody would see.

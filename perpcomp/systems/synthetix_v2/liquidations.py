@@ -46,6 +46,7 @@ def liquidations(
         pl.when(size > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
         pl.lit(False).alias("partial"),
         pl.col("margin_before").alias("margin"),
+        pl.col("price_before").alias("entry_price"),
         fixed.mul(size.abs(), pl.col("price_before")).alias("open_notional"),
         pl.col("remaining").clip(fixed.amount(0)).alias("remaining_margin"),
         pl.col("last_price").alias("spot_price"),
@@ -54,7 +55,6 @@ def liquidations(
         pl.lit(None, dtype=KINDS["text"][0]).alias("era_rule"),
         pl.col("size").alias("size_after"),
     ).with_columns(size.alias("size"))
-    found = found.with_columns(fixed.div(pl.col("open_notional"), pl.col("size").abs()).alias("entry_price"))
     return found.select(COLUMNS), _findings(rows)
 
 

@@ -10,17 +10,20 @@ class SynthetixV2(System):
     key = events.SYSTEM
     contract_key = "settings"
     several_contracts = True
+    stores_entry_price = True
     quote_unit = "sUSD"
     topics = events.TOPICS
     contract_events = (events.PARAMETER_UPDATED.name,)
     market_topics = events.MARKET_TOPICS
     required_event = f"{events.POSITION_MODIFIED.name} of the markets' proxies"
     other_actions = events.OTHER_ACTIONS
+    flag_event = events.POSITION_FLAGGED.name
     wanted = staticmethod(events.wanted)
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)
     gaps = staticmethod(liquidations.gaps)
     liquidations = staticmethod(liquidations.liquidations)
+    check_flags = staticmethod(flags.parameter_missing)
     flags = staticmethod(flags.flags)
     explain_position = staticmethod(explain.position)
 
