@@ -21,7 +21,7 @@ BATCH_BYTES = 6 * 2**20  # small enough for the allocator to reuse a batch's buf
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of an event. `type` is address, uint or int (an amount), count (any other whole number) or bytes32."""
+    """One argument of an event. `type` is address, uint or int (an amount), count (any other whole number), bool (0 or 1) or bytes32."""
 
     name: str
     type: str
@@ -49,7 +49,7 @@ class Event:
     @property
     def schema(self) -> dict[str, pl.DataType]:
         """The type of each argument's column."""
-        types = {"address": pl.String(), "bytes32": pl.String(), "count": pl.Int64(), "uint": AMOUNT, "int": AMOUNT}
+        types = {"address": pl.String(), "bytes32": pl.String(), "count": pl.Int64(), "bool": pl.Int64(), "uint": AMOUNT, "int": AMOUNT}
         return {a.name: types[a.type] for a in self.arguments}
 
 
@@ -126,7 +126,12 @@ def _typed(event: Event) -> list[pl.Expr]:
     for n, argument in enumerate(event.words):
         low = pl.col(str(2 * n + 1))
         word = pl.col("data").bin.slice(WORD * n, WORD)
-        types = {"address": _address(word), "count": low.cast(pl.Int64), "bytes32": pl.lit("0x") + word.bin.encode("hex")}
+        types = {
+            "address": _address(word),
+            "count": low.cast(pl.Int64),
+            "bool": low.cast(pl.Int64),
+            "bytes32": pl.lit("0x") + word.bin.encode("hex"),
+        }
         columns.append(types.get(argument.type, low.reinterpret(dtype=AMOUNT)).alias(argument.name))
     return columns
 
@@ -155,7 +160,7 @@ def _fits(high: pl.Series, low: pl.Series, type_: str) -> bool:
     if type_ == "int":
         signs_differ, _ = _bounds(high ^ low)
         return high_min >= -1 and high_max <= 0 and signs_differ >= 0 and low_min > -LIMIT and low_max < LIMIT
-    return high_min == 0 == high_max and low_min >= 0 and low_max < (2**63 if type_ == "count" else LIMIT)
+    return high_min == 0 == high_max and low_min >= 0 and low_max < {"count": 2**63, "bool": 2}.get(type_, LIMIT)
 
 
 def _bounds(series: pl.Series) -> tuple[int, int]:
@@ -174,7 +179,7 @@ def _problems(batch: pl.DataFrame, event: Event) -> list[Finding]:
         wrong = [what for what, rule in _shape_rules(event) if not one.select(rule.fill_null(False)).item()]
         if not wrong:
             values = [int.from_bytes(row["data"][WORD * n : WORD * (n + 1)], signed=a.type == "int") for n, a in enumerate(event.words)]
-            limits = {"bytes32": 2**256, "address": 2**160, "count": 2**63, "uint": LIMIT, "int": LIMIT}
+            limits = {"bytes32": 2**256, "bool": 2, "address": 2**160, "count": 2**63, "uint": LIMIT, "int": LIMIT}
             wrong = [f"{a.name} is {v}, out of range" for v, a in zip(values, event.words, strict=True) if abs(v) >= limits[a.type]]
         problems += [
             Finding("error", where, what + ".", "The row is damaged or belongs to another contract: fetch it again.") for what in wrong

@@ -55,15 +55,15 @@ MARGIN_TRANSFERRED = event(
     "0xe20b33a51269d7e4c48682ccfacaf1ca004fdec7b161e7098e4847a0c05d0ce2",
     "MarginTransferred(address indexed trader, int256 margin_delta)",
 )
-# The word that the contract declares as bool is a count here; a round's number has up to 80 bits, more than a count.
+# A round's number has up to 80 bits, more than a count: it is read as an amount.
 DELAYED_ORDER_SUBMITTED = event(
     "0x9deb3648ccf8efc44205985ac6ead4ffb30791fea9ce7f9437ae398b31cf9d5a",
-    """DelayedOrderSubmitted(address indexed trader, count is_offchain, int256 size_delta, uint256 target_round, count intention_time,
+    """DelayedOrderSubmitted(address indexed trader, bool is_offchain, int256 size_delta, uint256 target_round, count intention_time,
     count executable_at, uint256 commit_deposit, uint256 keeper_deposit, bytes32 tracking_code)""",
 )
 DELAYED_ORDER_REMOVED = event(
     "0xb47a6f7db9b75acb005050d7dabb7a604b169c9f5669259b53bec86092ee6434",
-    """DelayedOrderRemoved(address indexed trader, count is_offchain, uint256 current_round, int256 size_delta, uint256 target_round,
+    """DelayedOrderRemoved(address indexed trader, bool is_offchain, uint256 current_round, int256 size_delta, uint256 target_round,
     uint256 commit_deposit, uint256 keeper_deposit, bytes32 tracking_code)""",
 )
 PARAMETER_UPDATED = event(
