@@ -36,10 +36,12 @@ def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataF
     total = sum(amounts)
     reasons = [STOPPED] * len(traders) if stopped else _reasons_for_nothing(owed, liquidations)
     shares = [split(amount, incident.settlement) for amount in amounts]
+    worth = fixed.ONE if incident.quote is None else fixed.to_integer(incident.quote.price)
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
         parts = [share[k] for share in shares]
-        units = [base_units(value, leg) for value in parts]
+        values = [fixed.mul_integers(value, worth) for value in parts]
+        units = [base_units(value, leg, worth) for value in parts]
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
         _refuse_too_many(max(units, default=0), leg, incident)
         columns = {
@@ -49,12 +51,12 @@ def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataF
             "liquidations": [entitlement.liquidations for entitlement in owed.values()],
             "entitlement": fixed.from_integers(amounts),
             "share_of_budget": fixed.from_integers([amount * fixed.ONE // total if total else None for amount in amounts]),
-            "value": fixed.from_integers(parts),
+            "value": fixed.from_integers(values),
             "price": fixed.from_integers([price] * len(traders)),
             "amount": fixed.from_integers([paid_units * 10 ** (18 - leg.decimals) for paid_units in units]),
             "amount_base_units": [str(paid_units) for paid_units in units],
             "rounded_off": fixed.from_integers(
-                [value - fixed.truncate(paid_units * price, unit) for value, paid_units in zip(parts, units, strict=True)]
+                [value - fixed.truncate(paid_units * price, unit) for value, paid_units in zip(values, units, strict=True)]
             ),
             "reason": [None if paid_units else reason for paid_units, reason in zip(units, reasons, strict=True)],
         }
@@ -84,10 +86,10 @@ def split(entitlement: int, legs: Iterable[Leg]) -> list[int]:
     return [*shares[:-1], entitlement - sum(shares[:-1])]
 
 
-def base_units(value: int, leg: Leg) -> int:
-    """Base units of the leg's token for a value in 1e-18 USDC: floor(value * 10^decimals / price)."""
+def base_units(value: int, leg: Leg, worth: int = fixed.ONE) -> int:
+    """Base units of the leg's token for a value in 1e-18 of the quote asset, of which one is `worth`: floor(value * worth * 10^decimals / price)."""
     unit: int = 10**leg.decimals
-    return value * unit // fixed.to_integer(leg.price)
+    return value * worth * unit // (fixed.to_integer(leg.price) * fixed.ONE)
 
 
 def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:

@@ -6,8 +6,6 @@ import polars as pl
 
 from perpcomp import fixed
 
-USDC = "USDC"  # what entitlements are counted in, whether or not it is paid
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -31,5 +29,5 @@ def total_of(payouts: pl.DataFrame, column: str, token: str | None = None) -> in
 
 
 def entitled(payouts: pl.DataFrame) -> int:
-    """The sum of all entitlements in 1e-18 USDC, each trader once."""
-    return total_of(payouts, "value")
+    """The sum of all entitlements in 1e-18 of the quote asset, each trader once."""
+    return total_of(payouts.unique("trader"), "entitlement")

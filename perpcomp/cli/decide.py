@@ -58,14 +58,16 @@ def print_comparison(run: "Run") -> None:
     from perpcomp.tables.decide import CAPACITY, RESTORE_ORDERS
 
     by_trader = wide(run.comparison)
+    from perpcomp.systems.units import units
+
     names = by_trader.columns[1:]
     rows = [[str(trader), *map(terminal.readable, amounts)] for trader, *amounts in by_trader.iter_rows()]
-    terminal.print_grid(["trader", *(f"{name} (USDC)" for name in names)], rows, right=range(1, len(names) + 1))
+    terminal.print_grid(["trader", *(f"{name} ({units(run.incident).quote})" for name in names)], rows, right=range(1, len(names) + 1))
     rows = [[name, in_full(total), *map(str, counts)] for name, total, *counts in totals(run.comparison)]
-    terminal.print_grid(["formula", "total (USDC)", "paid", "below 0", "incomplete"], rows, right=range(1, 5))
+    terminal.print_grid(["formula", f"total ({units(run.incident).quote})", "paid", "below 0", "incomplete"], rows, right=range(1, 5))
     if run.capacity.height:
         columns = ("formula", "source_of_funds", "available_value", "unknown", "to_cover", "covered", "shortfall", "left")
-        terminal.print_table(run.capacity, CAPACITY, columns)
+        terminal.print_table(run.capacity, CAPACITY, columns, incident=run.incident)
     better = preferences(run.comparison)
     rows = [[more, *("" if more == less else str(better[more, less]) for less in names)] for more in names]
     terminal.print_grid(["traders who get more under, than under", *names], rows, right=range(1, len(names) + 1))

@@ -55,6 +55,7 @@ def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Q
     """Every position change in the input; with --rpc, fetched from the chain first."""
     import perpcomp
     from perpcomp.engine import open_engine
+    from perpcomp.incident import incident_file
     from perpcomp.tables.events import EVENTS
 
     input = fetched_or_given(query, logs, quiet, as_json)
@@ -62,7 +63,7 @@ def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Q
         table, problems = perpcomp.events(query, input, engine)
     columns = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
     if as_json or not quiet:
-        terminal.print_table(table, EVENTS, columns, as_json)
+        terminal.print_table(table, EVENTS, columns, as_json, incident_file.load(query))
     return problems
 
 
@@ -90,12 +91,13 @@ def liquidations(*, query: Query = "rehearsal", input: Input = None, workers: Wo
     """Every liquidation in the input, eligible or not, with the position just before it."""
     import perpcomp
     from perpcomp.engine import open_engine
+    from perpcomp.incident import incident_file
     from perpcomp.tables.liquidations import LIQUIDATIONS
 
     with open_engine(workers.engine, workers.scheduler) as engine:
         table, problems = perpcomp.liquidations(query, input, engine)
     columns = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
-    terminal.print_table(table, LIQUIDATIONS, columns, as_json)
+    terminal.print_table(table, LIQUIDATIONS, columns, as_json, incident_file.load(query))
     return problems
 
 
@@ -106,7 +108,7 @@ def payouts(query: Query = "rehearsal", input: Input = None, formula: FormulaNam
     from perpcomp.tables.payouts import PAYOUTS
 
     done = perpcomp.compute(query, input, formula)
-    terminal.print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json)
+    terminal.print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json, done.incident)
     return done.problems
 
 

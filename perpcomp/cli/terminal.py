@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
+    from perpcomp.incident.incident import Incident
     from perpcomp.publish.summary import Line
     from perpcomp.tables.schema import Table
 
@@ -112,15 +113,20 @@ def print_summary(lines: "list[Line]") -> None:
     screen.print(grid)
 
 
-def print_table(frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool = False) -> None:
-    """Print a published table: the named columns to read, or all columns as JSON."""
+def print_table(
+    frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool = False, incident: "Incident | None" = None
+) -> None:
+    """Print a published table: the named columns to read, in the units of `incident`, or all columns as JSON."""
     if as_json:
         print_json(plain_rows(frame))
         return
+    from perpcomp.systems.units import units
+
     columns = [column for column in table.columns if column.name in names]
     rows = [[readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
     numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
-    print_grid([f"{c.name} ({c.unit})" if c.unit else c.name for c in columns], rows, right=numeric)
+    unit = {c.name: c.unit if incident is None else units(incident).of(c.unit) for c in columns}
+    print_grid([f"{c.name} ({unit[c.name]})" if c.unit else c.name for c in columns], rows, right=numeric)
 
 
 def print_price_chart(path: "pl.DataFrame") -> None:

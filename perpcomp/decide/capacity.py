@@ -18,9 +18,9 @@ from perpcomp.incident.funds import FUND, InsuranceFund
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import in_full
 from perpcomp.payouts import split
+from perpcomp.systems.units import units
 from perpcomp.tables.decide import CAPACITY
 from perpcomp.tables.schema import CSV_TIME, check
-from perpcomp.totals import USDC
 
 ABSENT = "the Transfer logs of its token are not in the input"
 
@@ -113,8 +113,10 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
     InputError where a budget is worth more than an amount holds.
     """
     legs = incident.settlement
-    prices = {USDC: Decimal(1), **{leg.token: leg.price for leg in legs}}
-    funds = [(FUND, USDC, balance.ends, fixed.ONE)] if balance else []
+    unit = units(incident).paid
+    worth = fixed.ONE if incident.quote is None else fixed.to_integer(incident.quote.price)
+    prices = {unit: Decimal(1), **{leg.token: leg.price for leg in legs}}
+    funds = [(FUND, unit, balance.ends, fixed.ONE)] if balance else []
     funds += [
         (budget.name, budget.token, fixed.to_integer(budget.amount), fixed.to_integer(prices[budget.token]))
         for budget in incident.budgets
@@ -123,14 +125,14 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
     tokens = [leg.token for leg in legs]
     rows = []
     for (name,), part in sorted(comparison.group_by("formula"), key=lambda group: str(group[0])):
-        amounts = [amount for amount in fixed.to_integers(part.get_column("amount")) if amount is not None]
+        amounts = [fixed.mul_integers(amount, worth) for amount in fixed.to_integers(part.get_column("amount")) if amount is not None]
         unknown = part.filter(INCOMPLETE).height
         for source, token, available, price in funds:
             in_part = source != FUND and token in tokens
             to_cover = sum(split(amount, legs)[tokens.index(token)] if in_part else amount for amount in amounts)
             value = fixed.mul_integers(available, price)
             if value >= fixed.LIMIT:
-                what = f"The budget is worth 1e20 USDC or more at a price of {in_full(price)} USDC."
+                what = f"The budget is worth 1e20 {unit} or more at a price of {in_full(price)} {unit}."
                 raise refusal(f"{incident.name}.toml [[budget]] {source}", what, "Correct the amount, or the price in [[settlement]].")
             covered = min(fixed.ONE, fixed.div_integers(value, to_cover)) if to_cover > 0 else None
             if unknown and to_cover <= value:

@@ -11,7 +11,8 @@ from perpcomp.findings import Finding
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import in_full
-from perpcomp.totals import USDC, counts, entitled, total_of
+from perpcomp.systems.units import units
+from perpcomp.totals import counts, entitled, total_of
 from perpcomp.window import affected_in_window
 
 
@@ -22,14 +23,14 @@ def check_budgets(payouts: pl.DataFrame, incident: Incident, incomplete: int = 0
     one, no budget is said to fit; nor is any while payment is `stopped`. A budget in a token that is paid is compared with the amount paid in that token, one in USDC otherwise with all entitlements.
     """
     findings = []
-    paid = {leg.token for leg in incident.settlement}
+    paid, unit = {leg.token for leg in incident.settlement}, units(incident).paid
     for budget in incident.budgets:
         where = f"{incident.name}.toml [[budget]] {budget.name}"
         limit = fixed.to_integer(budget.amount)
         stated = f"the budget of {in_full(limit)} {budget.token} ({', '.join(budget.source)})"
-        if budget.token not in paid | {USDC}:
+        if budget.token not in paid | {unit}:
             what = f"{stated[0].upper()}{stated[1:]} cannot be compared: nothing is paid in {budget.token}."
-            advice = "Compare the USDC values by hand, or settle in that token."
+            advice = f"Compare the {unit} values by hand, or settle in that token."
             findings.append(Finding("warning", where, what, advice, code="budget-not-comparable"))
             continue
         if stopped:
@@ -38,7 +39,7 @@ def check_budgets(payouts: pl.DataFrame, incident: Incident, incomplete: int = 0
             findings.append(Finding("warning", where, what, advice, code="budget-not-comparable"))
             continue
         in_token = budget.token in paid
-        total = total_of(payouts, "amount", budget.token) if in_token else entitled(payouts)
+        total = total_of(payouts, "amount", budget.token) if in_token else total_of(payouts, "value")
         needed = f"{'Payouts' if in_token else 'Entitlements'} of {'at least ' if incomplete else ''}{in_full(total)} {budget.token}"
         missing = f" The entitlement of {are_incomplete(incomplete)}." if incomplete else ""
         if total <= limit and incomplete:
@@ -66,7 +67,7 @@ def check_expectations(liquidations: pl.DataFrame, payouts: pl.DataFrame, incide
             if expected.trader is not None and expected.trader not in traders:
                 advice = f"{did_you_mean(expected.trader, traders)} {advice}"
         else:
-            met, what = _compare_figure(expected, source, _result(expected, liquidations, payouts, incident))
+            met, what = _compare_figure(expected, source, _result(expected, liquidations, payouts, incident), units(incident).quote)
         note = f" {expected.note}" if expected.note else ""
         findings.append(
             Finding(
@@ -89,11 +90,13 @@ def _compare_eligible(expected: Expectation, source: str, liquidations: pl.DataF
     return False, f"{expected.trader} is not eligible, but was published as eligible ({source}): {reason}."
 
 
-def _compare_figure(expected: Expectation, source: str, found: int) -> tuple[bool, str]:
+def _compare_figure(expected: Expectation, source: str, found: int, quote: str) -> tuple[bool, str]:
     """Whether a figure (integer of 1e-18) equals the published one, and that as a sentence."""
     assert expected.value is not None
     published = fixed.to_integer(expected.value)
-    unit = {"margin": "USDC of margin", "entitlement": "USDC of entitlements", "amount": f"{expected.token} paid"}.get(expected.what)
+    unit = {"margin": f"{quote} of margin", "entitlement": f"{quote} of entitlements", "amount": f"{expected.token} paid"}.get(
+        expected.what
+    )
     unit = unit or (expected.what[:-1] if found == fixed.ONE else expected.what)
     if found == published:
         return True, f"{in_full(found)} {unit}, as published ({source})."

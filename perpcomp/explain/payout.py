@@ -10,6 +10,7 @@ from perpcomp.entitlement import compensated
 from perpcomp.explain.valuation import restored_steps
 from perpcomp.run import Run
 from perpcomp.steps import Row, source_texts, step
+from perpcomp.systems.units import units
 from perpcomp.totals import entitled
 from perpcomp.vesting.curves import in_words
 from perpcomp.vesting.schedule import day_in_words
@@ -24,7 +25,9 @@ def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]
         yield f"  {run.formula.name} = {arithmetic.text(node)}: not known, so nothing is paid for this row"
         return
     given = number(value)
-    yield from step(run.formula.name, arithmetic.text(node), arithmetic.text(node, row), f"{given} USDC", run.formula.source)
+    yield from step(
+        run.formula.name, arithmetic.text(node), arithmetic.text(node, row), f"{given} {units(run.incident).quote}", run.formula.source
+    )
     whole, part = abs(fixed.to_integer(row["size"])), fixed.to_integer(row["compensated_size"])
     if part != whole:
         assert isinstance(value, int)
@@ -33,7 +36,7 @@ def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]
             "entitlement",
             f"trunc({run.formula.name} * compensated_size / size)",
             f"trunc({given} * {n['compensated_size']} / {number(whole)})",
-            f"{scaled} USDC",
+            f"{scaled} {units(run.incident).quote}",
             f"a part of the life survived: {run.incident.eligibility.surviving_life}",
         )
 
@@ -47,34 +50,40 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
     values = compensated(formula.entitlements(run.formula, eligible), eligible)
     own = [v for v, t in zip(values, eligible["trader"], strict=True) if t == trader]
     known = [v for v in own if v is not None]
-    yield f"{trader}: {first['liquidations']} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} USDC in all"
+    yield f"{trader}: {first['liquidations']} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} {units(run.incident).quote} in all"
     if any(p.stops for p in run.problems):
         yield f"  nothing is paid: {payouts.STOPPED}"
         return
-    yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in known) or "nothing", f"{entitlement} USDC")
+    yield from step(
+        "entitlement",
+        "sum over the liquidations",
+        " + ".join(number(v) for v in known) or "nothing",
+        f"{entitlement} {units(run.incident).quote}",
+    )
     if len(known) < len(own):
         yield f"  {len(own) - len(known)} of its {len(own)} liquidations cannot be valued and add nothing: see findings.csv"
-    last = run.incident.settlement[-1].token
+    last, quote = run.incident.settlement[-1].token, run.incident.quote
+    parts = {leg.token: part for leg, part in zip(run.incident.settlement, _parts(run, first), strict=True)}
     for leg, row in zip(
         run.incident.settlement,
         paid.sort(pl.col("token").replace_strict({g.token: i for i, g in enumerate(run.incident.settlement)})).iter_rows(named=True),
         strict=True,
     ):
-        value, price = number(arithmetic.term(row["value"])), number(arithmetic.term(row["price"]))
+        value, price = number(parts[leg.token]), number(arithmetic.term(row["price"]))
         if leg.share != 1:
-            others = " - ".join(number(arithmetic.term(v)) for t, v in paid.select("token", "value").iter_rows() if t != last)
+            others = " - ".join(number(v) for t, v in parts.items() if t != last)
             numbers = f"{entitlement} - {others}" if leg.token == last else f"trunc({entitlement} * {leg.share})"
             yield from step(
                 f"value in {leg.token}",
                 "entitlement - the other legs" if leg.token == last else "trunc(entitlement * share)",
                 numbers,
-                f"{value} USDC",
+                f"{value} {units(run.incident).quote}",
             )
-        note = f"price {price} USDC per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}"
+        note = f"price {price} {units(run.incident).paid} per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}"
         yield from step(
             f"{leg.token} base units",
-            f"floor(value * 10**{leg.decimals} / price)",
-            f"floor({value} * 10**{leg.decimals} / {price})",
+            f"floor(value * {'' if quote is None else 'price of the quote asset * '}10**{leg.decimals} / price)",
+            f"floor({value} * {'' if quote is None else f'{quote.price} * '}10**{leg.decimals} / {price})",
             row["amount_base_units"],
             note,
         )
@@ -86,3 +95,8 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
                 since = f"block {claim['unlocks_at_block']}, about {day_in_words(claim['unlocks_at'])}"
             yield f"    tranche {claim['tranche']}: {claim['amount_base_units']} base units from {since}"
     yield f"  vesting: {in_words(run.incident.vesting)} [{source_texts(run.incident, run.incident.vesting.source)}]"
+
+
+def _parts(run: Run, row: Row) -> list[int]:
+    """What each leg of the settlement pays of an entitlement, in 1e-18 of the quote asset."""
+    return payouts.split(fixed.to_integer(row["entitlement"]), run.incident.settlement)

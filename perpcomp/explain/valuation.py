@@ -10,6 +10,7 @@ from perpcomp.curve import Reserves, out_price
 from perpcomp.run import Run
 from perpcomp.steps import Row, market_source, source_texts, step
 from perpcomp.systems.system import find
+from perpcomp.systems.units import units
 from perpcomp.valuation import valued_at
 
 
@@ -44,7 +45,7 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
     if row["notional_at_reference"] is None:
         yield "  its value at the reference is unknown"
         return
-    value = f"{n['notional_at_reference']} USDC"
+    value = f"{n['notional_at_reference']} {units(run.incident).quote}"
     if row["reference_price"] is not None:
         of = {
             "reference": f"{source_texts(incident, market_source(incident, row['market']))}",
@@ -61,14 +62,14 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
         if find(incident.system).stores_entry_price:
             rule = "trunc(size_at_reference * (reference_price - entry_price))"
             numbers = f"trunc({n['size_at_reference']} * ({n['reference_price']} - {n['entry_price']}))"
-            yield from step("unrealized_pnl_at_reference", rule, numbers, f"{n['unrealized_pnl_at_reference']} USDC")
+            yield from step("unrealized_pnl_at_reference", rule, numbers, f"{n['unrealized_pnl_at_reference']} {units(run.incident).quote}")
             return
         long = row["side"] == "long"
         yield from step(
             "unrealized_pnl_at_reference",
             "notional_at_reference - open_notional" if long else "open_notional - notional_at_reference",
             f"{worth} - {opened}" if long else f"{opened} - {worth}",
-            f"{n['unrealized_pnl_at_reference']} USDC",
+            f"{n['unrealized_pnl_at_reference']} {units(run.incident).quote}",
         )
 
 
@@ -114,8 +115,8 @@ def restored_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
     pool, size = Reserves.of(fixed.to_integer(quote), fixed.to_integer(base)), fixed.to_integer(row["size_at_reference"])
     rule = "abs(trunc(trunc(quote * base) / (base - size)) - quote), rounded against the trader"
     place = "alone" if turn is None else f"number {turn}, {restore.order}"
-    note = f"opened again {place}, on a pool of {number(pool.quote)} USDC and {number(pool.base)} base; {source_texts(run.incident, restore.source)}"
-    yield from step("restore_notional", rule, _closing(-size, pool), f"{n['restore_notional']} USDC", note)
+    note = f"opened again {place}, on a pool of {number(pool.quote)} {units(run.incident).quote} and {number(pool.base)} base; {source_texts(run.incident, restore.source)}"
+    yield from step("restore_notional", rule, _closing(-size, pool), f"{n['restore_notional']} {units(run.incident).quote}", note)
     spread = number(arithmetic.term(restore.spread))
     numbers = f"trunc({n['restore_notional']} * {spread})"
-    yield from step("restore_fee", "trunc(restore_notional * spread)", numbers, f"{n['restore_fee']} USDC")
+    yield from step("restore_fee", "trunc(restore_notional * spread)", numbers, f"{n['restore_fee']} {units(run.incident).quote}")

@@ -10,6 +10,7 @@ from perpcomp.incident.expect import Expectation
 from perpcomp.incident.funds import Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
 from perpcomp.incident.market import Market
+from perpcomp.incident.quote import Quote
 from perpcomp.incident.restore import Restore
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import Source
@@ -37,6 +38,7 @@ class Incident:
     rounding_to: str
     allocation_source: tuple[str, ...]
     settlement: tuple[Leg, ...]
+    quote: Quote | None
     vesting: Vesting
     budgets: tuple[Budget, ...]
     insurance_fund: InsuranceFund | None

@@ -14,6 +14,7 @@ from perpcomp.incident.guards import Guards
 from perpcomp.incident.input import InputFiles
 from perpcomp.incident.kinds import TEXT, choice
 from perpcomp.incident.market import Market, read_market
+from perpcomp.incident.quote import Quote
 from perpcomp.incident.restore import Restore, read_restore
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import SOURCES
@@ -47,6 +48,7 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
         "restore": Table(Restore, "gives positions back instead of money", required=False, read=read_restore, name="restore"),
         "allocation": Table(Allocation, "says who keeps what rounding leaves", name="allocation"),
         "settlement": Table(Leg, "names a token that is paid", many=True, name="settlement"),
+        "quote": Table(Quote, "states what the protocol's quote asset is worth", required=False, name="quote"),
         "vesting": Table(Vesting, "says when payouts unlock", read=read_vesting, name="vesting"),
         "budgets": Table(Budget, "states an amount that totals are compared with", required=False, many=True, absent=(), name="budget"),
         "insurance_fund": Table(

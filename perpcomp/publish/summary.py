@@ -11,6 +11,7 @@ from perpcomp.decide.compare import totals
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import counted, in_full
 from perpcomp.run import Run
+from perpcomp.systems.units import units
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.payouts import PAYOUTS
@@ -43,7 +44,7 @@ class Line:
 def summary(run: Run) -> list[Line]:
     """The run in about twenty lines, with every digit of an amount."""
     incident, rules = run.incident, run.incident.eligibility
-    lines = [Line("Incident", incident.title)]
+    lines, unit = [Line("Incident", incident.title)], units(incident)
     if incident.notice:
         lines.append(Line("Please note", incident.notice))
     if any(problem.stops for problem in run.problems):
@@ -66,24 +67,26 @@ def summary(run: Run) -> list[Line]:
         Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
         *_excluded(run),
         Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
-        Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} USDC"),
+        Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} {unit.quote}"),
         *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
     ]
+    if incident.quote is not None:
+        lines.append(Line(f"Price of {unit.quote}", f"{incident.quote.price} {unit.paid}", cite(incident, incident.quote.source)))
     for leg in incident.settlement:
         lines.append(
             Line(f"To be paid in {leg.token}", f"{in_full(total_of(run.payouts, 'amount', leg.token))} {leg.token}", f"share {leg.share}")
         )
-        lines.append(Line(f"Price of {leg.token}", f"{leg.price} USDC", f"{leg.price_policy}; {cite(incident, leg.source)}"))
+        lines.append(Line(f"Price of {leg.token}", f"{leg.price} {unit.paid}", f"{leg.price_policy}; {cite(incident, leg.source)}"))
     rounded = in_full(total_of(run.payouts, "rounded_off"))
     lines += [
-        Line("Rounded off", f"{rounded} USDC, left with: {incident.rounding_to}", cite(incident, incident.allocation_source)),
+        Line("Rounded off", f"{rounded} {unit.paid}, left with: {incident.rounding_to}", cite(incident, incident.allocation_source)),
         Line("Vesting", in_words(incident.vesting), cite(incident, incident.vesting.source)),
         Line("All unlocked", end_in_words(incident.vesting)),
     ]
     lines += [Line(label, problem.what) for label, codes in COMPARED.items() for problem in run.problems if problem.code in codes]
     for name, total, winners, losers, incomplete in totals(run.comparison):
         below = (f", {losers} below 0" if losers else "") + (f", {incomplete} incomplete" if incomplete else "")
-        lines.append(Line(f"Under {name}", f"{in_full(total)} USDC, {counted(winners, 'account')} above 0{below}"))
+        lines.append(Line(f"Under {name}", f"{in_full(total)} {unit.quote}, {counted(winners, 'account')} above 0{below}"))
     levels = Counter(problem.level for problem in run.problems)
     found = ", ".join(counted(levels[level], level) for level in ("error", "warning", "note") if levels[level])
     lines += [
@@ -99,7 +102,9 @@ def _valued(incident: Incident) -> list[Line]:
     lines, valuation, restore = [], incident.valuation, incident.restore
     for market in incident.affected:
         if market.reference_price is not None:
-            lines.append(Line(f"Reference price {market.name}", f"{market.reference_price} USDC", cite(incident, market.source)))
+            lines.append(
+                Line(f"Reference price {market.name}", f"{market.reference_price} {units(incident).quote}", cite(incident, market.source))
+            )
     if valuation.source:
         kinds = {
             "reference": "the reference price",

@@ -20,6 +20,7 @@ from perpcomp.number_text import counted, in_full
 from perpcomp.publish.summary import Line, summary
 from perpcomp.run import Run
 from perpcomp.sheet_limits import ABOVE, shown_rows, shown_text
+from perpcomp.systems.units import units
 from perpcomp.tables.decide import EXCLUSIONS
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYOUTS
@@ -72,7 +73,7 @@ class Sheets:
     """The workbook that is being written. Cells are written in reading order, so that equal runs give equal bytes."""
 
     def __init__(self, book: xlsxwriter.Workbook, run: Run) -> None:
-        self.book, self.run = book, run
+        self.book, self.run, self.units = book, run, units(run.incident)
         self.bold = book.add_format({"bold": True, "valign": "top"})
         self.small = book.add_format({"text_wrap": True, "valign": "top", "font_size": 9, "font_color": "#444444"})
         self.title = book.add_format({"bold": True, "font_size": 14})
@@ -137,10 +138,10 @@ class Sheets:
             cells += [(column, False), (column, True)] if both else [(column, False)]
         for at, (column, exact) in enumerate(cells):
             if column.name in summed and not exact:
-                total = f"Total {in_full(_sum(frame, column.name))} {column.unit}"
+                total = f"Total {in_full(_sum(frame, column.name))} {self.units.of(column.unit)}"
                 _done(sheet.write_string(HEADER_ROW - 2, at, total, self.bold))
         for at, (column, exact) in enumerate(cells):
-            unit = f" ({column.unit})" if column.unit else ""
+            unit = f" ({self.units.of(column.unit)})" if column.unit else ""
             _done(sheet.write_string(HEADER_ROW - 1, at, f"{column.name}{', exact' if exact else ''}{unit}", self.header))
         for row, values in enumerate(frame.head(rows).iter_rows(named=True), HEADER_ROW):
             for at, (column, exact) in enumerate(cells):

@@ -12,11 +12,11 @@ formula           | text    |      | the formula that gave the entitlement
 liquidations      | integer |      | compensated liquidations of the trader
 entitlement       | amount  | USDC | what the formula gives this trader, all tokens together: the sum of the liquidations that can be valued
 share_of_budget   | amount? | /1   | share of all entitlements: entitlement / sum of entitlements, truncated; null where the sum is 0. No budget is involved, whatever the name says
-value             | amount  | USDC | this token's part of the entitlement
-price             | amount  | USDC per token | price at which the value is converted
+value             | amount  | PAID | this token's part of the entitlement, at the price of [quote] where there is one
+price             | amount  | PAID per token | price at which the value is converted
 amount            | amount  | token | what is paid
 amount_base_units | digits  | base units | the amount as a whole number of base units: this is what is transferred
-rounded_off       | amount  | USDC | the part of value that is less than one base unit
+rounded_off       | amount  | PAID | the part of value that is less than one base unit
 reason            | text?   |      | why the amount is 0; null otherwise
 """),
 )
