@@ -67,15 +67,17 @@ def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, byte
 
 
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":
-    """The events table: every trade and liquidation; and where logs are missing between two of them."""
+    """The events table: every trade and liquidation; and where logs are missing between or after them."""
     from perpcomp import pipeline
+    from perpcomp.coverage import coverage
     from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
 
     loaded = incident_file.load(query)
-    read = read_events(find_input(loaded, input), loaded, engine or LOCAL)
-    return read.table, pipeline.gaps(read, loaded)
+    source = find_input(loaded, input)
+    read = read_events(source, loaded, engine or LOCAL)
+    return read.table, [*coverage(read, source, loaded).problems, *pipeline.gaps(read, loaded)]
 
 
 def liquidations(

@@ -17,7 +17,7 @@ from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.exports.read import foreign_pieces
 from perpcomp.ingest.log_file import log_pieces
 from perpcomp.ingest.node.held import stored
-from perpcomp.ingest.node.store import own_pieces
+from perpcomp.ingest.node.store import RANGE, own_pieces, states_range_of
 from perpcomp.ingest.raw_frame import Piece, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.systems.system import find, topics
@@ -48,6 +48,11 @@ class Input:
         if not self.file.is_dir():
             return [self.file]
         return [path for path in sorted(self.file.iterdir()) if path.is_file() and (not self.members or path.name in self.members)]
+
+    @property
+    def range(self) -> Path | None:
+        """The statement of a store about the range of blocks that the file holds; None for any other file."""
+        return self.file.with_name(RANGE) if states_range_of(self.file) else None
 
 
 @dataclass(frozen=True)

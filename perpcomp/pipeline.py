@@ -15,6 +15,7 @@ from perpcomp.against_input.exclusions import check_exclusions, kept_back
 from perpcomp.against_input.names import check_names
 from perpcomp.against_input.seen import Seen
 from perpcomp.against_input.statements import check_statements
+from perpcomp.coverage import Coverage, coverage
 from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.restore_orders import in_kind, orders
@@ -64,10 +65,12 @@ class Found:
     in_kind: pl.DataFrame
     problems: list[Finding]
     without_exclusions: pl.DataFrame
+    coverage: Coverage
 
 
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
     """Every liquidation: found in the logs, valued, judged by the rules, and opened again on the curve where the incident asks for it."""
+    reached = coverage(events, source, incident)
     system, ratio = find(incident.system), incident.chain.liquidation_fee_ratio
     found, contradictions = system.liquidations(events.lazy, events.lazy_others, ratio, is_before_crash(incident), engine)
     market = replayed(events, incident, found) if incident.replays else None
@@ -85,7 +88,8 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
         replayed=market,
         restore_orders=orders(table, incident, pools),
         in_kind=in_kind(table, opened),
-        problems=[*gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks],
+        coverage=reached,
+        problems=[*reached.problems, *gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks],
         without_exclusions=_judged(valued, everybody, drawdowns, pools)[0] if incident.eligibility.exclusions else table,
     )
 
@@ -167,6 +171,7 @@ def compute(
         problems=tuple(problems),
         exclusions=excluded,
         flags=flags,
+        coverage=found.coverage,
     )
 
 

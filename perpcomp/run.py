@@ -5,6 +5,7 @@ from functools import cached_property
 
 import polars as pl
 
+from perpcomp.coverage import Coverage
 from perpcomp.findings import Finding
 from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
@@ -34,6 +35,7 @@ class Run:
     replayed: Replay | None
     problems: tuple[Finding, ...]
     exclusions: pl.DataFrame
+    coverage: Coverage
     flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
     @cached_property

@@ -29,6 +29,7 @@ ORDER = [
     "ingest",
     "systems",
     "input",
+    "coverage",
     "guards",
     "valuation",
     "eligibility",

@@ -34,7 +34,7 @@ def files(run: Run) -> dict[str, bytes]:
     events = run.events
     published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
     index = run.incident.index_file if run.incident.judges_by_guards else None
-    for path in (*run.input.files, run.input.blocks, run.input.prices, index):
+    for path in (*run.input.files, run.input.range, run.input.blocks, run.input.prices, index):
         if path is not None:
             published[f"inputs/{path.name}"] = path.read_bytes()
     published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))

@@ -41,11 +41,13 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
             role: [{"file": path.name, "sha256": hashlib.sha256(files[f"inputs/{path.name}"]).hexdigest()} for path in paths]
             for role, paths in (
                 ("files", run.input.files),
+                ("range", [run.input.range] if run.input.range else []),
                 ("blocks", [run.input.blocks] if run.input.blocks else []),
                 ("prices", [run.input.prices] if run.input.prices else []),
                 ("index", [run.incident.index_file] if run.incident.index_file else []),
             )
         },
+        "coverage": run.coverage.members(),
         "formula": _describe(run.formula),
         "compared": [_describe(one) for one in run.compared],
         "tables": {name: {"rows": str(frame.height), "row_sha256": row_hash(frame, table)} for name, (frame, table) in tables.items()},

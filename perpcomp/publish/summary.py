@@ -56,6 +56,7 @@ def summary(run: Run) -> list[Line]:
         last = rules.end - timedelta(seconds=1)
         window = f"{rules.window} (their logs are from {rules.start.strftime(CSV_TIME)} to {last.strftime(CSV_TIME)})"
     lines.append(Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"))
+    lines.append(Line("Input reaches", str(run.coverage), f"by {run.coverage.stated}"))
     lines += _valued(incident)
     inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
     lines += [

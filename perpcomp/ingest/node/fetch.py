@@ -71,6 +71,7 @@ class Fetcher:
         self.pool, self.subject, self.settings = pool, subject, settings
         self.addresses, self.topics = set(subject.addresses), set(subject.topics)
         self.width = settings.window  # of the next request: refusals narrow it, successes widen it
+        self._ending: tuple[int, pl.DataFrame] | None = None  # the last block fetched, and the logs of the last window
 
     async def header(self, number: int) -> BlockInfo:
         """The header of a block that exists."""
@@ -116,7 +117,11 @@ class Fetcher:
                 for lost in store.missing([(previous.first, previous.last)]):
                     await self._segment(store, lost, progress)
                 continue
-            logs = await self._windows(asked, progress)
+            try:
+                logs = await self._windows(asked, progress)
+            except _Changed:
+                self._ending = None
+                continue
             times = await self._times(logs)
             if times is None or (await self.header(last)).hash != before.hash:
                 continue
@@ -132,30 +137,42 @@ class Fetcher:
             progress.requests = self.pool.sent
             progress.show(progress)
             return
-        what = f"Blocks {first} to {last} changed at each of {AGAIN} attempts: logs and headers do not match."
+        what = f"Blocks {first} to {last} changed at each of {AGAIN} attempts: logs and headers do not match, or answers differ."
         raise refusal("the network", what, "Ask another node with --rpc, or wait until the range is final.", NETWORK)
 
     async def _windows(self, asked: Range, progress: Progress) -> pl.DataFrame:
         """All logs of a segment, in order. Its windows are fetched concurrently, each split as the provider requires."""
-        starts = range(asked[0], asked[1] + 1, self.width)
-        windows = [(start, min(start + self.width - 1, asked[1])) for start in starts]
+        windows = self._cut(asked)
         parts: list[pl.DataFrame] = await all_of([self._window(window) for window in windows])
+        before = self._ending if self._ending is not None and self._ending[0] == asked[0] - 1 else None
+        held = [*([] if before is None else [before[1]]), *parts]
+        for n, window in enumerate(windows, len(held) - len(parts)):
+            if n and held[n].is_empty() and not held[n - 1].is_empty():
+                parts[n - len(held) + len(parts)] = await self._again(held[n - 1], window[1])
+        self._ending = asked[1], parts[-1]
         progress.requests = self.pool.sent
         progress.show(progress)
         self.width = min(self.settings.window, self.width + max(1, self.width // 4))
         return pl.concat(parts)
 
+    def _cut(self, asked: Range) -> list[Range]:
+        """The range in windows of one request each."""
+        starts = range(asked[0], asked[1] + 1, self.width)
+        return [(start, min(start + self.width - 1, asked[1])) for start in starts]
+
+    async def _again(self, known: pl.DataFrame, last: int) -> pl.DataFrame:
+        """The logs after `known` up to the block `last`, asked from the last block of `known` on.
+
+        A node that has lost a part of its index answers an empty list. _Changed where the answer does not repeat that block's logs.
+        """
+        newest = known.item(-1, "block_number")
+        found = pl.concat([await self._window(window) for window in self._cut((newest, last))])
+        _check_repeated(known, found, newest)
+        return found.filter(pl.col("block_number") > newest)
+
     async def _window(self, asked: Range) -> pl.DataFrame:
-        query = {
-            "address": list(self.subject.addresses),
-            "topics": [list(self.subject.topics)],
-            "fromBlock": hex(asked[0]),
-            "toBlock": hex(asked[1]),
-        }
         try:
-            return await self.pool.call(
-                "eth_getLogs", [query], lambda raw: read_logs_answer(raw, asked, self.addresses, self.topics), needs=asked[1]
-            )
+            return await self._whole(asked)
         except RpcError as no:
             refused = no
         meant = classify(asked, refused.code, refused.status, refused.message)
@@ -173,6 +190,37 @@ class Fetcher:
         parts = pieces(asked, meant)
         self.width = min(self.width, width(parts[0]))
         return pl.concat([await self._window(part) for part in parts])
+
+    async def _whole(self, asked: Range) -> pl.DataFrame:
+        """The logs of a range. Where an answer may be capped, its last block and the rest are asked again: one request exposes the cap."""
+        got, parts = await self._ask(asked), []
+        while may_be_capped(got.height):
+            newest = got.item(-1, "block_number")
+            parts.append(got.filter(pl.col("block_number") < newest))
+            if newest > asked[0]:
+                asked = (newest, asked[1])
+                again = await self._ask(asked)
+                _check_repeated(got, again, newest)
+            else:  # one block with as many logs as an answer may hold: its receipts hold all
+                block = read_logs_of_receipts(await receipts_of(self.pool, newest), (newest, newest), self.addresses, self.topics)
+                _check_repeated(got, block, newest)
+                parts.append(block)
+                asked = (newest + 1, asked[1])
+                again = await self._ask(asked) if width(asked) > 0 else block.clear()
+            got = again
+        return pl.concat([*parts, got])
+
+    async def _ask(self, asked: Range) -> pl.DataFrame:
+        """The answer to one eth_getLogs."""
+        query = {
+            "address": list(self.subject.addresses),
+            "topics": [list(self.subject.topics)],
+            "fromBlock": hex(asked[0]),
+            "toBlock": hex(asked[1]),
+        }
+        return await self.pool.call(
+            "eth_getLogs", [query], lambda raw: read_logs_answer(raw, asked, self.addresses, self.topics), needs=asked[1]
+        )
 
     async def _times(self, logs: pl.DataFrame) -> dict[int, int] | None:
         """Block number -> time of every block with logs, from its header; None where a log contradicts its header."""
@@ -201,6 +249,22 @@ class Fetcher:
             if one.last + 1 != following.first or one.last_hash != following.parent_hash:
                 what = f"Blocks {one.last} and {following.first} are not in one chain."
                 raise refusal("the store", what, "Run the same command again: it fetches these segments anew.", NETWORK)
+
+
+class _Changed(Exception):
+    """A node answered otherwise when it was asked again: after a reorganisation, or because logs are missing."""
+
+
+def _check_repeated(before: pl.DataFrame, again: pl.DataFrame, block: int) -> None:
+    """_Changed unless the second answer begins with the logs of `block` that the first one held."""
+    known, found = (frame.filter(pl.col("block_number") == block) for frame in (before, again))
+    if differing_block(known, found.head(known.height)) is not None:
+        raise _Changed
+
+
+def may_be_capped(logs: int) -> bool:
+    """Whether an answer with so many logs may be cut off: nodes and gateways cut at a round number, and some without a word."""
+    return logs >= 50 and (logs % 50 == 0 or logs & (logs - 1) == 0)
 
 
 def grid(asked: Range, size: int) -> list[Range]:

@@ -21,10 +21,14 @@ from perpcomp.ingest.node.rpc import (
 
 T = TypeVar("T")
 
+DIVISIBLE = ("eth_getLogs", "eth_getBlockReceipts")  # the callers of these methods can ask for less at a time
+ASK_LESS = (Action.SPLIT_RANGE, Action.SPLIT_SPAN, Action.HALVE, Action.RECEIPTS)
+LASTING = (Action.ARCHIVE, Action.FATAL)  # refusals that waiting does not change
+
 
 @dataclass
 class Pool:
-    """Endpoints with fail-over: a call that fails goes to the next endpoint.
+    """Endpoints with fail-over: a call that fails, or that a node cannot serve, goes to the next endpoint.
 
     `attempts` limits the attempts of one call over all endpoints; `patience` (s) is the first wait, doubled each time, with jitter.
     `at_once` limits the calls in flight; `sent` counts the requests.
@@ -41,7 +45,7 @@ class Pool:
     async def call(self, method: str, params: Sequence[Any], read: Callable[[Raw], T], needs: int = -1) -> T:
         """The result of a call, read by `read`. The answering node must know the block `needs`.
 
-        RpcError where the caller can ask for less; InputError (exit 3) where every attempt failed.
+        RpcError where the caller can ask for less (DIVISIBLE); InputError (exit 3) with the node's words where every attempt failed.
         """
         return await self._try(method, needs, lambda endpoint: _one(endpoint, method, params, read))
 
@@ -62,8 +66,10 @@ class Pool:
         if self._gate is None:
             self._gate = asyncio.Semaphore(self.at_once)
         faults: list[str] = []
+        final: set[int] = set()  # the endpoints whose refusal no other attempt changes
         for attempt in range(self.attempts):
-            endpoint = self.endpoints[self._turn % len(self.endpoints)]
+            turn = self._turn
+            endpoint = self.endpoints[turn % len(self.endpoints)]
             wait = self.patience * 2**attempt * random.uniform(0.5, 1.5)
             try:
                 async with self._gate:
@@ -75,28 +81,29 @@ class Pool:
                     return await ask(endpoint)
             except BadAnswer as fault:
                 faults.append(str(fault))
-                if fault.status == 504 and method == "eth_getLogs" and attempt >= 1:
+                if fault.status == 504 and method in DIVISIBLE and attempt >= 1:
                     raise RpcError(str(fault), None, 504, None) from None  # twice too slow: the caller asks for less
-                self._turn += 1
             except RpcError as refused:
-                if refused.status in (401, 403):
-                    faults.append(f"{endpoint.name} refuses access ({refused.message})")
-                    self._turn += 1
-                    if len(self.endpoints) == 1:
-                        break
-                elif refused.status in (500, 502, 503, 504):
-                    faults.append(f"{endpoint.name}: {refused.message}")
-                    if refused.status in (502, 504) and method == "eth_getLogs" and attempt >= 1:
+                faults.append(f"{endpoint.name} answers: {refused.message.rstrip('.')}")
+                meant = classify((0, 1), refused.code, refused.status, refused.message)
+                if refused.status is not None and refused.status >= 500:
+                    if refused.status in (502, 504) and method in DIVISIBLE and attempt >= 1:
                         raise  # twice: the range is too large for the node
-                    self._turn += 1
-                elif _asks_to_wait(refused):
-                    faults.append(f"{endpoint.name}: {refused.message}")
+                elif meant.action is Action.BACKOFF:
                     wait = refused.wait if refused.wait is not None else wait
-                    self._turn += 1
-                else:
+                elif meant.action in ASK_LESS and meant.known and method in DIVISIBLE:
                     raise
+                elif meant.action in LASTING or method in DIVISIBLE:
+                    final.add(turn % len(self.endpoints))
+                    if len(final) == len(self.endpoints):
+                        if method in DIVISIBLE:
+                            raise
+                        break
+                    wait = 0
+            if self._turn == turn:  # another call may have moved on already
+                self._turn += 1
             await asyncio.sleep(min(wait, 60.0) if attempt < self.attempts - 1 else 0)
-        what = f"{method} failed {len(faults)} times. The last: {faults[-1]}."
+        what = f"{method} failed{f' {len(faults)} times; the last time' if len(faults) > 1 else ''}: {faults[-1]}."
         advice = "Run the same command again, which continues where it stopped, or add another --rpc."
         raise InputError([Finding("error", "the network", what, advice, code=UNREACHED)], NETWORK)
 
@@ -106,8 +113,10 @@ async def _one(endpoint: Endpoint, method: str, params: Sequence[Any], read: Cal
 
 
 async def _update_head(endpoint: Endpoint) -> None:
-    endpoint.head = to_int(read_strictly(await endpoint.call("eth_blockNumber", [])))
-
-
-def _asks_to_wait(refused: RpcError) -> bool:
-    return classify((0, 1), refused.code, refused.status, refused.message).action is Action.BACKOFF
+    try:
+        endpoint.head = to_int(read_strictly(await endpoint.call("eth_blockNumber", [])))
+    except RpcError as refused:
+        if refused.passes or (refused.status is not None and refused.status >= 500):
+            raise
+        # The caller must not take this for a refusal of its own request.
+        raise BadAnswer(f"{endpoint.name} answers eth_blockNumber: {refused.message.rstrip('.')}") from None

@@ -18,7 +18,7 @@ from perpcomp.ingest.node.fetch import Fetcher, Progress, differing_block, grid
 from perpcomp.ingest.node.held import Fetched, Options, asked_for, held, proved, subject
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Range, width
-from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, BadAnswer, Endpoint, RpcError, read_object, read_strictly, to_int
+from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint, read_object, read_strictly, to_int
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof import evidence
 from perpcomp.lock import locked
@@ -78,7 +78,10 @@ async def _fetch(
         await fetcher.fill(store, (first, last), Progress(width((first, last)), show=show))
         segments = grid((first, last), options.settings.segment)
         final = last <= head - options.settings.confirmations
-        stated = {"asked": asked_for(incident, options), "first": first, "last": last, "final": final}
+        stated: dict[str, Any] = {"asked": asked_for(incident, options), "first": first, "last": last, "final": final}
+        if options.blocks is not None:  # the window is no evidence of how far these blocks reach
+            after = await fetcher.header(last + 1 if last < head else last)
+            stated |= {"from_time": (await fetcher.header(first)).timestamp, "until_time": after.timestamp}
         stated = store.write_range(segments, stated)
         if second is not None:
             await _compare(second, about, options, (first, last), store.logs(segments))
@@ -113,7 +116,7 @@ async def _well(pool: Pool, incident: Incident) -> list[Endpoint]:
                 raise
             faults.append(error)
     if not well:
-        raise faults[-1]
+        raise InputError([problem for fault in faults for problem in fault.problems], NETWORK)
     return well
 
 
@@ -125,12 +128,7 @@ async def check_chain(endpoint: Endpoint, pool: Pool, incident: Incident) -> Non
         what = f"{endpoint.name} is a node of chain {found}, but {incident.name} is on chain {incident.chain.id}."
         raise refusal("--rpc", what, "Give the URL of a node of that chain.", NETWORK)
     if incident.chain.genesis is not None:
-        try:
-            block = await one.call("eth_getBlockByNumber", ["0x0", False], read_object)
-        except RpcError as refused:
-            raise refusal(
-                "--rpc", f"{endpoint.name} does not return its first block: {refused.message}.", "Use another node.", NETWORK
-            ) from None
+        block = await one.call("eth_getBlockByNumber", ["0x0", False], read_object)
         if block.get("hash") != incident.chain.genesis:
             what = f"{endpoint.name} states chain {found}, but its first block is {block.get('hash')}, not {incident.chain.genesis}."
             raise refusal("--rpc", what, "It is another network with the same chain id. Give the URL of the right one.", NETWORK)
@@ -150,13 +148,8 @@ async def _range(incident: Incident, fetcher: Fetcher, head: int) -> Range:
             what = f"The window ends at block {rules.to_block}, but the newest block is {head}."
             raise refusal(f"{incident.name}.toml", what, "Wait until the window is over, or give a range with --blocks FROM:TO.")
         return incident.chain.first_block or rules.from_block, rules.to_block
-    try:
-        first = incident.chain.first_block or await fetcher.block_at(rules.start, 0, head)
-        after = await fetcher.block_at(rules.end, first, head)
-    except BadAnswer as fault:
-        raise refusal(
-            "the network", f"The window's blocks cannot be found: {fault}.", "Give them with --blocks FROM:TO.", NETWORK
-        ) from None
+    first = incident.chain.first_block or await fetcher.block_at(rules.start, 0, head)
+    after = await fetcher.block_at(rules.end, first, head)
     if after > head:
         what = f"The window ends at {rules.end.strftime(CSV_TIME)}, but the newest block is older."
         raise refusal(f"{incident.name}.toml", what, "Wait until the window is over, or give a range with --blocks FROM:TO.")

@@ -1,11 +1,12 @@
 """What a provider's refusal of eth_getLogs means, and the ranges to ask for instead.
 
-Providers change their texts without notice, so words decide: first those of a rate limit (wait, never split), then a suggested range,
+Providers change their texts without notice, so words decide: first those of rate and availability (wait, never split), then a suggested range,
 then a width, then a size. A code alone decides nothing: -32005 is used for a results limit, a range limit and a quota.
 """
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
 Range = tuple[int, int]  # first and last block, both inclusive
@@ -33,9 +34,15 @@ class NextStep:
     known: bool = True
 
 
-_RATE = re.compile(
-    r"rate.?limit|too many (concurrent )?requests|daily request|request count exceeded|compute units|capacity|throttl|quota|"
-    r"unable to rent|credits|try again (later|in)|per second",
+# Words of rate and of availability: the same request will be answered later, or by another node.
+_LATER = re.compile(
+    r"rate.?limit|too many (concurrent |pending )?(requests|calls|connections)|daily request|request count exceeded|compute units|capacity|"
+    r"throttl|quota|(monthly|daily|hourly|usage|plan|account)( \w+)? limit|unable to rent|credits|per (second|minute|hour|day)\b|\brps\b|(try|retry) (again|later|after|in \d)|try in |slow(ing)? down|"
+    r"(no|any|all) (\w+ )*(backend|upstream|node|server|provider|endpoint|peer)s?\b.{0,60}(available|healthy|unhealthy|unavailable|down|busy|fail)|"
+    r"unhealthy|overload|too busy|(is|are|currently|server|node) busy|"
+    r"(temporarily|currently|service|server|node|backend|upstream) (is )?(temporarily |currently )?(unavailable|not available|down\b)|"
+    r"maintenance|bad gateway|gateway time-?out|still syncing|is syncing|not (yet )?synced|starting up|warming up|please wait|"
+    r"connection (reset|refused|closed)|connect error",
     re.I,
 )
 _LIMIT_OF_BLOCKS = re.compile(r"block|range|span", re.I)
@@ -44,8 +51,18 @@ _SIZE = re.compile(
 )
 _HISTORY = re.compile(r"header not found|missing trie node|pruned|state is not available|history|archive", re.I)
 _UNKNOWN_BLOCK = re.compile(r"could not be found|unknown block|block not found|not yet|beyond (the )?head|after last accepted block", re.I)
+_FATAL = re.compile(
+    r"revert|unauthori[sz]ed|forbidden|invalid argument|method|api.?key|project id|access denied|not allowed|disabled", re.I
+)
 _PAIR = re.compile(r"\[\s*(0x[0-9a-f]+|\d+)\s*,\s*(0x[0-9a-f]+|\d+)\s*\]", re.I)
-_NUMBER = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)\s*([kKmM](?![\w]))?")
+_NUMBER = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([kKmM](?![\w]))?")
+# What a number of a refusal counts, where it does not count blocks: sizes, times, and things in an answer or a request.
+_OTHER_UNIT = re.compile(
+    r"[\s-]*(%|[kmgt]i?b(it)?s?\b|[kmg]?bytes?\b|([muµn]s|s|secs?|seconds?|millis\w*|m|mins?|minutes?|h|hours?|days?)\b|"
+    r"results?\b|logs?\b|events?\b|entries\b|items?\b|rows?\b|records?\b|receipts?\b|transactions?\b|topics?\b|address(es)?\b|filters?\b|"
+    r"calls?\b|requests?\b|reqs?\b|credits?\b|cus?\b|compute\b|per\b|/)",
+    re.I,
+)
 
 
 def width(asked: Range) -> int:
@@ -55,7 +72,7 @@ def width(asked: Range) -> int:
 
 def classify(asked: Range, code: int | None, status: int | None, message: str) -> NextStep:
     """What to do after the refusal of the range `asked`, from the provider's message, JSON-RPC code and HTTP status."""
-    if status == 429 or code == 429 or _RATE.search(message):
+    if status == 429 or code == 429 or (status not in (502, 504) and _LATER.search(message)):
         return NextStep(Action.BACKOFF)
     if _UNKNOWN_BLOCK.search(message):
         return NextStep(Action.CLAMP_HEAD)
@@ -63,11 +80,7 @@ def classify(asked: Range, code: int | None, status: int | None, message: str) -
         return NextStep(Action.ARCHIVE)
     refused_for_size = status in (413, 502, 504) or bool(_SIZE.search(message) or _LIMIT_OF_BLOCKS.search(message))
     if not refused_for_size:
-        return (
-            NextStep(Action.FATAL)
-            if re.search(r"revert|unauthori[sz]ed|forbidden|invalid argument|method not", message, re.I)
-            else NextStep(Action.HALVE, known=False)
-        )
+        return NextStep(Action.FATAL) if status in (401, 403) or _FATAL.search(message) else NextStep(Action.HALVE, known=False)
     if width(asked) == 1:
         return NextStep(Action.RECEIPTS)
     if pair := _PAIR.search(message):
@@ -80,14 +93,14 @@ def classify(asked: Range, code: int | None, status: int | None, message: str) -
 
 
 def _span(message: str) -> int | None:
-    """The width that a text about blocks names: the smallest number that does not count results, logs or bytes."""
+    """The width that a text about blocks names: the smallest number that has no unit, or blocks as its unit."""
     if not _LIMIT_OF_BLOCKS.search(message):
         return None
     found = []
     for number in _NUMBER.finditer(message):
-        counts_something_else = re.match(r"\s*(bytes|results|logs)", message[number.end() :], re.I)
-        value = int(number[1].replace(",", "")) * {"": 1, "k": 1_000, "m": 1_000_000}[(number[2] or "").lower()]
-        if value > 0 and not counts_something_else:
+        scale = {"": 1, "k": 1_000, "m": 1_000_000}[(number[3] or "").lower()]
+        value = int(Decimal(number[1].replace(",", "") + (number[2] or "")) * scale)
+        if value > 0 and not _OTHER_UNIT.match(message, number.end()):
             found.append(value)
     return min(found, default=None)
 

@@ -16,6 +16,9 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from perpcomp.ingest.node.refusals import Action, classify
+from perpcomp.ingest.raw_frame import BLOCKS
+
 if TYPE_CHECKING:
     from perpcomp.ingest.node.providers import Http, Reply, Socket
 
@@ -34,12 +37,25 @@ class BadAnswer(Exception):
         super().__init__(what)
 
 
+class BatchRefused(Exception):
+    """A whole batch was refused. `why` is the RpcError or BadAnswer."""
+
+    def __init__(self, why: "RpcError | BadAnswer") -> None:
+        self.why = why
+        super().__init__(str(why))
+
+
 class RpcError(Exception):
     """The node returned an error: its message (without API keys), JSON-RPC code, HTTP status, and the seconds it asks to wait."""
 
     def __init__(self, message: str, code: int | None = None, status: int | None = None, wait: float | None = None) -> None:
         self.message, self.code, self.status, self.wait = message, code, status, wait
         super().__init__(message)
+
+    @property
+    def passes(self) -> bool:
+        """Whether the node asks to wait."""
+        return classify((0, 1), self.code, self.status, self.message).action is Action.BACKOFF
 
 
 class BlockInfo(msgspec.Struct, frozen=True):
@@ -58,16 +74,12 @@ class _BlockInfo(msgspec.Struct, rename="camel"):
     timestamp: str
 
 
-class _Error(msgspec.Struct):
-    message: str = ""
-    code: int | None = None
-
-
 class _Reply(msgspec.Struct):
     jsonrpc: str | None = None
     id: int | None = None
     result: msgspec.Raw = msgspec.Raw(b"")
-    error: _Error | None = None
+    error: Any = None  # an object with code and message by the standard; some gateways send a text
+    message: Any = None  # where a gateway puts the words of a refusal beside the keys of the standard
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
@@ -82,6 +94,8 @@ class Endpoint:
     url: str
     timeout: float = 60.0
     head: int = -1  # its newest block when last asked
+    batch: int = 100  # the most requests of one batch: refusals narrow it
+    batch_faults: int = 0  # batches refused since the last answer to one
     _provider: "Http | Socket | None" = field(default=None, repr=False)
 
     @property
@@ -106,7 +120,7 @@ class Endpoint:
         if status == 200 and (plain := _plain_list(body, id_)) is not None:
             return plain
         try:
-            result = self._result(_decode(_REPLY, body, status), id_, status, wait, method)
+            result = self._result(self._decode(_REPLY, body, status, wait), id_, status, wait, method)
         except (BadAnswer, RpcError):
             _check_keys(body, 1)  # a duplicate key is the better reason
             raise
@@ -117,21 +131,48 @@ class Endpoint:
         return result
 
     async def call_many(self, method: str, many: Sequence[Sequence[Any]]) -> list[Raw]:
-        """The results of a batch, in the order of the requests."""
+        """The results of requests, in their order: in batches of the size that the node takes, one by one where it takes none."""
+        size = self.batch if self._open().batches else 1
+        if size == 1 or len(many) == 1:
+            return [await self.call(method, params) for params in many]
+        if len(many) > size:
+            return [raw for n in range(0, len(many), size) for raw in await self.call_many(method, many[n : n + size])]
+        try:
+            found = await self._batch(method, many)
+        except BatchRefused as refused:
+            self.batch_faults += 1
+            if self.batch_faults < 2 and refused.why.status is not None and refused.why.status >= 500:
+                raise refused.why from None  # the node may be down: a node that refuses batches refuses the next one too
+            if isinstance(refused.why, RpcError) and refused.why.passes and "batch" not in refused.why.message.lower():
+                raise refused.why from None
+            self.batch = min(self.batch, max(1, len(many) // 10))
+            return await self.call_many(method, many)
+        self.batch_faults = 0
+        return found
+
+    async def _batch(self, method: str, many: Sequence[Sequence[Any]]) -> list[Raw]:
+        """The results of one batch. BatchRefused where the node refuses it as a whole."""
         first = random.randrange(1, 2**30)
         requests = [{"jsonrpc": "2.0", "id": first + n, "method": method, "params": list(params)} for n, params in enumerate(many)]
-        if len(many) == 1 or not self._open().batches:
-            return [await self.call(method, params) for params in many]
         status, body, wait = await self._send(requests)
         if not body.lstrip().startswith(b"["):
-            self._result(_decode(_REPLY, body, status), None, status, wait, method)
-            raise BadAnswer(f"{self.name} answered a batch of {len(many)} with a single reply", status)
-        found = _decode(_REPLIES, body, status)
+            try:
+                self._result(self._decode(_REPLY, body, status, wait), None, status, wait, method)
+            except RpcError as refused:
+                raise BatchRefused(refused) from None
+            raise BatchRefused(BadAnswer(f"{self.name} answered a batch of {len(many)} with a single reply", status))
+        found = self._decode(_REPLIES, body, status, wait)
         if sum(map(_length, found)) + len("[]") - len(",") != len(body) - body.endswith(b"\n"):  # the reply holds more than its values
             _check_keys(body, len(many))
             if b"\\" in body and not any(reply.error for reply in found):  # only an error message may have an escape
                 raise BadAnswer("the answer holds a duplicate or escaped key", status)
         replies = {reply.id: reply for reply in found}
+        errors = [reply for reply in found if reply.error is not None]
+        if errors and (len(errors) == len(many) or replies.keys() != {request["id"] for request in requests}):
+            try:
+                self._result(errors[0], None, status, wait, method)
+            except RpcError as refused:
+                raise BatchRefused(refused) from None
         if replies.keys() != {request["id"] for request in requests}:
             raise BadAnswer(f"{self.name} answered a batch of {len(many)} with other ids", status)
         return [self._result(replies[first + n], first + n, status, wait, method) for n in range(len(many))]
@@ -163,10 +204,20 @@ class Endpoint:
         except Exception as error:  # web3 and aiohttp wrap connection errors in their own classes
             raise BadAnswer(f"{self.name} failed ({type(error).__name__}: {self.scrub(str(error))})") from None
 
+    def _decode(self, decoder: "msgspec.json.Decoder[T]", body: bytes, status: int | None, wait: str | None) -> T:
+        try:
+            return decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            said = self.scrub(_short(body[:10_000].decode(errors="replace")))
+            if status is not None and status >= 400:
+                raise RpcError(f"HTTP {status}{f': {said}' if said else ''}", None, status, _seconds(wait)) from None
+            quoted = f': "{said[:100]}"' if said else ""
+            raise BadAnswer(f"{self.name}: the answer is not a JSON-RPC reply, or was cut off{quoted}", status) from None
+
     def _result(self, reply: _Reply, id_: int | None, status: int | None, wait: str | None, method: str) -> bytes:
-        if reply.error is not None:
-            message = self.scrub(reply.error.message)[:500]
-            raise RpcError(message, reply.error.code, status, _seconds(wait))
+        if reply.error is not None or (not reply.result and reply.message):
+            words, code = _words(reply.message if reply.error is None else reply.error)
+            raise RpcError(self.scrub(words), code, status, _seconds(wait))
         if status is not None and status >= 400:
             raise RpcError(f"HTTP {status}", None, status, _seconds(wait))
         if id_ is not None and reply.id != id_:
@@ -208,13 +259,18 @@ def _check_keys(body: bytes, replies: int) -> None:
             raise BadAnswer(f"the answer holds a duplicate key {key.decode()}")
 
 
-def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes, status: int | None) -> T:
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        if status is not None and status >= 400:
-            raise RpcError(f"HTTP {status}", None, status, None) from None
-        raise BadAnswer("the answer is not a JSON-RPC reply, or was cut off", status) from None
+def _words(error: Any) -> tuple[str, int | None]:
+    """The words and the code of an error, whatever its form."""
+    if not isinstance(error, dict):
+        return _short(error if isinstance(error, str) else json.dumps(error)), None
+    code, message = error.get("code"), error.get("message") or error.get("error") or error.get("data")
+    words = message if isinstance(message, str) else json.dumps(error if message is None else message)
+    return _short(words), int(str(code)) if re.fullmatch(r"-?\d{1,9}", str(code), re.ASCII) else None
+
+
+def _short(text: str) -> str:
+    """The text on one line, without markup and with at most 300 characters."""
+    return " ".join(re.sub(r"(?s)<(script|style).*?</\1>|<[^>]*>", " ", text).split())[:300]
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -225,9 +281,12 @@ def read_block_info(raw: Raw) -> BlockInfo:
     """The fields of a header that fetching needs."""
     try:
         header = _BLOCK_INFO.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadAnswer(f"the answer is not a block header ({error})") from None
-    return BlockInfo(to_int(header.number), header.hash, header.parent_hash, to_int(header.timestamp))
+    found = BlockInfo(to_int(header.number), header.hash, header.parent_hash, to_int(header.timestamp))
+    if found.number >= BLOCKS or found.timestamp >= 2**32:
+        raise BadAnswer(f"the header has the number {found.number} and the timestamp {found.timestamp}, which no chain has")
+    return found
 
 
 def read_strictly(raw: Raw) -> Any:

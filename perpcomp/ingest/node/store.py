@@ -160,13 +160,15 @@ def read_range(folder: Path) -> dict[str, Any]:
 
 def own_pieces(file: Path, addresses: Collection[str]) -> Iterator[Piece] | None:
     """The raw frames of a file that write_range wrote, checked when it was fetched. None for any other or a changed file."""
+    return _own_pieces(file, frozenset(addresses)) if states_range_of(file) else None
+
+
+def states_range_of(file: Path) -> bool:
+    """Whether write_range wrote this file, and the statement beside it is of these bytes."""
     if file.name != LOGS or not file.is_file():
-        return None
-    stated = read_range(file.parent).get("sha256")
+        return False
     with file.open("rb") as opened:
-        if hashlib.file_digest(opened, "sha256").hexdigest() != stated:
-            return None
-    return _own_pieces(file, frozenset(addresses))
+        return hashlib.file_digest(opened, "sha256").hexdigest() == read_range(file.parent).get("sha256")
 
 
 def _own_pieces(file: Path, addresses: frozenset[str]) -> Iterator[Piece]:

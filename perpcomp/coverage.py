@@ -1,0 +1,294 @@
+"""How far an input reaches: its first and last log, what states that nothing after them is missing, and what speaks against it.
+
+A file that was cut off looks whole: every liquidation in it is right, and those after its end are not paid without a word.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice, pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import polars as pl
+
+from perpcomp.findings import Finding
+from perpcomp.incident.incident import Incident
+from perpcomp.ingest.node.store import read_range
+from perpcomp.input import Events, Input
+from perpcomp.tables.schema import CSV_TIME
+
+Evidence = Literal["store", "file-names", "subgraph-meta", "none"]
+PAGES = (100, 500, 1_000, 10_000, 50_000)  # the most rows that explorers, subgraphs and query tools give at once
+BLOCKS_IN_NAME = re.compile(r"(?<![0-9])([0-9]{1,12})_to_([0-9]{1,12})(?![0-9])")
+NEAR = timedelta(minutes=1)  # estimated times are not compared more closely
+WORDS: dict[Evidence, str] = {
+    "store": "the store holds the complete range of blocks",
+    "file-names": "the names of the files state their blocks",
+    "subgraph-meta": "_meta of the subgraph's answers",
+    "none": "the first and the last log only: nothing in the input states how far it reaches",
+}
+PUBLISHED = "Fetch the logs with --rpc, or export the whole window and some minutes after it."
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The first and last block with a log, their times, and by what evidence the input reaches from `start` to `until`.
+
+    `start` and `until` are null where no evidence states them. `about` says that they are estimated from block numbers.
+    """
+
+    first_block: int
+    first_time: datetime
+    last_block: int
+    last_time: datetime
+    evidence: Evidence
+    start: datetime | None
+    until: datetime | None
+    about: bool
+    problems: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"first log in block {self.first_block}, {self.first_time.strftime(CSV_TIME)};"
+            f" last log in block {self.last_block}, {self.last_time.strftime(CSV_TIME)}"
+        )
+
+    @property
+    def stated(self) -> str:
+        """The evidence in words."""
+        reached = "" if self.until is None else f", until {'about ' if self.about else ''}{self.until.strftime(CSV_TIME)}"
+        return WORDS[self.evidence] + reached
+
+    def members(self) -> dict[str, str]:
+        """The statement as texts, for the manifest."""
+        return {
+            "first_block": str(self.first_block),
+            "first_time": self.first_time.strftime(CSV_TIME),
+            "last_block": str(self.last_block),
+            "last_time": self.last_time.strftime(CSV_TIME),
+            "evidence": self.stated,
+        }
+
+
+def coverage(events: Events, source: Input, incident: Incident) -> Coverage:
+    """What an input covers, and the findings: an error where its evidence ends before the window does, a warning where it has none."""
+    times = _Times(events)
+    stated = read_range(source.file.parent) if source.range is not None else {}
+    answers = [answer for path in source.files if path.suffix == ".json" for answer in _answers(path)]
+    named = _ranges(source.files)
+    problems: list[Finding] = []
+    evidence: Evidence = "none"
+    start = until = None
+    about = True
+    if stated:
+        evidence, about = "store", False
+        start, until = _of_store(stated, times)
+        if not stated.get("final"):
+            what = f"The last block, {stated.get('last')}, was not final when it was fetched: a reorganisation may have changed its logs."
+            problems.append(Finding("warning", source.file.name, what, "Type the same command with --rpc again.", code="range-not-final"))
+    elif answers:
+        problems += _of_answers(source, answers)
+        blocks = [answer.block for answer in answers if answer.block is not None]
+        if len(blocks) == len(answers):
+            evidence, lowest = "subgraph-meta", min(blocks)
+            exact = [answer.time for answer in answers if answer.block == lowest and answer.time is not None]
+            until, about = (exact[0], False) if exact else (times.at(lowest + 1), True)
+    elif named and len(named) == len(source.files):
+        evidence = "file-names"
+        problems += _holes(named)
+        start, until = times.at(min(first for first, _, _ in named)), times.at(max(last for _, last, _ in named) + 1)
+    if evidence != "store":
+        problems += _pages(source.files, bool(named))
+    problems += _against_window(source, incident, times, evidence, start, until, about)
+    return Coverage(*times.ends, evidence, start, until, about, tuple(problems))
+
+
+def _against_window(
+    source: Input, incident: Incident, times: "_Times", evidence: Evidence, start: datetime | None, until: datetime | None, about: bool
+) -> Iterator[Finding]:
+    """Findings where the input does not reach over the window, or does not show that it does."""
+    first_block, first_time, last_block, last_time = times.ends
+    begin, end = incident.eligibility.start, incident.eligibility.end
+    margin = max(NEAR, (until - last_time) // 10) if about and until is not None else timedelta()
+    said = "about " if about else ""
+    if until is not None and until + margin < end and last_time < end:
+        what = (
+            f"The input reaches only to {said}{until.strftime(CSV_TIME)} ({WORDS[evidence]}), but the window ends at"
+            f" {end.strftime(CSV_TIME)}. Whoever was liquidated after it is missing."
+        )
+        yield Finding("error", source.file.name, what, PUBLISHED, code="input-ends-early")
+    elif until is None and last_time < end:
+        what = (
+            f"The last log is in block {last_block}, from {last_time.strftime(CSV_TIME)}, but the window ends at {end.strftime(CSV_TIME)},"
+            " and nothing in the input states that it reaches so far. Liquidations after the last log would be missing."
+        )
+        yield Finding("warning", source.file.name, what, PUBLISHED, code="input-may-be-cut")
+    if start is not None and first_time > begin and start > begin + (max(NEAR, (first_time - start) // 10) if about else timedelta()):
+        what = (
+            f"The input begins only at {said}{start.strftime(CSV_TIME)} ({WORDS[evidence]}), but the window begins at"
+            f" {begin.strftime(CSV_TIME)}. Whoever was liquidated before it is missing."
+        )
+        yield Finding("error", source.file.name, what, PUBLISHED, code="input-begins-late")
+    elif start is None and first_time > begin:
+        what = (
+            f"The first log is in block {first_block}, from {first_time.strftime(CSV_TIME)}, but the window begins at"
+            f" {begin.strftime(CSV_TIME)}, and nothing in the input states that it begins there. Liquidations before the first log would be"
+            " missing."
+        )
+        yield Finding("warning", source.file.name, what, "Export the logs from before the window on.", code="input-may-be-cut")
+
+
+class _Times:
+    """The times of blocks, as the logs of an input tell them."""
+
+    def __init__(self, events: Events) -> None:
+        of_blocks = [frame.select("block_number", "block_time") for frame in (events.lazy, *events.lazy_others.values())]
+        self.blocks = pl.concat(of_blocks)
+        number, time = pl.col("block_number"), pl.col("block_time")
+        found = self.blocks.select(a=number.min(), b=time.min(), c=number.max(), d=time.max()).collect(engine="streaming")
+        self.ends: tuple[int, datetime, int, datetime] = found.row(0)
+
+    def at(self, block: int) -> datetime | None:
+        """About when a block was made: from the logs around it, or at the rate of all blocks with logs. None where they are one block."""
+        first_block, first_time, last_block, last_time = self.ends
+        low, high = (first_block, first_time), (last_block, last_time)
+        if first_block < block < last_block:
+            inside = pl.col("block_number")
+            below = self.blocks.filter(inside <= block).select(pl.col("block_number").max(), pl.col("block_time").max())
+            above = self.blocks.filter(inside >= block).select(pl.col("block_number").min(), pl.col("block_time").min())
+            low, high = below.collect(engine="streaming").row(0), above.collect(engine="streaming").row(0)
+        if low[0] == high[0]:
+            return low[1] if low[0] == block else None
+        try:
+            return low[1] + (high[1] - low[1]) * (block - low[0]) // (high[0] - low[0])
+        except OverflowError:  # a block number that no chain has
+            return None
+
+
+# What each kind of input states
+
+
+def _of_store(stated: dict[str, Any], times: _Times) -> tuple[datetime | None, datetime | None]:
+    """From when to when a store's range reaches: the window that it was fetched for, or the times of the blocks that were asked for."""
+    asked = stated.get("asked")
+    if isinstance(asked, dict) and "window" in asked:
+        window = [datetime.strptime(text, CSV_TIME).replace(tzinfo=UTC) for text in asked["window"][:2]]
+        return window[0], window[1]
+    first, after = stated.get("from_time"), stated.get("until_time")
+    if isinstance(first, int) and isinstance(after, int):
+        return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(after, UTC)
+    return times.at(stated["first"]), times.at(stated["last"] + 1)  # of a store that an older version wrote
+
+
+def _ranges(files: Sequence[Path]) -> list[tuple[int, int, Path]]:
+    """First and last block by the names of the files that state them, as cryo writes: chain__logs__100_to_199.parquet."""
+    return [(int(found[1]), int(found[2]), path) for path in files if (found := BLOCKS_IN_NAME.search(path.name))]
+
+
+def _holes(named: list[tuple[int, int, Path]]) -> Iterator[Finding]:
+    """The blocks between the files of one series that no file covers."""
+
+    def series(one: tuple[int, int, Path]) -> str:
+        return BLOCKS_IN_NAME.sub("", one[2].name)
+
+    for _, files in groupby(sorted(named, key=lambda one: (series(one), one[0], one[1])), key=series):
+        for (_, last, before), (first, _, after) in pairwise(files):
+            if first > last + 1:
+                what = f"Blocks {last + 1} to {first - 1} are missing: {before.name} ends at {last}, and {after.name} begins at {first}."
+                advice = f"Export blocks {last + 1} to {first - 1} into the folder too."
+                yield Finding("error", before.parent.name or before.name, what, advice, code="hole-in-input")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a subgraph's answer states of itself, and the rows of each list in it."""
+
+    file: str
+    block: int | None
+    time: datetime | None
+    failed: bool
+    rows: dict[str, int]
+
+
+def _answers(path: Path) -> Iterator[_Answer]:
+    """The answers of a subgraph in a JSON file; none where it holds anything else."""
+    loaded = msgspec.json.decode(path.read_bytes())
+    for answer in loaded if isinstance(loaded, list) else [loaded]:
+        inner = answer.get("data", answer) if isinstance(answer, dict) else None
+        if not isinstance(inner, dict):
+            continue
+        rows = {key: len(listed) for key, listed in inner.items() if key.endswith("Events") and isinstance(listed, list)}
+        meta = inner.get("_meta")
+        if not rows and meta is None:
+            continue
+        meta = meta if isinstance(meta, dict) else {}
+        block = meta.get("block")
+        block = block if isinstance(block, dict) else {}
+        number, time = _whole(block.get("number")), _whole(block.get("timestamp"))
+        moment = None if time is None or time >= 2**32 else datetime.fromtimestamp(time, UTC)
+        yield _Answer(path.name, number, moment, meta.get("hasIndexingErrors") in (True, "true"), rows)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, given as a number or as text."""
+    return int(value) if re.fullmatch(r"[0-9]{1,15}", str(value), re.ASCII) else None
+
+
+def _of_answers(source: Input, answers: Sequence[_Answer]) -> Iterator[Finding]:
+    """Findings on what the answers of a subgraph state of themselves."""
+    for file in dict.fromkeys(answer.file for answer in answers if answer.failed):
+        what = (
+            "The subgraph states hasIndexingErrors: true. It skipped or stopped at an event that it could not read, so logs may be missing."
+        )
+        yield Finding("error", file, what, "Fetch the logs from a node with --rpc, or ask another indexer.", code="subgraph-errors")
+    if silent := [answer for answer in answers if answer.block is None]:
+        what = f"{len(silent)} of {len(answers)} answers have no _meta, so nothing states up to which block the subgraph had indexed."
+        advice = "Ask again with _meta { block { number timestamp } hasIndexingErrors } in the query."
+        yield Finding("warning", silent[0].file, what, advice, code="subgraph-without-meta")
+    blocks = sorted({answer.block for answer in answers if answer.block is not None})
+    if len(blocks) > 1:
+        what = (
+            f"The answers come from different blocks of the subgraph, from {blocks[0]} to {blocks[-1]}. Events between them may be missing."
+        )
+        advice = f"Ask for all pages at one block: add block: {{number: {blocks[-1]}}} to every list of the query."
+        yield Finding("warning", source.file.name, what, advice, code="subgraph-blocks-differ")
+    for event in dict.fromkeys(event for answer in answers for event in answer.rows):
+        pages = [answer.rows[event] for answer in answers if event in answer.rows]
+        if len(set(pages)) == 1 and pages[0] in PAGES:
+            where = f"{source.file.name} {event}"
+            yield _full_page(where, pages[0])
+
+
+def _pages(files: Sequence[Path], by_blocks: bool) -> Iterator[Finding]:
+    """Findings on files that have exactly as many rows as a page. A full page that another one follows is no sign of a cut."""
+    counted = [(path, rows) for path in files if (rows := _rows(path)) is not None]
+    largest = max((rows for _, rows in counted), default=0)
+    for path, rows in counted:
+        if rows in PAGES and (by_blocks or rows < largest or path == counted[-1][0]):
+            yield _full_page(path.name, rows)
+
+
+def _full_page(where: str, rows: int) -> Finding:
+    what = f"There are exactly {rows:,} rows, the most that some services give at once without a word. Rows after them may be missing."
+    advice = "Ask for the rows after the last one, and give them too; or fetch the logs with --rpc."
+    return Finding("warning", where, what, advice, code="full-page")
+
+
+def _rows(path: Path) -> int | None:
+    """The rows of a file of logs or of a table; None where there are more than in any page, or for JSON."""
+    if path.suffix == ".parquet":
+        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+    if path.suffix == ".json":
+        return None
+    most = max(PAGES) + 2
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+            count = sum(1 for line in islice(lines, most) if line.strip())
+    except (OSError, EOFError, zlib.error):
+        return None
+    return count - (".csv" in path.suffixes) if count < most else None
