@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -26,12 +27,14 @@ def block_hash(number: int) -> str:
     return f"0x{number + 10**6:064x}"
 
 
+@cache
 def header(number: int) -> dict[str, Any]:
     transactions = [f"0x{number:032x}{1:032x}"]
     times = {"number": hex(number), "timestamp": hex(1_600_000_000 + 5 * number)}
     return {"hash": block_hash(number), "parentHash": block_hash(number - 1), "transactions": transactions, **times}
 
 
+@cache
 def log(number: int, index: int) -> dict[str, Any]:
     return {
         "address": ADDRESS,

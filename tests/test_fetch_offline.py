@@ -214,10 +214,10 @@ def test_batches_refused_become_single_requests(
 
 
 def test_a_batch_that_is_too_long_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch, incident: Incident, tmp_path: Path) -> None:
-    too_long = {"error": {"code": -32600, "message": "batch size too large, limit is 10"}}
-    node = FakeNode(whole_batch=lambda size: too_long if size > 10 else None)
+    too_long = {"error": {"code": -32600, "message": "batch size too large, limit is 4"}}
+    node = FakeNode(whole_batch=lambda size: too_long if size > 4 else None)
     assert fetched(incident, installed(monkeypatch, node), tmp_path) == SIXTY
-    assert node.counts["batches"] == 5, "one of 40, four of 10"
+    assert node.counts["batches"] == 11, "one of 40, ten of 4"
 
 
 def test_a_node_that_answers_502_to_everything_is_asked_a_bounded_number_of_times(

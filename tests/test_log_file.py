@@ -656,3 +656,38 @@ def test_blank_and_joined_lines_of_a_block_list_are_treated_as_in_the_logs(tmp_p
 def test_the_recorded_topics_are_both_kinds() -> None:
     """The lines above hold logs of markets and of the ClearingHouse, with and without topics behind the first."""
     assert {POSITION_CHANGED.topic0, RESERVE_SNAPSHOTTED.topic0} <= {json.loads(line)["topics"][0] for line in LINES}
+
+
+# Rows that share a place (block and log index)
+
+
+def sharing_a_place(change: Callable[[dict[str, Any]], Any]) -> list[str]:
+    """LINES with row 3 again at the end, changed."""
+    row = json.loads(LINES[2])
+    change(row)
+    return [*LINES, json.dumps(row)]
+
+
+def test_equal_rows_are_duplicates(tmp_path: Path) -> None:
+    said = refused(written(tmp_path, sharing_a_place(lambda row: row.pop("removed", None))))
+    assert len(said) == 2
+    assert all(f"Remove the duplicate: rows 3 and {len(LINES) + 1} are equal in every column." in s for s in said)
+
+
+def test_rows_of_different_transactions_are_no_duplicates(tmp_path: Path) -> None:
+    """A gateway that counts logIndex inside each transaction: no word may lead to dropping a victim."""
+    said = refused(written(tmp_path, sharing_a_place(setting(transactionHash="0x" + "77" * 32))))
+    assert len(said) == 2
+    assert all(f"is in rows 3 and {len(LINES) + 1}, but these belong to different transactions" in s for s in said)
+    assert all("count logIndex inside each transaction" in s and "Keep all of them" in s and "emove" not in s for s in said)
+
+
+@pytest.mark.parametrize("field", ["data", "topics", "address"])
+def test_rows_of_one_transaction_that_differ_are_no_duplicates(tmp_path: Path, field: str) -> None:
+    def change(row: dict[str, Any]) -> None:
+        other = next(a for a in ADDRESSES if a != row["address"])
+        row[field] = {"data": row["data"][:-1] + "7", "topics": [*row["topics"][:-1], "0x" + "0" * 24 + "77" * 20], "address": other}[field]
+
+    said = refused(written(tmp_path, sharing_a_place(change)))
+    assert len(said) == 2
+    assert all("with different values: at least one of them was altered." in s and "emove" not in s for s in said)

@@ -1,7 +1,9 @@
 """Whether the logs of a whole input fit together: no log twice, one time and hash a block, times that rise, one block a transaction."""
 
 from collections.abc import Iterator
+from functools import reduce
 from itertools import chain
+from operator import xor
 
 import polars as pl
 
@@ -12,13 +14,14 @@ BLOCK = ["block_number", "block_time", "block_hash"]
 # Rows of a block are usually adjacent: few rows have another block than the row before, and every difference is among these.
 OTHER_BLOCK = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in BLOCK)
 OTHER_TRANSACTION = pl.col("transaction_hash").ne_missing(pl.col("transaction_hash").shift())
+NO_CONTENT = {"row", *BLOCK, "log_index"}  # columns that say where a log is, not what it holds
 TWO_CHAINS = "The rows come from two chains or a reorganisation: fetch them again."
 
 
 class Consistency:
     """Remembers every log, block and transaction of an input, in the order of its pieces, and checks them at the end.
 
-    Holds some 20 bytes a log, so that millions can be checked, and 64 bits of a transaction's hash. Two transactions that share these
+    Holds some 30 bytes a log, so that millions can be checked, and 64 bits of a transaction's hash. Two transactions that share these
     bits are refused although they differ: one chance in a million at five million transactions, and never a wrong result.
     """
 
@@ -30,7 +33,15 @@ class Consistency:
 
     def add(self, raw: pl.DataFrame) -> None:
         """Remember the rows of one more raw frame or table of events."""
-        self.logs.append(raw.select("row", LOG_ORDER.alias("order")))
+        cells = [pl.col(name).hash(n) for n, name in enumerate(sorted({*raw.columns} - NO_CONTENT))]
+        self.logs.append(
+            raw.select(
+                "row",
+                LOG_ORDER.alias("order"),
+                reduce(xor, cells).alias("content"),
+                pl.col("transaction_hash").hash(0).alias("transaction"),
+            )
+        )
         self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
         first = raw.select("transaction_hash", "block_number", "row").filter(OTHER_TRANSACTION)
         self.transactions.append(first.with_columns(pl.col("transaction_hash").hash(0)))
@@ -58,10 +69,23 @@ class Consistency:
         if increases(logs.get_column("order")):
             return
         twice = logs.filter(pl.col("order").is_duplicated()).sort("order", "row").head(20)
-        for row, key in twice.iter_rows():
+        for (key,), rows in twice.group_by("order", maintain_order=True):
             block, index = divmod(key, LOGS_OF_A_BLOCK)
-            what = f"Log {index} of block {block} is listed twice."
-            yield Finding("error", f"{self.name} row {row}", what, "Remove the duplicate, or find out which of the two is correct.")
+            listed = "rows " + " and ".join(map(str, rows.get_column("row")))
+            if rows.get_column("content").n_unique() == 1:
+                what = f"Log {index} of block {block} is listed twice."
+                advice = f"Remove the duplicate: {listed} are equal in every column."
+            elif rows.get_column("transaction").n_unique() > 1:
+                what = (
+                    f"Log {index} of block {block} is in {listed}, but these belong to different transactions: they are different logs, not"
+                    " duplicates. Some gateways count logIndex inside each transaction instead of inside the block."
+                )
+                advice = "Keep all of them, and fetch the logs with --rpc from a node that counts inside the block."
+            else:
+                what = f"Log {index} of block {block} is in {listed} with different values: at least one of them was altered."
+                advice = "Keep all of them, because each may hold a victim, and fetch the logs again with --rpc or from another service."
+            for row in rows.get_column("row"):
+                yield Finding("error", f"{self.name} row {row}", what, advice, code="shared-log-index")
 
     def _contradictory_blocks(self) -> Iterator[Finding]:
         blocks = pl.concat(self.blocks).unique(BLOCK, keep="first", maintain_order=True)

@@ -95,9 +95,11 @@ def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -
             shown = "empty" if value is None else f'"{value[:60]}"'
             problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", _advice(column)))
     twice = text.with_row_index("_row").filter(pl.struct(table.key).is_duplicated()).head(20)
-    for row, *key in twice.select("_row", *table.key).iter_rows():
+    equal = twice.select(pl.struct(text.columns).is_duplicated()).to_series()
+    for same, (row, *key) in zip(equal, twice.select("_row", *table.key).iter_rows(), strict=True):
         what = ", ".join(f"{name} {value}" for name, value in zip(table.key, key, strict=True)) + " is in another row too."
-        problems.append(Finding("error", f"{path.name} row {row + first_row}", what, "Remove one."))
+        advice = "Remove one: they are equal in every column." if same else "The rows differ, so keep both and find out which is correct."
+        problems.append(Finding("error", f"{path.name} row {row + first_row}", what, advice))
     if problems:
         raise InputError(problems[:20])
 

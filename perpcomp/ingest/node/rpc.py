@@ -141,10 +141,13 @@ class Endpoint:
             found = await self._batch(method, many)
         except BatchRefused as refused:
             self.batch_faults += 1
-            if self.batch_faults < 2 and refused.why.status is not None and refused.why.status >= 500:
-                raise refused.why from None  # the node may be down: a node that refuses batches refuses the next one too
-            if isinstance(refused.why, RpcError) and refused.why.passes and "batch" not in refused.why.message.lower():
-                raise refused.why from None
+            why = refused.why
+            if isinstance(why, BadAnswer) or (why.status or 0) >= 500:
+                waits = self.batch_faults < 2  # the node may be down: one that refuses batches refuses the next one too
+            else:
+                waits = why.passes and "batch" not in why.message.lower()
+            if waits:
+                raise why from None
             self.batch = min(self.batch, max(1, len(many) // 10))
             return await self.call_many(method, many)
         self.batch_faults = 0
@@ -158,7 +161,7 @@ class Endpoint:
         if not body.lstrip().startswith(b"["):
             try:
                 self._result(self._decode(_REPLY, body, status, wait), None, status, wait, method)
-            except RpcError as refused:
+            except (BadAnswer, RpcError) as refused:
                 raise BatchRefused(refused) from None
             raise BatchRefused(BadAnswer(f"{self.name} answered a batch of {len(many)} with a single reply", status))
         found = self._decode(_REPLIES, body, status, wait)
