@@ -122,7 +122,7 @@ def _against_window(
             f" {end.strftime(CSV_TIME)}. Whoever was liquidated after it is missing."
         )
         yield Finding("error", source.file.name, what, PUBLISHED, code="input-ends-early")
-    elif until is None and last_time < end:
+    elif until is None and last_time + times.step < end:
         what = (
             f"The last log is in block {last_block}, from {last_time.strftime(CSV_TIME)}, but the window ends at {end.strftime(CSV_TIME)},"
             " and nothing in the input states that it reaches so far. Liquidations after the last log would be missing."
@@ -134,7 +134,7 @@ def _against_window(
             f" {begin.strftime(CSV_TIME)}. Whoever was liquidated before it is missing."
         )
         yield Finding("error", source.file.name, what, PUBLISHED, code="input-begins-late")
-    elif start is None and first_time > begin:
+    elif start is None and first_time > begin + times.step:
         what = (
             f"The first log is in block {first_block}, from {first_time.strftime(CSV_TIME)}, but the window begins at"
             f" {begin.strftime(CSV_TIME)}, and nothing in the input states that it begins there. Liquidations before the first log would be"
@@ -152,6 +152,12 @@ class _Times:
         number, time = pl.col("block_number"), pl.col("block_time")
         found = self.blocks.select(a=number.min(), b=time.min(), c=number.max(), d=time.max()).collect(engine="streaming")
         self.ends: tuple[int, datetime, int, datetime] = found.row(0)
+
+    @property
+    def step(self) -> timedelta:
+        """From one block to the next, on average: no other block lies between the last log and an end that is closer."""
+        first_block, first_time, last_block, last_time = self.ends
+        return min(NEAR, (last_time - first_time) // max(1, last_block - first_block))
 
     def at(self, block: int) -> datetime | None:
         """About when a block was made: from the logs around it, or at the rate of all blocks with logs. None where they are one block."""

@@ -63,3 +63,52 @@ def test_pieces_cover_the_range_and_are_narrower(first: int, blocks: int, span: 
 def test_a_single_block_is_never_split() -> None:
     with pytest.raises(ValueError, match="cannot be split"):
         pieces((5, 5), NextStep(Action.HALVE))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "slow down, you are sending too many requests",
+        "Please slow down",
+        "no backend is currently healthy to serve traffic",
+        "no backends available for method",
+        "no healthy upstream",
+        "all upstreams are unavailable",
+        "Service temporarily unavailable, block range not served",
+        "service unavailable",
+        "The server is overloaded: limit exceeded",
+        "server is busy",
+        "Too many requests, limit your block range requests",
+        "try again later",
+        "request timed out, please try again later",
+        "retry in 10 seconds",
+        "you have reached your monthly limit exceeded",
+        "Exceeded the plan's capacity limit",
+        "limit of 25 requests per second for blocks",
+        "node is still syncing",
+        "down for maintenance",
+    ],
+)
+def test_words_of_rate_or_availability_wait_and_never_split(message: str) -> None:
+    assert classify((1, 10_000), -32000, None, message).action is Action.BACKOFF
+
+
+@pytest.mark.parametrize(
+    ("message", "span"),
+    [
+        ("block range exceeds the response limit of 150 MB", None),
+        ("block range exceeds the response limit of 150MB", None),
+        ("query of the block range took more than 10 seconds", None),
+        ("block range query exceeded 30s", None),
+        ("block range: execution exceeded 5000ms", None),
+        ("block range too large: the answer has 1.5 GB", None),
+        ("block range too large, 50 addresses are the most", None),
+        ("block range has more than 10,000 events", None),
+        ("block range limited to 2000 blocks or 10 seconds or 150 MB", 2000),
+        ("maximum block range is 3k, maximum size 100 MiB", 3000),
+        ("30 s exceeded; use a range of at most 500 blocks", 500),
+    ],
+)
+def test_a_number_with_a_unit_that_is_not_blocks_is_no_width(message: str, span: int | None) -> None:
+    expected = NextStep(Action.HALVE) if span is None else NextStep(Action.SPLIT_SPAN, span)
+    assert classify((1, 10_000), -32000, None, message) == expected
