@@ -42,7 +42,12 @@ from tests.test_exports import (
 DUNE = (incident_file.shelf() / "perpetual-v1.dune.sql").read_text()
 WAREHOUSE = (incident_file.shelf() / "perpetual-v1.warehouse.sql").read_text()
 SUBGRAPH = (incident_file.shelf() / "perpetual-v1.subgraph.graphql").read_text()
-SCHEMA = graphql.build_schema((LAB / "perp-position-subgraph.graphql").read_text())
+META = """
+type _Block_ { number: Int! timestamp: Int }
+type _Meta_ { block: _Block_! hasIndexingErrors: Boolean! }
+extend type Query { _meta: _Meta_ }
+"""  # what graph-node adds to the schema of every subgraph
+SCHEMA = graphql.build_schema((LAB / "perp-position-subgraph.graphql").read_text() + META)
 START, END = "2020-12-01 00:00:00", "2021-06-01 00:00:00"
 
 # What DuneSQL has and DuckDB has not. Positions count bytes from 1. DuckDB's BIGNUM adds exactly at any width and multiplies as a
@@ -219,7 +224,8 @@ def answers(size: int) -> list[dict[str, Any]]:
 
         return rows
 
-    root = {key: resolve(key) for key in lists}
+    meta = {"block": {"number": 13_500_400, "timestamp": 1_622_505_600}, "hasIndexingErrors": False}
+    root = {"_meta": meta, **{key: resolve(key) for key in lists}}
     document = SUBGRAPH.replace(f"first: {PAGE}", f"first: {size}")
     after = {"afterChanged": "", "afterLiquidated": "", "afterMargin": ""}
     pages: list[dict[str, Any]] = []
@@ -228,9 +234,10 @@ def answers(size: int) -> list[dict[str, Any]]:
         assert result.errors is None, result.errors
         assert result.data is not None
         pages.append({"data": result.data})
-        if all(len(rows) < size for rows in result.data.values()):
+        found = [rows for key, rows in result.data.items() if key != "_meta"]
+        if all(len(rows) < size for rows in found):
             return pages
-        for name, rows in zip(after, result.data.values(), strict=True):
+        for name, rows in zip(after, found, strict=True):
             after[name] = rows[-1]["id"] if rows else after[name]
 
 

@@ -39,7 +39,7 @@ _LATER = re.compile(
     r"rate.?limit|too many (concurrent |pending )?(requests|calls|connections)|daily request|request count exceeded|compute units|capacity|"
     r"throttl|quota|(monthly|daily|hourly|usage|plan|account)( \w+)? limit|unable to rent|credits|per (second|minute|hour|day)\b|\brps\b|(try|retry) (again|later|after|in \d)|try in |slow(ing)? down|"
     r"(no|any|all) (\w+ )*(backend|upstream|node|server|provider|endpoint|peer)s?\b.{0,60}(available|healthy|unhealthy|unavailable|down|busy|fail)|"
-    r"unhealthy|overload|too busy|(is|are|currently|server|node) busy|"
+    r"unhealthy|no healthy|overload|too busy|(is|are|currently|server|node) busy|"
     r"(temporarily|currently|service|server|node|backend|upstream) (is )?(temporarily |currently )?(unavailable|not available|down\b)|"
     r"maintenance|bad gateway|gateway time-?out|still syncing|is syncing|not (yet )?synced|starting up|warming up|please wait|"
     r"connection (reset|refused|closed)|connect error",
