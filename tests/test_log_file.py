@@ -682,11 +682,11 @@ def test_rows_of_different_transactions_are_no_duplicates(tmp_path: Path) -> Non
     assert all("count logIndex inside each transaction" in s and "Keep all of them" in s and "emove" not in s for s in said)
 
 
-@pytest.mark.parametrize("field", ["data", "topics", "address"])
+@pytest.mark.parametrize("field", ["data", "address"])
 def test_rows_of_one_transaction_that_differ_are_no_duplicates(tmp_path: Path, field: str) -> None:
     def change(row: dict[str, Any]) -> None:
         other = next(a for a in ADDRESSES if a != row["address"])
-        row[field] = {"data": row["data"][:-1] + "7", "topics": [*row["topics"][:-1], "0x" + "0" * 24 + "77" * 20], "address": other}[field]
+        row[field] = {"data": row["data"][:-1] + "7", "address": other}[field]
 
     said = refused(written(tmp_path, sharing_a_place(change)))
     assert len(said) == 2
