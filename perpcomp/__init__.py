@@ -164,7 +164,7 @@ def _replayed(query: str, input: Path | None) -> "tuple[Incident, Replay]":
     events = read_events(source, loaded)
     loaded = dated(loaded, events.logs)
     found = pipeline.liquidations(events, source, loaded)
-    return loaded, found.replayed or pipeline.replayed(events, loaded, found.table)
+    return loaded, found.replayed or pipeline.replayed(events, source, loaded, found.table)
 
 
 def has_input(query: str) -> bool:

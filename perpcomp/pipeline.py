@@ -27,6 +27,7 @@ from perpcomp.formula import Formula
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import with_verdicts
 from perpcomp.incident.incident import Incident
+from perpcomp.ingest.block_times import block_times
 from perpcomp.input import Events, Input, read_events
 from perpcomp.run import Run
 from perpcomp.systems.replay import Replay
@@ -45,12 +46,13 @@ def gaps(events: Events, incident: Incident) -> list[Finding]:
     return [*system.gaps(events.lazy, events.lazy_others), *system.lost_logs(events.lazy, events.lazy_others, incident)]
 
 
-def replayed(events: Events, incident: Incident, found: pl.DataFrame) -> Replay:
-    """The input's events replayed. `found` is a table of its liquidations, from which the replay takes the contracts' code that ran.
+def replayed(events: Events, source: Input, incident: Incident, found: pl.DataFrame) -> Replay:
+    """The input's events replayed. `found` is a table of its liquidations, which say with [chain] which code of the contracts ran.
 
     InputError where the protocol has no replay.
     """
-    return replayer(find(incident.system))(events.others, events.table, found)
+    times = {} if source.blocks is None else block_times(source.blocks)
+    return replayer(find(incident.system))(events.others, events.table, found, incident.chain, times)
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ class Found:
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
     """Every liquidation: found in the logs, valued, judged by the rules, and opened again on the curve where the incident asks for it."""
     reached = coverage(events, source, incident)
-    system, ratio = find(incident.system), incident.chain.liquidation_fee_ratio
-    found, contradictions = system.liquidations(events.lazy, events.lazy_others, ratio, is_before_crash(incident), engine)
-    market = replayed(events, incident, found) if incident.replays else None
+    system = find(incident.system)
+    found, contradictions = system.liquidations(events.lazy, events.lazy_others, incident.chain, is_before_crash(incident), engine)
+    market = replayed(events, source, incident, found) if incident.replays else None
     with named_overflow(incident, "The value of a position"):
         valued, unknown = at_reference(found, incident, market, source.prices)
     guarded = judge(valued, events.table, events.others, incident) if incident.judges_by_guards else None

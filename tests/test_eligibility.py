@@ -399,7 +399,9 @@ def test_only_those_whose_liquidation_price_lay_below() -> None:
     done = eligible_by("liquidation_price_below = 50_000")
     price = done.liquidations["liquidation_price_before_crash"]
     block = done.replayed.block_at(done.incident.eligibility.start - timedelta(seconds=1)) if done.replayed else 0
-    stood = pipeline.replayed(done.events, done.incident, done.liquidations).positions(block=block, time=done.incident.eligibility.start)
+    stood = pipeline.replayed(done.events, done.input, done.incident, done.liquidations).positions(
+        block=block, time=done.incident.eligibility.start
+    )
     limits = {(m, t): p for m, t, p in stood.select("market", "trader", "liquidation_price").iter_rows()}
     seen = set()
     for row, found in zip(done.liquidations.iter_rows(named=True), price, strict=True):

@@ -32,7 +32,8 @@ from perpcomp.incident import incident_file
 from perpcomp.incident.guards import Guards
 from perpcomp.input import Events
 from perpcomp.run import Run
-from perpcomp.systems.perpetual_v1.replay.replay import first_of_later_code, replay
+from perpcomp.systems.perpetual_v1.code import denominators
+from perpcomp.systems.perpetual_v1.replay.replay import replay
 from tests.conftest import LAB, truth
 from tests.test_guards_verdicts import SOURCE, problems, with_guards
 
@@ -107,7 +108,7 @@ def test_the_pools_compared_are_all_that_the_logs_state(run: Run) -> None:
 
 def test_v1s_own_rules_repeat_every_position_fraction_and_fee(run: Run) -> None:
     done, table = history(run).repeated, run.events.table
-    replayed = replay(run.events.others, table, later_ratio_from=first_of_later_code(run.liquidations))
+    replayed = replay(run.events.others, table, denominators=denominators(run.liquidations, run.events.others, ()))
     compared = 0
     for market, gate in done.gates.items():
         last = replayed.markets[market].moments[-1]

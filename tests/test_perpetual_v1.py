@@ -14,6 +14,7 @@ from perpcomp import fixed, pipeline
 from perpcomp.findings import Finding
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
+from perpcomp.incident.chain import Chain, Code
 from perpcomp.input import Input, find_input, read_events
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
@@ -365,7 +366,13 @@ ERA_1, ERA_2 = {"liquidation_fee": "12.5"}, {"liquidation_fee": "6.25"}  # of a 
 UNDECIDED = {"position_notional": "0", "liquidation_penalty": "100", "realized_pnl": "-50"}
 
 
-def told(rows: list[dict[str, Any]], upgrades: tuple[int, ...] = (), **tables: pl.DataFrame) -> tuple[list[tuple[int, str]], list[Finding]]:
+def chain_of(ratio: str | None = "0.0125", code: tuple[Code, ...] = ()) -> Chain:
+    return Chain(100, f"0x{'aa' * 20}", None, None, None if ratio is None else Decimal(ratio), ("test",), code)
+
+
+def told(
+    rows: list[dict[str, Any]], upgrades: tuple[int, ...] = (), code: tuple[Code, ...] = (), ratio: str = "0.0125", **tables: pl.DataFrame
+) -> tuple[list[tuple[int, str]], list[Finding]]:
     """(era, rule) of made-up liquidations, in blocks 10, 20 ... where they name none, and what is found."""
     base = {
         "block_number": 0,
@@ -374,6 +381,7 @@ def told(rows: list[dict[str, Any]], upgrades: tuple[int, ...] = (), **tables: p
         **dict.fromkeys(("liquidation_penalty", "bad_debt", "realized_pnl", "funding_payment", "margin", "liquidation_fee"), "0"),
         "position_notional": "1000",
         "margin_replayed": None,
+        "fee_shortfall": None,
     }
     amounts = [name for name, value in base.items() if value is None or (isinstance(value, str) and name != "kind")]
     made = [{**base, "block_number": 10 * n, "transaction_hash": f"0x{n:064x}", **row} for n, row in enumerate(rows, 1)]
@@ -383,30 +391,30 @@ def told(rows: list[dict[str, Any]], upgrades: tuple[int, ...] = (), **tables: p
     )
     if upgrades:
         tables["Upgraded"] = pl.DataFrame({"block_number": upgrades, "log_index": range(len(upgrades))})
-    found, findings = tell_eras(frame, tables, pl.lit(Decimal("0.0125"), dtype=fixed.AMOUNT), True)
+    found, findings = tell_eras(frame, tables, chain_of(ratio, code), True)
     return found.sort("block_number", "log_index").select("era", "era_rule").rows(), findings
 
 
 @pytest.mark.parametrize(
     ("upgrades", "era", "rule"),
     [
-        ((), 1, "unknown"),
+        ((), None, "unknown"),
         ((11,), 2, "upgraded"),
         ((20,), 2, "upgraded"),  # in its own block
         ((21,), 1, "upgraded"),
         ((30,), 1, "upgraded"),  # in the block of the first that is known to be era 2
-        ((10,), 1, "unknown"),  # in the block of the last that is known to be era 1: after it, or before it
-        ((31,), 1, "unknown"),
-        ((11, 21), 1, "unknown"),  # two upgrades: either may be the change
+        ((10,), None, "unknown"),  # in the block of the last that is known to be era 1: after it, or before it
+        ((31,), None, "unknown"),
+        ((11, 21), None, "unknown"),  # two upgrades: either may be the change
         ((9, 11, 31), 2, "upgraded"),
     ],
 )
-def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(upgrades: tuple[int, ...], era: int, rule: str) -> None:
-    """Nothing else tells it. Where that log does not either, nobody is paid."""
+def test_the_era_of_an_undecided_row_between_two_eras_needs_the_upgraded_log(upgrades: tuple[int, ...], era: int | None, rule: str) -> None:
+    """Nothing else tells it. Where that log does not either, the row is not paid."""
     eras, findings = told([ERA_1, UNDECIDED, ERA_2], upgrades)
     assert [e for e, _ in eras] == [1, era, 2]
     assert eras[1][1] == rule
-    assert [(f.where, f.level, f.stops) for f in findings] == ([(f"tx 0x{2:064x} log 7", "error", True)] if rule == "unknown" else [])
+    assert [(f.where, f.level, f.stops) for f in findings] == ([(f"tx 0x{2:064x} log 7", "error", False)] if rule == "unknown" else [])
 
 
 def test_an_undecided_row_takes_the_era_of_the_side_on_which_it_stands() -> None:
@@ -415,10 +423,99 @@ def test_an_undecided_row_takes_the_era_of_the_side_on_which_it_stands() -> None
     assert findings == []
 
 
-def test_an_undecided_row_alone_stops_payment() -> None:
+def test_an_undecided_row_alone_has_no_margin() -> None:
     eras, findings = told([UNDECIDED])
-    assert [rule for _, rule in eras] == ["unknown"]
-    assert [f.stops for f in findings] == [True]
+    assert eras == [(None, "unknown")]
+    assert [(f.level, f.code) for f in findings] == [("error", "era-unknown")]
+    assert "150.000000000000000000 in era 1 and 100.000000000000000000 in era 2" in findings[0].what
+    assert "[[chain.code]]" in findings[0].what_to_do
+
+
+@pytest.mark.parametrize(
+    ("rows", "upgrades", "eras"),
+    [
+        ([ERA_1, UNDECIDED], (), [(1, "liquidator-fee"), (None, "unknown")]),
+        ([UNDECIDED, ERA_2], (), [(None, "unknown"), (2, "liquidator-fee")]),
+        ([ERA_1, UNDECIDED], (15,), [(1, "liquidator-fee"), (None, "unknown")]),
+        ([UNDECIDED, ERA_2], (15,), [(None, "unknown"), (2, "liquidator-fee")]),
+        ([ERA_1, UNDECIDED], (5,), [(1, "liquidator-fee"), (1, "upgraded")]),
+        ([ERA_1, UNDECIDED], (25,), [(1, "liquidator-fee"), (1, "upgraded")]),
+        ([UNDECIDED, ERA_2], (5,), [(2, "upgraded"), (2, "liquidator-fee")]),
+    ],
+)
+def test_an_era_is_not_inherited_across_a_possible_change(
+    rows: list[dict[str, str]], upgrades: tuple[int, ...], eras: list[tuple[int | None, str]]
+) -> None:
+    """After the last row of era 1 and before the first of era 2 only an Upgraded log in the input shows when the code changed."""
+    found, findings = told(rows, upgrades)
+    assert found == eras
+    assert [f.code for f in findings] == ["era-unknown"] * sum(era is None for era, _ in eras)
+
+
+def code(*entries: tuple[int, int]) -> tuple[Code, ...]:
+    """[[chain.code]] of (from_block, meaning)."""
+    return tuple(Code(block, meaning, "position-notional", ("test",)) for block, meaning in entries)
+
+
+def test_the_stated_code_decides_where_no_test_does() -> None:
+    rows = [UNDECIDED, UNDECIDED, UNDECIDED]
+    assert told(rows, code=code((15, 1), (25, 2)))[0] == [(None, "unknown"), (1, "stated"), (2, "stated")]
+    assert told([UNDECIDED, ERA_1], code=code((5, 1))) == ([(1, "inherited"), (1, "liquidator-fee")], [])
+
+
+def test_a_stated_code_that_the_rows_contradict_is_an_error() -> None:
+    """A row decides against it. Where only a stated fee ratio does, two statements contradict each other, and nothing is paid."""
+    partial = {**UNDECIDED, "kind": "partial-liquidation"}
+    for row, era, stops in ((partial, 2, False), (REFUTES_2, 1, False), (ERA_1, 1, True)):
+        found, findings = told([row], code=code((5, 3 - era)))
+        assert found[0][0] == era
+        assert [(f.level, f.stops, f.code) for f in findings] == [("error", stops, "code-statement-contradicted")]
+        assert f"states the meaning {3 - era}" in findings[0].what
+
+
+# A penalty of 1,050 after a loss of 18,950 without bad debt: the margin before was not 1,050. The fee is that of a notional of 1,000.
+REFUTES_2 = {"liquidation_penalty": "1050", "realized_pnl": "-18950", "liquidation_fee": "12.5", "position_notional": "0"}
+
+
+@pytest.mark.parametrize(
+    ("row", "era"),
+    [
+        (REFUTES_2, 1),
+        ({**REFUTES_2, "funding_payment": "1050", "realized_pnl": "-0.000000000000000001"}, 1),
+        ({**UNDECIDED, "liquidation_penalty": "0", "bad_debt": "5"}, 1),  # in era 2 the penalty is the margin: 45
+        ({**UNDECIDED, "realized_pnl": "101"}, 2),  # in era 1 the margin was -1
+        ({**UNDECIDED, "liquidation_fee": "60", "fee_shortfall": "0"}, 1),  # in era 1 100 remained, in era 2 50
+        ({**UNDECIDED, "liquidation_fee": "60", "fee_shortfall": "10"}, 2),
+        ({**UNDECIDED, "liquidation_fee": "50", "fee_shortfall": "0"}, None),  # both leave enough
+        ({**UNDECIDED, "realized_pnl": "-100"}, None),  # in era 2 exactly nothing remained
+    ],
+)
+def test_the_rows_own_numbers_refute_an_era(row: dict[str, str], era: int | None) -> None:
+    found, _ = told([row])
+    assert found == [(era, "unknown" if era is None else "numbers")]
+
+
+def test_numbers_that_fit_no_era_stop_payment() -> None:
+    """Penalty 100 and loss 50 leave no bad debt in era 2, and both together are not of era 1."""
+    _, findings = told([{**UNDECIDED, "bad_debt": "5"}])
+    assert [(f.level, f.stops, f.code) for f in findings] == [("error", True, "impossible-numbers")]
+
+
+FULL_1 = {**REFUTES_2, "position_notional": "1000"}
+
+
+def test_a_stated_ratio_that_no_row_confirms_decides_nothing() -> None:
+    """Twice the ratio would make the whole fee the half, half the ratio would make it neither. The row itself says era 1."""
+    for ratio, undecided in (("0.025", "unknown"), ("0.00625", "unknown"), ("0.0125", "liquidator-fee")):
+        found, findings = told([FULL_1, {**UNDECIDED, **ERA_1, "position_notional": "1000"}], ratio=ratio)
+        assert found[0] == (1, "liquidator-fee" if ratio == "0.0125" else "numbers")
+        assert found[1][1] == undecided
+        codes = [f.code for f in findings]
+        assert codes == ([] if ratio == "0.0125" else ["fee-ratio-contradicted", "era-unknown"])
+        if codes:
+            assert (findings[0].level, findings[0].stops) == ("error", False)
+            assert f"is {ratio}, but the liquidator got 0.012500" in findings[0].what
+            assert "this row fits 0.012500" in findings[0].what_to_do
 
 
 def test_a_row_to_which_both_eras_give_the_same_margin_stops_nothing() -> None:
@@ -429,8 +526,11 @@ def test_a_row_to_which_both_eras_give_the_same_margin_stops_nothing() -> None:
 
 def test_a_fee_of_0_and_a_fee_of_neither_half_tell_no_era() -> None:
     assert told([UNDECIDED])[0][0][1] == "unknown"
-    (_, finding, *rest) = (None, *[f for f in told([{"liquidation_fee": "7"}])[1] if "neither the whole nor half" in f.what])
-    assert (finding.level, finding.stops, rest) == ("warning", False, [])
+    (finding,) = told([{"liquidation_fee": "7"}])[1]
+    assert (finding.level, finding.stops, finding.code) == ("error", False, "fee-ratio-contradicted")
+    (finding,) = told([FULL_1, {**FULL_1, "liquidation_fee": "7"}])[1]  # another row confirms the ratio
+    assert (finding.level, finding.stops, finding.code) == ("error", False, "fee-fits-no-era")
+    assert "neither the whole nor half" in finding.what
 
 
 def test_an_odd_fee_is_halved_as_the_contract_does() -> None:
@@ -470,7 +570,7 @@ def test_the_eras_are_told_without_a_stated_fee_ratio(tmp_path: Path) -> None:
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     events = read_events(Input(source, None), incident_file.load(str(tmp_path / "both.toml")))
     others = {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
-    found, findings = liquidations.liquidations(events.lazy, others, None, pl.lit(False))
+    found, findings = liquidations.liquidations(events.lazy, others, chain_of(None), pl.lit(False))
     assert found["era"].to_list() == [1] * 36 + [2] * 17
     assert not found["era_rule"].str.contains("liquidator-fee").any()
     assert not [f for f in findings if f.stops]
@@ -562,7 +662,7 @@ def test_an_event_missing_after_the_opening_leaves_the_leverage_of_the_opening_k
 def alone(row: dict[str, Any], **tables: pl.DataFrame) -> tuple[dict[str, Any], list[Finding]]:
     """The one liquidation of an events table of one row, and what is found."""
     others = {name: frame.lazy() for name, frame in tables.items()}
-    found, findings = liquidations.liquidations(build.table([row]).lazy(), others, Decimal("0.0125"), pl.lit(False))
+    found, findings = liquidations.liquidations(build.table([row]).lazy(), others, chain_of(), pl.lit(False))
     return found.row(0, named=True), findings
 
 

@@ -21,6 +21,7 @@ from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.input import Events, Input, find_input, read_events
+from perpcomp.systems.perpetual_v1.code import BY_OPEN_NOTIONAL, Denominators
 from perpcomp.systems.perpetual_v1.replay import contract
 from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, replay
@@ -73,7 +74,8 @@ EMPTY = {
 }
 QUERY = {"february": "rehearsal", "later-contracts": str(LAB / "later-contracts.toml"), "large": str(LAB / "large.toml")}
 FILE = {"february": LOGS, **{name: LAB / name / "logs.jsonl.gz" for name in ("later-contracts", "large")}}
-LATER_RATIO_FROM = {"february": None, "later-contracts": 16_000_000, "large": None}
+LATER: Denominators = ((0, False), (16_000_000, True))  # the later code from this block on
+DENOMINATORS = {"february": BY_OPEN_NOTIONAL, "later-contracts": LATER, "large": BY_OPEN_NOTIONAL}
 BTC = "0x75c35c980c0d37ef46df04d31a140b65503c0eed"
 View = dict[str, Any]
 
@@ -126,7 +128,7 @@ class Recording:
 def recording(name: str) -> Recording:
     query = incident_file.load(QUERY[name])
     events = read_events(find_input(query, None), query)
-    done = replay(events.others, events.table, block_times=times(name), later_ratio_from=LATER_RATIO_FROM[name])
+    done = replay(events.others, events.table, block_times=times(name), denominators=DENOMINATORS[name])
     return Recording(name, events, done)
 
 
@@ -229,7 +231,7 @@ def test_trap_both_eras_in_one_chain_with_the_upgrade_between(tmp_path: Path) ->
     text = text.replace(market, market + market.replace(BTC, other).replace("BTCUSDC", "LATER"), 1)
     (tmp_path / "both.toml").write_text(text)
     events = frames_of(tmp_path, rows, str(tmp_path / "both.toml"))
-    done = replay(events.others, events.table, block_times=times("february") | times("later-contracts"), later_ratio_from=16_000_000)
+    done = replay(events.others, events.table, block_times=times("february") | times("later-contracts"), denominators=LATER)
     assert done.findings == ()
     views = list(recording("february").views())
     views += [(what, "0xff" + trader[4:], other, view) for what, trader, _, view in recording("later-contracts").views()]
@@ -243,7 +245,7 @@ def test_trap_the_ratios_denominator_is_never_guessed(later_contracts: Recording
     done = replay(events.others, events.table, block_times=times("later-contracts"))
     (finding,) = done.findings
     assert (finding.level, finding.where) == ("error", f"block {first}")
-    assert "later_ratio_from" in finding.what_to_do
+    assert "denominators" in finding.what_to_do
     for block, known in ((first - 1, True), (first, False)):
         frame = done.positions(block)
         assert frame["margin_ratio"].is_not_null().all() == known
@@ -251,7 +253,7 @@ def test_trap_the_ratios_denominator_is_never_guessed(later_contracts: Recording
         assert frame["unrealized_pnl_twap"].is_not_null().all()
         assert frame["unknown"].is_null().all() == known
         assert bool(unknown_values(frame)) != known
-    told = replay(events.others, events.table, block_times=times("later-contracts"), later_ratio_from=first + 1)
+    told = replay(events.others, events.table, block_times=times("later-contracts"), denominators=((0, False), (first + 1, True)))
     assert [f.level for f in told.findings] == ["error"]
 
 
@@ -786,7 +788,7 @@ def test_two_markets_launched_at_one_address_are_not_run_together(tmp_path: Path
     rows, text = both_eras()
     (tmp_path / "both.toml").write_text(text)
     events = frames_of(tmp_path, rows, str(tmp_path / "both.toml"))
-    done = replay(events.others, events.table, block_times=EMPTY["february"], later_ratio_from=16_000_000)
+    done = replay(events.others, events.table, block_times=EMPTY["february"], denominators=LATER)
     assert [f for f in done.findings if f.level == "error" and "launch of another market at this address" in f.what]
     assert done.positions(13_500_195).equals(recording("february").done.positions(13_500_195))
     left = done.positions(16_000_209, markets=[BTC]).filter(~pl.col("trader").str.starts_with("0xff"))

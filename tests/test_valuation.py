@@ -156,7 +156,7 @@ def test_who_took_something_out_since_the_reference_is_named() -> None:
 def test_the_position_before_the_crash_needs_no_replay_and_equals_it(name: str, request: pytest.FixtureRequest) -> None:
     done: Run = request.getfixturevalue({"february": "rehearsal", "later-contracts": "later"}.get(name, name))
     start = done.incident.eligibility.start
-    market = pipeline.replayed(done.events, done.incident, done.liquidations)
+    market = pipeline.replayed(done.events, done.input, done.incident, done.liquidations)
     block = market.block_at(start - timedelta(seconds=1))
     rows = done.liquidations
     then = market.at_many([(t, m, block) for t, m in rows.select("trader", "market").iter_rows()], time=start, triggers=False)
@@ -443,7 +443,7 @@ def test_at_a_block_of_a_series_the_block_must_have_a_time(tmp_path: Path) -> No
 
 
 def test_a_replay_gives_the_pool_of_the_views(rehearsal: Run) -> None:
-    market = pipeline.replayed(rehearsal.events, rehearsal.incident, rehearsal.liquidations)
+    market = pipeline.replayed(rehearsal.events, rehearsal.input, rehearsal.incident, rehearsal.liquidations)
     pool = market.pool(rehearsal.incident.affected[0].amm, REFERENCE["february"])
     views = truth("february")["reference_positions"]["BTCUSDC"].values()
     assert pool is not None

@@ -48,7 +48,7 @@ class Toy(System):
         )
         return pl.concat([EVENTS.empty().lazy(), rows], how="diagonal").select(*EVENTS.schema)
 
-    def liquidations(self, events, others, fee_ratio, before_crash, engine, /):
+    def liquidations(self, events, others, chain, before_crash, engine, /):
         notional, opened, long = pl.col("position_notional"), pl.col("open_notional"), pl.col("side") == "long"
         before = {"margin": "margin", "open_notional": "position_notional", "opened_at": "block_time"}
         rows = events.sort(EVENTS.key).with_columns(pl.col(old).shift(1).over("trader", "market").alias(new) for new, old in before.items())

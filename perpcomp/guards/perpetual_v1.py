@@ -51,7 +51,7 @@ def _measure(liquidation: Mapping[str, Any], pool: Reserves | None, index: tuple
     closed = liquidation["size"] - liquidation["size_after"]
     price, age = index or (None, None)
     ratio = impact = above = None
-    if price is not None and liquidation["open_notional"] is not None:
+    if price is not None and liquidation["open_notional"] is not None and liquidation["margin"] is not None:
         margin, owed = liquidation["margin"], liquidation["funding_payment"]
         ratio = ratio_at_index(liquidation["size"], margin, liquidation["open_notional"], owed, price)
     if price is not None and pool is not None:
@@ -93,6 +93,8 @@ def _unknown(liquidation: Mapping[str, Any], pool: Reserves | None, verdict: str
         return []
     where = f"tx {liquidation['transaction_hash']} log {liquidation['log_index']}"
     missing = "its open notional" if pool is not None else "the pool before it (ReserveSnapshotted, LiquidityChanged)"
+    if liquidation["margin"] is None:
+        missing = "which of its two meanings its event has, and so its margin,"
     if verdict == "UNKNOWN":
         return [Finding("warning", where, f"No verdict: {missing} is not in the logs.", PULL, code="no-guard-verdict")]
     what = f"The verdict is {verdict}, but verdict_of_limits is UNKNOWN and the two ratios are null: {missing} is not in the logs."

@@ -64,7 +64,7 @@ class Measured:
 
     closed_size: int
     notional: int
-    remaining_margin: int
+    remaining_margin: int | None
     spot_before: int | None
     index_price: int | None
     index_age_seconds: int | None

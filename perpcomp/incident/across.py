@@ -6,7 +6,7 @@ from typing import Any
 
 from perpcomp import installed
 from perpcomp.findings import near_miss
-from perpcomp.incident.chain import Chain
+from perpcomp.incident.chain import POSITION_NOTIONAL, Chain
 from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.funds import FUND, Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
@@ -44,6 +44,23 @@ def _what_the_system_offers(
     if fund is not None and fund.balance is None and offers.transfer_event is None:
         what = f'is "{system}", whose logs give no balance of a fund, but [insurance_fund] names a contract.'
         yield Problem("", 0, "system", what, "State its balance instead, or remove [insurance_fund].")
+
+
+def _code(system: str, chain: Chain) -> Problems:
+    """The code that ran is stated in order of blocks, and its event's meaning changes once, with the margin ratio of the later code."""
+    if chain.code and not installed.load(installed.SYSTEMS, system).has_eras:
+        yield Problem("[[chain.code]]", 0, "", f'is given, but the events of "{system}" never changed their meaning.', "Remove it.")
+    for n, one in enumerate(chain.code, 1):
+        if one.meaning == 2 and one.denominator != POSITION_NOTIONAL:
+            what = f'is "{one.denominator}" beside meaning = 2.'
+            yield Problem("[[chain.code]]", n, "denominator", what, f'All code of meaning 2 divides by "{POSITION_NOTIONAL}".')
+    for n, (earlier, later) in enumerate(zip(chain.code, chain.code[1:], strict=False), 2):
+        if later.from_block <= earlier.from_block:
+            what = f"is {later.from_block}, not above the {earlier.from_block} of the entry before."
+            yield Problem("[[chain.code]]", n, "from_block", what, "List the code in the order in which it ran.")
+        if later.meaning < earlier.meaning:
+            what = f"is {later.meaning} after {earlier.meaning}."
+            yield Problem("[[chain.code]]", n, "meaning", what, "The meaning changed once, from 1 to 2: correct one of the two entries.")
 
 
 def _shares(settlement: tuple[Leg, ...]) -> Problems:
@@ -144,6 +161,7 @@ def _twice(header: str, key: str, names: Iterable[str]) -> Problems:
 # Each check with the tables that it needs, by their names in tables.py.
 CHECKS: dict[Callable[..., Problems], tuple[str, ...]] = {
     _what_the_system_offers: ("system", "valuation", "eligibility", "restore", "insurance_fund"),
+    _code: ("system", "chain"),
     _shares: ("settlement",),
     _tokens: ("settlement",),
     _decimals: ("settlement", "insurance_fund"),

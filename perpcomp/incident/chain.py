@@ -3,11 +3,44 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from perpcomp.incident.description import Key, Table, keys
-from perpcomp.incident.kinds import AMOUNT, BLOCK_HASH, CONTRACT, CONTRACTS, COUNT, EXAMPLE_ADDRESS, EXAMPLE_HASH
+from perpcomp.incident.description import Key, Kind, Table, keys
+from perpcomp.incident.kinds import AMOUNT, BLOCK_HASH, CONTRACT, CONTRACTS, COUNT, EXAMPLE_ADDRESS, EXAMPLE_HASH, choice
 from perpcomp.incident.sources import SOURCE
+from perpcomp.incident.toml import shown
+
+OPEN_NOTIONAL, POSITION_NOTIONAL = "open-notional", "position-notional"
+
+
+def _meaning(value: Any) -> int:
+    if isinstance(value, bool) or value not in (1, 2):
+        raise ValueError(f"is {shown(value)}.", "Write 1 (before partial liquidation) or 2 (from then on), without quotes.")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that ran from a block on, until the next one stated. `meaning` is the era of its liquidation events."""
+
+    from_block: Annotated[int, Key(COUNT, "The first block at which this code is known to have run.", "15_594_000", unit="block")]
+    meaning: Annotated[
+        int,
+        Key(
+            Kind("1 or 2", "1 or 2, without quotes", _meaning),
+            "What a liquidation's event means: 1 as before partial liquidation, 2 as from then on.",
+            "1",
+        ),
+    ]
+    denominator: Annotated[
+        str,
+        Key(
+            choice(OPEN_NOTIONAL, POSITION_NOTIONAL),
+            "What the contracts divide by for the margin ratio.",
+            f'"{POSITION_NOTIONAL}"',
+        ),
+    ]
+    source: Annotated[tuple[str, ...], SOURCE]
 
 
 @dataclass(frozen=True)
@@ -15,7 +48,8 @@ class Chain:
     """Where the protocol is deployed.
 
     contracts are those beside the markets whose logs count: one, or all that a protocol replaced one by the other. The protocol names the
-    key in the file. liquidation_fee_ratio (/1) is used where no log states it.
+    key in the file. liquidation_fee_ratio (/1) is used where no log states it. code, in order of
+    blocks, is what ran.
     """
 
     id: Annotated[int, Key(COUNT, "The number of the chain, as its nodes state it.", "100")]
@@ -38,6 +72,12 @@ class Chain:
         Key(AMOUNT, "The share of the notional that a liquidation costs, used where no log states it.", "0.0125", unit="/1", default=None),
     ]
     source: Annotated[tuple[str, ...], SOURCE]
+    code: Annotated[
+        tuple[Code, ...],
+        Table(
+            Code, "states the protocol's code that ran from a block on, where the logs do not show it", required=False, many=True, absent=()
+        ),
+    ] = ()
 
     @property
     def clearing_house(self) -> str:

@@ -5,13 +5,13 @@ which an incident file gives as `system`. Tables of decoded events go by the eve
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from decimal import Decimal
 from typing import Any, Protocol
 
 import polars as pl
 
 from perpcomp.engine import Engine
 from perpcomp.findings import Finding, refusal
+from perpcomp.incident.chain import Chain
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.decode import Event
@@ -24,9 +24,19 @@ Row = Mapping[str, Any]
 
 
 class Replayer(Protocol):
-    """Replays an input: the other events, the events table, and a table of its liquidations (which tells the code that ran)."""
+    """Replays an input: the other events, the events table, a table of its liquidations and [chain] (both say which code ran), and the
+    times (unix seconds) of blocks that need not have logged anything.
+    """
 
-    def __call__(self, tables: Mapping[str, pl.DataFrame], events: pl.DataFrame, liquidations: pl.DataFrame, /) -> Replay: ...
+    def __call__(
+        self,
+        tables: Mapping[str, pl.DataFrame],
+        events: pl.DataFrame,
+        liquidations: pl.DataFrame,
+        chain: Chain,
+        block_times: Mapping[int, int],
+        /,
+    ) -> Replay: ...
 
 
 class System(Protocol):
@@ -67,11 +77,11 @@ class System(Protocol):
     stores_entry_price: bool = False  # a profit is size * (price - entry_price), truncated once; else a difference of notionals
 
     def liquidations(
-        self, events: pl.LazyFrame, others: Tables, fee_ratio: Decimal | None, before_crash: pl.Expr, engine: Engine, /
+        self, events: pl.LazyFrame, others: Tables, chain: Chain, before_crash: pl.Expr, engine: Engine, /
     ) -> tuple[pl.DataFrame, list[Finding]]:
         """Every liquidation, with the position just before it (the COLUMNS of columns.py); and what does not fit.
 
-        fee_ratio (/1) is [chain] liquidation_fee_ratio. `before_crash` is true of the blocks before the crash.
+        `chain` has what the incident file states beside the logs. `before_crash` is true of the blocks before the crash.
         """
 
     def gaps(self, events: pl.LazyFrame, others: Tables, /) -> list[Finding]:
@@ -84,6 +94,7 @@ class System(Protocol):
     # What only some protocols have
 
     replay: Replayer | None = None  # None: the protocol has no replay
+    has_eras: bool = False  # whether its events changed their meaning, so that [[chain.code]] may state it
 
     def index_drawdowns(self, tables: Tables, incident: Incident, /) -> dict[str, int]:
         """Market -> the largest fall of its index over the window (1e-18 of the highest value before); a market without one is unknown."""

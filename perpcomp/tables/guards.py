@@ -10,7 +10,7 @@ VERDICTS = Table(
     + columns("""
 closed_size           | amount   | base | signed size that the liquidation closed
 notional              | amount   | USDC | what the close fetched (long) or cost (short)
-remaining_margin      | amount   | USDC | margin + realized profit - funding, not below 0
+remaining_margin      | amount?  | USDC | margin + realized profit - funding, not below 0; null where the margin is unknown
 spot_before           | amount?  | USDC per base | spot price just before the liquidation; null where the logs do not state the pool
 index_price           | amount?  | USDC per base | the last index price known; null before the first
 index_age_seconds     | integer? | s    | age of the index price

@@ -23,19 +23,19 @@ side                 | text     |      | long or short
 partial              | flag     |      | true where a part of the position was left
 size                 | amount   | base | signed size just before
 size_after           | amount   | base | signed size just after
-margin               | amount   | USDC | stored margin just before, funding not yet taken
+margin               | amount?  | USDC | stored margin just before, funding not yet taken; null where it cannot be determined which of its two meanings the event has
 open_notional        | amount?  | USDC | open notional just before; null where it cannot be determined from the logs
 entry_price          | amount?  | USDC per base | open_notional / size, truncated; as stored where the contracts store it
 position_notional    | amount   | USDC | what the close fetched (long) or cost (short)
 realized_pnl         | amount   | USDC | profit realized by the liquidation
 funding_payment      | amount   | USDC | + the trader paid, - the trader received
-remaining_margin     | amount   | USDC | margin + realized_pnl - funding_payment, not below 0
+remaining_margin     | amount?  | USDC | margin + realized_pnl - funding_payment, not below 0
 bad_debt             | amount   | USDC | loss that the margin did not cover
 spot_price           | amount   | USDC per base | the market's spot price after the liquidation: the pool's, or the oracle's where there is no pool
 liquidator           | address  |      | who liquidated
 liquidation_fee      | amount   | USDC | fee paid to the liquidator
 fee_shortfall        | amount   | USDC | part of that fee that the margin did not cover
-era                  | integer? |      | 1: before partial liquidation, 2: from then on; null where the protocol knows no such change
+era                  | integer? |      | 1: before partial liquidation, 2: from then on; null where it cannot be determined, or the protocol knows no such change
 era_rule             | text?    |      | the tests that determined the era; null where there is no era
 life                 | integer  |      | of the trader in the market: 1, 2 ...; a life runs from the open to the next size 0
 opened_at            | time?    | UTC  | when this life was opened; null where it cannot be determined from the logs

@@ -47,7 +47,7 @@ def replayed(chain: TradedChain, folder: Path, later: bool) -> Replay:
     numbers = range(chain.first_block, chain.last_block + 1)
     blocks = chain.world.blocks.rpc.batch([("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
     times = {int(block["number"], 16): int(block["timestamp"], 16) for block in blocks}
-    done = replay(events.others, events.table, block_times=times, later_ratio_from=chain.first_block if later else None)
+    done = replay(events.others, events.table, block_times=times, denominators=((0, later),))
     assert done.findings == ()
     return done
 

@@ -17,8 +17,9 @@ from perpcomp.guards.index_prices import LogKey
 from perpcomp.guards.limits import nearest_setting
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1 import events as v1
+from perpcomp.systems.perpetual_v1.code import Denominators, at_block, denominators
 from perpcomp.systems.perpetual_v1.replay.in_order import in_order, integers
-from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, ratio_at, replay
+from perpcomp.systems.perpetual_v1.replay.replay import Replay, ratio_at, replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Actions:
     in_order: Sequence[Action]
     maintenance: Sequence[tuple[int, int]]  # (first block, ratio)
     fee_ratios: Sequence[tuple[LogKey, int]]  # (first log, ratio)
-    later_ratio_from: int | None  # first block of the later code's margin ratio
+    denominators: Denominators  # of the margin ratio
     liquidated: frozenset[tuple[str, str]]  # accounts (market, trader) that history liquidated
     replayed: Replay  # history's own positions
 
@@ -69,19 +70,28 @@ class Actions:
         ratio = self.replayed.at_many([(trader, market, block)], triggers=False).item(0, "margin_ratio")
         return ratio is not None and to_integer(ratio) < ratio_at(self.maintenance, block)
 
+    def over_position_notional(self, block: int) -> bool:
+        """Whether the margin ratio of a block is over the position's notional. InputError where it is unknown which code ran."""
+        over = at_block(self.denominators, block)
+        if over is None:
+            what = "Neither the logs nor [[chain.code]] say which code ran, so margin ratios cannot be computed."
+            raise refusal(f"block {block}", what, "State it: [[chain.code]] with from_block, meaning, denominator and source.")
+        return over
+
 
 def read_actions(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Actions:
     """The incident's history. InputError unless the logs hold all of it, from each market's launch on."""
-    later = first_of_later_code(liquidations)
-    replayed = replay(tables, events, later_ratio_from=later)
+    divided = denominators(liquidations, tables, incident.chain.code)
+    replayed = replay(tables, events, denominators=divided)
     _refuse_gaps(replayed)
+    _refuse_unknown_eras(liquidations)
     fee_ratios = _fee_ratios(tables, incident)
     reader = _Reader(liquidations, fee_ratios)
     for block, log, time, transaction, market, what, values in _events_in_order(events, tables):
         reader.here = ((block, log), time, transaction, market)
         getattr(reader, what)(*values)
     accounts = frozenset(liquidations.select("market", "trader").iter_rows())
-    return Actions(reader.actions, replayed.maintenance, fee_ratios, later, accounts, replayed)
+    return Actions(reader.actions, replayed.maintenance, fee_ratios, divided, accounts, replayed)
 
 
 def _refuse_gaps(replayed: Replay) -> None:
@@ -89,6 +99,12 @@ def _refuse_gaps(replayed: Replay) -> None:
     if gaps:
         what = f"A counterfactual executes every log again, from each market's launch on, but logs are missing: {gaps[0]}"
         raise refusal("The logs", what, "Pull every log of the ClearingHouse and of the markets, from their first block on.")
+
+
+def _refuse_unknown_eras(liquidations: pl.DataFrame) -> None:
+    for transaction, log in liquidations.filter(pl.col("margin").is_null()).select("transaction_hash", "log_index").head(1).iter_rows():
+        what = "The liquidation's era is unknown, so a counterfactual cannot execute it again."
+        raise refusal(f"tx {transaction} log {log}", what, "State the code that ran: [[chain.code]] in the incident file.")
 
 
 def _fee_ratios(tables: Mapping[str, pl.DataFrame], incident: Incident) -> list[tuple[LogKey, int]]:

@@ -76,10 +76,10 @@ class Counterfactual:
 
     def _enter_block(self, action: Action, gate: Gate) -> None:
         """Set the time and the settings that are in force at an action."""
-        block, later = action.log[0], self.actions.later_ratio_from
+        block = action.log[0]
         gate.market.clock, gate.market.block = action.time, block
         gate.maintenance = ratio_at(self.actions.maintenance, block)
-        gate.over_position_notional = self.rules.over_position_notional or (later is not None and block >= later)
+        gate.over_position_notional = self.rules.over_position_notional or self.actions.over_position_notional(block)
         self.fee_ratio = ratio_from(self.actions.fee_ratios, action.log)
 
     # Actions of history

@@ -37,6 +37,9 @@ def position(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame], row: Row, log:
 
 def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
     """The margin identity of the row's era."""
+    if row["margin"] is None:
+        yield "  margin is unknown: nothing in the logs or the incident file determines which of its two meanings the event has"
+        return
     era = f"era {row['era']}, determined by {row['era_rule']}"
     penalty, bad_debt, realized, funding = (n[name] for name in ("liquidation_penalty", "bad_debt", "realized_pnl", "funding_payment"))
     value = f"{n['margin']} USDC"

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 
 import polars as pl
 
 from perpcomp import fixed
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, Level
+from perpcomp.incident.chain import Chain
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1.eras import tell_eras
@@ -52,14 +52,14 @@ def gaps(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Findi
 def liquidations(
     events: pl.LazyFrame,
     others: Mapping[str, pl.LazyFrame],
-    liquidation_fee_ratio: Decimal | None,
+    chain: Chain,
     before_crash: pl.Expr,
     engine: Engine = LOCAL,
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
 
-    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. The fee ratio
-    (/1) is assumed where no log states it. `before_crash` is true of the blocks before the crash, by block_number or block_time.
+    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. `chain`
+    states the fee ratio and the code where no log does. `before_crash` is true of the blocks before the crash, by block_number or block_time.
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
@@ -73,8 +73,7 @@ def liquidations(
     before = pl.concat(engine.map(functools.partial(_before, before_crash, of_markets), parts))
     rows = closed.join(before, on=ORDER, how="left", maintain_order="left")
     tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
-    ratio = pl.lit(liquidation_fee_ratio, dtype=fixed.AMOUNT)
-    rows, findings = tell_eras(rows, tables, ratio, MARGIN_CHANGED.name in others)
+    rows, findings = tell_eras(rows, tables, chain, MARGIN_CHANGED.name in others)
 
     size = pl.col("position_size_after") - pl.col("exchanged_position_size")
     partial = pl.col("kind") == "partial-liquidation"
@@ -98,7 +97,7 @@ def liquidations(
         "open_notional",
         fixed.div(pl.col("open_notional"), pl.col("size").abs()).alias("entry_price"),
         *("position_notional", "realized_pnl", "funding_payment"),
-        pl.when(left > 0).then(left).otherwise(fixed.amount(0)).alias("remaining_margin"),
+        left.clip(fixed.amount(0)).alias("remaining_margin"),
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
         *("opened_at", "leverage_at_open", *SINCE_CRASH),
     ), findings
@@ -131,7 +130,7 @@ def _findings(rows: pl.DataFrame) -> list[Finding]:
     ]
     for row in rows.filter(pl.any_horizontal(wrong)).iter_rows(named=True):
         where = f"tx {row['transaction_hash']} log {row['log_index']}"
-        if row["margin_before"] < 0:
+        if row["margin_before"] is not None and row["margin_before"] < 0:
             what = f"The margin before the liquidation is computed as {row['margin_before']:f}, but the contract stores no margin below 0."
             findings.append(
                 Finding(

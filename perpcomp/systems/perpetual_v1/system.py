@@ -4,13 +4,17 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from perpcomp.incident.chain import Chain
 from perpcomp.systems.perpetual_v1 import events, explain, index_drawdown, liquidations, market_sums
-from perpcomp.systems.perpetual_v1.replay.replay import Replay, first_of_later_code, replay
+from perpcomp.systems.perpetual_v1.code import denominators
+from perpcomp.systems.perpetual_v1.replay.replay import Replay, replay
 from perpcomp.systems.system import System
 
 
-def _replay(tables: Mapping[str, pl.DataFrame], changes: pl.DataFrame, found: pl.DataFrame) -> Replay:
-    return replay(tables, changes, later_ratio_from=first_of_later_code(found))
+def _replay(
+    tables: Mapping[str, pl.DataFrame], changes: pl.DataFrame, found: pl.DataFrame, chain: Chain, block_times: Mapping[int, int]
+) -> Replay:
+    return replay(tables, changes, block_times=block_times, denominators=denominators(found, tables, chain.code))
 
 
 class PerpetualV1(System):
@@ -32,6 +36,7 @@ class PerpetualV1(System):
     lost_logs = staticmethod(market_sums.lost_logs)
     liquidations = staticmethod(liquidations.liquidations)
     replay = staticmethod(_replay)
+    has_eras = True
     index_drawdowns = staticmethod(index_drawdown.index_drawdowns)
     explain_position = staticmethod(explain.position)
 

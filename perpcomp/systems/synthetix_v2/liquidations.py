@@ -1,13 +1,13 @@
 """From the decoded events of Perps V2 to its liquidations, with the position just before each (timeline.py, lives.py)."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 
 import polars as pl
 
 from perpcomp import fixed
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
+from perpcomp.incident.chain import Chain
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import COLUMNS
 from perpcomp.systems.synthetix_v2.completeness import missing_logs
@@ -29,7 +29,7 @@ def gaps(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
 
 
 def liquidations(
-    _: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], ratio: Decimal | None, before_crash: pl.Expr, engine: Engine = LOCAL
+    _: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], chain: Chain, before_crash: pl.Expr, engine: Engine = LOCAL
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation, with the position just before it, to the wei; and what does not fit. others are the decoded events by name.
 

@@ -65,7 +65,9 @@ class MarketState:
             by_twap = None if twap is None else pnl(size, open_notional, twap)
         ratio = when = price = None
         if size and self.over_position_notional is None:
-            unknown.append("the margin ratio: the logs show later code here, but later_ratio_from is later")
+            unknown.append(
+                "the margin ratio and the liquidation price: neither the logs nor [[chain.code]] say which code ran in this block"
+            )
         elif size and margin is not None and open_notional is not None and owed is not None and self.pool is not None:
             over = bool(self.over_position_notional)
             if curve is not None and twap is not None and at_spot is not None and by_twap is not None:

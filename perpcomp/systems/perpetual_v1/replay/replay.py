@@ -23,6 +23,7 @@ import polars as pl
 from perpcomp.curve import Average, Reserves
 from perpcomp.findings import Finding, refusal
 from perpcomp.fixed import to_integer
+from perpcomp.systems.perpetual_v1.code import BY_OPEN_NOTIONAL, Denominators, at_block
 from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
 from perpcomp.systems.perpetual_v1.replay.history import read_history
 from perpcomp.systems.perpetual_v1.replay.in_order import integers
@@ -42,8 +43,7 @@ class Replay:
     history: History
     findings: tuple[Finding, ...]
     maintenance: Sequence[tuple[int, int]]  # (first block, ratio of 1e-18), in order
-    later_ratio_from: int | None
-    unsure_of_ratio_from: int | None  # from here on the logs contradict later_ratio_from
+    denominators: Denominators
     blocks: Sequence[int]  # those whose time is known, in order
     times: Mapping[int, int]  # block -> unix seconds
 
@@ -155,10 +155,8 @@ class Replay:
         return known_after_gap(state, moment.gap) if moment else state
 
     def ratio_over_position_notional(self, block: int) -> bool | None:
-        """Which code computes the margin ratio at a block (see `replay`); None where the logs contradict what the caller said."""
-        if self.later_ratio_from is not None and block >= self.later_ratio_from:
-            return True
-        return None if self.unsure_of_ratio_from is not None and block >= self.unsure_of_ratio_from else False
+        """Which code computes the margin ratio at a block (see `replay`); None where that is unknown."""
+        return at_block(self.denominators, block)
 
     def _market(self, market: str) -> Market:
         if market not in self.markets:
@@ -214,16 +212,16 @@ def replay(
     events: pl.DataFrame,
     *,
     block_times: Mapping[int, int] | None = None,
-    later_ratio_from: int | None = None,
+    denominators: Denominators = BY_OPEN_NOTIONAL,
     maintenance: Price = MAINTENANCE,
 ) -> Replay:
     """Replay an input's events: `tables` are the other events by name, `events` the events table (input.Events has both).
 
     block_times (block -> unix seconds, as ingest.block_times reads them) dates blocks that logged nothing: without it the
     averages at such a block, and what needs them, are null.
-    later_ratio_from is the first block of the code whose margin ratio divides by the position's notional, at the price of the
-    better profit, instead of by its open notional (protocol change c545db7; it came before partial liquidation, which no later
-    block may precede). It cannot be determined from the logs, so the caller gives it; None: the logs hold none of it.
+    denominators say from which block on the code's margin ratio divides by the position's notional, at the price of the better profit,
+    instead of by its open notional (protocol change c545db7; it came before partial liquidation, which the former may not follow).
+    code.py determines them; where they are unknown, margin ratios and liquidation prices are null.
     maintenance (/1), the margin ratio below which a position may be liquidated, is assumed until a MarginRatioChanged states it.
     """
     read = read_history(tables, events)
@@ -234,14 +232,17 @@ def replay(
             raise refusal(
                 f"block {block}", f"Its time is {logged[block]} in the logs and {time} in block_times.", "Give the blocks of one chain."
             )
-    findings, unsure = list(read.findings), None
+    findings = list(read.findings)
     partial = events.filter(pl.col("kind") == "partial-liquidation").get_column("block_number").min()
-    if isinstance(partial, int) and (later_ratio_from is None or later_ratio_from > partial):
-        unsure = partial
-        what = f"A partial liquidation is of code whose margin ratio is over the position's notional, but later_ratio_from is {later_ratio_from}."
-        advice = "Give the first block of that code as later_ratio_from. Margin ratios and liquidation prices from here on are null."
-        findings.append(Finding("error", f"block {partial}", what, advice, code="later-ratio-from"))
-    return Replay(read, tuple(findings), maintenance_ratios(tables, maintenance), later_ratio_from, unsure, sorted(logged), logged)
+    if isinstance(partial, int) and at_block(denominators, partial) is False:
+        what = (
+            "A partial liquidation is of code whose margin ratio is over the position's notional, but denominators say the open notional."
+        )
+        advice = "Correct denominators. Margin ratios and liquidation prices from here on are null."
+        findings.append(Finding("error", f"block {partial}", what, advice, code="denominator-contradicted"))
+        earlier = [change for change in denominators if change[0] < partial]
+        denominators = (*earlier, (partial, None), *(change for change in denominators if change[0] > partial and change[1]))
+    return Replay(read, tuple(findings), maintenance_ratios(tables, maintenance), denominators, sorted(logged), logged)
 
 
 def maintenance_ratios(tables: Mapping[str, pl.DataFrame], assumed: Price = MAINTENANCE) -> list[tuple[int, int]]:
@@ -256,13 +257,3 @@ def maintenance_ratios(tables: Mapping[str, pl.DataFrame], assumed: Price = MAIN
 def ratio_at(ratios: Sequence[tuple[int, int]], block: int) -> int:
     """The maintenance ratio in force at a block."""
     return ratios[bisect_right(ratios, block, key=lambda change: change[0]) - 1][1]
-
-
-def first_of_later_code(liquidations: pl.DataFrame) -> int | None:
-    """The `later_ratio_from` of a liquidations table: only era 2 is known to divide by the position's notional.
-
-    Where era 1 is in the logs too, from the change on.
-    """
-    eras = liquidations.select("block_number", "era")
-    second = eras.filter(era=2).get_column("block_number").min()
-    return None if second is None else int(str(second)) if eras.filter(era=1).height else 0
