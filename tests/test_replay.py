@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import perpcomp
 from perpcomp import curve
 from perpcomp.curve import Average, Reserves
 from perpcomp.findings import InputError
@@ -825,3 +826,30 @@ def test_timelines_are_in_order(february: Recording) -> None:
         for blocks in (lines.blocks, *(timeline.blocks for timeline in timelines.values())):
             assert all(a < b for a, b in pairwise(blocks))
         assert all(a <= b for a, b in pairwise(lines.times))
+
+
+def test_a_block_before_the_logs_is_refused_and_a_block_list_dates_one_without_logs(tmp_path: Path) -> None:
+    """The block list of [input] reaches `positions`: without it, a block that logged nothing has no average price."""
+    with pytest.raises(InputError) as refused:
+        perpcomp.positions("rehearsal", 1_000)
+    assert "The block is outside the logs. The logs reach from block" in str(refused.value)
+    events = recording("february").events
+    logged = {block for frame in (events.table, *events.others.values()) for block in frame["block_number"]}
+    block = next(block for block in range(13_500_195, 14_000_000) if block not in logged)
+    lacking, _ = perpcomp.positions("rehearsal", block)
+    assert lacking["notional_twap"].is_null().all()
+    assert lacking["unknown"].str.contains("the block list (blocks of [input]) does not give its time", literal=True).all()
+    text = (incident_file.shelf() / "rehearsal.toml").read_text()
+    (tmp_path / "dated.toml").write_text(
+        text.replace('file = "rehearsal/logs.jsonl.gz"', 'file = "logs.jsonl.gz"\nblocks = "blocks.jsonl"', 1)
+    )
+    (tmp_path / "logs.jsonl.gz").write_bytes(LOGS.read_bytes())
+    listed = [{"number": 1_000, "timestamp": 1_600_000_000}, {"number": block, "timestamp": times("february")[block]}]
+    (tmp_path / "blocks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in listed))
+    dated, _ = perpcomp.positions(str(tmp_path / "dated.toml"), block)
+    assert dated["notional_twap"].is_not_null().all()
+    assert dated.drop("time", "notional_twap", "unrealized_pnl_twap", "margin_ratio", "unknown", "unrealized_pnl_mark").equals(
+        lacking.drop("time", "notional_twap", "unrealized_pnl_twap", "margin_ratio", "unknown", "unrealized_pnl_mark")
+    )
+    with pytest.raises(InputError, match="outside the logs"):  # the list has the block, but no log is that old
+        perpcomp.positions(str(tmp_path / "dated.toml"), 1_000)

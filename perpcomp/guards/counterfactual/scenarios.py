@@ -37,7 +37,7 @@ def scenarios(
     """Execute history under each set of rules, and once under V1's own to check that it stays history.
 
     InputError where the logs do not hold the whole history, or where limits or index prices cannot be determined. Only markets with a
-    liquidation are in the tables. Paths begin with the block of the first liquidation: before it nothing differs.
+    liquidation are in the tables. Paths begin with each market's last pool before the first liquidation, of history or under these rules.
     """
     actions = read_actions(liquidations, events, tables, incident)
     affected = sorted(set(liquidations.get_column("market")))
@@ -48,11 +48,10 @@ def scenarios(
     repeated = Counterfactual(actions, Rules("v1"), limits, indices, Guards(), NEVER).run()
     runs = [Counterfactual(actions, one, limits, indices, incident.guards, start).run() for one in rules]
     names = {market.amm: market.name for market in incident.markets}
-    first = min(liquidations.get_column("block_number"), default=0)
+    differing = (point.action.log[0] for run in runs for point in run.path if point.action.pool != point.pool)
+    first = min((*liquidations.get_column("block_number"), *differing), default=0)
     outcomes = [row for run in runs for row in _outcome_rows(run, names)]
-    paths = [
-        _path_row(run, point) for run in runs for point in run.path if point.action.market in affected and point.action.log[0] >= first
-    ]
+    paths = [_path_row(run, point) for run in runs for market in affected for point in _path(run, market, first)]
     dropped = [_dropped_row(run, action, why) for run in runs for action, why in run.dropped]
     return Scenarios(
         check(frame_of(outcomes, COUNTERFACTUAL), COUNTERFACTUAL),
@@ -108,6 +107,13 @@ def _outcome_row(run: Counterfactual, result: Result, number: int, market_name: 
         "max_pd": limit.pd,
         "parameters_source": limit.source,
     }
+
+
+def _path(run: Counterfactual, market: str, first: int) -> Sequence[PathPoint]:
+    """The market's path from a block on, and the last point before it: the pool that the block met."""
+    points = [point for point in run.path if point.action.market == market]
+    begins = sum(point.action.log[0] < first for point in points)
+    return points[max(0, begins - 1) :]
 
 
 def _path_row(run: Counterfactual, point: PathPoint) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class MarketState:
             missing = " and ".join(self.missing["reserves"]) or "a ReserveSnapshotted before this block"
             unknown.append(f"the price: {missing} not in the logs")
         elif self.average is None and size != 0:
-            no_time = f"block {self.block} logged nothing, and block_times does not give its time"
+            no_time = f"block {self.block} logged nothing, and the block list (blocks of [input]) does not give its time"
             unknown.append(
                 f"the TWAP: {no_time if self.now is None else 'ReserveSnapshotted of the 15 minutes before not all in the logs'}"
             )

@@ -58,7 +58,7 @@ class Replay:
         return self.history.positions
 
     def block_at(self, time: datetime) -> int:
-        """The last block at or before a time, of those whose time is known: they logged something, or block_times has them.
+        """The last block at or before a time, of those whose time is known: they logged something, or the block list has them.
 
         InputError where the logs begin later.
         """
@@ -87,6 +87,7 @@ class Replay:
             if time is None:
                 raise TypeError("positions() needs a block, a time or both")
             block, time = self.block_at(time), None
+        self._now(block, time)  # refuses a block outside the logs also where no position is open
         points = [
             (trader, market, block)
             for market, timelines in self.timelines.items()
@@ -132,7 +133,7 @@ class Replay:
         return self._state(self._market(market), block, self._now(block, now)).average
 
     def time_of(self, block: int) -> datetime:
-        """A block's timestamp. InputError where it logged nothing and block_times does not have it."""
+        """A block's timestamp. InputError where it logged nothing and the block list does not have it."""
         if block not in self.times:
             raise refusal(f"block {block}", "The block logged nothing, so its time is not known.", "Give the time instead of the block.")
         return datetime.fromtimestamp(self.times[block], UTC)
@@ -185,7 +186,11 @@ class Replay:
         """What the averages at a block take as now, unix seconds; None where the block's time is not known."""
         if not self.blocks or not self.blocks[0] <= block <= self.blocks[-1]:
             known = f"The logs reach from block {self.blocks[0]} to {self.blocks[-1]}." if self.blocks else "The input holds no log."
-            raise refusal(f"block {block}", "The block is outside the logs.", known + " block_times may add blocks that logged nothing.")
+            raise refusal(
+                f"block {block}",
+                "The block is outside the logs.",
+                known + " A block list (blocks of [input]) dates blocks that logged nothing.",
+            )
         mined = self.times.get(block)
         if time is None:
             return mined
@@ -227,10 +232,13 @@ def replay(
     read = read_history(tables, events)
     frames = [frame.select("block_number", pl.col("block_time").dt.epoch("s").alias("time")) for frame in (events, *tables.values())]
     logged = dict(pl.concat(frames).unique("block_number").iter_rows())
+    first = min(logged, default=0)
     for block, time in (block_times or {}).items():
+        if block < first:
+            continue  # no log says what a position was then
         if logged.setdefault(block, time) != time:
             raise refusal(
-                f"block {block}", f"Its time is {logged[block]} in the logs and {time} in block_times.", "Give the blocks of one chain."
+                f"block {block}", f"Its time is {logged[block]} in the logs and {time} in the block list.", "Give the blocks of one chain."
             )
     findings = list(read.findings)
     partial = events.filter(pl.col("kind") == "partial-liquidation").get_column("block_number").min()
