@@ -4,8 +4,7 @@ By default a position is valued as its liquidation found it, at the market's ref
 from the liquidation's event alone. Every other moment and price comes from the protocol's replay, which is asked once, for all points.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.price_file import prices_of
 from perpcomp.systems.replay import Replay, unknown_values
 from perpcomp.systems.system import find
-from perpcomp.tables.files import read
-from perpcomp.tables.liquidations import PRICE_SERIES
-from perpcomp.tables.schema import CSV_TIME, TIME
+from perpcomp.tables.schema import TIME
 from perpcomp.window import may_be_compensated
 
 AT_REFERENCE = {
@@ -51,7 +49,6 @@ def at_reference(
     """
     table = _named(liquidations, incident)
     then, there, findings = None, None, list[Finding]()
-    series = None if prices is None else _from_series(incident, replayed, prices)
     if replayed is not None:
         if not incident.valuation.by_event_alone or incident.eligibility.by_replay:
             findings += replayed.findings
@@ -64,7 +61,11 @@ def at_reference(
             advice = "Pull the logs from the positions' opening on."
             findings.append(Finding("warning", f"{incident.name}.toml [eligibility]", what, advice, code="before-crash-unknown"))
     table = _at_moment(table, incident, then).with_columns(**_before_crash_columns(table, then))
-    table = _priced(table, incident, there, series)
+    by_file = None
+    if prices is not None:
+        by_file, ages = prices_of(table, incident, replayed, prices)
+        findings += ages
+    table = _priced(table, incident, there, by_file)
     notional, open_notional = pl.col("notional_at_reference"), pl.col("open_notional_at_reference")
     profit = pl.when(pl.col("side") == "long").then(notional - open_notional).otherwise(open_notional - notional)
     if find(incident.system).stores_entry_price:
@@ -201,9 +202,7 @@ def _at_moment(table: pl.DataFrame, incident: Incident, then: pl.DataFrame | Non
     )
 
 
-def _priced(
-    table: pl.DataFrame, incident: Incident, there: pl.DataFrame | None, series: Callable[[Any, bool], int | None] | None
-) -> pl.DataFrame:
+def _priced(table: pl.DataFrame, incident: Incident, there: pl.DataFrame | None, by_file: pl.Series | None) -> pl.DataFrame:
     """Adds reference_price and notional_at_reference: by the market's own state `there`, by a series of prices, or by [[market]]."""
     size, kind = pl.col("size_at_reference"), incident.valuation.price
     if there is not None and kind in CLOSING:
@@ -213,10 +212,8 @@ def _priced(
         return table.with_columns(pl.lit(None, dtype=fixed.AMOUNT).alias("reference_price"), worth.alias("notional_at_reference"))
     if there is not None:
         table = table.with_columns(there.get_column(WITHOUT_SLIPPAGE[kind]).alias("reference_price"))
-    elif series is not None:
-        judged = table.select(may_be_compensated(incident)).to_series()
-        prices = [series(row, inside) for row, inside in zip(table.iter_rows(named=True), judged, strict=True)]
-        table = table.with_columns(fixed.from_integers(prices).alias("reference_price"))
+    elif by_file is not None:
+        table = table.with_columns(by_file.alias("reference_price"))
     return table.with_columns(fixed.mul(size.abs(), pl.col("reference_price")).alias("notional_at_reference"))
 
 
@@ -225,37 +222,6 @@ def valued_at(row: Mapping[str, Any], incident: Incident, replayed: Replay) -> t
     if incident.valuation.at is None:
         return row["block_number"] - 1, row["block_time"]
     return crash_begins(incident, replayed)
-
-
-def _from_series(incident: Incident, replayed: Replay | None, path: Path) -> Callable[[Any, bool], int | None]:
-    """The price of a row by a file of prices: each holds until the next one of its market.
-
-    None before the first and after the last, of a row that may not be compensated; InputError there, of one that may.
-    """
-    series: dict[str, list[tuple[datetime, int]]] = {}
-    for market, time, price in read(path, PRICE_SERIES).sort("time").iter_rows():
-        series.setdefault(market, []).append((time, fixed.to_integer(price)))
-    at = incident.valuation.at
-    if isinstance(at, int):
-        assert replayed is not None
-        at = replayed.time_of(at)
-
-    def price_of(row: Any, judged: bool) -> int | None:
-        moment, rows = at or row["block_time"], series.get(row["market_name"], [])
-        n = bisect_right(rows, moment, key=lambda one: one[0])
-        if 0 < n < len(rows) or (n and rows[-1][0] == moment):
-            return rows[n - 1][1]
-        if not judged:
-            return None
-        reach = (
-            f"Its prices reach from {rows[0][0].strftime(CSV_TIME)} to {rows[-1][0].strftime(CSV_TIME)}."
-            if rows
-            else "It holds no price of that market."
-        )
-        what = f"The file has no price of {row['market_name']} for {moment.strftime(CSV_TIME)}. {reach}"
-        raise refusal(path.name, what, "Add rows until the moment is between two of them.")
-
-    return price_of
 
 
 def _unvalued(table: pl.DataFrame, incident: Incident) -> list[Finding]:

@@ -31,6 +31,7 @@ ORDER = [
     "input",
     "coverage",
     "guards",
+    "price_file",
     "valuation",
     "eligibility",
     "formula",

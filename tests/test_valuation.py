@@ -13,13 +13,15 @@ import pytest
 
 from perpcomp import pipeline
 from perpcomp.audit.verify import verify
+from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.input import Input, find_input
+from perpcomp.publish.summary import summary
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
-from perpcomp.tables.files import to_csv
+from perpcomp.tables.files import read_prices, to_csv
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.valuation import AT_REFERENCE, is_before_crash
 from tests import build
@@ -448,3 +450,46 @@ def test_a_replay_gives_the_pool_of_the_views(rehearsal: Run) -> None:
     views = truth("february")["reference_positions"]["BTCUSDC"].values()
     assert pool is not None
     assert {from_integer(pool.spot)} == {from_integer(int(view["spotPrice"])) for view in views}
+
+
+@pytest.mark.parametrize(
+    ("interval", "level", "code"),
+    [("", "warning", "price-interval-unknown"), ("interval = 90\n", "note", "price-age"), ("interval = 89\n", "error", "price-too-old")],
+)
+def test_the_age_of_the_oldest_price_is_said_and_beyond_the_interval_an_error(tmp_path: Path, interval: str, level: str, code: str) -> None:
+    start = build.START
+    series(tmp_path, [("BTCUSDC", start, 50_000), ("BTCUSDC", start + timedelta(hours=1), 45_000)])
+    rows = [
+        build.liquidated(1, build.address(1), start + timedelta(seconds=90), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))
+    ]
+    done = by_series(tmp_path, rows, f'"liquidation"\n{interval}')
+    (finding,) = [p for p in done.problems if p.where == "prices.csv"]
+    assert (finding.level, finding.code) == (level, code)
+    assert "90 s old: BTCUSDC at 2021-02-20T22:46:30Z by the row of 2021-02-20T22:45:00Z" in finding.what
+    assert ("The interval is 89 s" in finding.what) == (level == "error")
+    assert any("row of 2021-02-20T22:45:00Z, 90 s old at 2021-02-20T22:46:30Z" in line for line in explain(done, build.address(1)))
+    assert [line.value for line in summary(done) if line.label == "Age of prices"] == [finding.what]
+
+
+def test_an_interval_without_a_file_of_prices_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="interval is given, but price names no file"):
+        build.made_up(
+            tmp_path, {"[formula]": '[valuation]\nat = "liquidation"\nprice = "mark"\ninterval = 60\nsource = "test"\n\n[formula]'}
+        )
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2021-02-20 22:45:00 UTC", "2021-02-20 22:45:00", "2021-02-20T22:45:00.000Z", "2021-02-20 22:45:00+00:00", "1613861100"],
+)
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_times_of_a_price_file_are_read_as_those_of_exports(tmp_path: Path, time: str, start: str) -> None:
+    (tmp_path / "prices.csv").write_text(f"{start}market_name,time,price\nBTCUSDC,{time},50000\n")
+    assert read_prices(tmp_path / "prices.csv")["time"].to_list() == [build.START]
+
+
+@pytest.mark.parametrize("time", ["1613861100000", "2021-02-30 22:45:00 UTC", "2021-02-20 22:45:00 CET", "2021-02-20"])
+def test_other_times_of_a_price_file_are_refused(tmp_path: Path, time: str) -> None:
+    (tmp_path / "prices.csv").write_text(f"market_name,time,price\nBTCUSDC,{time},50000\n")
+    with pytest.raises(InputError, match=f'row 2: time is "{time}"'):
+        read_prices(tmp_path / "prices.csv")

@@ -7,10 +7,12 @@ import polars as pl
 from perpcomp import arithmetic, fixed, formula
 from perpcomp.arithmetic import number
 from perpcomp.curve import Reserves, out_price
+from perpcomp.price_file import price_file, priced_at
 from perpcomp.run import Run
 from perpcomp.steps import Row, market_source, source_texts, step
 from perpcomp.systems.system import find
 from perpcomp.systems.units import units
+from perpcomp.tables.schema import CSV_TIME
 from perpcomp.valuation import valued_at
 
 
@@ -51,7 +53,7 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
             "reference": f"{source_texts(incident, market_source(incident, row['market']))}",
             "mark": "the market's spot price",
             "index": "the market's index price",
-        }.get(valuation.price, f"by {valuation.price}")
+        }.get(valuation.price, _by_file(run, row))
         note = f"reference price {n['reference_price']}: {of}{cited if valuation.price != 'reference' else ''}"
         numbers = f"trunc(abs({n['size_at_reference']}) * {n['reference_price']})"
         yield from step("notional_at_reference", "trunc(abs(size_at_reference) * reference_price)", numbers, value, note)
@@ -120,3 +122,14 @@ def restored_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
     spread = number(arithmetic.term(restore.spread))
     numbers = f"trunc({n['restore_notional']} * {spread})"
     yield from step("restore_fee", "trunc(restore_notional * spread)", numbers, f"{n['restore_fee']} {units(run.incident).quote}")
+
+
+def _by_file(run: Run, row: Row) -> str:
+    """The row of the price file that values a position, and its age."""
+    if run.input.prices is None:
+        return ""
+    moment = priced_at(row, run.incident, run.replayed)
+    held = price_file(run.input.prices).held_at(row["market_name"], moment)
+    assert held is not None  # it has a reference price
+    age = int((moment - held[0]).total_seconds())
+    return f"by {run.input.prices.name}, row of {held[0].strftime(CSV_TIME)}, {age} s old at {moment.strftime(CSV_TIME)}"

@@ -17,8 +17,7 @@ from perpcomp.incident.guards import IndexPrices
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
 from perpcomp.systems.perpetual_v1.replay.in_order import integers
-from perpcomp.tables.files import read
-from perpcomp.tables.liquidations import PRICE_SERIES
+from perpcomp.tables.files import read_prices
 from perpcomp.tables.schema import CSV_TIME
 
 LogKey = tuple[int, int]  # block number, log index: the order of the chain
@@ -91,7 +90,7 @@ def _read_file(stated: IndexPrices, incident: Incident) -> pl.DataFrame:
         raise refusal(stated.file, "The price file is not a CSV file.", advice)
     if not path.resolve().is_relative_to(incident.folder.resolve()):
         raise refusal(stated.file, "The price file is a link to a file outside the incident file's folder.", "Put the file itself there.")
-    rows = read(path, PRICE_SERIES)
+    rows = read_prices(path)
     for row in rows.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
         what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."
         raise refusal(stated.file, what, "A price must be above 0.")

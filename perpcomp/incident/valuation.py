@@ -72,6 +72,10 @@ class Valuation:
         ),
     ] = "reference"
     source: Annotated[tuple[str, ...], SOURCE] = ()
+    interval: Annotated[
+        int | None,
+        Key(kinds.COUNT, "The most that lies between two rows of a market in the file of prices.", "60", unit="seconds", default=None),
+    ] = None
     one_price: Decimal | None = None
 
     @property
@@ -90,6 +94,8 @@ def read_valuation(table: TableReader) -> Valuation | None:
     values = table.values()
     if isinstance(values.get("price"), Decimal):
         values |= {"price": "reference", "one_price": values["price"]}
+    if values.get("interval") is not None and not str(values.get("price", "")).endswith(SERIES):
+        table.problem("interval", "is given, but price names no file.", f"Name a {SERIES} file of prices, or remove interval.")
     return table.build(Valuation, values)
 
 

@@ -23,6 +23,7 @@ from perpcomp.window import affected_in_window
 
 # label of a line -> codes of the findings that it shows
 COMPARED = {
+    "Age of prices": ("price-age", "price-interval-unknown", "price-too-old"),
     "Budget": ("budget", "budget-exceeded", "budget-not-comparable"),
     "Published figure": ("published-figure-met", "published-figure-differs"),
     "Exclusion": ("exclusion-of-nobody",),

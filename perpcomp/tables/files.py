@@ -2,13 +2,15 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from perpcomp.findings import Finding, InputError, near_miss, refusal
+from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table, check
+from perpcomp.tables.times import canonical
 
 
 def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
@@ -33,6 +35,11 @@ def read(path: Path, table: Table) -> pl.DataFrame:
     return _read_parquet(path, table) if path.suffix == ".parquet" else _read_csv(path, table)
 
 
+def read_prices(path: Path) -> pl.DataFrame:
+    """A price file, whose times may have every form that other tools write (times.py)."""
+    return _read_csv(path, PRICE_SERIES, canonical)
+
+
 def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path)
@@ -53,13 +60,15 @@ def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
     return frame.select(*table.schema)
 
 
-def _read_csv(path: Path, table: Table) -> pl.DataFrame:
+def _read_csv(path: Path, table: Table, in_our_form: Callable[[pl.Expr], pl.Expr] | None = None) -> pl.DataFrame:
     """Read cells as text and match them before the cast: with a schema, Polars accepts 1e5, +1 and a 19th decimal silently."""
     try:
         frame = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise refusal(path.name, f"The CSV file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
     _check_header(path, frame.columns, table)
+    if in_our_form is not None:
+        frame = frame.with_columns(in_our_form(pl.col(c.name)).alias(c.name) for c in table.columns if c.kind == "time")
     _check_cells(path, frame, table, first_row=2)
     casts = []
     for column in table.columns:
@@ -113,6 +122,6 @@ def _advice(column: Column) -> str:
         "address": "Write an address: 0x and 40 lower-case hex digits.",
         "hash": "Write a hash: 0x and 64 lower-case hex digits.",
         "flag": "Write true or false.",
-        "time": "Write a time in UTC, e.g. 2021-02-20T22:45:00Z.",
+        "time": "Write a time in UTC to the second, e.g. 2021-02-20T22:45:00Z.",
     }
     return words[column.kind]

@@ -10,14 +10,13 @@ import polars as pl
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.ingest.decode import WORD
 from perpcomp.ingest.raw_frame import BLOCKS, LOGS_OF_A_BLOCK, binary
+from perpcomp.tables.times import TIME, UNIX, unix_seconds
 
 LOG_KEY = ("block_number", "transaction_hash", "log_index")  # what every row must have to name its log
 
 LOST = "The value was a float before and has lost its last digits: export it as text."
 
 NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
-
-TIME = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.0+)?(?: ?UTC|Z|\+00(?::?00)?)?$"
 
 # kind of cell -> (pattern of its text, advice where the text is another)
 CELLS = {
@@ -28,7 +27,7 @@ CELLS = {
     "number": (r"^[0-9]{1,18}$", "It must be a whole number."),
     "uint": (r"^[0-9]{1,38}$", "It must be a whole number of base units as text, not negative and with at most 38 digits."),
     "int": (r"^-?[0-9]{1,38}$", "It must be a whole number of base units as text, with at most 38 digits."),
-    "time": (TIME + "|^[0-9]{1,10}$", "It must be a time in UTC, to the second, or unix seconds."),
+    "time": (f"{TIME}|{UNIX}", "It must be a time in UTC, to the second, or unix seconds."),
     "id": (r"^0x[0-9a-f]{64}-[0-9]{1,9}$", "It must be the subgraph's id: transaction hash, a hyphen, log index."),
 }
 
@@ -135,9 +134,7 @@ class Sheet:
             written = self.frame.with_columns(time.dt.strftime("%Y-%m-%dT%H:%M:%S%.f"))
             return Sheet(self.name, written, self.theirs, None, self.problems).seconds()
         text = self.cells("block_time", "time", optional=True).str.to_uppercase()
-        parts = text.str.extract_groups(TIME).struct.unnest()
-        stamp = (parts["1"] + " " + parts["2"]).str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False).dt.epoch("s")
-        seconds = stamp.fill_null(text.str.to_integer(strict=False)).alias("block_time")
+        seconds = text.to_frame("text").select(unix_seconds(pl.col("text")).alias("block_time")).to_series()
         never = text.is_not_null() & seconds.is_null()  # 2021-02-30 matches the pattern of a date
         for row, value in self.frame.select("row").with_columns(text).filter(never).head(20).iter_rows():
             self.complain(row, f'{self.theirs["block_time"]} is "{value}".', CELLS["time"][1])
