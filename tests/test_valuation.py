@@ -488,7 +488,7 @@ def test_times_of_a_price_file_are_read_as_those_of_exports(tmp_path: Path, time
     assert read_prices(tmp_path / "prices.csv")["time"].to_list() == [build.START]
 
 
-@pytest.mark.parametrize("time", ["1613861100000", "2021-02-30 22:45:00 UTC", "2021-02-20 22:45:00 CET", "2021-02-20"])
+@pytest.mark.parametrize("time", ["1613861100500", "2021-02-30 22:45:00 UTC", "2021-02-20 22:45:00 CET", "2021-02-20"])
 def test_other_times_of_a_price_file_are_refused(tmp_path: Path, time: str) -> None:
     (tmp_path / "prices.csv").write_text(f"market_name,time,price\nBTCUSDC,{time},50000\n")
     with pytest.raises(InputError, match=f'row 2: time is "{time}"'):

@@ -10,11 +10,30 @@ import polars as pl
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.ingest.decode import WORD
 from perpcomp.ingest.raw_frame import BLOCKS, LOGS_OF_A_BLOCK, binary
-from perpcomp.tables.times import TIME, UNIX, unix_seconds
+from perpcomp.tables.times import ADVICE
+from perpcomp.tables.times import seconds as times_in_seconds
 
 LOG_KEY = ("block_number", "transaction_hash", "log_index")  # what every row must have to name its log
 
 LOST = "The value was a float before and has lost its last digits: export it as text."
+
+MISSING = [
+    "",
+    "<nil>",
+    "nil",
+    "NULL",
+    "null",
+    "Null",
+    "None",
+    "none",
+    "nan",
+    "NaN",
+    "NAN",
+    "N/A",
+    "n/a",
+    "NA",
+    "\\N",
+]  # as tools write no value
 
 NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
@@ -27,7 +46,6 @@ CELLS = {
     "number": (r"^[0-9]{1,18}$", "It must be a whole number."),
     "uint": (r"^[0-9]{1,38}$", "It must be a whole number of base units as text, not negative and with at most 38 digits."),
     "int": (r"^-?[0-9]{1,38}$", "It must be a whole number of base units as text, with at most 38 digits."),
-    "time": (f"{TIME}|{UNIX}", "It must be a time in UTC, to the second, or unix seconds."),
     "id": (r"^0x[0-9a-f]{64}-[0-9]{1,9}$", "It must be the subgraph's id: transaction hash, a hyphen, log index."),
 }
 
@@ -126,18 +144,14 @@ class Sheet:
 
     def seconds(self) -> pl.Series:
         """block_time in unix seconds, null where the file gives none. A time without a zone is UTC."""
-        if self.has("block_time") and isinstance(dtype := self.frame.schema["block_time"], pl.Datetime):
-            time = pl.col("block_time").dt.convert_time_zone("UTC") if dtype.time_zone else pl.col("block_time")
-            whole = (time.dt.truncate("1s") == time) & time.dt.year().is_between(0, 9999)
-            if self.frame.select(whole.all()).item():
-                return self.frame.select(time.dt.epoch("s").alias("block_time")).to_series()
-            written = self.frame.with_columns(time.dt.strftime("%Y-%m-%dT%H:%M:%S%.f"))
-            return Sheet(self.name, written, self.theirs, None, self.problems).seconds()
-        text = self.cells("block_time", "time", optional=True).str.to_uppercase()
-        seconds = text.to_frame("text").select(unix_seconds(pl.col("text")).alias("block_time")).to_series()
-        never = text.is_not_null() & seconds.is_null()  # 2021-02-30 matches the pattern of a date
-        for row, value in self.frame.select("row").with_columns(text).filter(never).head(20).iter_rows():
-            self.complain(row, f'{self.theirs["block_time"]} is "{value}".', CELLS["time"][1])
+        if not self.has("block_time"):
+            return pl.Series("block_time", [None] * self.frame.height, dtype=pl.Int64)
+        times = self.frame.get_column("block_time")
+        if times.dtype == pl.String:
+            times = times.replace(MISSING, None)
+        seconds = times_in_seconds(times)
+        for row, value in self.frame.select("row").with_columns(times).filter(times.is_not_null() & seconds.is_null()).head(20).iter_rows():
+            self.complain(row, f'{self.theirs["block_time"]} is "{str(value)[:80]}".', ADVICE)
         return seconds
 
     def identity(self, chain_id: int) -> list[pl.Series]:
