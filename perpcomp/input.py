@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from perpcomp.engine import LOCAL, Engine
-from perpcomp.findings import InputError, refusal
+from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.funds import InsuranceFund
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.consistency import Consistency
-from perpcomp.ingest.exports.read import foreign_pieces
-from perpcomp.ingest.log_file import log_pieces
+from perpcomp.ingest.exports.read import foreign_pieces, times_of_blocks
+from perpcomp.ingest.log_file import is_log_file, log_pieces
 from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import RANGE, own_pieces, states_range_of
 from perpcomp.ingest.raw_frame import Piece, no_logs
@@ -25,9 +25,9 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
 from perpcomp.tables.schema import check
 
-LOGS = (".jsonl", ".jsonl.gz")
+LOGS = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 
-TABLES = (".parquet", ".csv", ".json")
+TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".json", ".json.gz")
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Events:
     lazy: pl.LazyFrame
     lazy_others: dict[str, pl.LazyFrame]
     spill: Spill | None = None
+    findings: tuple[Finding, ...] = ()  # about the input as a whole
 
     @property
     def logs(self) -> list[pl.LazyFrame]:
@@ -120,14 +121,16 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
     addresses = [*incident.chain.contracts, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
     found: Iterable[Piece] | dict[str, pl.DataFrame] | None
-    if name.endswith(LOGS):
-        found = log_pieces(source.file, addresses, topics(system, fund), system.old_layouts, source.blocks, system.market_topics)
+    files = source.files
+    times = times_of_blocks(source.blocks) if source.blocks else {}
+    if all(file.name.endswith(LOGS) and is_log_file(file) for file in files):
+        found = log_pieces(files, addresses, topics(system, fund), system.old_layouts, times, system.market_topics)
     elif (found := own_pieces(source.file, addresses)) is None:
-        found = foreign_pieces(source.files, system.wanted(incident.chain.id, contract, addresses, fund), source.blocks)
+        found = foreign_pieces(files, system.wanted(incident.chain.id, contract, addresses, fund), times)
     if found is None:  # our own events table
-        table = read(source.file, EVENTS)
+        table = read(files[0], EVENTS)
         consistency = Consistency(name)
-        consistency.add(table.with_row_index("row", 1 if source.file.suffix == ".parquet" else 2).cast({"row": pl.Int64}))
+        consistency.add(table.with_row_index("row", 1 if files[0].suffix == ".parquet" else 2).cast({"row": pl.Int64}))
         consistency.check()
         with _of_file(name):
             events = Events(system.recheck(table, incident.chain.id).lazy(), {})
@@ -141,19 +144,29 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
 
 def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
-    spill, system = Spill(), find(incident.system)
+    spill, system, consistency = Spill(), find(incident.system), Consistency(name)
     if isinstance(found, dict):
-        spill.add(found)
+        for table in found.values():
+            consistency.add(table)
+        spill.add({event: table.drop("row") for event, table in found.items()})
     else:
-        consistency = Consistency(name)
         decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
         for part, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
             consistency.join(part)
             spill.add(tables)
-        consistency.check()
-    tables = spill.tables()
+    consistency.check()
+    tables, findings = spill.tables(), []
+    if shared := consistency.shared_index():
+        findings.append(_no_index(name, *shared))
+        tables = {event: table.with_columns(transaction_index=pl.lit(None, dtype=pl.Int64)) for event, table in tables.items()}
     with _of_file(name):
-        return Events(system.events_table(tables), tables, spill)
+        return Events(system.events_table(tables), tables, spill, tuple(findings))
+
+
+def _no_index(name: str, block: int, index: int) -> Finding:
+    what = f"Two transactions of block {block} have the index {index}, so the column transaction_index of the events is left empty."
+    advice = "No amount depends on it. A node that numbers the transactions of a block gives the column."
+    return Finding("warning", name, what, advice, code="shared-transaction-index")
 
 
 def _decode(

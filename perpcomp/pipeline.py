@@ -91,7 +91,15 @@ def liquidations(events: Events, source: Input, incident: Incident, engine: Engi
         restore_orders=orders(table, incident, pools),
         in_kind=in_kind(table, opened),
         coverage=reached,
-        problems=[*reached.problems, *gaps(events, incident), *contradictions, *unknown, *(guarded.findings if guarded else ()), *remarks],
+        problems=[
+            *events.findings,
+            *reached.problems,
+            *gaps(events, incident),
+            *contradictions,
+            *unknown,
+            *(guarded.findings if guarded else ()),
+            *remarks,
+        ],
         without_exclusions=_judged(valued, everybody, drawdowns, pools)[0] if incident.eligibility.exclusions else table,
     )
 

@@ -43,7 +43,7 @@ class Consistency:
             )
         )
         self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
-        first = raw.select("transaction_hash", "block_number", "row").filter(OTHER_TRANSACTION)
+        first = raw.select("transaction_hash", "block_number", "transaction_index", "row").filter(OTHER_TRANSACTION)
         self.transactions.append(first.with_columns(pl.col("transaction_hash").hash(0)))
 
     def join(self, later: "Consistency") -> None:
@@ -63,9 +63,19 @@ class Consistency:
         if problems:
             raise InputError(problems)
 
+    def shared_index(self) -> tuple[int, int] | None:
+        """A block in which two transactions have one index, and that index. None where each has its own, or the input gives none."""
+        if not self.transactions:
+            return None
+        indexed = (
+            pl.concat(self.transactions).drop_nulls("transaction_index").sort("block_number", "transaction_index", maintain_order=True)
+        )
+        block, index, transaction = (pl.col(name) for name in ("block_number", "transaction_index", "transaction_hash"))
+        shared = indexed.filter((block == block.shift()) & (index == index.shift()) & (transaction != transaction.shift()))
+        return shared.select(block, index).row(0) if shared.height else None
+
     def _duplicate_logs(self) -> Iterator[Finding]:
         logs = pl.concat(self.logs)
-        self.logs = [logs]
         if increases(logs.get_column("order")):
             return
         twice = logs.filter(pl.col("order").is_duplicated()).sort("order", "row").head(20)

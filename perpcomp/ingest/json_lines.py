@@ -1,7 +1,5 @@
-"""Files of one JSON object a line, plain or gzipped: read in chunks, decoded strictly, each line with its number."""
+"""Files of one JSON object a line: read in chunks, decoded strictly, each line with its number."""
 
-import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from perpcomp.findings import InputError, refusal
+from perpcomp.text_file import opened
 
 CHUNK_BYTES = 4 * 2**20  # a chunk and its rows stay in caches and reused memory: 1.2 times as fast as 32 MiB
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -20,15 +19,14 @@ def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
     """The file in chunks of whole lines, each with the number of its first line. InputError where the file cannot be read to its end."""
     line, rest = 1, b""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            assert isinstance(file, io.BufferedIOBase)
+        with opened(path) as file:
             while read := file.read(CHUNK_BYTES):
                 head, newline, tail = (rest + read).rpartition(b"\n")
                 rest = tail
                 if newline:
                     yield line, head + newline
                     line += head.count(b"\n") + 1
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)  # the text of an OSError names the whole path
         raise refusal(path.name, f"The file cannot be read to its end ({reason}).", "Fetch or export it again.") from None
     if rest.strip():

@@ -11,6 +11,7 @@ from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table, check
 from perpcomp.tables.times import canonical
+from perpcomp.text_file import read_csv
 
 
 def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
@@ -63,8 +64,8 @@ def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
 def _read_csv(path: Path, table: Table, in_our_form: Callable[[pl.Expr], pl.Expr] | None = None) -> pl.DataFrame:
     """Read cells as text and match them before the cast: with a schema, Polars accepts 1e5, +1 and a 19th decimal silently."""
     try:
-        frame = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        frame = read_csv(path)
+    except (pl.exceptions.PolarsError, OSError, EOFError, ValueError) as error:
         raise refusal(path.name, f"The CSV file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
     _check_header(path, frame.columns, table)
     if in_our_form is not None:

@@ -2,6 +2,7 @@
 
 Raw logs have topic0 to topic3 and data, as bytes or (with --hex and in CSV) as text, but no time and no block hash. With
 --event-signature each number comes as event__NAME_string, beside a float and bytes; only the text is exact.
+Token Terminal has a table an event too, with in_NAME for each argument.
 """
 
 import re
@@ -15,8 +16,8 @@ from perpcomp.ingest.exports.sheet import LOG_KEY, Sheet
 
 
 def argument_name(column: str) -> str:
-    """event__positionNotional_string is positionNotional."""
-    return re.sub(r"^event__|_string$", "", column)
+    """event__positionNotional_string of cryo and in_positionNotional of Token Terminal are positionNotional."""
+    return re.sub(r"^event__|^in_|_string$", "", column)
 
 
 def _has_logs(sheet: Sheet, _: Wanted) -> bool:
@@ -35,7 +36,7 @@ def _one_event(sheet: Sheet, wanted: Wanted) -> Iterator[tuple[Event, Sheet]]:
 
 LOGS = Exporter("raw logs of cryo", "raw logs", COLUMNS, _has_logs)
 EVENTS = Exporter(
-    "one event's columns, as cryo writes them",
+    "one event's columns, as cryo and Token Terminal write them",
     "decoded events",
     ("trader", "market", *LOG_KEY),
     _has_one_event,

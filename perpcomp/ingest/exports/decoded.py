@@ -7,12 +7,13 @@ import polars as pl
 from perpcomp.findings import refusal
 from perpcomp.fixed import AMOUNT
 from perpcomp.ingest.block_times import dated
-from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.decode import WORD, Argument, Event
 from perpcomp.ingest.exports.exporter import Exporter, Wanted
 from perpcomp.ingest.exports.sheet import LOG_KEY, Sheet
 from perpcomp.ingest.raw_frame import RAW_SCHEMA
 from perpcomp.tables.schema import LOG_COLUMNS
+
+TOKENS = 10**15  # no amount of tokens is so large; an amount in base units soon is
 
 ARGUMENTS = {"amm": "market", "sender": "trader"}  # the contracts' names of arguments that we name otherwise
 # Of arguments whose meaning depends on the event: event -> its name -> ours.
@@ -56,22 +57,14 @@ def typed_parts(exporter: Exporter, sheet: Sheet, wanted: Wanted, times: dict[in
 
 
 def typed_tables(name: str, parts: Iterable[tuple[str, pl.DataFrame]], wanted: Wanted) -> dict[str, pl.DataFrame]:
-    """Event name -> typed table, from the parts of all files, checked as the logs of a node are.
-
-    InputError where a needed event is missing, or the parts contradict each other.
-    """
+    """Event name -> typed table with `row` before its columns, from the parts of all files. InputError where a needed event is missing."""
     found: dict[str, list[pl.DataFrame]] = {}
     for event, part in parts:
         found.setdefault(event, []).append(part)
     if missing := [event for event in wanted.needed if event not in found]:
         what = f"The export holds no {' and no '.join(missing)}. Without it, liquidations cannot be found."
         raise refusal(name, what, "Export these events too, and give all files together.")
-    joined = {event.name: pl.concat(found[event.name]) for event in wanted.events if event.name in found}
-    consistency = Consistency(name)
-    for table in joined.values():
-        consistency.add(table)
-    consistency.check()
-    return {event: table.drop("row").sort("block_number", "log_index") for event, table in joined.items()}
+    return {event.name: pl.concat(found[event.name]) for event in wanted.events if event.name in found}
 
 
 def _typed(sheet: Sheet, event: Event, wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
@@ -98,8 +91,24 @@ def _value(sheet: Sheet, argument: Argument) -> pl.Series:
         return sheet.cells(argument.name, "address")
     if argument.type == "count":
         return sheet.numbers(argument.name)
+    if sheet.frame.schema[argument.name] == AMOUNT:
+        return _tokens(sheet, argument)
     units = sheet.cells(argument.name, argument.type).cast(pl.Int128)
     return units.to_frame().select(pl.col(argument.name).reinterpret(dtype=AMOUNT)).to_series()
+
+
+def _tokens(sheet: Sheet, argument: Argument) -> pl.Series:
+    """A column of exact decimals with 18 places: tokens, as a warehouse computes them from base units."""
+    amounts = sheet.frame.get_column(argument.name)
+    theirs = sheet.theirs[argument.name]
+    lowest = 0 if argument.type == "uint" else -TOKENS
+    wrong = amounts.is_null() | (amounts < lowest) | (amounts >= TOKENS)
+    for row, value in sheet.frame.select("row", amounts).filter(wrong).head(20).iter_rows():
+        what = f"{theirs} is empty." if value is None else f"{theirs} is {value:f} tokens."
+        sheet.complain(
+            row, what, f"With 18 places it must count tokens, {lowest} or more and below 10^15: export base units without places."
+        )
+    return amounts
 
 
 def _empty(event: Event) -> pl.DataFrame:

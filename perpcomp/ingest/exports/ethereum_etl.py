@@ -11,7 +11,7 @@ def _has_logs(sheet: Sheet, _: Wanted) -> bool:
     return sheet.has("data", "topics") and not sheet.has("topic0")
 
 
-def _spread(sheet: Sheet) -> Sheet:
+def spread(sheet: Sheet) -> Sheet:
     """The topics, a list or text joined by , or ; as topic0 to topic3."""
     topics = pl.col("topics")
     if sheet.frame.schema["topics"] == pl.String:
@@ -30,5 +30,5 @@ LOGS = Exporter(
     ("address", "topics", "data", *LOG_KEY),
     _has_logs,
     {"block_timestamp": "block_time"},
-    log_sheet=_spread,
+    log_sheet=spread,
 )

@@ -24,8 +24,15 @@ def raw_frame(exporter: Exporter, sheet: Sheet, wanted: Wanted, times: dict[int,
     old = topic0.str.contains(f"^({'|'.join(wanted.refused)})").fill_null(False) if wanted.refused else topic0.is_in([])
     for row, topic in sheet.frame.select("row").with_columns(topic0).filter(here & old).head(1).iter_rows():
         raise old_layout(f"{sheet.name} row {row}", topic)
+    for row in sheet.frame.get_column("row").filter(here & topic0.is_null()).head(20):
+        sheet.complain(row, "The log has no topic, but the contracts log none without.", "The row is damaged: export it again.")
     keep = (here & topic0.is_in(list(wanted.topics)) | topic0.is_in(list(wanted.anywhere))).fill_null(False)
     kept = sheet.where(keep)
+    if kept.has("removed"):
+        removed = kept.frame.get_column("removed").cast(pl.String).str.to_lowercase().is_in(["true", "1"]).fill_null(False)
+        for row in kept.frame.get_column("row").filter(removed).head(20):
+            what = "The log was removed by a reorganisation (removed: true)."
+            kept.complain(row, what, "Fetch the range again below a final block.")
     topics = [kept.bytes(f"topic{n}", "topic").alias(f"topic{n}") for n in range(1, 4) if kept.has(f"topic{n}")]
     count = pl.sum_horizontal((pl.col(t.name).bin.size() > 0).cast(pl.Int64) for t in topics) + 1
     raw = pl.DataFrame([*kept.identity(wanted.chain_id), address.filter(keep), topic0.filter(keep), *topics, kept.bytes("data", "data")])

@@ -4,6 +4,7 @@ What is read is then checked as if a node had sent it. Amounts must be whole bas
 """
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,13 @@ import polars as pl
 
 from perpcomp.findings import refusal
 from perpcomp.ingest.block_times import block_times
-from perpcomp.ingest.exports import cryo, dune, ethereum_etl, events_table, subgraph, warehouse
+from perpcomp.ingest.exports import blockscout, cryo, dune, ethereum_etl, events_table, json_file, node_logs, subgraph, warehouse
 from perpcomp.ingest.exports.decoded import typed_parts, typed_tables
 from perpcomp.ingest.exports.exporter import Exporter, Wanted
 from perpcomp.ingest.exports.raw_logs import raw_frame
 from perpcomp.ingest.exports.sheet import Sheet, to_sheet
 from perpcomp.ingest.raw_frame import Piece
+from perpcomp.text_file import read_csv
 
 PART = 200_000  # rows of a Parquet file read at a time
 
@@ -26,7 +28,10 @@ PART = 200_000  # rows of a Parquet file read at a time
 EXPORTERS: tuple[Exporter, ...] = (
     dune.LOGS,
     warehouse.LOGS,
+    blockscout.CSV,
     cryo.LOGS,
+    blockscout.ANSWER,
+    node_logs.LOGS,
     ethereum_etl.LOGS,
     events_table.TABLE,
     dune.EVENTS,
@@ -36,18 +41,16 @@ EXPORTERS: tuple[Exporter, ...] = (
 ALIASES = {theirs: ours for exporter in EXPORTERS for theirs, ours in exporter.aliases.items()}
 
 
-def foreign_pieces(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = None) -> Iterator[Piece] | dict[str, pl.DataFrame] | None:
+def foreign_pieces(paths: Sequence[Path], wanted: Wanted, times: dict[int, int]) -> Iterator[Piece] | dict[str, pl.DataFrame] | None:
     """One export in one or more files: pieces of raw frames, or event name -> typed table as decoding gives it.
 
     None for perpcomp's own events table, which perpcomp/tables reads. A decoded export gives the events that its columns can hold,
-    and null where it lacks block_hash or transaction_index. `blocks` dates rows without a time: a block list as for logs, or a .csv
-    or .parquet with (block_)number and timestamp. Rows are numbered in each file, and in raw frames through all files. InputError
+    and null where it lacks block_hash or transaction_index. `times` dates rows without a time. Rows are numbered in each file, and in raw frames through all files. InputError
     lists what is wrong: an unknown format, a missing column, a malformed cell, an amount that was a float, an answer that may be cut
     off. Consistency finds duplicates.
     """
     assert paths
     first = _exporter(next(_sheets(paths[0])), wanted)
-    times = _times(blocks) if blocks else {}
     sheets = ((_exporter(sheet, wanted), sheet) for path in paths for sheet in _sheets(path))
     if first.kind == "raw logs":
         return _raw_pieces(paths, sheets, wanted, times)
@@ -57,6 +60,8 @@ def foreign_pieces(paths: Sequence[Path], wanted: Wanted, blocks: Path | None = 
     if first.kind == "events table":
         if len(paths) > 1:
             raise refusal(_name(paths), f"The input has {len(paths)} events tables.", "Give one.")
+        if ".json" in paths[0].name:
+            raise refusal(paths[0].name, "perpcomp's events table is read from CSV and Parquet.", "Give 1-events.csv or 1-events.parquet.")
         return None
     subgraph.check_pages(_name(paths), [sheet for _, sheet in found])
     parts = (part for exporter, sheet in found for part in typed_parts(exporter, sheet, wanted, times))
@@ -92,15 +97,15 @@ def _raw_pieces(paths: Sequence[Path], sheets: Iterable[tuple[Exporter, Sheet]],
 
 def _sheets(path: Path) -> Iterator[Sheet]:
     try:
-        if path.suffix == ".json":
-            yield from subgraph.answers(path, _our_name)
+        if ".json" in path.suffixes or ".jsonl" in path.suffixes or ".ndjson" in path.suffixes:
+            yield from json_file.sheets(path, _our_name)
         elif path.suffix == ".parquet":
             rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
             for start in range(0, max(rows, 1), PART):  # a file may be larger than memory
                 yield to_sheet(path.name, pl.scan_parquet(path, glob=False).slice(start, PART).collect(), 1 + start, _our_name)
         else:  # as text: a guessed schema would turn base units into floats
-            yield to_sheet(path.name, pl.read_csv(path, infer_schema=False, glob=False), 2, _our_name)
-    except (pl.exceptions.PolarsError, msgspec.MsgspecError, OSError, UnicodeDecodeError, RecursionError) as error:
+            yield to_sheet(path.name, read_csv(path), 2, _our_name)
+    except (pl.exceptions.PolarsError, msgspec.MsgspecError, OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise refusal(path.name, f"The file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
 
 
@@ -110,8 +115,8 @@ def _our_name(column: str) -> str:
     return ALIASES.get(snake_case, snake_case)
 
 
-def _times(blocks: Path) -> dict[int, int]:
-    """Block number -> unix seconds."""
+def times_of_blocks(blocks: Path) -> dict[int, int]:
+    """Block number -> unix seconds, from a block list: JSON lines, or a .csv or .parquet with (block_)number and timestamp."""
     if blocks.suffix not in (".parquet", ".csv"):
         return block_times(blocks)
     (sheet,) = _sheets(blocks)

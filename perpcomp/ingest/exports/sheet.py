@@ -12,30 +12,16 @@ from perpcomp.ingest.decode import WORD
 from perpcomp.ingest.raw_frame import BLOCKS, LOGS_OF_A_BLOCK, binary
 from perpcomp.tables.times import ADVICE
 from perpcomp.tables.times import seconds as times_in_seconds
+from perpcomp.text_file import MISSING
 
 LOG_KEY = ("block_number", "transaction_hash", "log_index")  # what every row must have to name its log
 
-LOST = "The value was a float before and has lost its last digits: export it as text."
-
-MISSING = [
-    "",
-    "<nil>",
-    "nil",
-    "NULL",
-    "null",
-    "Null",
-    "None",
-    "none",
-    "nan",
-    "NaN",
-    "NAN",
-    "N/A",
-    "n/a",
-    "NA",
-    "\\N",
-]  # as tools write no value
+LOST = "The value was a float before and may have lost its last digits: export it as text."
+POINT = "The value was a float before, or it counts tokens and not base units: export whole base units as text."
+GROUPED = "Its digits are grouped: export it without separators."
 
 NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+SEPARATED = re.compile(r"[-+]?[0-9]{1,3}(([,' \u00a0\u202f_][0-9]{3})+|(\.[0-9]{3}){2,})")
 
 # kind of cell -> (pattern of its text, advice where the text is another)
 CELLS = {
@@ -46,7 +32,10 @@ CELLS = {
     "number": (r"^[0-9]{1,18}$", "It must be a whole number."),
     "uint": (r"^[0-9]{1,38}$", "It must be a whole number of base units as text, not negative and with at most 38 digits."),
     "int": (r"^-?[0-9]{1,38}$", "It must be a whole number of base units as text, with at most 38 digits."),
-    "id": (r"^0x[0-9a-f]{64}-[0-9]{1,9}$", "It must be the subgraph's id: transaction hash, a hyphen, log index."),
+    "id": (
+        r"^0x[0-9a-f]{64}(-[0-9]{1,9}|[0-9a-f]{8})$",
+        "It must be the subgraph's id: transaction hash, a hyphen and the log index, or the hash and 4 bytes of the index.",
+    ),
 }
 
 
@@ -96,7 +85,9 @@ class Sheet:
             assert optional, name
             return nothing
         series, theirs = self.frame.get_column(name), self.theirs[name]
-        if series.dtype.is_float():
+        if series.dtype.is_float() and kind == "number":
+            series = series.cast(pl.String)
+        elif series.dtype.is_float():
             for row, value in self.frame.select("row", name).drop_nulls().head(1).iter_rows():
                 self.complain(row, f"{theirs} is {value!r}, in a column of type {series.dtype}.", LOST)
             return nothing
@@ -109,11 +100,12 @@ class Sheet:
             return series
         if series.dtype == pl.Binary:
             series = self.frame.select(pl.lit("0x") + pl.col(name).bin.encode("hex")).to_series().alias(name)
-        text = series.cast(pl.String).replace("", None)
+        shown = series.cast(pl.String).replace(list(MISSING), None)
+        text = _without_point(shown, kind)
         good = text.str.contains(pattern).fill_null(optional)
-        for row, value in self.frame.select("row").with_columns(text).filter(~good).head(20).iter_rows():
-            was_number = value is not None and NUMBER.fullmatch(value) and not value.lstrip("-").isdigit()
-            self.complain(row, f"{theirs} is empty." if value is None else f'{theirs} is "{value[:80]}".', LOST if was_number else advice)
+        for row, value in self.frame.select("row").with_columns(shown).filter(~good).head(20).iter_rows():
+            what = f"{theirs} is empty." if value is None else f'{theirs} is "{value[:80]}".'
+            self.complain(row, what, _why_no_number(value, kind) or advice)
         return text.set(~good, None).str.to_lowercase()
 
     def numbers(self, name: str, optional: bool = False, below: int = 10**18) -> pl.Series:
@@ -148,7 +140,7 @@ class Sheet:
             return pl.Series("block_time", [None] * self.frame.height, dtype=pl.Int64)
         times = self.frame.get_column("block_time")
         if times.dtype == pl.String:
-            times = times.replace(MISSING, None)
+            times = times.replace(list(MISSING), None)
         seconds = times_in_seconds(times)
         for row, value in self.frame.select("row").with_columns(times).filter(times.is_not_null() & seconds.is_null()).head(20).iter_rows():
             self.complain(row, f'{self.theirs["block_time"]} is "{str(value)[:80]}".', ADVICE)
@@ -168,6 +160,25 @@ class Sheet:
             self.numbers("transaction_index", optional=True),
             self.numbers("log_index", below=LOGS_OF_A_BLOCK),
         ]
+
+
+def _without_point(text: pl.Series, kind: str) -> pl.Series:
+    """Numbers whose digits are whole although they have a point, a node's hex quantities, and zero, as plain digits."""
+    if kind == "number":
+        quantity = text.str.extract("^0x0*([0-9a-fA-F]{1,15})$").str.to_integer(base=16, dtype=pl.Int64).cast(pl.String)
+        return quantity.fill_null(text.str.replace(r"^([0-9]{1,15})\.0*$", "${1}"))  # below 2**53 a float is exact
+    return text.str.replace(r"^-?0\.0+$", "0") if kind in ("uint", "int") else text  # zero is the same in base units and in tokens
+
+
+def _why_no_number(value: str | None, kind: str) -> str | None:
+    """What is wrong with a text that is a number, but not digits alone; None for any other text."""
+    if value is None or kind not in ("number", "uint", "int"):
+        return None
+    if SEPARATED.fullmatch(value):
+        return GROUPED
+    if not NUMBER.fullmatch(value) or value.lstrip("-+").isdigit():
+        return None
+    return POINT if kind != "number" and "e" not in value.lower() else LOST
 
 
 def to_sheet(name: str, frame: pl.DataFrame, first: int, our_name: Callable[[str], str], event: str | None = None) -> Sheet:

@@ -1,10 +1,11 @@
-"""A subgraph: its JSON answers, or its lists of events as CSV or Parquet. The id of an event is transaction hash-log index."""
+"""A subgraph: its JSON answers, or its lists of events as CSV or Parquet. An id holds the log's place.
+
+An id is transaction hash-log index as text, or as Bytes the hash and 4 bytes of the index.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import polars as pl
 
 from perpcomp.findings import Finding, InputError, near_miss, refusal
@@ -35,11 +36,17 @@ def _split_id(sheet: Sheet) -> Sheet:
     """The sheet with transaction_hash and log_index from the id."""
     if not sheet.has("id") or sheet.has("transaction_hash"):
         return sheet
-    parts = sheet.cells("id", "id").str.split_exact("-", 1).struct.unnest()
+    ids = sheet.cells("id", "id")
     sheet.settle()
-    split = sheet.frame.with_columns(parts["field_0"].alias("transaction_hash"), parts["field_1"].alias("log_index"))
+    index = ids.str.extract("-([0-9]+)$").fill_null(_from_bytes(ids.str.extract("^.{66}([0-9a-f]{8})$")))
+    split = sheet.frame.with_columns(ids.str.slice(0, 66).alias("transaction_hash"), index.alias("log_index"))
     named = sheet.theirs | dict.fromkeys(("transaction_hash", "log_index"), sheet.theirs["id"])
     return Sheet(sheet.name, split, named, sheet.event, sheet.problems)
+
+
+def _from_bytes(words: pl.Series) -> pl.Series:
+    """Hex of 4 bytes as a number: `concatI32` writes the lowest byte first."""
+    return words.str.decode("hex").bin.reinterpret(dtype=pl.UInt32, endianness="little").cast(pl.String)
 
 
 EVENTS = Exporter(
@@ -52,17 +59,16 @@ EVENTS = Exporter(
 )
 
 
-def answers(path: Path, our_name: Callable[[str], str]) -> Iterator[Sheet]:
-    """The lists of one answer of a subgraph, or of a JSON list of answers, each as a sheet."""
-    loaded = msgspec.json.decode(path.read_bytes())
-    for answer in loaded if isinstance(loaded, list) else [loaded]:
+def answers(file: str, values: Sequence[Any], our_name: Callable[[str], str]) -> Iterator[Sheet]:
+    """The lists of the answers of a subgraph in a file of that name, each as a sheet."""
+    for answer in values:
         if not isinstance(answer, dict) or answer.get("errors"):
             what = "This is not a complete answer of a subgraph."
-            raise refusal(path.name, what, "Save the whole answer to queries/perpetual-v1.subgraph.graphql.")
+            raise refusal(file, what, "Save the whole answer to queries/perpetual-v1.subgraph.graphql.")
         lists = answer["data"] if isinstance(answer.get("data"), dict) else answer
         for key, rows in lists.items():
             if key != "_meta":
-                yield _list(f"{path.name} {key}", key, rows, our_name)
+                yield _list(f"{file} {key}", key, rows, our_name)
 
 
 def _list(name: str, key: str, rows: Any, our_name: Callable[[str], str]) -> Sheet:

@@ -1,0 +1,63 @@
+"""Files of text as other programs write them: compressed whatever their name says, in UTF-8 or UTF-16, with any separator."""
+
+import codecs
+import csv
+import gzip
+import io
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import polars as pl
+
+GZIP = b"\x1f\x8b"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATORS = ",;\t|"
+# What tools write for a missing value.
+MISSING = ("", "<nil>", "nil", "NULL", "null", "Null", "None", "none", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "NA", "\\N")
+
+
+def opened(path: Path) -> BinaryIO:
+    """The file from its beginning as bytes of UTF-8 without a byte order mark. A file in UTF-16 is read whole.
+
+    OSError, EOFError or zlib.error, here or while reading, where the file is absent or damaged; UnicodeDecodeError where it is not text.
+    """
+    with path.open("rb") as raw:
+        zipped = path.suffix == ".gz" or raw.read(2) == GZIP
+    file = cast(BinaryIO, gzip.open(path)) if zipped else path.open("rb")  # noqa: SIM115 - the caller closes it
+    head = file.read(2)
+    file.seek(0)
+    if head in UTF_16:
+        with file:
+            return io.BytesIO(file.read().decode("utf-16").encode())
+    file.seek(len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0)
+    return file
+
+
+def read_csv(path: Path) -> pl.DataFrame:
+    """Every cell of a table as text, null where it is empty. The separator is the one that cuts the first line into most columns.
+
+    polars.exceptions.PolarsError where it is not a table; ValueError names the row that has more or fewer cells than the header.
+    """
+    with opened(path) as file:
+        header = file.readline().decode()
+        plain = isinstance(file, io.BufferedReader)  # Polars reads such a file from the disk, several times as fast as from memory
+        data: Path | bytes = path if plain else header.encode() + file.read()
+    separator = max(SEPARATORS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+    try:
+        frame = pl.read_csv(data, infer_schema=False, glob=False, separator=separator)
+    except pl.exceptions.ComputeError:
+        _check_lengths(path, separator)
+        raise
+    # A row that was cut off ends in nulls, and so does one whose last cells are empty.
+    if frame.width and frame.to_series(-1).null_count():
+        _check_lengths(path, separator)
+    return frame
+
+
+def _check_lengths(path: Path, separator: str) -> None:
+    with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        rows = csv.reader(text, delimiter=separator)
+        columns = len(next(rows))
+        for number, row in enumerate(rows, 2):
+            if row and len(row) != columns:
+                raise ValueError(f"Row {number} has {len(row)} cells, but the header has {columns}.")
