@@ -143,3 +143,16 @@ def test_the_library_door_gives_them() -> None:
     table, problems = perpcomp.events("rehearsal")
     assert table.height > 0
     assert problems == []
+
+
+def test_our_own_events_table_shows_no_gap_that_an_adjustment_explains(rehearsal: Run) -> None:
+    """It holds no PositionAdjusted. One note says what is not judged, and another side than before is a gap nevertheless."""
+    table = rehearsal.events.lazy
+    (note,) = perpetual_v1.gaps(table, {})
+    assert (note.level, note.code) == ("note", "adjustments-not-in-input")
+    assert "a log lost there shows only in a run on the logs" in note.what_to_do
+    opening = pl.col("position_size_after") == pl.col("exchanged_position_size")
+    again = table.filter(opening).group_by(POSITION).agg(pl.len()).filter(pl.col("len") > 1).select(POSITION)
+    closing = table.filter(pl.col("position_size_after") == 0).join(again, on=POSITION, how="semi").select("block_number", "log_index")
+    without = table.join(closing, on=["block_number", "log_index"], how="anti")
+    assert "gap-in-position" in {finding.code for finding in perpetual_v1.gaps(without, {})}

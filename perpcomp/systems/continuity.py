@@ -12,16 +12,18 @@ from perpcomp.ingest.raw_frame import LOG_ORDER
 MOST = 20  # findings: a lost range breaks many positions
 
 
-def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
+def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str, side_only: bool = False) -> list[Finding]:
     """The events whose position starts from another size than the previous event ended at: the first MOST by block, then how many more.
 
     `sizes` has a row for each event that changes a position: trader, market, block_number, log_index, transaction_hash, size_before
-    (null where the event does not state it) and size_after, both in units of the base asset, with the sign of the side.
+    (null where the event does not state it) and size_after, both in units of the base asset, with the sign of the side. With `side_only` another size of the same side is no gap: events that
+    adjust sizes are known to be absent.
     """
     # Hashes are sorted instead of texts. Two positions or sizes of one hash could hide a gap, but not make one: the join below is by value.
     position = pl.struct("trader", "market").hash(0).alias("position")
-    before = pl.when(pl.col("size_before").is_not_null()).then(pl.col("size_before").hash(0)).alias("before")
-    line = sizes.select(position, LOG_ORDER.alias("place"), before, pl.col("size_after").hash(0).alias("after")).sort("position", "place")
+    start, end = (_side(name) if side_only else pl.col(name) for name in ("size_before", "size_after"))
+    before = pl.when(pl.col("size_before").is_not_null()).then(start.hash(0)).alias("before")
+    line = sizes.select(position, LOG_ORDER.alias("place"), before, end.hash(0).alias("after")).sort("position", "place")
     same = pl.col("position") == pl.col("position").shift()
     broken = line.with_columns(pl.col("place").shift().alias("last")).filter(same & (pl.col("before") != pl.col("after").shift()))
     found = broken.select("position", "place", "last").collect(engine="streaming").sort("place")
@@ -39,3 +41,8 @@ def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str) -> list[Finding]:
         what = f"There are {found.height - MOST} more such events; gaps are in {found['position'].n_unique()} positions in all."
         findings.append(Finding(level, "the input", what, what_to_do, code="gap-in-position"))
     return findings
+
+
+def _side(size: str) -> pl.Expr:
+    """1 for a long position, -1 for a short one, 0 for none."""
+    return (pl.col(size) > 0).cast(pl.Int8) - (pl.col(size) < 0).cast(pl.Int8)

@@ -35,7 +35,8 @@ READ = [c.name for c in EVENTS.columns if c.name not in ("block_hash", "transact
 def gaps(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
     """The events whose position starts from another size than the previous event ended at.
 
-    PositionAdjusted changes a size without an event of the events table, so a gap is only a warning where that event was not pulled.
+    PositionAdjusted changes a size without an event of the events table, so a gap is only a warning where that event was not pulled. Our
+    own events table never holds it: there only another side than before is a gap, and one note says that other sizes are not judged.
     """
     keys, after, unknown = (*POSITION, *ORDER, "transaction_hash"), pl.col("position_size_after"), pl.lit(None, dtype=fixed.AMOUNT)
     sizes = [events.select(*keys, (after - pl.col("exchanged_position_size")).alias("size_before"), after.alias("size_after"))]
@@ -46,7 +47,13 @@ def gaps(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Findi
     cause = "A log between them is missing" + (
         ", or PositionAdjusted was not pulled" if level == "warning" else "; it may be a liquidation"
     )
-    return continuity.gaps(pl.concat(sizes), level, f"{cause}: pull the logs again.")
+    found = continuity.gaps(pl.concat(sizes), level, f"{cause}: pull the logs again.")
+    if others or not found:
+        return found
+    what = f"Positions start from other sizes than their previous events ended at (first: {found[0].where})."
+    advice = "An events table holds no PositionAdjusted, which explains such steps; a log lost there shows only in a run on the logs."
+    note = Finding("note", "the input", what, advice, code="adjustments-not-in-input")
+    return [*continuity.gaps(pl.concat(sizes), level, f"{cause}: pull the logs again.", side_only=True), note]
 
 
 def liquidations(
