@@ -67,10 +67,11 @@ class Consistency:
         """A block in which two transactions have one index, and that index. None where each has its own, or the input gives none."""
         if not self.transactions:
             return None
-        indexed = (
-            pl.concat(self.transactions).drop_nulls("transaction_index").sort("block_number", "transaction_index", maintain_order=True)
-        )
+        indexed = pl.concat(self.transactions).drop_nulls("transaction_index")
         block, index, transaction = (pl.col(name) for name in ("block_number", "transaction_index", "transaction_hash"))
+        in_order = (block > block.shift()) | ((block == block.shift()) & (index >= index.shift()))
+        if not indexed.select(in_order.all()).item():  # almost every input is in order, and a sort of millions is not cheap
+            indexed = indexed.sort("block_number", "transaction_index", maintain_order=True)
         shared = indexed.filter((block == block.shift()) & (index == index.shift()) & (transaction != transaction.shift()))
         return shared.select(block, index).row(0) if shared.height else None
 
