@@ -34,13 +34,14 @@ TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".json", ".json.gz")
 class Input:
     """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
     without a timestamp. `members` names the files of a folder that are read; without it all are. `prices` is the file of prices that
-    [valuation] names.
+    [valuation] names, `codes` the code at payees' addresses as a node of the chain that pays gave it.
     """
 
     file: Path
     blocks: Path | None
     members: tuple[str, ...] = ()
     prices: Path | None = None
+    codes: Path | None = None
 
     @property
     def files(self) -> list[Path]:

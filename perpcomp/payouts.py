@@ -1,62 +1,70 @@
-"""From entitlements to tokens per trader. This module holds the project's only rounding of money.
+"""From entitlements to tokens per payee. This module holds the project's only rounding of money.
 
 An entitlement is a whole number of 1e-18 USDC. Its value is first split into the legs of the settlement, the last leg taking the
 remainder; each leg is then floored once to base units of its token.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from perpcomp import fixed
+from perpcomp import fixed, payees
 from perpcomp.entitlement import Entitlement, incomplete
 from perpcomp.findings import Finding, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
 from perpcomp.number_text import counted, exact
+from perpcomp.payees import UNPAYABLE, Part
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import check
 
 STOPPED = "payment is stopped by a finding: see findings.csv"
 NAMED = 20  # so many traders are named in a finding
+TO_PAYEE = {"trader": pl.String, "payee": pl.String}
 
 
 def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataFrame, incident: Incident, stopped: bool) -> pl.DataFrame:
-    """The payouts table: one row per eligible trader and token, also where nothing is owed, with the reason for a 0.
+    """The payouts table: one row per payee and token, also where nothing is owed, with the reason for a 0.
 
-    `owed` is what the chosen formula gives each trader of `liquidations`, the published table. Only the known part is paid.
+    `owed` is what the chosen formula gives each trader of `liquidations`, the published table. Only the known part is paid: to the
+    trader, or to whom the incident names. What an address is owed that cannot be paid stays in `value`, with an amount of 0.
     `stopped` pays nobody.
     """
     if chosen.negative:
         what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
         raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
-    traders = list(owed)
-    amounts = [0 if stopped else entitlement.known for entitlement in owed.values()]
+    parts = payees.parts(owed, incident)
+    due, named = payees.per_payee(parts), payees.contracts(incident, liquidations)
+    unpayable = [payees.why_unpayable(payee, named) for payee in due]
+    amounts = [0 if stopped else entitlement.known for entitlement in due.values()]
     total = sum(amounts)
-    reasons = [STOPPED] * len(traders) if stopped else _reasons_for_nothing(owed, liquidations)
+    reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations)
+    reasons = [f"{UNPAYABLE}{why}" if why and amount else reason for why, amount, reason in zip(unpayable, amounts, reasons, strict=True)]
     shares = [split(amount, incident.settlement) for amount in amounts]
     worth = fixed.ONE if incident.quote is None else fixed.to_integer(incident.quote.price)
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
-        parts = [share[k] for share in shares]
-        values = [fixed.mul_integers(value, worth) for value in parts]
-        units = [base_units(value, leg, worth) for value in parts]
+        values = [fixed.mul_integers(share[k], worth) for share in shares]
+        units = [0 if why else base_units(share[k], leg, worth) for share, why in zip(shares, unpayable, strict=True)]
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
         _refuse_too_many(max(units, default=0), leg, incident)
         columns = {
-            "trader": traders,
-            "token": [leg.token] * len(traders),
-            "formula": [chosen.name] * len(traders),
-            "liquidations": [entitlement.liquidations for entitlement in owed.values()],
+            "trader": list(due),
+            "token": [leg.token] * len(due),
+            "formula": [chosen.name] * len(due),
+            "liquidations": [entitlement.liquidations for entitlement in due.values()],
             "entitlement": fixed.from_integers(amounts),
             "share_of_budget": fixed.from_integers([amount * fixed.ONE // total if total else None for amount in amounts]),
             "value": fixed.from_integers(values),
-            "price": fixed.from_integers([price] * len(traders)),
+            "price": fixed.from_integers([price] * len(due)),
             "amount": fixed.from_integers([paid_units * 10 ** (18 - leg.decimals) for paid_units in units]),
             "amount_base_units": [str(paid_units) for paid_units in units],
             "rounded_off": fixed.from_integers(
-                [value - fixed.truncate(paid_units * price, unit) for value, paid_units in zip(values, units, strict=True)]
+                [
+                    0 if why else value - fixed.truncate(paid_units * price, unit)
+                    for value, paid_units, why in zip(values, units, unpayable, strict=True)
+                ]
             ),
             "reason": [None if paid_units else reason for paid_units, reason in zip(units, reasons, strict=True)],
         }
@@ -101,12 +109,13 @@ def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
         raise refusal(where, what, "Correct the price: it is USDC for one token.")
 
 
-def _reasons_for_nothing(owed: Mapping[str, Entitlement], liquidations: pl.DataFrame) -> list[str]:
-    """Why each trader of `owed` is paid 0, if that is so. One unknown liquidation is a reason; the others hold for all of a trader's."""
+def _reasons_for_nothing(due: Mapping[str, Entitlement], parts: Sequence[Part], liquidations: pl.DataFrame) -> list[str]:
+    """Why each payee of `due` is paid 0, if that is so. One unknown liquidation is a reason; the others hold for all of its traders'."""
     none = {name: (pl.col(name) == 0).fill_null(False).all() for name in ("size_at_reference", "margin_at_reference")}
-    rows = liquidations.filter("eligible").group_by("trader").agg(**none)
-    nothing = {trader: (no_position, no_margin) for trader, no_position, no_margin in rows.iter_rows()}
-    return [_reason_for_nothing(entitlement, *nothing[trader]) for trader, entitlement in owed.items()]
+    traders = pl.DataFrame({"trader": [part.trader for part in parts], "payee": [part.payee for part in parts]}, schema=TO_PAYEE)
+    rows = liquidations.filter("eligible").join(traders, on="trader").group_by("payee").agg(**none)
+    nothing = {payee: (no_position, no_margin) for payee, no_position, no_margin in rows.iter_rows()}
+    return [_reason_for_nothing(entitlement, *nothing[payee]) for payee, entitlement in due.items()]
 
 
 def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool) -> str:

@@ -6,10 +6,11 @@ The same incident, input and formulas give the same Run: no stage writes a file 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 
-from perpcomp import entitlement, payouts, restore, sheet_limits
+from perpcomp import entitlement, payees, payouts, restore, sheet_limits
 from perpcomp import formula as formulas
 from perpcomp.against_input.exclusions import check_exclusions, kept_back
 from perpcomp.against_input.names import check_names
@@ -27,6 +28,7 @@ from perpcomp.formula import Formula
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import with_verdicts
 from perpcomp.incident.incident import Incident
+from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
 from perpcomp.input import Events, Input, read_events
 from perpcomp.run import Run
@@ -142,6 +144,8 @@ def compute(
     stopped = any(problem.stops for problem in found.problems)
     owed = {one.name: entitlement.of_traders(one, table) for one in [chosen, *beside]}
     paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
+    paid_for = payees.parts(owed[chosen.name], incident)
+    receivers = payees.table(paid, paid_for, payees.contracts(incident, table), _account_kinds(incident, source))
     shown = {one.name: owed[one.name] for one in beside}
     comparison = compare.compare(shown, table)
     flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
@@ -149,7 +153,11 @@ def compute(
     balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
     enough = capacity.capacity(comparison, balance, incident)
     problems += (
-        found.problems + payouts.unpaid(chosen, owed[chosen.name]) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
+        found.problems
+        + payees.findings(receivers, incident, owed[chosen.name])
+        + payouts.unpaid(chosen, owed[chosen.name])
+        + unknown
+        + capacity.check_fund(enough, balance, chosen.name, incident)
     )
     problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
     problems += published.check_expectations(table, paid, incident)
@@ -163,6 +171,7 @@ def compute(
     problems += check_exclusions(excluded, incident, seen)
     problems += check_names(incident, seen, table, system)
     problems += check_statements(incident, seen, table)
+    problems += payees.kind_findings(receivers)
     return Run(
         incident=incident,
         input=source,
@@ -171,6 +180,8 @@ def compute(
         events=events,
         liquidations=table,
         payouts=paid,
+        payees=receivers,
+        redirected=payees.redirected(paid_for),
         claims=claims,
         left_out=others,
         comparison=comparison,
@@ -183,6 +194,19 @@ def compute(
         flags=flags,
         coverage=found.coverage,
     )
+
+
+def with_account_kinds(run: Run, codes: Path) -> Run:
+    """The run with what stands at its payees' addresses, from a list of codes that becomes one of its inputs. No amount changes."""
+    source = replace(run.input, codes=codes)
+    receivers = payees.with_kinds(run.payees, _account_kinds(run.incident, source))
+    others = [problem for problem in run.problems if problem.code != payees.IS_CONTRACT]
+    return replace(run, input=source, payees=receivers, problems=(*others, *payees.kind_findings(receivers)))
+
+
+def _account_kinds(incident: Incident, source: Input) -> dict[str, str]:
+    """Address -> what stands there: by the incident's list, and before it by what a node answered."""
+    return {**incident.account_kinds, **(read_account_kinds(source.codes) if source.codes is not None else {})}
 
 
 def _transfers(events: Events, system: System) -> pl.LazyFrame | None:

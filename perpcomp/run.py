@@ -26,6 +26,8 @@ class Run:
     events: Events
     liquidations: pl.DataFrame
     payouts: pl.DataFrame
+    payees: pl.DataFrame
+    redirected: pl.DataFrame
     claims: pl.DataFrame
     left_out: pl.DataFrame
     comparison: pl.DataFrame

@@ -38,6 +38,7 @@ ORDER = [
     "formula",
     "formulas",
     "entitlement",
+    "payees",
     "payouts",
     "restore",
     "sheet_limits",
@@ -101,7 +102,7 @@ def test_a_long_module_has_a_reason() -> None:
 
 MONEY = {
     *("fixed", "curve", "arithmetic", "systems", "guards", "valuation", "eligibility", "formula", "formulas"),
-    *("entitlement", "payouts", "restore", "vesting", "totals", "decide", "explain"),
+    *("entitlement", "payees", "payouts", "restore", "vesting", "totals", "decide", "explain"),
 }
 
 
@@ -133,6 +134,7 @@ NO_POLICY = {
     "guards/sweep.py MULTIPLES": "the grid of a sweep; it decides nothing",
     "guards/rules/funding.py DAY": "a unit",
     "guards/rules/margins.py WORD": "what a word holds",
+    "payees.py NAMED": "how many addresses a finding names",
     "payouts.py NAMED": "how many traders a finding names",
     "systems/continuity.py MOST": "how many findings are shown",
     "systems/perpetual_v1/replay/market_replay.py MOST": "how many findings are shown",

@@ -69,6 +69,8 @@ def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
         pl.Series("transaction_hash", [f"0x{n:064x}" for n in range(len(rows))]),
         pl.Series("log_index", range(len(rows)), dtype=pl.Int64),
         eligible=pl.lit(True),
+        market=pl.lit(build.MARKET),
+        market_name=pl.lit("BTCUSDC"),
     )
 
 

@@ -69,7 +69,7 @@ def test_the_folder_holds_what_the_design_promises(published: dict[str, bytes]) 
 
 def test_the_workbook_reads_back_exact(rehearsal: Run, published: dict[str, bytes]) -> None:
     book = load_workbook(io.BytesIO(published["vote.xlsx"]))
-    assert book.sheetnames == ["Summary", "Payouts", "Claims", "Liquidations", "Left out"]
+    assert book.sheetnames == ["Summary", "Payouts", "Payees", "Claims", "Liquidations", "Left out"]
     assert book.properties.created.isoformat() == "2021-02-21T00:45:01", "the incident's date, not the clock's"
     sheet = book["Payouts"]
     header = [cell.value for cell in sheet[4]]

@@ -21,6 +21,7 @@ from perpcomp.run import Run
 
 Json = dict[str, Any]
 WORDS = {FINDINGS_FILE: compare_findings, WORKBOOK_FILE: compare_workbooks}  # files that each version of perpcomp words in its way
+ADDED = ("payee.csv",)  # files that the first versions did not publish
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ def verify(folder: Path) -> Verdict:
         del document["inputs"]["range"]
     other_tool = stated["tool"] != document["tool"]
     versions = _other_versions(stated, document)
+    unknown = [name for name in ADDED if other_tool and name not in stated["files"]]
+    for name in unknown:
+        del expected[name], document["files"][name], document["tables"][name]
 
-    differences, notes = list[Difference](), list[str]()
+    differences, notes = list[Difference](), [f"{name} is published by this version only, and is not compared." for name in unknown]
     for name in sorted(expected):
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:
             continue
@@ -140,9 +144,9 @@ def _recompute(folder: Path, stated: Json) -> Run:
     query = inputs / stated["query"]["file"]
     loaded = incident_file.parse(query.read_bytes(), query.stem, inputs)
     names = {role: tuple(entry["file"] for entry in entries) for role, entries in stated["inputs"].items()}
-    blocks, prices = (inputs / names[role][0] if names.get(role) else None for role in ("blocks", "prices"))
+    blocks, prices, codes = (inputs / names[role][0] if names.get(role) else None for role in ("blocks", "prices", "codes"))
     one = len(names["files"]) == 1
-    source = Input(inputs / names["files"][0] if one else inputs, blocks, () if one else names["files"], prices)
+    source = Input(inputs / names["files"][0] if one else inputs, blocks, () if one else names["files"], prices, codes)
     compared = [entry["name"] for entry in stated["compared"]]
     absent = [name for name in {stated["formula"]["name"], *compared} if name not in formula.installed()]
     if absent:

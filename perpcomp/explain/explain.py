@@ -11,7 +11,7 @@ import polars as pl
 
 from perpcomp import arithmetic
 from perpcomp.arithmetic import number
-from perpcomp.explain.payout import entitlement_steps, payout_steps
+from perpcomp.explain.payout import entitlement_steps, payee_steps, payout_steps
 from perpcomp.explain.valuation import since_crash_steps, valuation_steps
 from perpcomp.findings import closest, refusal
 from perpcomp.incident.chain_prefix import without_prefix
@@ -35,13 +35,16 @@ def explain(run: Run, who: str) -> list[str]:
             "Copy it from 2-liquidations.csv.",
         )
     mine = run.liquidations.filter(pl.col(column) == key)
-    if mine.is_empty():
+    for_others = key in run.redirected.get_column("payee") and mine.filter("eligible").is_empty()
+    if mine.is_empty() and not for_others:
         return list(_not_liquidated(run, column, key))
     lines = []
     for row in mine.iter_rows(named=True):
         lines += [*_liquidation(run, row), ""]
     for trader in mine.filter("eligible").get_column("trader").unique(maintain_order=True):
         lines += [*payout_steps(run, trader), ""]
+    if for_others:
+        lines += [f"{key}: paid for others", *payee_steps(run, key), ""]
     return lines[:-1]
 
 

@@ -8,6 +8,7 @@ from perpcomp import arithmetic, fixed, formula, payouts
 from perpcomp.arithmetic import number
 from perpcomp.entitlement import compensated
 from perpcomp.explain.valuation import restored_steps
+from perpcomp.number_text import counted
 from perpcomp.run import Run
 from perpcomp.steps import Row, source_texts, step
 from perpcomp.systems.units import units
@@ -42,28 +43,47 @@ def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]
 
 
 def payout_steps(run: Run, trader: str) -> Iterator[str]:
-    """What one trader is paid: the sum of the liquidations, each token's part, and its tranches."""
-    paid = run.payouts.filter(pl.col("trader") == trader)
-    first = paid.row(0, named=True)
-    entitlement = number(arithmetic.term(first["entitlement"]))
+    """From the entitlements of a trader to tokens and tranches, for each account that is paid for it."""
+    quote = units(run.incident).quote
     eligible = run.liquidations.filter("eligible")
     values = compensated(formula.entitlements(run.formula, eligible), eligible)
     own = [v for v, t in zip(values, eligible["trader"], strict=True) if t == trader]
     known = [v for v in own if v is not None]
-    yield f"{trader}: {first['liquidations']} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} {units(run.incident).quote} in all"
+    yield f"{trader}: {len(own)} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} {quote} in all"
     if any(p.stops for p in run.problems):
         yield f"  nothing is paid: {payouts.STOPPED}"
         return
-    yield from step(
-        "entitlement",
-        "sum over the liquidations",
-        " + ".join(number(v) for v in known) or "nothing",
-        f"{entitlement} {units(run.incident).quote}",
-    )
+    total = f"{number(sum(known))} {quote}"
+    yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in known) or "nothing", total)
     if len(known) < len(own):
         yield f"  {len(own) - len(known)} of its {len(own)} liquidations cannot be valued and add nothing: see findings.csv"
+    redirected = run.redirected.filter(pl.col("trader") == trader)
+    if redirected.is_empty():
+        yield from payee_steps(run, trader)
+    for payee in redirected.get_column("payee"):
+        yield from payee_steps(run, payee)
+
+
+def payee_steps(run: Run, payee: str) -> Iterator[str]:
+    """From what a payee is owed, for itself and for traders whose payee it is, to tokens and tranches."""
+    unit = units(run.incident)
+    paid = run.payouts.filter(pl.col("trader") == payee)
+    entitlement = number(arithmetic.term(paid["entitlement"][0]))
+    traders = run.redirected.filter(pl.col("payee") == payee)
+    if traders.height:
+        amounts = fixed.to_integers(traders["entitlement"])
+        itself = fixed.to_integer(paid["entitlement"][0]) - sum(amount or 0 for amount in amounts)
+        entries = {one.account: one for one in run.incident.payees if one.to == payee}
+        yield f"  {payee} is paid for {counted(traders.height, 'trader')}:"
+        for row in traders.iter_rows(named=True):
+            evidence = f"; evidence: {row['evidence']}" if row["evidence"] else ""
+            sources = source_texts(run.incident, entries[row["trader"]].source)
+            amount = number(arithmetic.term(row["entitlement"]))
+            yield f"    {row['trader']}: share {row['share']}, {amount} {unit.quote}: {row['reason']}{evidence} [{sources}]"
+        added = [*([number(itself)] if itself else []), *(number(amount) for amount in amounts if amount is not None)]
+        yield from step("entitlement of the payee", "sum over its traders", " + ".join(added), f"{entitlement} {unit.quote}")
     last, quote = run.incident.settlement[-1].token, run.incident.quote
-    parts = {leg.token: part for leg, part in zip(run.incident.settlement, _parts(run, first), strict=True)}
+    parts = {leg.token: part for leg, part in zip(run.incident.settlement, _parts(run, paid.row(0, named=True)), strict=True)}
     for leg, row in zip(
         run.incident.settlement,
         paid.sort(pl.col("token").replace_strict({g.token: i for i, g in enumerate(run.incident.settlement)})).iter_rows(named=True),
@@ -79,7 +99,10 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
                 numbers,
                 f"{value} {units(run.incident).quote}",
             )
-        note = f"price {price} {units(run.incident).paid} per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}"
+        note = f"price {price} {unit.paid} per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}"
+        if not run.payees.filter((pl.col("payee") == payee) & pl.col("payable")).height:
+            yield f"  {leg.token}: {value} {unit.quote} are not paid; {row['reason']}"
+            continue
         yield from step(
             f"{leg.token} base units",
             f"floor(value * {'' if quote is None else 'price of the quote asset * '}10**{leg.decimals} / price)",
@@ -89,7 +112,7 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
         )
         if row["reason"]:
             yield f"  {row['reason']}"
-        for claim in run.claims.filter((pl.col("trader") == trader) & (pl.col("token") == leg.token)).iter_rows(named=True):
+        for claim in run.claims.filter((pl.col("trader") == payee) & (pl.col("token") == leg.token)).iter_rows(named=True):
             since = f"{claim['unlocks_at']:%Y-%m-%d %H:%M:%S} UTC"
             if run.incident.vesting.estimated:
                 since = f"block {claim['unlocks_at_block']}, about {day_in_words(claim['unlocks_at'])}"

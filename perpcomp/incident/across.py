@@ -1,6 +1,8 @@
 """What no single table shows: shares that do not add up, names listed twice, tables that contradict each other."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +13,7 @@ from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.funds import FUND, Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
 from perpcomp.incident.market import Market
+from perpcomp.incident.payees import Payee
 from perpcomp.incident.reader import Problem
 from perpcomp.incident.restore import Restore
 from perpcomp.incident.settlement import Leg
@@ -152,9 +155,31 @@ def _contracts(fund: InsuranceFund | None, chain: Chain, markets: tuple[Market, 
         yield from _twice("[insurance_fund]", "address or token", [*others, fund.address, fund.token])
 
 
+def _payees(payees: tuple[Payee, ...]) -> Problems:
+    """The shares of each account add up to 1, and a payee is the last one: whoever it is paid for is named directly."""
+    yield from _twice("[[payee]]", "account and to", (f"{one.account} to {one.to}" for one in payees))
+    shares: dict[str, Fraction] = {}
+    for one in payees:
+        shares[one.account] = shares.get(one.account, Fraction()) + one.share
+    for account, total in shares.items():
+        if total != 1:
+            advice = 'Correct the shares; write thirds as "1/3". What a list leaves to the account itself needs an entry too: to = its own address.'
+            yield Problem("[[payee]]", 0, "share", f"of {account} adds up to {_decimal(total)}, not 1.", advice)
+    moved = {one.account for one in payees if one.to != one.account}
+    for one in payees:
+        if one.to in moved and one.to != one.account:
+            what = f"of {one.account} is {one.to}, whose own entitlement is paid to somebody else."
+            yield Problem("[[payee]]", 0, "to", what, "Name the last payee for both accounts.")
+
+
+def _decimal(share: Fraction) -> str:
+    """A share in full where it is a short decimal, else as a fraction."""
+    near = Decimal(share.numerator) / share.denominator
+    return f"{near:f}" if Fraction(near) == share else str(share)
+
+
 def _twice(header: str, key: str, names: Iterable[str]) -> Problems:
-    listed = list(names)
-    for name in sorted({name for name in listed if listed.count(name) > 1}):
+    for name in sorted(name for name, times in Counter(names).items() if times > 1):
         yield Problem(header, 0, key, f'"{name}" is listed twice.', "Keep one.")
 
 
@@ -170,6 +195,7 @@ CHECKS: dict[Callable[..., Problems], tuple[str, ...]] = {
     _one_price: ("valuation", "markets"),
     _pools: ("restore", "markets"),
     _limits: ("guards", "markets"),
+    _payees: ("payees",),
     _funds: ("budgets", "insurance_fund"),
     _contracts: ("insurance_fund", "chain", "markets"),
 }

@@ -13,6 +13,9 @@ from perpcomp.incident.kinds import (
     AMOUNT_OR_ZERO,
     COUNT,
     EXAMPLE_ADDRESS,
+    EXAMPLE_SHA256,
+    PATH,
+    SHA256,
     TEXT,
     WRITTEN_TIME,
     ZONE,
@@ -136,6 +139,19 @@ class Eligibility:
     exclusions: Annotated[
         tuple[Exclusion, ...],
         Table(Exclusion, "names an address that is never compensated", required=False, many=True, absent=(), name="exclude"),
+    ]
+    exclude_file: Annotated[
+        str | None, Key(PATH, "A list of more exclusions: a .csv with address, reason, evidence.", '"excluded.csv"', default=None)
+    ]
+    exclude_sha256: Annotated[
+        str | None,
+        Key(
+            SHA256,
+            "The sha256 of the file that exclude_file names.",
+            EXAMPLE_SHA256,
+            default=None,
+            required_if=Condition("exclude_file is given", lambda table, _: "exclude_file" in table),
+        ),
     ]
     source: Annotated[tuple[str, ...], SOURCE]
 

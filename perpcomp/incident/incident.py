@@ -1,7 +1,8 @@
 """An incident: the facts and policies that its file states, each with its source."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from perpcomp.incident.chain import Chain
@@ -9,7 +10,9 @@ from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.funds import Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
+from perpcomp.incident.lists import beside
 from perpcomp.incident.market import Market
+from perpcomp.incident.payees import Payee, PayeeFiles
 from perpcomp.incident.quote import Quote
 from perpcomp.incident.restore import Restore
 from perpcomp.incident.settlement import Leg
@@ -20,7 +23,10 @@ from perpcomp.incident.vesting import Vesting
 
 @dataclass(frozen=True)
 class Incident:
-    """One incident file, checked. `raw` is the file byte for byte; `folder` is where its relative paths start."""
+    """One incident file, checked. `raw` is the file byte for byte; `folder` is where its relative paths start.
+
+    Exclusions, payees and account_kinds (address -> what stands there on the chain that pays) hold the lists of the incident, too.
+    """
 
     name: str
     title: str
@@ -39,6 +45,8 @@ class Incident:
     allocation_source: tuple[str, ...]
     settlement: tuple[Leg, ...]
     quote: Quote | None
+    payees: tuple[Payee, ...]
+    payee_files: PayeeFiles
     vesting: Vesting
     budgets: tuple[Budget, ...]
     insurance_fund: InsuranceFund | None
@@ -47,6 +55,7 @@ class Incident:
     sources: dict[str, Source]
     raw: bytes
     folder: Path
+    account_kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -72,8 +81,22 @@ class Incident:
         """The file of index prices, beside the incident file; a published run holds all inputs in one folder."""
         if self.guards.index is None:
             return None
-        beside = self.folder / self.guards.index.file
-        return beside if beside.exists() else self.folder / beside.name
+        return beside(self.folder, self.guards.index.file)
+
+    @property
+    def lists(self) -> tuple[Path, ...]:
+        """The lists that the incident file names: exclusions, payees, account codes."""
+        names = (self.eligibility.exclude_file, self.payee_files.map, self.payee_files.code)
+        return tuple(beside(self.folder, name) for name in names if name is not None)
+
+    @property
+    def contracts(self) -> dict[str, str]:
+        """Address -> what it is, of every contract that the incident names."""
+        named = {self.chain.clearing_house: "the contract of [chain]"}
+        named |= {market.amm: f"the market {market.name}" for market in self.markets}
+        if self.fund_in_logs is not None:
+            named |= {self.fund_in_logs.address: "the insurance fund", self.fund_in_logs.token: "the token of the insurance fund"}
+        return named | {leg.address: f"the token {leg.token}" for leg in self.settlement if leg.address is not None}
 
     @property
     def replays(self) -> bool:

@@ -10,6 +10,7 @@ from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.incident import toml
 from perpcomp.incident.across import problems_across
 from perpcomp.incident.incident import Incident
+from perpcomp.incident.lists import with_lists
 from perpcomp.incident.market import Market
 from perpcomp.incident.reader import Problem, TableReader
 from perpcomp.incident.tables import tables
@@ -59,6 +60,8 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
     problems: list[Problem] = []
     systems = tuple(installed.names(installed.SYSTEMS))
     read = TableReader(document, tables(systems, *_contract_key(document, systems)), problems).values()
+    if not problems:
+        read, problems = with_lists(read, folder)
     problems += problems_across(read)
     if problems:
         raise InputError(problem.finding(file) for problem in problems)

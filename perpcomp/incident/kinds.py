@@ -148,6 +148,13 @@ def block_hash(value: Any) -> str:
     return value
 
 
+def sha256(value: Any) -> str:
+    """The sha256 of a file, in lower case."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value, re.ASCII):
+        raise ValueError(f"is {shown(value)}, not a sha256.", "Write 64 lower-case hex digits, in quotes, as `sha256sum FILE` prints them.")
+    return value
+
+
 def path(value: Any) -> str:
     """A relative path that stays in the incident file's folder."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._/-]{1,120}", value):
@@ -216,6 +223,7 @@ def zone(value: Any) -> str:
 # Examples of no account and no block: a real one could be left in a file by mistake.
 EXAMPLE_ADDRESS = f'"0x{"0a" * 20}"'
 EXAMPLE_HASH = f'"0x{"0b" * 32}"'
+EXAMPLE_SHA256 = f'"{"0c" * 32}"'
 
 TEXT = Kind("text", "a text in quotes", text)
 FLAG = Kind("true or false", "true or false", flag)
@@ -232,6 +240,7 @@ CONTRACT = Kind("address", ADDRESS.allowed, one_contract, of_chain=True)
 CONTRACTS = Kind("addresses", f"{ADDRESS.allowed}; or a list of them in brackets, in any order", contracts, of_chain=True)
 BLOCK_HASH = Kind("block hash", "0x and 64 lower-case hex digits, in quotes", block_hash)
 PATH = Kind("file", "a path of letters, digits and . _ - / inside the folder of the incident file, in quotes", path)
+SHA256 = Kind("sha256", "64 lower-case hex digits, in quotes", sha256)
 TIME = Kind("time", "a time in whole seconds with Z or an offset, without quotes", moment)
 WRITTEN_TIME = Kind("time", "a time in whole seconds with Z or an offset, or local beside time_zone; without quotes", written_time)
 ZONE = Kind("time zone", 'a place of the zone database, as "Asia/Taipei", or "UTC"', zone)

@@ -14,6 +14,7 @@ from perpcomp.incident.guards import Guards
 from perpcomp.incident.input import InputFiles
 from perpcomp.incident.kinds import TEXT, choice
 from perpcomp.incident.market import Market, read_market
+from perpcomp.incident.payees import Payee, PayeeFiles
 from perpcomp.incident.quote import Quote
 from perpcomp.incident.restore import Restore, read_restore
 from perpcomp.incident.settlement import Leg
@@ -49,6 +50,10 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
         "allocation": Table(Allocation, "says who keeps what rounding leaves", name="allocation"),
         "settlement": Table(Leg, "names a token that is paid", many=True, name="settlement"),
         "quote": Table(Quote, "states what the protocol's quote asset is worth", required=False, name="quote"),
+        "payee_files": Table(
+            PayeeFiles, "names lists about the accounts that are paid", required=False, absent=PayeeFiles(), name="payees"
+        ),
+        "payees": Table(Payee, "names who is paid for a trader", required=False, many=True, absent=(), name="payee"),
         "vesting": Table(Vesting, "says when payouts unlock", read=read_vesting, name="vesting"),
         "budgets": Table(Budget, "states an amount that totals are compared with", required=False, many=True, absent=(), name="budget"),
         "insurance_fund": Table(

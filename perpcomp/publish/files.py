@@ -7,7 +7,7 @@ from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, REST
 from perpcomp.tables.events import EVENTS, FLAGS
 from perpcomp.tables.files import to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
-from perpcomp.tables.payouts import CLAIMS, PAYOUTS
+from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS, REDIRECTED
 from perpcomp.tables.schema import Table
 
 SMALL = 5_000  # up to this many events are published as CSV as well as Parquet
@@ -20,6 +20,7 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "2-liquidations.csv": ("liquidations", LIQUIDATIONS),
     "3-payouts.csv": ("payouts", PAYOUTS),
     "4-claims.csv": ("claims", CLAIMS),
+    "payee.csv": ("payees", PAYEES),
     "comparison.csv": ("comparison", COMPARISON),
     "capacity.csv": ("capacity", CAPACITY),
     "restore-in-kind.csv": ("in_kind", IN_KIND),
@@ -34,7 +35,7 @@ def files(run: Run) -> dict[str, bytes]:
     events = run.events
     published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
     index = run.incident.index_file if run.incident.judges_by_guards else None
-    for path in (*run.input.files, run.input.range, run.input.blocks, run.input.prices, index):
+    for path in (*run.input.files, run.input.range, run.input.blocks, run.input.prices, run.input.codes, index, *run.incident.lists):
         if path is not None:
             published[f"inputs/{path.name}"] = path.read_bytes()
     published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))
@@ -46,6 +47,8 @@ def files(run: Run) -> dict[str, bytes]:
         published[name] = to_csv(getattr(run, attribute), table)
     if run.flags is not None:
         published["flags.csv"] = to_csv(run.flags, FLAGS)
+    if run.incident.payees:
+        published["redirected.csv"] = to_csv(run.redirected, REDIRECTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published[WORKBOOK_FILE] = workbook(run)
     return published

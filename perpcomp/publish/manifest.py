@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from perpcomp.version import VERSION
 FORMAT = "perpcomp-run-v1"
 MANIFEST = "manifest.json"
 LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
+ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119})?"
 
 
@@ -39,13 +40,8 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
         "query": {"file": f"{run.incident.name}.toml", "sha256": run.incident.sha256},
         "inputs": {
             role: [{"file": path.name, "sha256": hashlib.sha256(files[f"inputs/{path.name}"]).hexdigest()} for path in paths]
-            for role, paths in (
-                ("files", run.input.files),
-                ("range", [run.input.range] if run.input.range else []),
-                ("blocks", [run.input.blocks] if run.input.blocks else []),
-                ("prices", [run.input.prices] if run.input.prices else []),
-                ("index", [run.incident.index_file] if run.incident.index_file else []),
-            )
+            for role, paths in _inputs(run).items()
+            if paths or role in ALWAYS
         },
         "coverage": run.coverage.members(),
         "formula": _describe(run.formula),
@@ -62,6 +58,19 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
         },
     }
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _inputs(run: Run) -> dict[str, Sequence[Path]]:
+    """Role -> its files, of everything that a run reads beside the incident file."""
+    one_each = {
+        "range": run.input.range,
+        "blocks": run.input.blocks,
+        "prices": run.input.prices,
+        "index": run.incident.index_file,
+        "codes": run.input.codes,
+    }
+    each: dict[str, Sequence[Path]] = {role: [path] if path is not None else [] for role, path in one_each.items()}
+    return {"files": run.input.files, **each, "lists": run.incident.lists}
 
 
 def _describe(one: Formula) -> dict[str, str]:

@@ -70,6 +70,7 @@ def summary(run: Run) -> list[Line]:
         *_excluded(run),
         Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
         Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} {unit.quote}"),
+        *_unpayable(run),
         *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
     ]
     if incident.quote is not None:
@@ -97,6 +98,17 @@ def summary(run: Run) -> list[Line]:
         Line("Payouts, row hash", row_hash(run.payouts, PAYOUTS)),
     ]
     return lines
+
+
+def _unpayable(run: Run) -> list[Line]:
+    """What is owed to addresses that cannot be paid."""
+    addresses = run.payees.filter(pl.col("unpayable") > 0).get_column("payee").n_unique()
+    amount = in_full(total_of(run.payees, "unpayable"))
+    return (
+        [Line("UNPAYABLE", f"{amount} USDC of {addresses} address{'' if addresses == 1 else 'es'}", "payee.csv, findings.csv")]
+        if addresses
+        else []
+    )
 
 
 def _valued(incident: Incident) -> list[Line]:

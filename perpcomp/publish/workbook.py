@@ -1,4 +1,4 @@
-"""The workbook for voters: five sheets, nothing hidden, no formulas, the same bytes for the same run.
+"""The workbook for voters: six sheets, nothing hidden, no formulas, the same bytes for the same run.
 
 A spreadsheet holds 15 digits, so each amount has two columns: a number to sort by, and the exact text. Cells are written by
 XlsxWriter's typed methods only, because `write()` turns some texts into formulas.
@@ -23,7 +23,7 @@ from perpcomp.sheet_limits import ABOVE, shown_rows, shown_text
 from perpcomp.systems.units import units
 from perpcomp.tables.decide import EXCLUSIONS
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
-from perpcomp.tables.payouts import CLAIMS, PAYOUTS
+from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table
 from perpcomp.vesting.schedule import end_in_words
 from perpcomp.vesting.vest import to_read
@@ -203,6 +203,11 @@ def workbook(run: Run) -> bytes:
         PAYOUTS,
         shown=PAYOUT_COLUMNS,
         summed=("value", "amount") if _one_token(run) else ("value",),
+    )
+    received = run.payees.sort("value", "payee", "token", descending=[True, False, False])
+    totals = ("value", "unpayable", "rounded_off")
+    sheets.table(
+        "Payees", "Who receives it, largest first", "payee.csv", received, PAYEES, summed=("amount", *totals) if _one_token(run) else totals
     )
     vesting = run.incident.vesting
     dates = f"; {end_in_words(vesting)}" if vesting.estimated else ""

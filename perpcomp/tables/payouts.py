@@ -1,4 +1,4 @@
-"""The tables of payouts and claims."""
+"""The tables of payouts, payees and claims. In payouts and claims `trader` is who is paid: the payee, where the incident names one."""
 
 from perpcomp.tables.schema import Table, columns
 
@@ -6,18 +6,50 @@ PAYOUTS = Table(
     "payouts",
     ("trader", "token"),
     columns("""
-trader            | address |      | who is paid
+trader            | address |      | who is paid: the trader, or the payee that the incident names for traders
 token             | text    |      | the token that is paid
 formula           | text    |      | the formula that gave the entitlement
-liquidations      | integer |      | compensated liquidations of the trader
-entitlement       | amount  | USDC | what the formula gives this trader, all tokens together: the sum of the liquidations that can be valued
+liquidations      | integer |      | compensated liquidations of the trader, or of all traders whose payee this is
+entitlement       | amount  | USDC | what the formula gives this trader, or the payee for its traders, all tokens together: the sum of the liquidations that can be valued
 share_of_budget   | amount? | /1   | share of all entitlements: entitlement / sum of entitlements, truncated; null where the sum is 0. No budget is involved, whatever the name says
 value             | amount  | PAID | this token's part of the entitlement, at the price of [quote] where there is one
 price             | amount  | PAID per token | price at which the value is converted
 amount            | amount  | token | what is paid
 amount_base_units | digits  | base units | the amount as a whole number of base units: this is what is transferred
+rounded_off       | amount  | PAID | the part of value that is less than one base unit; 0 where the address cannot be paid
+reason            | text?   |      | why the amount is 0; null otherwise
+"""),
+)
+
+PAYEES = Table(
+    "payees",
+    ("payee", "token"),
+    columns("""
+payee             | address |      | who receives the tokens: a trader, or whom the incident names for traders
+token             | text    |      | the token that is paid
+traders           | integer |      | traders whose entitlements this payee receives, in whole or in part
+account_kind      | text    |      | what stands at the address on the chain that pays: externally-owned, delegated-eoa (EIP-7702), safe, contract; not-checked where nobody looked
+payable           | flag    |      | whether the address can be paid at all
+value             | amount  | PAID | this token's part of what is owed: amount * price + unpayable + rounded_off, up to the cut of that product
+amount            | amount  | token | what is transferred
+amount_base_units | digits  | base units | the amount as a whole number of base units: this is what is transferred
+unpayable         | amount  | PAID | the value that cannot be paid to this address; the vote must say who receives it
 rounded_off       | amount  | PAID | the part of value that is less than one base unit
 reason            | text?   |      | why the amount is 0; null otherwise
+"""),
+)
+
+REDIRECTED = Table(
+    "redirected",
+    ("trader", "payee"),
+    columns("""
+trader      | address |      | whose entitlement it is
+payee       | address |      | who is paid for it
+share       | text    | /1   | the payee's share of the trader's entitlement, as a fraction
+entitlement | amount  | USDC | that share of the entitlement, all tokens together
+reason      | text    |      | why this payee is paid
+evidence    | text?   |      | what shows the reason
+source      | text    |      | keys of [sources] of the incident file
 """),
 )
 
@@ -25,7 +57,7 @@ CLAIMS = Table(
     "claims",
     ("trader", "token", "tranche"),
     columns("""
-trader            | address  |      | who may claim
+trader            | address  |      | who may claim: the trader, or its payee
 token             | text     |      | the token that is claimed
 tranche           | integer  |      | 0 is the upfront part
 unlocks_at        | time     | UTC  | when the tranche unlocks; where unlocks_at_block is given, an estimate from the stated seconds a block
