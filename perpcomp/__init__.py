@@ -39,6 +39,7 @@ __all__ = [
     "prices",
     "publish_run",
     "verify",
+    "with_account_kinds",
 ]
 
 
@@ -51,6 +52,19 @@ def compute(query: str = "rehearsal", input: Path | None = None, formula: str | 
 
     loaded = incident_file.load(query)
     return pipeline.compute(loaded, find_input(loaded, input), formula, engine=engine or LOCAL)
+
+
+def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run":
+    """The run with what stands at each payee's address on the chain of this node: no code, a Safe, another contract. No amount changes.
+
+    The codes are kept in `store` (default store/NAME) as a file, which becomes an input of the run.
+    """
+    from perpcomp import pipeline
+    from perpcomp.ingest.node.codes import fetch_codes
+    from perpcomp.ingest.node.held import default_store
+
+    folder = store or default_store(run.incident)
+    return pipeline.with_account_kinds(run, fetch_codes(run.payees.get_column("payee"), url, folder))
 
 
 def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ import typer
 
 from perpcomp.cli import terminal
 from perpcomp.cli.app import FOLLOW, command
-from perpcomp.cli.options import AsJson, Force, FormulaName, Input, Logs, Out, Query, Quiet, Workers, block_or_time, block_range
+from perpcomp.cli.options import AsJson, Force, FormulaName, Input, Logs, Out, PayeeRpc, Query, Quiet, Workers, block_or_time, block_range
 from perpcomp.findings import Finding, refusal
 
 
@@ -18,6 +18,7 @@ def run(
     query: Query = "rehearsal",
     logs: Logs,
     formula: FormulaName = None,
+    payee_rpc: PayeeRpc = None,
     out: Out = None,
     force: Force = False,
     workers: Workers,
@@ -39,6 +40,8 @@ def run(
             terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
         with open_engine(workers.engine, workers.scheduler) as engine:
             done = perpcomp.compute(query, input, formula, engine)
+        if payee_rpc is not None:
+            done = perpcomp.with_account_kinds(done, payee_rpc, logs.store)
         published = perpcomp.publish_run(done, folder, force)
     if as_json:
         terminal.print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])

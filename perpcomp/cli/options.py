@@ -77,6 +77,9 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a run of another incident, or of another version of the incident file, in the folder.")
 ]
+PayeeRpc = Annotated[
+    str | None, typer.Option("--payee-rpc", metavar="URL", help="A node of the chain that pays: say which payees are contracts.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors and warnings only.")]
 

@@ -11,9 +11,12 @@ from perpcomp.findings import Finding
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import in_full
+from perpcomp.payees import UNPAYABLE
 from perpcomp.systems.units import units
 from perpcomp.totals import counts, entitled, total_of
 from perpcomp.window import affected_in_window
+
+UNPAID = pl.col("reason").str.starts_with(UNPAYABLE).fill_null(False)
 
 
 def check_budgets(payouts: pl.DataFrame, incident: Incident, incomplete: int = 0, stopped: bool = False) -> list[Finding]:
@@ -42,11 +45,13 @@ def check_budgets(payouts: pl.DataFrame, incident: Incident, incomplete: int = 0
         total = total_of(payouts, "amount", budget.token) if in_token else total_of(payouts, "value")
         needed = f"{'Payouts' if in_token else 'Entitlements'} of {'at least ' if incomplete else ''}{in_full(total)} {budget.token}"
         missing = f" The entitlement of {are_incomplete(incomplete)}." if incomplete else ""
+        if in_token and (unpayable := total_of(payouts.filter(UNPAID), "value", budget.token)):
+            missing += f" {in_full(unpayable)} USDC are not counted, because their addresses cannot be paid: see payee.csv."
         if total <= limit and incomplete:
             what = f"{needed} are to be paid from {stated}, so at most {in_full(limit - total)} {budget.token} are left.{missing}"
             findings.append(Finding("warning", where, what, COMPLETE_FIRST, code="budget-not-comparable"))
         elif total <= limit:
-            what = f"{needed} fit {stated}: {in_full(limit - total)} {budget.token} left."
+            what = f"{needed} fit {stated}: {in_full(limit - total)} {budget.token} left.{missing}"
             findings.append(Finding("note", where, what, "Nothing.", code="budget"))
         else:
             what = f"{needed} exceed {stated} by {in_full(total - limit)} {budget.token}.{missing}"
