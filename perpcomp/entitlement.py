@@ -9,7 +9,7 @@ trader is unknown.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -22,11 +22,12 @@ COMPLETE_FIRST = "Resolve the unpaid liquidations first: see findings.csv."
 
 @dataclass(frozen=True)
 class Entitlement:
-    """One trader's entitlement: the sum of the known rows (1e-18 USDC), and how many of its `liquidations` cannot be valued."""
+    """One trader's entitlement: the sum of the known rows less what is `taken_off` (1e-18 USDC), and how many of its `liquidations` cannot be valued."""
 
     known: int
     unknown: int
     liquidations: int
+    taken_off: int = 0  # of what the trader received already
 
     @property
     def amount(self) -> int | None:
@@ -48,6 +49,16 @@ def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> dict[str
     return {
         trader: Entitlement(sum(value or 0 for value in own), sum(value is None for value in own), len(own))
         for trader, own in sorted(rows.items())
+    }
+
+
+def net(owed: Mapping[str, Entitlement], received: Mapping[str, int]) -> dict[str, Entitlement]:
+    """The entitlements less what each trader received already (1e-18 USDC). A trader who received more is owed 0."""
+    return {
+        trader: replace(own, known=own.known - taken, taken_off=taken)
+        if (taken := min(max(own.known, 0), received.get(trader, 0)))
+        else own
+        for trader, own in owed.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -49,7 +49,7 @@ def parts(owed: Mapping[str, Entitlement], incident: Incident) -> list[Part]:
         *first, last = entries[trader]
         amounts = [own.known * entry.share.numerator // entry.share.denominator for entry in first]
         for entry, amount in zip((*first, last), (*amounts, own.known - sum(amounts)), strict=True):
-            found.append(Part(trader, entry.to, Entitlement(amount, own.unknown, own.liquidations), entry))
+            found.append(Part(trader, entry.to, replace(own, known=amount), entry))
     return found
 
 
@@ -58,7 +58,12 @@ def per_payee(paid_for: Iterable[Part]) -> dict[str, Entitlement]:
     sums: dict[str, Entitlement] = {}
     for part in paid_for:
         one, more = sums.get(part.payee, Entitlement(0, 0, 0)), part.entitlement
-        sums[part.payee] = Entitlement(one.known + more.known, one.unknown + more.unknown, one.liquidations + more.liquidations)
+        sums[part.payee] = Entitlement(
+            one.known + more.known,
+            one.unknown + more.unknown,
+            one.liquidations + more.liquidations,
+            one.taken_off + more.taken_off,
+        )
     return dict(sorted(sums.items()))
 
 
@@ -151,6 +156,7 @@ def findings(payees: pl.DataFrame, incident: Incident, owed: Mapping[str, Entitl
                 f'Find out whose money it is, and let the vote name a payee: [[payee]] with account = "{payee}", to, reason and source.'
             )
         found.append(Finding("error", "payee.csv", what, f"{advice} Until then the amount is unpayable.", code="unpayable"))
+    found += _received(incident, owed)
     file = f"{incident.name}.toml [[payee]]"
     absent = sorted({one.account for one in incident.payees} - {*owed})
     if absent:
@@ -161,6 +167,27 @@ def findings(payees: pl.DataFrame, incident: Incident, owed: Mapping[str, Entitl
     if excluded:
         what = f"{counted(len(excluded), 'payee')} of the payee map {'is' if len(excluded) == 1 else 'are'} excluded as a trader: {_listed(excluded)}."
         found.append(Finding("warning", file, what, "Decide whether an excluded account may be paid for others.", code="payee-excluded"))
+    return found
+
+
+def _received(incident: Incident, owed: Mapping[str, Entitlement]) -> list[Finding]:
+    """A note on what is taken off because it was received already; warnings where that is more than is owed, or of nobody here."""
+    received, file = incident.received_by, f"{incident.name}.toml [[received]]"
+    found = []
+    if taken := {trader: own.taken_off for trader, own in owed.items() if own.taken_off}:
+        what = (
+            f"{counted(len(taken), 'trader')} received {in_full(sum(taken.values()))} USDC already, which is taken off what they are owed."
+        )
+        found.append(Finding("note", file, what, "Nothing.", code="already-received"))
+    for trader in sorted(received):
+        if trader not in owed:
+            what = f"{trader} is not compensated in this run, but is stated to have received {in_full(received[trader])} USDC."
+            advice = "Check the address against 2-liquidations.csv: with a wrong digit, nothing is taken off."
+            found.append(Finding("warning", file, what, advice, code="received-unused"))
+        elif received[trader] > owed[trader].taken_off:
+            left = received[trader] - owed[trader].taken_off
+            what = f"{trader} received {in_full(received[trader])} USDC, {in_full(left)} USDC more than it is owed by this formula."
+            found.append(Finding("warning", file, what, "Check the amount. The trader is paid 0.", code="received-more"))
     return found
 
 

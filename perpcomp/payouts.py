@@ -14,7 +14,7 @@ from perpcomp.findings import Finding, refusal
 from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
-from perpcomp.number_text import counted, exact
+from perpcomp.number_text import counted, exact, in_full
 from perpcomp.payees import UNPAYABLE, Part
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import check
@@ -121,6 +121,8 @@ def _reasons_for_nothing(due: Mapping[str, Entitlement], parts: Sequence[Part], 
 def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool) -> str:
     if entitlement.known:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
+    if entitlement.taken_off and not entitlement.unknown:
+        return f"already-received: {in_full(entitlement.taken_off)} USDC that are owed were received already"
     if entitlement.unknown:
         return "unknown: the rule reads what the logs do not hold; see findings.csv"
     if no_position:

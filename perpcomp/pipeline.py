@@ -142,7 +142,8 @@ def compute(
     found = liquidations(events, source, incident, engine)
     table, system = found.table, find(incident.system)
     stopped = any(problem.stops for problem in found.problems)
-    owed = {one.name: entitlement.of_traders(one, table) for one in [chosen, *beside]}
+    received = incident.received_by
+    owed = {one.name: entitlement.net(entitlement.of_traders(one, table), received) for one in [chosen, *beside]}
     paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
     paid_for = payees.parts(owed[chosen.name], incident)
     receivers = payees.table(paid, paid_for, payees.contracts(incident, table), _account_kinds(incident, source))

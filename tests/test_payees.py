@@ -237,6 +237,29 @@ def test_an_account_of_the_map_that_is_not_compensated_is_named(tmp_path: Path) 
     assert amounts(run) == {address(1): 5_000}
 
 
+def received(who: str, amount: int) -> str:
+    return f'[[received]]\naddress = "{who}"\namount = {amount}\nsource = "test"\n'
+
+
+def test_what_a_trader_received_already_is_taken_off(tmp_path: Path) -> None:
+    margins = {address(1): 10_000, address(2): 5_000, address(3): 6_000}
+    run = made(tmp_path, margins, received(address(1), 3_000) + received(address(1), 1_000) + received(address(2), 5_000))
+    assert amounts(run) == {address(1): 6_000, address(2): 0, address(3): 6_000}
+    assert run.payouts["reason"].to_list() == [None, "already-received: 5,000 USDC that are owed were received already", None]
+    assert run.comparison.filter(formula="margin-only")["amount"].to_list() == [6_000, 0, 6_000]
+    assert "= max(10000 - 4000, 0)" in "\n".join(explain(run, address(1)))
+    (note,) = [one for one in run.problems if one.code == "already-received"]
+    assert "2 traders received 9,000 USDC already" in note.what
+    assert balances(run)
+
+
+def test_an_amount_received_beyond_the_entitlement_or_by_nobody_here_is_named(tmp_path: Path) -> None:
+    run = made(tmp_path, {address(1): 10_000}, received(address(1), 12_000) + received(address(9), 1) + payee(address(1), OWNER))
+    assert amounts(run) == {OWNER: 0}
+    assert {one.code for one in run.problems} >= {"received-more", "received-unused"}
+    assert "2,000 USDC more than it is owed" in next(one.what for one in run.problems if one.code == "received-more")
+
+
 def exclusions(folder: Path, text: str, stated: str | None = None) -> dict[str, str]:
     (folder / "excluded.csv").write_text(text)
     digest = stated or hashlib.sha256(text.encode()).hexdigest()
@@ -290,7 +313,7 @@ def test_a_list_of_codes_is_shown_and_excludes_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("0x12", "not code"),
+        ("0x123", "not code"),
         ("0x6080,safe", 'is "safe", but the code is that of "contract"'),
         (",", "says nothing about"),
         (",wallet", "kind"),
@@ -338,3 +361,13 @@ def test_a_node_that_refuses_is_named_in_its_own_words(tmp_path: Path, monkeypat
     with pytest.raises(InputError, match=r"--payee-rpc: http://node .*the method is not available") as refused:
         perpcomp.with_account_kinds(made(tmp_path, MARGINS), "http://node", tmp_path / "store")
     assert refused.value.exit_code == 3
+
+
+def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    text = f"account,to\n{address(1)},{OWNER}\n"
+    (tmp_path / "lists" / "events.csv").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    run = made(tmp_path, {address(1): 1}, f'[payees]\nmap = "lists/events.csv"\nmap_sha256 = "{digest}"\nsource = "test"\n')
+    with pytest.raises(InputError, match="Two inputs of this run are called events.csv"):
+        perpcomp.publish_run(run, tmp_path / "out")

@@ -57,6 +57,13 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
     yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in known) or "nothing", total)
     if len(known) < len(own):
         yield f"  {len(own) - len(known)} of its {len(own)} liquidations cannot be valued and add nothing: see findings.csv"
+    if received := run.incident.received_by.get(trader, 0):
+        entries = [one for one in run.incident.received if one.address == trader]
+        texts = "; ".join(f"{one.reason} {source_texts(run.incident, one.source)}".strip() for one in entries)
+        left = f"max({number(sum(known))} - {number(received)}, 0)"
+        yield from step(
+            "entitlement left", "max(entitlement - already received, 0)", left, f"{number(max(sum(known) - received, 0))} USDC", texts
+        )
     redirected = run.redirected.filter(pl.col("trader") == trader)
     if redirected.is_empty():
         yield from payee_steps(run, trader)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perpcomp.fixed import to_integer
 from perpcomp.incident.chain import Chain
 from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.expect import Expectation
@@ -14,6 +15,7 @@ from perpcomp.incident.lists import beside
 from perpcomp.incident.market import Market
 from perpcomp.incident.payees import Payee, PayeeFiles
 from perpcomp.incident.quote import Quote
+from perpcomp.incident.received import Received
 from perpcomp.incident.restore import Restore
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import Source
@@ -47,6 +49,7 @@ class Incident:
     quote: Quote | None
     payees: tuple[Payee, ...]
     payee_files: PayeeFiles
+    received: tuple[Received, ...]
     vesting: Vesting
     budgets: tuple[Budget, ...]
     insurance_fund: InsuranceFund | None
@@ -88,6 +91,14 @@ class Incident:
         """The lists that the incident file names: exclusions, payees, account codes."""
         names = (self.eligibility.exclude_file, self.payee_files.map, self.payee_files.code)
         return tuple(beside(self.folder, name) for name in names if name is not None)
+
+    @property
+    def received_by(self) -> dict[str, int]:
+        """Trader -> what it got already (1e-18 USDC)."""
+        sums: dict[str, int] = {}
+        for one in self.received:
+            sums[one.address] = sums.get(one.address, 0) + to_integer(one.amount)
+        return sums
 
     @property
     def contracts(self) -> dict[str, str]:

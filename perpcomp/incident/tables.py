@@ -16,6 +16,7 @@ from perpcomp.incident.kinds import TEXT, choice
 from perpcomp.incident.market import Market, read_market
 from perpcomp.incident.payees import Payee, PayeeFiles
 from perpcomp.incident.quote import Quote
+from perpcomp.incident.received import Received
 from perpcomp.incident.restore import Restore, read_restore
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import SOURCES
@@ -54,6 +55,9 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
             PayeeFiles, "names lists about the accounts that are paid", required=False, absent=PayeeFiles(), name="payees"
         ),
         "payees": Table(Payee, "names who is paid for a trader", required=False, many=True, absent=(), name="payee"),
+        "received": Table(
+            Received, "states what a trader got already, which is taken off", required=False, many=True, absent=(), name="received"
+        ),
         "vesting": Table(Vesting, "says when payouts unlock", read=read_vesting, name="vesting"),
         "budgets": Table(Budget, "states an amount that totals are compared with", required=False, many=True, absent=(), name="budget"),
         "insurance_fund": Table(

@@ -1,6 +1,7 @@
 """Every file that a run publishes, as bytes made from checked tables. folder.py writes them, and verify compares them."""
 
 from perpcomp.decide.compare import wide
+from perpcomp.findings import refusal
 from perpcomp.publish.workbook import workbook
 from perpcomp.run import Run
 from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, RESTORE_ORDERS
@@ -37,7 +38,10 @@ def files(run: Run) -> dict[str, bytes]:
     index = run.incident.index_file if run.incident.judges_by_guards else None
     for path in (*run.input.files, run.input.range, run.input.blocks, run.input.prices, run.input.codes, index, *run.incident.lists):
         if path is not None:
-            published[f"inputs/{path.name}"] = path.read_bytes()
+            data = path.read_bytes()
+            if published.setdefault(f"inputs/{path.name}", data) != data:
+                what = f"Two inputs of this run are called {path.name}, and a published run holds all inputs in one folder."
+                raise refusal(path.name, what, "Rename one of them.")
     published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))
     if events.table.height <= SMALL:
         published["1-events.csv"] = to_csv(events.table, EVENTS)

@@ -70,6 +70,7 @@ def summary(run: Run) -> list[Line]:
         *_excluded(run),
         Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
         Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} {unit.quote}"),
+        *(Line("Already received", problem.what, "3-payouts.csv") for problem in run.problems if problem.code == "already-received"),
         *_unpayable(run),
         *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
     ]

@@ -3,9 +3,10 @@
 import asyncio
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from perpcomp.findings import refusal
+from perpcomp.findings import InputError, refusal
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.rpc import NETWORK, BadAnswer, Endpoint, Raw, RpcError, read_strictly, to_int
 from perpcomp.writing import write_whole
@@ -35,6 +36,9 @@ async def _fetch(addresses: list[str], url: str, folder: Path) -> Path:
         raise refusal(
             "--payee-rpc", what, "Use another node of the chain that pays, or state the codes in [payees] code.", NETWORK
         ) from None
+    except InputError as error:
+        advice = "Use another node of the chain that pays, or leave --payee-rpc out: no amount depends on it."
+        raise InputError([replace(problem, where="--payee-rpc", what_to_do=advice) for problem in error.problems], NETWORK) from None
     finally:
         await pool.close()
     folder.mkdir(parents=True, exist_ok=True)
