@@ -69,8 +69,7 @@ def per_payee(paid_for: Iterable[Part]) -> dict[str, Entitlement]:
 
 def contracts(incident: Incident, liquidations: pl.DataFrame) -> dict[str, str]:
     """Address -> what it is, of every contract that the incident or its input names. `liquidations` is the published table."""
-    markets = liquidations.select("market", "market_name").unique().iter_rows()
-    return {market: f"the market {name}" for market, name in markets} | incident.contracts
+    return dict.fromkeys(liquidations.get_column("market").unique(), "a market of the input") | incident.contracts
 
 
 def why_unpayable(address: str, named: Mapping[str, str]) -> str | None:

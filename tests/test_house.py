@@ -135,6 +135,7 @@ NO_POLICY = {
     "guards/rules/funding.py DAY": "a unit",
     "guards/rules/margins.py WORD": "what a word holds",
     "payees.py NAMED": "how many addresses a finding names",
+    "payees.py _NO_KEY": "zero digits that no search for a key reaches",
     "payouts.py NAMED": "how many traders a finding names",
     "systems/continuity.py MOST": "how many findings are shown",
     "systems/perpetual_v1/replay/market_replay.py MOST": "how many findings are shown",

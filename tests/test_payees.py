@@ -369,5 +369,5 @@ def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "lists" / "events.csv").write_text(text)
     digest = hashlib.sha256(text.encode()).hexdigest()
     run = made(tmp_path, {address(1): 1}, f'[payees]\nmap = "lists/events.csv"\nmap_sha256 = "{digest}"\nsource = "test"\n')
-    with pytest.raises(InputError, match="Two inputs of this run are called events.csv"):
+    with pytest.raises(InputError, match=r"Two inputs of this run are called events\.csv"):
         perpcomp.publish_run(run, tmp_path / "out")

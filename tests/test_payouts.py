@@ -70,7 +70,6 @@ def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
         pl.Series("log_index", range(len(rows)), dtype=pl.Int64),
         eligible=pl.lit(True),
         market=pl.lit(build.MARKET),
-        market_name=pl.lit("BTCUSDC"),
     )
 
 
