@@ -714,13 +714,13 @@ def test_a_block_without_a_log_has_no_time_of_its_own(february: Recording) -> No
     assert frame.drop(*unknown, "unknown").equals(whole.drop(*unknown, "unknown"))
     assert frame["unknown"].str.contains("block 13500195 logged nothing").all()
     (finding,) = unknown_values(frame)
-    assert "block_times" in finding.what
+    assert "the block list (blocks of [input]) does not give its time" in finding.what
     told = done.positions(13_500_195, datetime.fromtimestamp(EMPTY["february"][13_500_195], UTC))
     assert told.equals(whole)
 
 
 def test_a_block_has_one_time(february: Recording) -> None:
-    with pytest.raises(InputError, match="block_times"):
+    with pytest.raises(InputError, match="1 in the block list"):
         replay(february.events.others, february.events.table, block_times={13_500_194: 1})
 
 
