@@ -13,11 +13,11 @@ from itertools import groupby, islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import polars as pl
 
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
+from perpcomp.ingest.exports.subgraph_meta import Answer, answers_in
 from perpcomp.ingest.node.store import read_range
 from perpcomp.input import Events, Input
 from perpcomp.tables.schema import CSV_TIME
@@ -79,7 +79,7 @@ def coverage(events: Events, source: Input, incident: Incident) -> Coverage:
     """What an input covers, and the findings: an error where its evidence ends before the window does, a warning where it has none."""
     times = _Times(events)
     stated = read_range(source.file.parent) if source.range is not None else {}
-    answers = [answer for path in source.files if path.suffix == ".json" for answer in _answers(path)]
+    answers = [answer for path in source.files if path.suffix == ".json" for answer in answers_in(path)]
     named = _ranges(source.files)
     problems: list[Finding] = []
     evidence: Evidence = "none"
@@ -210,42 +210,7 @@ def _holes(named: list[tuple[int, int, Path]]) -> Iterator[Finding]:
                 yield Finding("error", before.parent.name or before.name, what, advice, code="hole-in-input")
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What a subgraph's answer states of itself, and the rows of each list in it."""
-
-    file: str
-    block: int | None
-    time: datetime | None
-    failed: bool
-    rows: dict[str, int]
-
-
-def _answers(path: Path) -> Iterator[_Answer]:
-    """The answers of a subgraph in a JSON file; none where it holds anything else."""
-    loaded = msgspec.json.decode(path.read_bytes())
-    for answer in loaded if isinstance(loaded, list) else [loaded]:
-        inner = answer.get("data", answer) if isinstance(answer, dict) else None
-        if not isinstance(inner, dict):
-            continue
-        rows = {key: len(listed) for key, listed in inner.items() if key.endswith("Events") and isinstance(listed, list)}
-        meta = inner.get("_meta")
-        if not rows and meta is None:
-            continue
-        meta = meta if isinstance(meta, dict) else {}
-        block = meta.get("block")
-        block = block if isinstance(block, dict) else {}
-        number, time = _whole(block.get("number")), _whole(block.get("timestamp"))
-        moment = None if time is None or time >= 2**32 else datetime.fromtimestamp(time, UTC)
-        yield _Answer(path.name, number, moment, meta.get("hasIndexingErrors") in (True, "true"), rows)
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number, given as a number or as text."""
-    return int(value) if re.fullmatch(r"[0-9]{1,15}", str(value), re.ASCII) else None
-
-
-def _of_answers(source: Input, answers: Sequence[_Answer]) -> Iterator[Finding]:
+def _of_answers(source: Input, answers: Sequence[Answer]) -> Iterator[Finding]:
     """Findings on what the answers of a subgraph state of themselves."""
     for file in dict.fromkeys(answer.file for answer in answers if answer.failed):
         what = (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from perpcomp.incident import incident_file
 from perpcomp.ingest.node import answers
 from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
-from perpcomp.ingest.node.rpc import BadAnswer
+from perpcomp.ingest.node.results import BadAnswer
 from perpcomp.ingest.raw_frame import UNDATED, Log
 from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, RESERVE_SNAPSHOTTED, TOPICS
 

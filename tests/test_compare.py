@@ -59,7 +59,7 @@ def test_a_ratio_that_no_column_holds_is_null_with_a_note(tmp_path: Path) -> Non
     notes = {problem.what.split(" is ")[0]: problem for problem in done.problems if problem.code == "recovery-ratio-too-large"}
     assert sorted(notes) == [f"The recovery ratio under {name}" for name in ("margin-only", "realized-loss", "split-50-50")]
     assert notes["The recovery ratio under margin-only"].what == (
-        "The recovery ratio under margin-only is 1e20 or more for 1 trader, so it is empty. 0x0000000000000000000000000000000000000001 lost"
+        f"The recovery ratio under margin-only is 1e20 or more for 1 trader, so it is empty. {address(1)} lost"
         " 0.000000000000000001 USDC at the reference price, and the formula gives 10,000 USDC."
     )
     assert {problem.level for problem in notes.values()} == {"note"}

@@ -254,7 +254,8 @@ def test_names_that_end_after_the_window_need_no_later_log(incident: Incident, t
 def stored(incident: Incident, folder: Path, last: int, stated: dict[str, Any]) -> Path:
     from perpcomp.ingest.log_file import log_pieces
 
-    raw = pl.concat([piece() for piece in log_pieces(jsonl(folder, liquidated(logs(60, last=min(last, 6000)))), [HOUSE], sorted(TOPICS))])
+    written = jsonl(folder, liquidated(logs(60, last=min(last, 6000))))
+    raw = pl.concat([piece() for piece in log_pieces([written], [HOUSE], sorted(TOPICS), (), {})])
     store = Store(folder / "store", Subject(100, "", (HOUSE,), (CHANGED,)))
     asked = (FIRST, FIRST + last // SECONDS)
     store.add(*asked, "0x0", "0x0", raw)

@@ -680,7 +680,7 @@ def test_a_missing_input_is_named_with_its_folder(tmp_path: Path) -> None:
 
 def test_an_unsupported_input_is_refused(tmp_path: Path) -> None:
     loaded = incident_file.parse(changed(("rehearsal/logs.jsonl.gz", "logs.docx")), "rehearsal", tmp_path)
-    with pytest.raises(InputError, match=r"logs\.docx: .*docx.* Known: \.jsonl"):
+    with pytest.raises(InputError, match=r"logs\.docx: .*docx.* Supported: \.jsonl"):
         find_input(loaded, None)
 
 
@@ -938,7 +938,7 @@ def test_an_example_has_the_type_of_its_field() -> None:
 
 def test_an_incident_has_a_field_for_everything_that_is_read() -> None:
     flat = {"input", "formula", "allocation"}
-    rest = {"name", "blocks", "formula_source", "rounding_to", "allocation_source", "raw", "folder"}
+    rest = {"name", "blocks", "account_kinds", "formula_source", "rounding_to", "allocation_source", "raw", "folder"}
     assert {*of_system("perpetual-v1")} - flat == {field.name for field in fields(Incident)} - flat - rest
 
 

@@ -36,7 +36,7 @@ WORKERS: dict[str, tuple[str, ...]] = {"--engine": (), "--scheduler": ("rehearsa
 QUIET: dict[str, tuple[str, ...]] = {"--quiet": ("QUERY --dry-run --quiet",)}
 ALWAYS: dict[str, tuple[str, ...]] = {"--json": ()}
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
-    "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": ()},
+    "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": (), "--payee-rpc": ()},
     "events": {**FETCHING, **WORKERS, **QUIET, **ALWAYS},
     "positions": {**ALWAYS, "--input": (), "--at": ()},
     "liquidations": {**WORKERS, **ALWAYS, "--input": ()},

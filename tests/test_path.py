@@ -124,7 +124,7 @@ def test_without_the_pools_logs_every_price_is_empty_and_named(tmp_path: Path) -
     path = paths["BTCUSDC"]
     assert path["spot_price"].null_count() == path["twap_price"].null_count() == path.height
     said = [problem.what for problem in problems if problem.where == "BTCUSDC"]
-    assert [words.split(" in ")[0] for words in said] == ["has no spot price", "has no average price"]
+    assert [words.split(" in ")[0] for words in said] == ["The spot price is unknown", "The average price is unknown"]
     assert in_words("BTCUSDC", path).endswith("logged something.")
 
 

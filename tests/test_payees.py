@@ -358,7 +358,7 @@ def test_a_node_of_the_chain_that_pays_tells_the_codes(tmp_path: Path, monkeypat
 
 def test_a_node_that_refuses_is_named_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node(monkeypatch, {address(2): {"error": {"code": -32601, "message": "the method is not available"}}})
-    with pytest.raises(InputError, match=r"--payee-rpc: http://node .*the method is not available") as refused:
+    with pytest.raises(InputError, match=r"--payee-rpc: eth_getCode failed: http://node answers: the method is not available") as refused:
         perpcomp.with_account_kinds(made(tmp_path, MARGINS), "http://node", tmp_path / "store")
     assert refused.value.exit_code == 3
 

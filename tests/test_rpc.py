@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from perpcomp.ingest.node.answers import read_logs_answer
-from perpcomp.ingest.node.fetch import read_transactions
-from perpcomp.ingest.node.rpc import (
-    BadAnswer,
-    Endpoint,
-    RpcError,
-    read_block_info,
-    read_object,
-    read_strictly,
-)
+from perpcomp.ingest.node.block_receipts import read_transactions
+from perpcomp.ingest.node.results import BadAnswer, read_block_info, read_object, read_strictly
+from perpcomp.ingest.node.rpc import Endpoint, RpcError
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, reply: str, status: int = 200) -> bytes:

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -341,7 +342,10 @@ def test_an_index_of_logs_that_begins_in_each_transaction_is_named(tmp_path: Pat
         seen[log["transactionHash"]] = seen.get(log["transactionHash"], -1) + 1
         log["logIndex"] = hex(seen[log["transactionHash"]])
     said = refused(tmp_path, put(tmp_path, "rows.jsonl", lines(logs)))
-    assert "is in two transactions, but a block numbers its logs through. Remove neither row: the source counts the logs of each" in said
+    assert (
+        "these belong to different transactions: they are different logs, not duplicates. Some gateways count logIndex inside each" in said
+    )
+    assert "Keep all of them" in said
     assert "listed twice" not in said
 
 
@@ -502,4 +506,4 @@ def test_our_own_events_are_read_again_without_a_warning(tmp_path: Path) -> None
     ):
         again = run(tmp_path, put(tmp_path, name, content))
         assert again.events.table.equals(first.events.table)
-        assert again.problems == first.problems
+        assert {replace(problem, where="") for problem in again.problems} == {replace(problem, where="") for problem in first.problems}

@@ -34,8 +34,8 @@ def errors(tables: Tables, chain: str) -> list[Finding]:
     lazy = {name: table.lazy() for name, table in tables.items()}
     try:
         events = SYNTHETIX_V2.events_table(lazy)
-        _, contradictions = SYNTHETIX_V2.liquidations(events, lazy, None, is_before_crash(incident), LOCAL)
-        problems = contradictions + SYNTHETIX_V2.gaps(events, lazy)
+        _, contradictions = SYNTHETIX_V2.liquidations(events, lazy, incident.chain, is_before_crash(incident), LOCAL)
+        problems = contradictions + SYNTHETIX_V2.gaps(events, lazy) + SYNTHETIX_V2.lost_logs(events, lazy, incident)
     except InputError as error:
         problems = error.problems
     return [problem for problem in problems if problem.level == "error"]

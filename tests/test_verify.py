@@ -177,7 +177,7 @@ def refused(where: Path, text: str) -> str:
         ("[1]", "its format is 'list'"),
         ("nonsense", "Expecting value"),
         ('{"format": "perpcomp-run-v1"}', "missing required field `tool`"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "it nests deeper than 20 levels"),
     ],
 )
 def test_an_invalid_manifest_is_refused(copy: Path, text: str, words: str) -> None:

@@ -25,6 +25,7 @@ FORMAT = "perpcomp-run-v1"
 MANIFEST = "manifest.json"
 LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
+DEEPEST = 20  # levels of nesting that a manifest may have
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119})?"
 
 
@@ -106,6 +107,15 @@ class _Manifest(msgspec.Struct):
     files: dict[str, _Stated]
 
 
+def _refuse_deep_nesting(text: str) -> None:
+    """ValueError where brackets nest deeper than in any manifest: the JSON parser of CPython can overflow the stack on them."""
+    depth = 0
+    for bracket in re.findall(r"[\[{\]}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > DEEPEST:
+            raise ValueError(f"it nests deeper than {DEEPEST} levels")
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a published run.
 
@@ -114,7 +124,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        _refuse_deep_nesting(text)
+        document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else type(document).__name__
             raise ValueError(f"its format is {found!r}, not {FORMAT}")

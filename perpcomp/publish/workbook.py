@@ -171,8 +171,7 @@ class Sheets:
         elif column.kind == "flag":
             code = sheet.write_string(row, at, "yes" if value else "no")
         elif column.kind == "time":
-            code = sheet.write_string(row, at, value.strftime(CSV_TIME))
-            sheet.write_string(row, at, value if isinstance(value, str) else value.strftime(CSV_TIME))  # text: an estimate
+            code = sheet.write_string(row, at, value if isinstance(value, str) else value.strftime(CSV_TIME))  # text: an estimate
         else:
             assert column.kind in KINDS
             code = sheet.write_string(row, at, shown_text(value, file), self.text)

@@ -20,7 +20,7 @@ import polars as pl
 from perpcomp.findings import InputError
 from perpcomp.ingest.decode import WORD
 from perpcomp.ingest.node.refusals import Range
-from perpcomp.ingest.node.rpc import BadAnswer, Raw, to_int
+from perpcomp.ingest.node.results import BadAnswer, Raw, to_int
 from perpcomp.ingest.raw_frame import PATTERNS, UNDATED, Log, increases, log_order, undated
 
 _LOGS = msgspec.json.Decoder(list[Log])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from perpcomp.findings import InputError, refusal
 from perpcomp.ingest.node.pool import Pool
-from perpcomp.ingest.node.rpc import NETWORK, BadAnswer, Endpoint, Raw, RpcError, read_strictly, to_int
+from perpcomp.ingest.node.results import BadAnswer, Raw, read_strictly, to_int
+from perpcomp.ingest.node.rpc import NETWORK, Endpoint, RpcError
 from perpcomp.writing import write_whole
 
 BATCH = 100  # requests in one batch

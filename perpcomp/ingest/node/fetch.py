@@ -19,19 +19,11 @@ from perpcomp.findings import refusal
 from perpcomp.ingest.block_times import dated
 from perpcomp.ingest.consistency import OTHER_BLOCK
 from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
+from perpcomp.ingest.node.block_receipts import receipts_of
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
-from perpcomp.ingest.node.rpc import (
-    NETWORK,
-    BadAnswer,
-    BlockInfo,
-    Raw,
-    RpcError,
-    read_block_info,
-    read_object,
-    read_strictly,
-    to_int,
-)
+from perpcomp.ingest.node.results import BadAnswer, BlockInfo, Raw, read_block_info, read_strictly, to_int
+from perpcomp.ingest.node.rpc import NETWORK, RpcError
 from perpcomp.ingest.node.store import Store, Subject
 
 HEADERS_AT_ONCE = 100
@@ -272,26 +264,6 @@ def grid(asked: Range, size: int) -> list[Range]:
     first, last = asked
     cuts = [first, *range((first // size + 1) * size, last + 1, size), last + 1]
     return [(a, b - 1) for a, b in pairwise(cuts) if a < b]
-
-
-async def receipts_of(pool: Pool, number: int) -> list[dict[str, Any]]:
-    """All receipts of a block, in order; one by one where a node lacks eth_getBlockReceipts."""
-    try:
-        receipts = await pool.call("eth_getBlockReceipts", [hex(number)], read_strictly, needs=number)
-    except RpcError:
-        asked = await pool.call("eth_getBlockByNumber", [hex(number), False], read_transactions, needs=number)
-        receipts = await pool.call_many("eth_getTransactionReceipt", asked, read_object) if asked else []
-    if not isinstance(receipts, list) or not all(isinstance(receipt, dict) for receipt in receipts):
-        raise refusal("the network", f"The receipts of block {number} are not a list.", "Use another node with --rpc.", NETWORK)
-    return receipts
-
-
-def read_transactions(raw: Raw) -> list[list[str]]:
-    """The hashes of a block's transactions, each in a list of its own: the parameters of a request for its receipt."""
-    listed = read_object(raw).get("transactions")
-    if not isinstance(listed, list) or not all(isinstance(transaction, str) for transaction in listed):
-        raise BadAnswer("the answer is not a block with its transactions")
-    return [[transaction] for transaction in listed]
 
 
 async def all_of(calls: Sequence[Any]) -> list[Any]:

@@ -8,16 +8,8 @@ from typing import Any, TypeVar
 
 from perpcomp.findings import Finding, InputError
 from perpcomp.ingest.node.refusals import Action, classify
-from perpcomp.ingest.node.rpc import (
-    NETWORK,
-    UNREACHED,
-    BadAnswer,
-    Endpoint,
-    Raw,
-    RpcError,
-    read_strictly,
-    to_int,
-)
+from perpcomp.ingest.node.results import BadAnswer, Raw, read_strictly, to_int
+from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint, RpcError
 
 T = TypeVar("T")
 

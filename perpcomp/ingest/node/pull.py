@@ -18,7 +18,8 @@ from perpcomp.ingest.node.fetch import Fetcher, Progress, differing_block, grid
 from perpcomp.ingest.node.held import Fetched, Options, asked_for, held, proved, subject
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Range, width
-from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint, read_object, read_strictly, to_int
+from perpcomp.ingest.node.results import read_object, read_strictly, to_int
+from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof import evidence
 from perpcomp.lock import locked

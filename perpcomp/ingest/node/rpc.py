@@ -10,31 +10,20 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from perpcomp.ingest.node.refusals import Action, classify
-from perpcomp.ingest.raw_frame import BLOCKS
+from perpcomp.ingest.node.results import BadAnswer, Raw
 
 if TYPE_CHECKING:
     from perpcomp.ingest.node.providers import Http, Reply, Socket
 
 T = TypeVar("T")
-Raw = bytes | memoryview  # the JSON of a result, copied or as a part of the reply
-QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}").fullmatch
 UNREACHED = "node-unreachable"  # code of the finding that a node did not answer
 NETWORK = 3  # the exit code where only another endpoint or a later attempt can help
-
-
-class BadAnswer(Exception):
-    """There is no usable answer: the connection failed, the time ran out, or the body is malformed. Another attempt may help."""
-
-    def __init__(self, what: str, status: int | None = None) -> None:
-        self.status = status
-        super().__init__(what)
 
 
 class BatchRefused(Exception):
@@ -58,22 +47,6 @@ class RpcError(Exception):
         return classify((0, 1), self.code, self.status, self.message).action is Action.BACKOFF
 
 
-class BlockInfo(msgspec.Struct, frozen=True):
-    """The fields of a block header that fetching needs; timestamp in unix seconds. Proofs read the whole header."""
-
-    number: int
-    hash: str
-    parent_hash: str
-    timestamp: int
-
-
-class _BlockInfo(msgspec.Struct, rename="camel"):
-    number: str
-    hash: str
-    parent_hash: str
-    timestamp: str
-
-
 class _Reply(msgspec.Struct):
     jsonrpc: str | None = None
     id: int | None = None
@@ -84,7 +57,6 @@ class _Reply(msgspec.Struct):
 
 _REPLY = msgspec.json.Decoder(_Reply)
 _REPLIES = msgspec.json.Decoder(list[_Reply])
-_BLOCK_INFO = msgspec.json.Decoder(_BlockInfo)
 
 
 @dataclass
@@ -278,52 +250,3 @@ def _short(text: str) -> str:
 
 def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after is not None and re.fullmatch(r"\d{1,4}(\.\d+)?", retry_after) else None
-
-
-def read_block_info(raw: Raw) -> BlockInfo:
-    """The fields of a header that fetching needs."""
-    try:
-        header = _BLOCK_INFO.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadAnswer(f"the answer is not a block header ({error})") from None
-    found = BlockInfo(to_int(header.number), header.hash, header.parent_hash, to_int(header.timestamp))
-    if found.number >= BLOCKS or found.timestamp >= 2**32:
-        raise BadAnswer(f"the header has the number {found.number} and the timestamp {found.timestamp}, which no chain has")
-    return found
-
-
-def read_strictly(raw: Raw) -> Any:
-    """Any JSON. BadAnswer where a key is duplicate."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) != len(pairs):
-            raise BadAnswer("the answer holds a duplicate key")
-        return dict(pairs)
-
-    try:
-        return json.loads(bytes(raw), object_pairs_hook=once)
-    except (ValueError, RecursionError):
-        raise BadAnswer("the answer is not JSON") from None
-
-
-def read_object(raw: Raw) -> dict[str, Any]:
-    """A JSON object. BadAnswer where a key is duplicate."""
-    found = read_strictly(raw)
-    if not isinstance(found, dict):
-        raise BadAnswer("the answer is not an object")
-    return found
-
-
-def to_int(value: Any) -> int:
-    """A hex quantity as a number. BadAnswer where it is malformed."""
-    if not isinstance(value, str):
-        raise BadAnswer(f"{value!r} is not a hex number")
-    return _quantity(value)
-
-
-@lru_cache(maxsize=4096)
-def _quantity(text: str) -> int:
-    """A hex quantity as a number. Block numbers and indices repeat."""
-    if not QUANTITY(text):
-        raise BadAnswer(f"{text!r} is not a hex number")
-    return int(text, 16)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from perpcomp.findings import Finding
+from perpcomp.incident.incident import Incident
 from perpcomp.systems.continuity import MOST
 from perpcomp.systems.synthetix_v2.timeline import ORDER, POSITION, before_each
 
@@ -18,7 +19,7 @@ ADVICE = "A liquidation may be among the missing logs, and its trader would not 
 GONE = (pl.col("size") == 0) & (pl.col("trade_size") == 0) & (pl.col("id") != 0)  # a PositionModified that only a liquidation logs
 
 
-def missing_logs(others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
+def lost_logs(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], incident: Incident) -> list[Finding]:
     """An error for each place where a log is missing, at most MOST of a kind, then how many more. `others` are the decoded events by name."""
     tables = {name: table.collect().sort(ORDER) for name, table in others.items()}
     modified, liquidated, funding = (tables[name] for name in ("PositionModified", "PositionLiquidated", "FundingRecomputed"))

@@ -10,7 +10,6 @@ from perpcomp.findings import Finding, InputError
 from perpcomp.incident.chain import Chain
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import COLUMNS
-from perpcomp.systems.synthetix_v2.completeness import missing_logs
 from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
 from perpcomp.tables.schema import KINDS
@@ -25,7 +24,7 @@ def gaps(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
         pl.col("size").alias("size_after"),
     )
     pulled_again = "A log between them is missing; it may be a liquidation: pull the logs again."
-    return [*continuity.gaps(sizes, "error", pulled_again), *missing_logs(others)]
+    return continuity.gaps(sizes, "error", pulled_again)
 
 
 def liquidations(

@@ -1,6 +1,6 @@
 """Synthetix Perps V2 as a System."""
 
-from perpcomp.systems.synthetix_v2 import events, explain, flags, liquidations
+from perpcomp.systems.synthetix_v2 import completeness, events, explain, flags, liquidations
 from perpcomp.systems.system import System
 
 
@@ -22,6 +22,7 @@ class SynthetixV2(System):
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)
     gaps = staticmethod(liquidations.gaps)
+    lost_logs = staticmethod(completeness.lost_logs)
     liquidations = staticmethod(liquidations.liquidations)
     check_flags = staticmethod(flags.parameter_missing)
     flags = staticmethod(flags.flags)
