@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from perpcomp.cli.main import app
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE
 from perpcomp.guards.rules import margins, profiles, recorded, trading
@@ -21,6 +19,7 @@ from perpcomp.guards.rules.liquidation import flag, force_liquidate, liquidate
 from perpcomp.guards.rules.market import Market, Oracle
 from perpcomp.guards.rules.profiles import DEPLOYED, SIP
 from perpcomp.guards.rules.vectors import check, opened
+from tests.commands import call
 
 LAB = Path(__file__).parent / "lab" / "guards"
 VECTORS, CASES = LAB / "vectors.json.gz", LAB / "cases.json"
@@ -76,15 +75,15 @@ def test_a_difference_is_named_with_vector_step_and_field(change: Callable[[Any]
     assert checked.failed == 1, [str(finding) for finding in checked.findings]
     assert str(checked.findings[0]).startswith("changed.json vector 1 (sSHIBPERP)")
     assert said in str(checked.findings[0])
-    done = CliRunner().invoke(app, ["guards", "vectors", str(file)])
-    assert done.exit_code == 1
+    done = call("guards", "vectors", str(file), cwd=tmp_path)
+    assert done.returncode == 1
     assert done.stdout.strip() == f"{checked.passed} passed, 1 failed"
     assert said in done.stderr
 
 
-def test_the_command_counts() -> None:
-    done = CliRunner().invoke(app, ["guards", "vectors", str(VECTORS)])
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "23,606 passed, 0 failed\n", "")
+def test_the_command_counts(tmp_path: Path) -> None:
+    done = call("guards", "vectors", str(VECTORS), cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "23,606 passed, 0 failed\n", "")
 
 
 BROKEN: list[tuple[str, bytes, tuple[str, ...]]] = [
@@ -144,24 +143,24 @@ def _refused(file: Path, *said: str) -> None:
         assert words in text
 
 
-def test_the_differences_are_made_from_the_profiles() -> None:
+def test_the_differences_are_made_from_the_profiles(tmp_path: Path) -> None:
     """One row a field whose answers differ, in the words of those answers; and the documents' table is that one."""
     rows = profiles.differences()
     behaviour = [row for row in rows if row[1] != "(not said)"]
     assert [row[0] for row in behaviour] == [*profiles.QUESTIONS.values()]
     assert all(text != code for _, text, code in behaviour)
     assert [row[0] for row in rows if row[1] == "(not said)"] == [*profiles.SILENT]
-    done = CliRunner().invoke(app, ["guards", "profiles"])
-    assert done.exit_code == 0
+    done = call("guards", "profiles", cwd=tmp_path)
+    assert done.returncode == 0
     for row in rows:
         for cell in row:
             assert cell in done.stdout
 
 
-def test_vectors_takes_one_file_and_verdicts_one_query() -> None:
+def test_vectors_takes_one_file_and_verdicts_one_query(tmp_path: Path) -> None:
     for words, missing in ((["vectors"], "Missing argument 'FILE'"), (["vector", str(VECTORS)], "unexpected extra argument")):
-        done = CliRunner().invoke(app, ["guards", *words])
-        assert done.exit_code == 2
+        done = call("guards", *words, cwd=tmp_path)
+        assert done.returncode == 2
         assert missing in done.stderr
 
 
