@@ -218,7 +218,7 @@ def test_a_second_node_names_the_first_block_that_differs(crash_chain: TradedCha
     with Proxy(crash_chain.url, [Fault("drop-log", seed=2, permanent=True)]) as proxy, pytest.raises(InputError) as error:
         puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=proxy.url), lambda _: None)
     assert error.value.exit_code == 1
-    assert re.search(r"differ, first in block \d+: \d+ logs here, \d+ from", str(error.value))
+    assert re.search(r"differ first in block \d+: \d+ logs from --rpc, \d+ from", str(error.value))
     assert not puller.fetch(
         about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=crash_chain.url), lambda _: None
     ).proof
@@ -435,7 +435,7 @@ def test_the_key_of_an_endpoint_appears_nowhere(kind: str, crash_chain: TradedCh
 
 @pytest.fixture
 def final(crash_chain: TradedChain) -> str:
-    """A range that is final by the default distance."""
+    """A range that is final by the default distance. It ends inside the window: every command that reads it ends with that error."""
     return f"{crash_chain.first_block}:{crash_chain.last_block - 40}"
 
 
@@ -443,18 +443,20 @@ def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedC
     query = str(about.folder / "live.toml")
     url = crash_chain.url + f"?key={KEY}"
     done = process("run", query, "--rpc", url, "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert "The input reaches only to 2021-02-20T23:15:30Z (the store holds the complete range of blocks)" in done.stderr
     assert "all final" in done.stderr
     assert "proved complete and unaltered" in done.stderr
     assert (tmp_path / "o" / "inputs" / "logs.parquet").is_file()
     assert call("verify", "o", cwd=tmp_path).returncode == 0, "the logs went with the run: no node is needed"
     again = call("run", query, "--rpc", "http://127.0.0.1:1/nobody", "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 1, again.stderr
     assert "0 requests" in again.stderr
     partly = call("payouts", query, "--json", cwd=tmp_path)
     assert partly.returncode == 3
-    assert "which is not the whole and final range of the window" in partly.stderr, "a victim could be missing"
-    assert call("payouts", query, "--json", "--input", "store/live/logs.parquet", cwd=tmp_path).returncode == 0
+    assert "not the complete and final range of the window" in partly.stderr, "a victim could be missing"
+    assert call("payouts", query, "--json", "--input", "store/live/logs.parquet", cwd=tmp_path).returncode == 1
     for words in (done.stdout, done.stderr, again.stderr):
         assert KEY not in words
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
@@ -463,7 +465,8 @@ def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedC
 def test_the_url_may_come_from_the_environment(crash_chain: TradedChain, about: Incident, final: str, tmp_path: Path) -> None:
     query = str(about.folder / "live.toml")
     done = call("events", query, "--blocks", final, "--json", cwd=tmp_path, PERPCOMP_RPC_URL=crash_chain.url)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: ") == done.stderr.count("error: logs.parquet: The input reaches only to ") == 1
     assert len(json.loads(done.stdout)) > 20
 
 
@@ -484,7 +487,7 @@ def test_dry_run_says_what_would_be_asked_and_sends_nothing(crash_chain: TradedC
 def test_a_range_that_is_none_is_refused(blocks: str, about: Incident, tmp_path: Path) -> None:
     done = call("events", str(about.folder / "live.toml"), "--rpc", "http://127.0.0.1:1", "--blocks", blocks, cwd=tmp_path)
     assert done.returncode == 2
-    assert "is no range of blocks" in done.stderr
+    assert "is not a range of blocks" in done.stderr
 
 
 def test_the_windows_blocks_are_found_by_their_times(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
