@@ -9,7 +9,7 @@ trader is unknown.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,8 +20,7 @@ from perpcomp.number_text import counted
 COMPLETE_FIRST = "Resolve the unpaid liquidations first: see findings.csv."
 
 
-@dataclass(frozen=True)
-class Entitlement:
+class Entitlement(NamedTuple):
     """One trader's entitlement: the sum of the known rows less what is `taken_off` (1e-18 USDC), and how many of its `liquidations` cannot be valued."""
 
     known: int
@@ -42,20 +41,24 @@ def of_traders(chosen: Formula, liquidations: pl.DataFrame) -> dict[str, Entitle
 
 
 def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> dict[str, Entitlement]:
-    """The rows' values (1e-18 USDC; None: unknown) added up by trader, sorted by address."""
-    rows: dict[str, list[int | None]] = {}
-    for trader, value in zip(traders, values, strict=True):
-        rows.setdefault(trader, []).append(value)
-    return {
-        trader: Entitlement(sum(value or 0 for value in own), sum(value is None for value in own), len(own))
-        for trader, own in sorted(rows.items())
-    }
+    """The rows' values (1e-18 USDC; None: unknown) added up by trader, sorted by address.
+
+    Each value is added in two halves, value = high * 1e18 + low, because Polars' own sum of so large integers wraps in silence.
+    """
+    value, base = pl.col("value"), pl.lit(fixed.ONE, dtype=pl.Int128)
+    rows = pl.DataFrame({"trader": traders, "value": values}, schema={"trader": pl.String, "value": pl.Int128})
+    sums = (
+        rows.group_by("trader")
+        .agg((value // base).sum().alias("high"), (value % base).sum().alias("low"), value.null_count().alias("unknown"), pl.len())
+        .sort("trader")
+    )
+    return {trader: Entitlement(high * fixed.ONE + low, unknown, count) for trader, high, low, unknown, count in sums.iter_rows()}
 
 
 def net(owed: Mapping[str, Entitlement], received: Mapping[str, int]) -> dict[str, Entitlement]:
     """The entitlements less what each trader received already (1e-18 USDC). A trader who received more is owed 0."""
     return {
-        trader: replace(own, known=own.known - taken, taken_off=taken)
+        trader: own._replace(known=own.known - taken, taken_off=taken)
         if (taken := min(max(own.known, 0), received.get(trader, 0)))
         else own
         for trader, own in owed.items()
@@ -74,13 +77,12 @@ def are_incomplete(traders: int) -> str:
 
 def compensated(values: pl.Series, liquidations: pl.DataFrame) -> list[int | None]:
     """Each row's value in 1e-18 USDC, times the share of its position that is compensated, truncated. Null stays None."""
-    sizes, kept = (_amounts(liquidations, name) for name in ("size", "compensated_size"))
-    return [
-        amount if amount is None or part == abs(whole) else fixed.truncate(amount * part, abs(whole))
-        for amount, whole, part in zip(fixed.to_integers(values), sizes, kept, strict=True)
-    ]
-
-
-def _amounts(frame: pl.DataFrame, column: str) -> list[int]:
-    """The integers of a column of amounts that is never null."""
-    return [value for value in fixed.to_integers(frame.get_column(column)) if value is not None]
+    amounts = fixed.to_integers(values)
+    in_part = liquidations.select((pl.col("compensated_size") != pl.col("size").abs()).arg_true()).to_series()
+    rows = liquidations[in_part].select("size", "compensated_size")
+    sizes, kept = (fixed.to_integers(column) for column in rows.get_columns())
+    for row, whole, part in zip(in_part, sizes, kept, strict=True):
+        amount = amounts[row]
+        if amount is not None and whole is not None and part is not None:
+            amounts[row] = fixed.truncate(amount * part, abs(whole))
+    return amounts

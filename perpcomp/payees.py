@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from perpcomp.tables.schema import check, frame_of
 
 NAMED = 20  # so many addresses are named in a finding
 NOT_CHECKED = "not-checked"
+PAID_FOR = {"payee": pl.String, "trader": pl.String}
 UNPAYABLE = "unpayable: "  # how the reason of such a row begins
 IS_CONTRACT = "payee-is-contract"
 
@@ -26,8 +27,7 @@ _NO_KEY = "0" * 24
 _BURN = re.compile(r"dead0{8}.*|.*0{8}dead|(dead){4}.*|.*(dead){4}|(deadbeef){5}|f{40}|e{40}")
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What one payee is paid for one trader. `entry` is the line of the payee map that says so; None: the trader is paid."""
 
     trader: str
@@ -49,22 +49,25 @@ def parts(owed: Mapping[str, Entitlement], incident: Incident) -> list[Part]:
         *first, last = entries[trader]
         amounts = [own.known * entry.share.numerator // entry.share.denominator for entry in first]
         for entry, amount in zip((*first, last), (*amounts, own.known - sum(amounts)), strict=True):
-            found.append(Part(trader, entry.to, replace(own, known=amount), entry))
+            found.append(Part(trader, entry.to, own._replace(known=amount), entry))
     return found
 
 
 def per_payee(paid_for: Iterable[Part]) -> dict[str, Entitlement]:
     """Payee -> the sum of its parts, sorted by address."""
-    sums: dict[str, Entitlement] = {}
+    own: dict[str, list[Entitlement]] = {}
     for part in paid_for:
-        one, more = sums.get(part.payee, Entitlement(0, 0, 0)), part.entitlement
-        sums[part.payee] = Entitlement(
-            one.known + more.known,
-            one.unknown + more.unknown,
-            one.liquidations + more.liquidations,
-            one.taken_off + more.taken_off,
-        )
-    return dict(sorted(sums.items()))
+        own.setdefault(part.payee, []).append(part.entitlement)
+    return {payee: parts[0] if len(parts) == 1 else _sum(parts) for payee, parts in sorted(own.items())}
+
+
+def _sum(parts: Sequence[Entitlement]) -> Entitlement:
+    return Entitlement(
+        sum(part.known for part in parts),
+        sum(part.unknown for part in parts),
+        sum(part.liquidations for part in parts),
+        sum(part.taken_off for part in parts),
+    )
 
 
 def contracts(incident: Incident, liquidations: pl.DataFrame) -> dict[str, str]:
@@ -75,7 +78,7 @@ def contracts(incident: Incident, liquidations: pl.DataFrame) -> dict[str, str]:
 def why_unpayable(address: str, named: Mapping[str, str]) -> str | None:
     """Why nobody may pay this address; None for an account. `named` are the contracts of the incident and its input."""
     digits = address[2:]
-    if not int(digits, 16):
+    if not digits.strip("0"):
         return "the zero address"
     if address in named:
         return named[address]
@@ -86,37 +89,45 @@ def why_unpayable(address: str, named: Mapping[str, str]) -> str | None:
     return None
 
 
-def table(payouts: pl.DataFrame, paid_for: Iterable[Part], named: Mapping[str, str], kinds: Mapping[str, str]) -> pl.DataFrame:
-    """The payees table: who receives how much. `kinds` says what stands at an address on the chain that pays, as far as it is known."""
-    traders: dict[str, set[str]] = {}
-    for part in paid_for:
-        traders.setdefault(part.payee, set()).add(part.trader)
-    rows = []
-    for row in payouts.iter_rows(named=True):
-        payee, reason = row["trader"], why_unpayable(row["trader"], named)
-        value = fixed.to_integer(row["value"])
-        rows.append(
-            {
-                "payee": payee,
-                "token": row["token"],
-                "traders": len(traders[payee]),
-                "account_kind": kinds.get(payee, NOT_CHECKED),
-                "payable": reason is None,
-                "value": value,
-                "amount": fixed.to_integer(row["amount"]),
-                "amount_base_units": row["amount_base_units"],
-                "unpayable": value if reason else 0,
-                "rounded_off": fixed.to_integer(row["rounded_off"]),
-                "reason": f"{UNPAYABLE}{reason}" if reason else row["reason"],
-            }
+def unpayable(paid_for: Iterable[Part], named: Mapping[str, str]) -> dict[str, str]:
+    """Payee -> why nobody may pay it, of the payees that are none or no account. `named` are the contracts of the incident and its input."""
+    return {payee: why for payee in {part.payee for part in paid_for} if (why := why_unpayable(payee, named)) is not None}
+
+
+def table(payouts: pl.DataFrame, paid_for: Sequence[Part], unpayable: Mapping[str, str], kinds: Mapping[str, str]) -> pl.DataFrame:
+    """The payees table: who receives how much. `unpayable` says why an address cannot be paid, `kinds` what stands at an address on the
+    chain that pays, as far as it is known.
+    """
+    parts = pl.DataFrame({"payee": [part.payee for part in paid_for], "trader": [part.trader for part in paid_for]}, schema=PAID_FOR)
+    payee, nothing = pl.col("payee"), pl.lit(0, dtype=pl.Int128).reinterpret(dtype=fixed.AMOUNT)
+    reason = payee.replace_strict(
+        {address: f"{UNPAYABLE}{why}" for address, why in unpayable.items()}, default=None, return_dtype=pl.String
+    )
+    rows = (
+        payouts.rename({"trader": "payee"})
+        .join(
+            parts.group_by("payee").agg(pl.col("trader").n_unique().cast(pl.Int64).alias("traders")),
+            on="payee",
+            how="left",
+            maintain_order="left",
         )
-    return check(frame_of(rows, PAYEES), PAYEES)
+        .with_columns(
+            _account_kind(kinds),
+            reason.is_null().alias("payable"),
+            pl.when(reason.is_null()).then(nothing).otherwise("value").alias("unpayable"),
+            pl.coalesce(reason, "reason").alias("reason"),
+        )
+    )
+    return check(rows.select(*PAYEES.schema), PAYEES)
 
 
 def with_kinds(payees: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
     """The payees table with what stands at each address."""
-    known = pl.col("payee").replace_strict(dict(kinds), default=NOT_CHECKED, return_dtype=pl.String)
-    return check(payees.with_columns(known.alias("account_kind")), PAYEES)
+    return check(payees.with_columns(_account_kind(kinds)), PAYEES)
+
+
+def _account_kind(kinds: Mapping[str, str]) -> pl.Expr:
+    return pl.col("payee").replace_strict(dict(kinds), default=NOT_CHECKED, return_dtype=pl.String).alias("account_kind")
 
 
 def redirected(paid_for: Iterable[Part]) -> pl.DataFrame:

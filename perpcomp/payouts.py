@@ -24,29 +24,29 @@ NAMED = 20  # so many traders are named in a finding
 TO_PAYEE = {"trader": pl.String, "payee": pl.String}
 
 
-def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataFrame, incident: Incident, stopped: bool) -> pl.DataFrame:
+def pay(
+    chosen: Formula, parts: Sequence[Part], unpayable: Mapping[str, str], liquidations: pl.DataFrame, incident: Incident, stopped: bool
+) -> pl.DataFrame:
     """The payouts table: one row per payee and token, also where nothing is owed, with the reason for a 0.
 
-    `owed` is what the chosen formula gives each trader of `liquidations`, the published table. Only the known part is paid: to the
-    trader, or to whom the incident names. What an address is owed that cannot be paid stays in `value`, with an amount of 0.
-    `stopped` pays nobody.
+    `parts` are what the chosen formula gives the traders of `liquidations`, the published table, by payee. Only the known part is
+    paid. `unpayable` says why an address cannot be paid: what it is owed stays in `value`, with an amount of 0. `stopped` pays nobody.
     """
     if chosen.negative:
         what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
         raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
-    parts = payees.parts(owed, incident)
-    due, named = payees.per_payee(parts), payees.contracts(incident, liquidations)
-    unpayable = [payees.why_unpayable(payee, named) for payee in due]
+    due = payees.per_payee(parts)
+    refused = [unpayable.get(payee) for payee in due]
     amounts = [0 if stopped else entitlement.known for entitlement in due.values()]
     total = sum(amounts)
     reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations)
-    reasons = [f"{UNPAYABLE}{why}" if why and amount else reason for why, amount, reason in zip(unpayable, amounts, reasons, strict=True)]
+    reasons = [f"{UNPAYABLE}{why}" if why and amount else reason for why, amount, reason in zip(refused, amounts, reasons, strict=True)]
     shares = [split(amount, incident.settlement) for amount in amounts]
     worth = fixed.ONE if incident.quote is None else fixed.to_integer(incident.quote.price)
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
         values = [fixed.mul_integers(share[k], worth) for share in shares]
-        units = [0 if why else base_units(share[k], leg, worth) for share, why in zip(shares, unpayable, strict=True)]
+        units = [0 if why else base_units(share[k], leg, worth) for share, why in zip(shares, refused, strict=True)]
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
         _refuse_too_many(max(units, default=0), leg, incident)
         columns = {
@@ -63,7 +63,7 @@ def pay(chosen: Formula, owed: Mapping[str, Entitlement], liquidations: pl.DataF
             "rounded_off": fixed.from_integers(
                 [
                     0 if why else value - fixed.truncate(paid_units * price, unit)
-                    for value, paid_units, why in zip(values, units, unpayable, strict=True)
+                    for value, paid_units, why in zip(values, units, refused, strict=True)
                 ]
             ),
             "reason": [None if paid_units else reason for paid_units, reason in zip(units, reasons, strict=True)],

@@ -143,12 +143,15 @@ def compute(
     table, system = found.table, find(incident.system)
     stopped = any(problem.stops for problem in found.problems)
     received = incident.received_by
-    owed = {one.name: entitlement.net(entitlement.of_traders(one, table), received) for one in [chosen, *beside]}
-    paid = payouts.pay(chosen, owed[chosen.name], table, incident, stopped)
+    owed = {
+        name: entitlement.net(entitlement.of_traders(one, table), received)
+        for name, one in {one.name: one for one in (chosen, *beside)}.items()
+    }
     paid_for = payees.parts(owed[chosen.name], incident)
-    receivers = payees.table(paid, paid_for, payees.contracts(incident, table), _account_kinds(incident, source))
-    shown = {one.name: owed[one.name] for one in beside}
-    comparison = compare.compare(shown, table)
+    unpayable = payees.unpayable(paid_for, payees.contracts(incident, table))
+    paid = payouts.pay(chosen, paid_for, unpayable, table, incident, stopped)
+    receivers = payees.table(paid, paid_for, unpayable, _account_kinds(incident, source))
+    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table)
     flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
     problems += [] if flags is None else system.check_flags(flags)
     balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
@@ -162,13 +165,14 @@ def compute(
     )
     problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
     problems += published.check_expectations(table, paid, incident)
-    problems += compare.without_ratio(shown, table)
+    problems += notes
     claims = vest(paid, incident)
     others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
     in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
     problems += sheet_limits.findings(incident, in_sheets)
     seen = Seen(events)
-    excluded = kept_back(incident, seen, table, entitlement.of_traders(chosen, found.without_exclusions))
+    without = entitlement.of_traders(chosen, found.without_exclusions) if incident.eligibility.exclusions else {}
+    excluded = kept_back(incident, seen, table, without)
     problems += check_exclusions(excluded, incident, seen)
     problems += check_names(incident, seen, table, system)
     problems += check_statements(incident, seen, table)

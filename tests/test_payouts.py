@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp import fixed, formula, payouts
+from perpcomp import fixed, formula, payees, payouts
 from perpcomp.decide import published
 from perpcomp.entitlement import compensated, of_traders
 from perpcomp.findings import InputError
@@ -76,7 +76,8 @@ def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
 def paid_by(name: str, frame: pl.DataFrame, incident: Incident, stopped: bool = False) -> pl.DataFrame:
     """The payouts of the named formula."""
     chosen = formula.find(name)
-    return payouts.pay(chosen, of_traders(chosen, frame), frame, incident, stopped)
+    parts = payees.parts(of_traders(chosen, frame), incident)
+    return payouts.pay(chosen, parts, payees.unpayable(parts, payees.contracts(incident, frame)), frame, incident, stopped)
 
 
 DOLLARS = {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7': 'token = "USDC"\ndecimals = 6\nshare = 1\nprice = 1'}

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import fixed, formula, payouts
+from perpcomp import fixed, formula, payees, payouts
 from perpcomp.decide.published import check_expectations
 from perpcomp.entitlement import per_trader
 from perpcomp.incident.incident import Incident
@@ -51,7 +51,8 @@ def paid(incident: Incident) -> pl.DataFrame:
     """700 USDC to the first trader, at 7 USDC per PERP."""
     chosen = formula.find("margin-only")
     none = liquidations().with_columns(pl.lit(None, dtype=fixed.AMOUNT).alias(n) for n in ("size_at_reference", "margin_at_reference"))
-    return payouts.pay(chosen, per_trader([address(1)], [700 * fixed.ONE]), none, incident, stopped=False)
+    parts = payees.parts(per_trader([address(1)], [700 * fixed.ONE]), incident)
+    return payouts.pay(chosen, parts, {}, none, incident, stopped=False)
 
 
 @pytest.mark.parametrize("what", list(FIGURES))

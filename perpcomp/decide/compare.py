@@ -1,7 +1,7 @@
 """All installed formulas side by side, trader by trader: amounts, recovery, ranks, and who is better off under which."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -19,46 +19,45 @@ EQUITY = pl.col("margin_at_reference") + pl.col("unrealized_pnl_at_reference") -
 INCOMPLETE = pl.col("rank").is_null()
 
 
-def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame) -> pl.DataFrame:
-    """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table.
+def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
+    """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table; and notes on it.
 
-    recovery_ratio is amount / loss, loss being the trader's equity by [valuation] (summed over positions, then clamped at 0); null
-    without a loss, and where it is 1e20 or more, which no column holds (see `without_ratio`). Amounts are exact entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be
-    valued, amount is the sum of the others (null without any), and recovery_ratio and rank are null.
+    recovery_ratio is amount / loss, truncated, loss being the trader's equity by [valuation] (summed over positions, then clamped at
+    0); null without a loss, and where it is 1e20 or more, which no column holds: a note names such traders. Amounts are exact
+    entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be valued, amount is the sum of the others
+    (null without any), and recovery_ratio and rank are null.
     """
-    worth = _worth(liquidations)
-    listed = [COMPARISON.empty()]
+    worth, listed, notes = _worth(liquidations), [COMPARISON.empty()], []
     for name, traders in sorted(owed.items()):
+        ratios = [_ratio(entitlement, worth[trader]) for trader, entitlement in traders.items()]
+        beyond = [trader for trader, ratio in zip(traders, ratios, strict=True) if ratio is not None and abs(ratio) >= fixed.LIMIT]
+        if beyond:
+            notes.append(_without_ratio(name, beyond, worth[beyond[0]], traders[beyond[0]]))
+            ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
         complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
         amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
-        frame = pl.DataFrame({"amount": amount, "complete": complete})
-        ratios = [_ratio(entitlement, worth[trader]) for trader, entitlement in traders.items()]
         whole = pl.when("complete").then("amount")
         columns = {
             "trader": list(traders),
             "formula": [name] * len(traders),
             "amount": amount,
-            "recovery_ratio": fixed.from_integers([None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]),
-            "rank": frame.select(whole.rank("min", descending=True).cast(pl.Int64)).to_series(),
+            "recovery_ratio": fixed.from_integers(ratios),
+            "rank": pl.DataFrame({"amount": amount, "complete": complete})
+            .select(whole.rank("min", descending=True).cast(pl.Int64))
+            .to_series(),
         }
         listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
-    return check(pl.concat(listed), COMPARISON)
+    return check(pl.concat(listed), COMPARISON), notes
 
 
-def without_ratio(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame) -> list[Finding]:
-    """A note on each formula's recovery ratios of 1e20 or more, which are null in the comparison table."""
-    worth, findings = _worth(liquidations), []
-    for name, traders in sorted(owed.items()):
-        beyond = [trader for trader, own in traders.items() if abs(_ratio(own, worth[trader]) or 0) >= fixed.LIMIT]
-        if beyond:
-            loss, amount = worth[beyond[0]].known, traders[beyond[0]].known
-            what = (
-                f"The recovery ratio under {name} is 1e20 or more for {counted(len(beyond), 'trader')}, so it is empty. {beyond[0]} lost"
-                f" {in_full(loss)} USDC at the reference price, and the formula gives {in_full(amount)} USDC."
-            )
-            advice = "Read the amount, not the ratio: such a loss is next to nothing."
-            findings.append(Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large"))
-    return findings
+def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: Entitlement) -> Finding:
+    """A note on a formula's recovery ratios of 1e20 or more: those of `traders`, of whom the first `lost` and is `given` so much."""
+    what = (
+        f"The recovery ratio under {name} is 1e20 or more for {counted(len(traders), 'trader')}, so it is empty. {traders[0]} lost"
+        f" {in_full(lost.known)} USDC at the reference price, and the formula gives {in_full(given.known)} USDC."
+    )
+    advice = "Read the amount, not the ratio: such a loss is next to nothing."
+    return Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large")
 
 
 def _worth(liquidations: pl.DataFrame) -> dict[str, Entitlement]:
