@@ -16,7 +16,7 @@ class Reverts(ArithmeticError):
 
 @dataclass(frozen=True, slots=True)
 class Reserves:
-    """An Amm's pool: USDC and base asset."""
+    """An Amm's pool: quote asset and base asset."""
 
     quote: int
     base: int
@@ -28,12 +28,12 @@ class Reserves:
 
     @property
     def spot(self) -> int:
-        """USDC per base (Amm.getSpotPrice)."""
+        """Quote asset per base (Amm.getSpotPrice)."""
         return div_integers(self.quote, self.base)
 
 
 def out_price(size: int, pool: Reserves) -> int:
-    """USDC that closing `size` moves: what a long gets, what a short pays (Amm.getOutputPriceWithReserves)."""
+    """Quote asset that closing `size` moves: what a long gets, what a short pays (Amm.getOutputPriceWithReserves)."""
     if size == 0:
         return 0
     after = pool.base + size
@@ -47,12 +47,12 @@ def out_price(size: int, pool: Reserves) -> int:
 
 
 def in_price(add: bool, amount: int, pool: Reserves) -> int:
-    """Base that `amount` USDC moves: bought where they are added, sold where they are taken (Amm.getInputPriceWithReserves)."""
+    """Base that `amount` of quote moves: bought where it is added, sold where it is taken (Amm.getInputPriceWithReserves)."""
     if amount == 0:
         return 0
     after = pool.quote + amount if add else pool.quote - amount
     if after <= 0:
-        raise Reverts("more USDC than the pool holds")
+        raise Reverts("more of the quote asset than the pool holds")
     base, rest = divmod(pool.product, after)
     moved = abs(base - pool.base)
     if rest:

@@ -21,7 +21,7 @@ COMPLETE_FIRST = "Resolve the unpaid liquidations first: see findings.csv."
 
 
 class Entitlement(NamedTuple):
-    """One trader's entitlement: the sum of the known rows less what is `taken_off` (1e-18 USDC), and how many of its `liquidations` cannot be valued."""
+    """One trader's entitlement: the sum of the known rows less what is `taken_off` (1e-18 of the quote asset), and how many of its `liquidations` cannot be valued."""
 
     known: int
     unknown: int
@@ -41,7 +41,7 @@ def of_traders(chosen: Formula, liquidations: pl.DataFrame) -> dict[str, Entitle
 
 
 def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> dict[str, Entitlement]:
-    """The rows' values (1e-18 USDC; None: unknown) added up by trader, sorted by address.
+    """The rows' values (1e-18 of the quote asset; None: unknown) added up by trader, sorted by address.
 
     Each value is added in two halves, value = high * 1e18 + low, because Polars' own sum of so large integers wraps in silence.
     """
@@ -56,7 +56,7 @@ def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> dict[str
 
 
 def net(owed: Mapping[str, Entitlement], received: Mapping[str, int]) -> dict[str, Entitlement]:
-    """The entitlements less what each trader received already (1e-18 USDC). A trader who received more is owed 0."""
+    """The entitlements less what each trader received already (1e-18 of the quote asset). A trader who received more is owed 0."""
     return {
         trader: own._replace(known=own.known - taken, taken_off=taken)
         if (taken := min(max(own.known, 0), received.get(trader, 0)))
@@ -76,7 +76,7 @@ def are_incomplete(traders: int) -> str:
 
 
 def compensated(values: pl.Series, liquidations: pl.DataFrame) -> list[int | None]:
-    """Each row's value in 1e-18 USDC, times the share of its position that is compensated, truncated. Null stays None."""
+    """Each row's value in 1e-18 of the quote asset, times the share of its position that is compensated, truncated. Null stays None."""
     amounts = fixed.to_integers(values)
     in_part = liquidations.select((pl.col("compensated_size") != pl.col("size").abs()).arg_true()).to_series()
     rows = liquidations[in_part].select("size", "compensated_size")

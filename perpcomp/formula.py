@@ -108,7 +108,7 @@ def tree(chosen: Formula) -> arithmetic.Node:
 
 
 def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
-    """What the rule gives each row (USDC, Decimal(38,18)), in the rows' order; null where a term that it reads is null.
+    """What the rule gives each row (quote asset, Decimal(38,18)), in the rows' order; null where a term that it reads is null.
 
     InputError unless the rule has only exact row-by-row operations and gives one value a row, of type Decimal(38,18), not negative
     unless the formula allows it. AssertionError where Polars and the second engine (Python integers) differ in a row.
@@ -148,7 +148,7 @@ def _computed(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
     except pl.exceptions.PolarsError as error:
         advice = "Use only terms, fixed.amount, fixed.mul and fixed.div."
         if "overflow" in str(error):
-            advice = "A result must stay below 1e20 USDC."
+            advice = "A result must stay below 1e20."
         raise refusal(place, f"The rule cannot be computed: {str(error).splitlines()[0]}.", advice) from None
     if values.dtype != AMOUNT:
         raise refusal(place, f"The rule gives {values.dtype}, not an exact amount.", "Use terms, fixed.amount('0.5') and fixed.mul.")

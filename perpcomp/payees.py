@@ -13,6 +13,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import CONTRACT, SAFE
 from perpcomp.incident.payees import Payee
 from perpcomp.number_text import counted, in_full
+from perpcomp.systems.units import units
 from perpcomp.tables.payouts import PAYEES, REDIRECTED
 from perpcomp.tables.schema import check, frame_of
 
@@ -37,7 +38,7 @@ class Part(NamedTuple):
 
 
 def parts(owed: Mapping[str, Entitlement], incident: Incident) -> list[Part]:
-    """Every trader's entitlement as parts of its payees. Shares are cut to whole 1e-18 USDC; the last payee of a trader takes the rest."""
+    """Every trader's entitlement as parts of its payees. Shares are cut to whole 1e-18 of the quote asset; the last payee of a trader takes the rest."""
     entries: dict[str, list[Payee]] = {}
     for one in incident.payees:
         entries.setdefault(one.account, []).append(one)
@@ -158,7 +159,7 @@ def findings(payees: pl.DataFrame, incident: Incident, owed: Mapping[str, Entitl
     )
     mapped = {one.to: one.account for one in incident.payees}
     for payee, amount, reason in due.iter_rows():
-        what = f"{payee} is owed {in_full(amount)} USDC and is not paid: it is {reason.removeprefix(UNPAYABLE)}."
+        what = f"{payee} is owed {in_full(amount)} {units(incident).paid} and is not paid: it is {reason.removeprefix(UNPAYABLE)}."
         if payee in mapped:
             advice = f"The payee map names it for {mapped[payee]}: correct its payee, or let the vote decide."
         else:
@@ -182,21 +183,19 @@ def findings(payees: pl.DataFrame, incident: Incident, owed: Mapping[str, Entitl
 
 def _received(incident: Incident, owed: Mapping[str, Entitlement]) -> list[Finding]:
     """A note on what is taken off because it was received already; warnings where that is more than is owed, or of nobody here."""
-    received, file = incident.received_by, f"{incident.name}.toml [[received]]"
+    received, file, quote = incident.received_by, f"{incident.name}.toml [[received]]", units(incident).quote
     found = []
     if taken := {trader: own.taken_off for trader, own in owed.items() if own.taken_off}:
-        what = (
-            f"{counted(len(taken), 'trader')} received {in_full(sum(taken.values()))} USDC already, which is taken off what they are owed."
-        )
+        what = f"{counted(len(taken), 'trader')} received {in_full(sum(taken.values()))} {quote} already, which is taken off what they are owed."
         found.append(Finding("note", file, what, "Nothing.", code="already-received"))
     for trader in sorted(received):
         if trader not in owed:
-            what = f"{trader} is not compensated in this run, but is stated to have received {in_full(received[trader])} USDC."
+            what = f"{trader} is not compensated in this run, but is stated to have received {in_full(received[trader])} {quote}."
             advice = "Check the address against 2-liquidations.csv: with a wrong digit, nothing is taken off."
             found.append(Finding("warning", file, what, advice, code="received-unused"))
         elif received[trader] > owed[trader].taken_off:
             left = received[trader] - owed[trader].taken_off
-            what = f"{trader} received {in_full(received[trader])} USDC, {in_full(left)} USDC more than it is owed by this formula."
+            what = f"{trader} received {in_full(received[trader])} {quote}, {in_full(left)} {quote} more than it is owed by this formula."
             found.append(Finding("warning", file, what, "Check the amount. The trader is paid 0.", code="received-more"))
     return found
 

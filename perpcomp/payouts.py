@@ -1,7 +1,7 @@
 """From entitlements to tokens per payee. This module holds the project's only rounding of money.
 
-An entitlement is a whole number of 1e-18 USDC. Its value is first split into the legs of the settlement, the last leg taking the
-remainder; each leg is then floored once to base units of its token.
+An entitlement is a whole number of 1e-18 of the quote asset. Its value is first split into the legs of the settlement, the last leg
+taking the remainder; each leg is then floored once to base units of its token.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
 from perpcomp.number_text import counted, exact, in_full
 from perpcomp.payees import UNPAYABLE, Part
+from perpcomp.systems.units import units as units_of
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import check
 
@@ -39,10 +40,10 @@ def pay(
     refused = [unpayable.get(payee) for payee in due]
     amounts = [0 if stopped else entitlement.known for entitlement in due.values()]
     total = sum(amounts)
-    reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations)
+    reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations, units_of(incident).quote)
     reasons = [f"{UNPAYABLE}{why}" if why and amount else reason for why, amount, reason in zip(refused, amounts, reasons, strict=True)]
     shares = [split(amount, incident.settlement) for amount in amounts]
-    worth = fixed.ONE if incident.quote is None else fixed.to_integer(incident.quote.price)
+    worth = fixed.to_integer(incident.quote_price)
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
         values = [fixed.mul_integers(share[k], worth) for share in shares]
@@ -105,24 +106,25 @@ def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
     largest = units * 10 ** (18 - leg.decimals)
     if largest >= fixed.LIMIT:
         where = f"{incident.name}.toml [[settlement]] {leg.token} price"
-        what = f"At {exact(leg.price)} USDC one trader would be paid {largest // fixed.ONE:,} {leg.token}; an amount is less than 1e20."
-        raise refusal(where, what, "Correct the price: it is USDC for one token.")
+        paid = units_of(incident).paid
+        what = f"At {exact(leg.price)} {paid} one trader would be paid {largest // fixed.ONE:,} {leg.token}; an amount is less than 1e20."
+        raise refusal(where, what, f"Correct the price: it is {paid} for one token.")
 
 
-def _reasons_for_nothing(due: Mapping[str, Entitlement], parts: Sequence[Part], liquidations: pl.DataFrame) -> list[str]:
+def _reasons_for_nothing(due: Mapping[str, Entitlement], parts: Sequence[Part], liquidations: pl.DataFrame, quote: str) -> list[str]:
     """Why each payee of `due` is paid 0, if that is so. One unknown liquidation is a reason; the others hold for all of its traders'."""
     none = {name: (pl.col(name) == 0).fill_null(False).all() for name in ("size_at_reference", "margin_at_reference")}
     traders = pl.DataFrame({"trader": [part.trader for part in parts], "payee": [part.payee for part in parts]}, schema=TO_PAYEE)
     rows = liquidations.filter("eligible").join(traders, on="trader").group_by("payee").agg(**none)
     nothing = {payee: (no_position, no_margin) for payee, no_position, no_margin in rows.iter_rows()}
-    return [_reason_for_nothing(entitlement, *nothing[payee]) for payee, entitlement in due.items()]
+    return [_reason_for_nothing(entitlement, *nothing[payee], quote) for payee, entitlement in due.items()]
 
 
-def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool) -> str:
+def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool, quote: str) -> str:
     if entitlement.known:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
     if entitlement.taken_off and not entitlement.unknown:
-        return f"already-received: {in_full(entitlement.taken_off)} USDC that are owed were received already"
+        return f"already-received: {in_full(entitlement.taken_off)} {quote} that are owed were received already"
     if entitlement.unknown:
         return "unknown: the rule reads what the logs do not hold; see findings.csv"
     if no_position:

@@ -34,6 +34,7 @@ from perpcomp.input import Events, Input, read_events
 from perpcomp.run import Run
 from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
+from perpcomp.systems.units import units
 from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting.vest import vest
 from perpcomp.window import dated
@@ -151,7 +152,7 @@ def compute(
     unpayable = payees.unpayable(paid_for, payees.contracts(incident, table))
     paid = payouts.pay(chosen, paid_for, unpayable, table, incident, stopped)
     receivers = payees.table(paid, paid_for, unpayable, _account_kinds(incident, source))
-    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table)
+    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table, units(incident).quote)
     flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
     problems += [] if flags is None else system.check_flags(flags)
     balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)

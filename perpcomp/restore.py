@@ -1,6 +1,6 @@
 """Restoring positions: what it costs to open them again on the AMM's curve, in the order that [restore] states.
 
-Opening a long of size s takes s of base out of the pool and adds USDC; opening a short does the reverse. The notional is rounded as
+Opening a long of size s takes s of base out of the pool and adds the quote asset; opening a short does the reverse. The notional is rounded as
 the contract does: opening a position moves what closing the opposite one would move. Each opening moves the price for the next, so
 the order is a policy. decide/restore_orders.py compares all orders.
 """
@@ -25,7 +25,7 @@ ALONE = "each-alone"
 
 @dataclass(frozen=True)
 class Opening:
-    """One restored position: the pool before it, the notional that it moves (USDC) and the fee. turn is None in the order each-alone."""
+    """One restored position: the pool before it, the notional that it moves (quote asset) and the fee. turn is None in the order each-alone."""
 
     block_number: int
     log_index: int

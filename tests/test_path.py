@@ -70,7 +70,7 @@ def test_the_path_of_each_affected_market_is_what_the_raw_logs_say(query: str) -
 
 def test_the_sentence_says_when_and_how_far() -> None:
     path = perpcomp.prices()[0]["BTCUSDC"]
-    assert in_words("BTCUSDC", path) == (
+    assert in_words("BTCUSDC", path, "USDC") == (
         "BTCUSDC, 2021-02-20T22:00:05Z to 2021-02-21T00:21:04Z: the window and the hour before it, 120 blocks in which the market logged"
         " something. Spot price, in USDC: 57,101.02 first, 54,500.00 last; lowest 36,597.30 at 2021-02-20T23:58:09Z,"
         " highest 57,101.02 at 2021-02-20T22:00:05Z."
@@ -102,7 +102,7 @@ def test_a_market_without_a_log_there_is_named(tmp_path: Path) -> None:
     assert [str(p) for p in problems] == [
         "LINKUSDC: The market has no log in the window or in the hour before it. There is no price to show."
     ]
-    assert in_words("LINKUSDC", paths["LINKUSDC"]) == "LINKUSDC: no block to show."
+    assert in_words("LINKUSDC", paths["LINKUSDC"], "USDC") == "LINKUSDC: no block to show."
 
 
 def test_a_market_without_any_log_is_named_too(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_without_the_pools_logs_every_price_is_empty_and_named(tmp_path: Path) -
     assert path["spot_price"].null_count() == path["twap_price"].null_count() == path.height
     said = [problem.what for problem in problems if problem.where == "BTCUSDC"]
     assert [words.split(" in ")[0] for words in said] == ["The spot price is unknown", "The average price is unknown"]
-    assert in_words("BTCUSDC", path).endswith("logged something.")
+    assert in_words("BTCUSDC", path, "USDC").endswith("logged something.")
 
 
 # By the command
@@ -196,7 +196,7 @@ def pixels(text: str) -> dict[int, set[int]]:
 
 def test_a_price_holds_until_the_next_block_instead_of_sloping_there() -> None:
     """Down in the middle: high in the left half, low in the right half, and nothing between but in the column of the fall."""
-    drawn = pixels(price_chart(made_up([(0, 100, None, None), (30, 50, None, None), (60, 50, None, None)]), 82, False))
+    drawn = pixels(price_chart(made_up([(0, 100, None, None), (30, 50, None, None), (60, 50, None, None)]), 82, False, "USDC"))
     lines = [n for n in drawn if drawn[n]]
     high, low = lines[0], lines[-1]
     assert drawn[high] >= set(range(30))
@@ -207,13 +207,13 @@ def test_a_price_holds_until_the_next_block_instead_of_sloping_there() -> None:
 
 
 def test_every_series_has_a_mark_of_its_own_and_only_those_there_are_named() -> None:
-    whole = price_chart(made_up([(0, 100, 90, 80), (10, 60, 70, 80)]), 80, False)
+    whole = price_chart(made_up([(0, 100, 90, 80), (10, 60, 70, 80)]), 80, False, "USDC")
     assert whole.splitlines()[-1] == "- index   o 15-minute average   ⠒ spot"
     body = "".join(whole.splitlines()[2 : 2 + HEIGHT])
     assert "o" in body
     assert "-" in body
     assert "\x1b" not in whole
-    without = price_chart(made_up([(0, 100, None, None), (10, 60, None, None)]), 80, False)
+    without = price_chart(made_up([(0, 100, None, None), (10, 60, None, None)]), 80, False, "USDC")
     assert without.splitlines()[-1] == "⠒ spot"
 
 
@@ -221,7 +221,7 @@ def test_every_series_has_a_mark_of_its_own_and_only_those_there_are_named() -> 
 @pytest.mark.parametrize("price", ["0.0000012", "0.5", "24.0123", "56000", "99999999"])
 def test_it_fits_and_its_scale_can_be_told_apart(width: int, price: str) -> None:
     low = Decimal(price) * Decimal("0.8")
-    text = price_chart(made_up([(0, price, None, None), (100, str(low), None, None)]), width, False)
+    text = price_chart(made_up([(0, price, None, None), (100, str(low), None, None)]), width, False, "USDC")
     assert max(map(len, text.splitlines())) <= width
     scale = [line.split("|")[0].strip() for line in text.splitlines()[1 : 2 + HEIGHT]]
     if Decimal(price) >= Decimal("0.5"):
@@ -230,7 +230,7 @@ def test_it_fits_and_its_scale_can_be_told_apart(width: int, price: str) -> None
 
 
 def test_days_are_told_by_their_dates() -> None:
-    text = price_chart(made_up([(0, 100, None, None), (3000, 60, None, None)]), 80, False)
+    text = price_chart(made_up([(0, 100, None, None), (3000, 60, None, None)]), 80, False, "USDC")
     assert "02-20 22h" in text
     assert "22:00" not in text
 
@@ -240,9 +240,9 @@ def test_days_are_told_by_their_dates() -> None:
     [([], 80), ([(0, 1, 1, 1)], 80), ([(0, None, None, None), (1, None, None, None)], 80), ([(0, 1, 1, 1), (1, 2, 2, 2)], NARROWEST - 1)],
 )
 def test_nothing_is_drawn_where_there_is_nothing_to_see(rows: list[tuple[int, Any, Any, Any]], width: int) -> None:
-    assert price_chart(made_up(rows), width, False) == ""
+    assert price_chart(made_up(rows), width, False, "USDC") == ""
 
 
 def test_a_price_that_never_moved_is_a_line() -> None:
-    drawn = pixels(price_chart(made_up([(0, 7, None, None), (9, 7, None, None)]), 80, False))
+    drawn = pixels(price_chart(made_up([(0, 7, None, None), (9, 7, None, None)]), 80, False, "USDC"))
     assert len([line for line in drawn if drawn[line]]) == 1

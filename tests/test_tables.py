@@ -22,6 +22,7 @@ pytestmark = pytest.mark.money
 
 ROOMS = [events, liquidations, payouts, decide, guards]
 TABLES = list({t.name: t for room in ROOMS for t in vars(room).values() if isinstance(t, Table)}.values())
+UNITS = {"", "QUOTE", "QUOTE per base", "PAID", "PAID per token", "base", "token", "base units", "/1", "/1 a day", "s", "UTC"}
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
 
 
@@ -377,6 +378,7 @@ def test_every_table_says_what_its_columns_mean(table: Table) -> None:
     for column in table.columns:
         assert column.kind in KINDS
         assert column.meaning
+        assert column.unit in UNITS, f"{table.name}.{column.name} is in {column.unit}: an asset's name stands in no table"
         assert column.unit or column.kind != "amount", f"{table.name}.{column.name} has no unit"
         assert not (column.optional and column.name in table.key)
 

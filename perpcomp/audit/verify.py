@@ -16,11 +16,13 @@ from perpcomp.incident import incident_file
 from perpcomp.input import Input
 from perpcomp.publish.files import FINDINGS_FILE, WORKBOOK_FILE, files
 from perpcomp.publish.folder import ASIDE, about_stray_file
-from perpcomp.publish.manifest import MANIFEST, manifest, read_manifest
+from perpcomp.publish.manifest import ENTITLED, MANIFEST, manifest, read_manifest
 from perpcomp.run import Run
+from perpcomp.systems.units import units
 
 Json = dict[str, Any]
 WORDS = {FINDINGS_FILE: compare_findings, WORKBOOK_FILE: compare_workbooks}  # files that each version of perpcomp words in its way
+ENTITLED_BEFORE = ENTITLED.format("usdc")  # as the first version called the total of every quote asset
 ADDED = ("payee.csv",)  # files that the first versions did not publish
 
 
@@ -60,6 +62,8 @@ def verify(folder: Path) -> Verdict:
         del document["inputs"]["range"]
     other_tool = stated["tool"] != document["tool"]
     versions = _other_versions(stated, document)
+    if other_tool and ENTITLED_BEFORE in stated["totals"]:
+        document["totals"][ENTITLED_BEFORE] = document["totals"].pop(ENTITLED.format(units(again.incident).quote.lower()))
     unknown = [name for name in ADDED if other_tool and name not in stated["files"]]
     for name in unknown:
         del expected[name], document["files"][name], document["tables"][name]

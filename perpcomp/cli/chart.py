@@ -16,8 +16,8 @@ SERIES = {
 }
 
 
-def price_chart(path: pl.DataFrame, width: int, colours: bool) -> str:
-    """Spot, average and index price of a PRICES frame over time, in lines of at most `width` columns.
+def price_chart(path: pl.DataFrame, width: int, colours: bool, quote: str) -> str:
+    """Spot, average and index price of a PRICES frame over time, in lines of at most `width` columns. Prices are in `quote`.
 
     Each series has its own mark, so that the drawing can be read without colours. Returns "" if there is nothing to draw: fewer
     than two times, no price, or a width below NARROWEST.
@@ -36,7 +36,7 @@ def price_chart(path: pl.DataFrame, width: int, colours: bool) -> str:
 
     figure = Figure()
     figure.width, figure.height, figure.linesep, figure.origin, figure.with_colors = width - AXES, HEIGHT, "\n", False, colours
-    figure.x_label, figure.y_label = "UTC", "USDC"
+    figure.x_label, figure.y_label = "UTC", quote
     figure.set_x_limits(times[0], times[-1])
     figure.set_y_limits(low - margin, high + margin)
     figure.x_ticks_fkt = lambda at, _: at.strftime(pattern) if isinstance(at, datetime) else str(at)

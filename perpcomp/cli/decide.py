@@ -23,17 +23,21 @@ def prices(
 ) -> Sequence[Finding]:
     """The fall and the recovery, block by block: spot, 15-minute average and index price; with a chart on a terminal."""
     import perpcomp
+    from perpcomp.incident import incident_file
     from perpcomp.systems.price_path import in_words
+    from perpcomp.systems.units import units
     from perpcomp.tables.liquidations import PRICES
 
     paths, problems = perpcomp.prices(query, market, input)
     if as_json:
         terminal.print_json({name: terminal.plain_rows(path) for name, path in paths.items()})
         return problems
+    incident = incident_file.load(query)
+    quote = units(incident).quote
     for name, path in paths.items():
-        terminal.print_table(path, PRICES, ("block_time", "spot_price", "twap_price", "index_price"))
-        terminal.print_price_chart(path)
-        terminal.say(in_words(name, path))
+        terminal.print_table(path, PRICES, ("block_time", "spot_price", "twap_price", "index_price"), as_json, incident)
+        terminal.print_price_chart(path, quote)
+        terminal.say(in_words(name, path, quote))
     return problems
 
 
@@ -45,7 +49,7 @@ def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = F
 
     run = perpcomp.compute(query, input)
     if as_json:
-        terminal.print_table(run.comparison, COMPARISON, (), as_json)
+        terminal.print_table(run.comparison, COMPARISON, (), as_json, run.incident)
     else:
         print_comparison(run)
     return run.problems
@@ -55,26 +59,25 @@ def print_comparison(run: "Run") -> None:
     """The tables of `compare`: by trader, totals, against the funds, who prefers which, and the orders of restoring."""
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.number_text import in_full
+    from perpcomp.systems.units import units
     from perpcomp.tables.decide import CAPACITY, RESTORE_ORDERS
 
-    by_trader = wide(run.comparison)
-    from perpcomp.systems.units import units
-
+    by_trader, quote = wide(run.comparison), units(run.incident).quote
     names = by_trader.columns[1:]
     rows = [[str(trader), *map(terminal.readable, amounts)] for trader, *amounts in by_trader.iter_rows()]
-    terminal.print_grid(["trader", *(f"{name} ({units(run.incident).quote})" for name in names)], rows, right=range(1, len(names) + 1))
+    terminal.print_grid(["trader", *(f"{name} ({quote})" for name in names)], rows, right=range(1, len(names) + 1))
     rows = [[name, in_full(total), *map(str, counts)] for name, total, *counts in totals(run.comparison)]
-    terminal.print_grid(["formula", f"total ({units(run.incident).quote})", "paid", "below 0", "incomplete"], rows, right=range(1, 5))
+    terminal.print_grid(["formula", f"total ({quote})", "paid", "below 0", "incomplete"], rows, right=range(1, 5))
     if run.capacity.height:
         columns = ("formula", "source_of_funds", "available_value", "unknown", "to_cover", "covered", "shortfall", "left")
-        terminal.print_table(run.capacity, CAPACITY, columns, incident=run.incident)
+        terminal.print_table(run.capacity, CAPACITY, columns, False, run.incident)
     better = preferences(run.comparison)
     rows = [[more, *("" if more == less else str(better[more, less]) for less in names)] for more in names]
     terminal.print_grid(["traders who get more under, than under", *names], rows, right=range(1, len(names) + 1))
     if run.restore_orders.height:
         terminal.say("What restoring the positions on the curve costs: in the order that [restore] states, and in the other orders:")
         shown = ("market_name", "order", "restore_notional", "restore_fee", "entitlement", "largest_change", "spot_after")
-        terminal.print_table(run.restore_orders, RESTORE_ORDERS, shown)
+        terminal.print_table(run.restore_orders, RESTORE_ORDERS, shown, False, run.incident)
 
 
 @command(LOOK)

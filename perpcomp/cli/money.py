@@ -81,11 +81,12 @@ def positions(
 ) -> Sequence[Finding]:
     """Every open position at a block or time, replayed from the logs: margin, funding, profits, margin ratio, liquidation price."""
     import perpcomp
+    from perpcomp.incident import incident_file
     from perpcomp.tables.liquidations import POSITIONS
 
     table, problems = perpcomp.positions(query, block_or_time(at), input)
     worth = ("margin", "open_notional", "funding_owed", "unrealized_pnl_mark", "unrealized_pnl_curve", "margin_ratio", "liquidation_price")
-    terminal.print_table(table, POSITIONS, ("trader", "size", *worth), as_json)
+    terminal.print_table(table, POSITIONS, ("trader", "size", *worth), as_json, incident_file.load(query))
     return problems
 
 
@@ -127,7 +128,9 @@ def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName
     vesting = done.incident.vesting
     block = ("unlocks_at_block",) if vesting.estimated else ()
     shown = done.claims if as_json else to_read(done.claims, vesting)
-    terminal.print_table(shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json)
+    terminal.print_table(
+        shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json, done.incident
+    )
     terminal.say(in_words(vesting))
     return done.problems
 

@@ -113,9 +113,7 @@ def print_summary(lines: "list[Line]") -> None:
     screen.print(grid)
 
 
-def print_table(
-    frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool = False, incident: "Incident | None" = None
-) -> None:
+def print_table(frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool, incident: "Incident") -> None:
     """Print a published table: the named columns to read, in the units of `incident`, or all columns as JSON."""
     if as_json:
         print_json(plain_rows(frame))
@@ -125,17 +123,17 @@ def print_table(
     columns = [column for column in table.columns if column.name in names]
     rows = [[readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
     numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
-    unit = {c.name: c.unit if incident is None else units(incident).of(c.unit) for c in columns}
-    print_grid([f"{c.name} ({unit[c.name]})" if c.unit else c.name for c in columns], rows, right=numeric)
+    of = units(incident).of
+    print_grid([f"{c.name} ({of(c.unit)})" if c.unit else c.name for c in columns], rows, right=numeric)
 
 
-def print_price_chart(path: "pl.DataFrame") -> None:
-    """Draw a price path as wide as the terminal; print nothing in a pipe, or where the terminal cannot show the characters."""
+def print_price_chart(path: "pl.DataFrame", quote: str) -> None:
+    """Draw a price path in `quote` as wide as the terminal; print nothing in a pipe, or where the terminal cannot show the characters."""
     from perpcomp.cli.chart import price_chart
 
     screen = console()
     if screen.is_terminal and not screen.options.ascii_only:
-        chart = price_chart(path, screen.width, screen.color_system is not None and not screen.no_color)
+        chart = price_chart(path, screen.width, screen.color_system is not None and not screen.no_color, quote)
         if chart:
             print(chart)
 

@@ -27,7 +27,7 @@ ABSENT = "the Transfer logs of its token are not in the input"
 
 @dataclass(frozen=True)
 class Balance:
-    """What the insurance fund held, in 1e-18 USDC, when the window ended and when it began (None for a stated balance)."""
+    """What the insurance fund held, in 1e-18 of the quote asset, when the window ended and when it began (None for a stated balance)."""
 
     ends: int
     begins: int | None
@@ -47,7 +47,9 @@ def fund_balance(events: pl.LazyFrame, transfers: pl.LazyFrame | None, incident:
     if transfers is None:
         return None, [_unknown(fund, incident, ABSENT)]
     moved = _moved(transfers, fund)
-    missing = (_below_zero(moved) or _older_than(events) or _fees_without(events, transfers, fund)) if moved else ABSENT
+    missing = (
+        (_below_zero(moved, units(incident).quote) or _older_than(events) or _fees_without(events, transfers, fund)) if moved else ABSENT
+    )
     if missing:
         return None, [_unknown(fund, incident, missing)]
     begins, ends = (sum(value for time, value in moved if time < at) for at in (incident.eligibility.start, incident.eligibility.end))
@@ -68,21 +70,20 @@ def _where(incident: Incident) -> str:
 
 
 def _moved(transfers: pl.LazyFrame, fund: InsuranceFund) -> list[tuple[datetime, int]]:
-    """(time, change of the balance in 1e-18 USDC) of each Transfer, in order."""
+    """(time, change of the balance in 1e-18 of its token) of each Transfer, in order."""
     amount = pl.col("amount").reinterpret(dtype=pl.Int128)
     into, out_of = (pl.when(pl.col(name) == fund.address).then(amount).otherwise(0) for name in ("recipient", "sender"))
     return transfers.sort("block_number", "log_index").select("block_time", (into - out_of).alias("by")).collect().rows()
 
 
-def _below_zero(moved: list[tuple[datetime, int]]) -> str:
+def _below_zero(moved: list[tuple[datetime, int]], quote: str) -> str:
     """How the transfers show that earlier ones are missing: the balance falls below 0. "" where it does not."""
     balance = 0
     for time, value in moved:
         balance += value
         if balance < 0:
-            return (
-                f"the Transfer logs in the input make it {in_full(balance)} USDC at {time.strftime(CSV_TIME)}, so earlier ones are missing"
-            )
+            made = f"{in_full(balance)} {quote} at {time.strftime(CSV_TIME)}"
+            return f"the Transfer logs in the input make it {made}, so earlier ones are missing"
     return ""
 
 
@@ -108,15 +109,15 @@ def _fees_without(events: pl.LazyFrame, transfers: pl.LazyFrame, fund: Insurance
 
 
 def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incident) -> pl.DataFrame:
-    """The capacity table: one row for each formula of the comparison table and each source of funds that has a price in USDC.
+    """The capacity table: one row for each formula of the comparison table and each source of funds that has a price.
 
     InputError where a budget is worth more than an amount holds.
     """
     legs = incident.settlement
-    unit = units(incident).paid
-    worth = fixed.ONE if incident.quote is None else fixed.to_integer(incident.quote.price)
+    quote, unit = units(incident).quote, units(incident).paid
+    worth = fixed.to_integer(incident.quote_price)
     prices = {unit: Decimal(1), **{leg.token: leg.price for leg in legs}}
-    funds = [(FUND, unit, balance.ends, fixed.ONE)] if balance else []
+    funds = [(FUND, quote, balance.ends, worth)] if balance else []
     funds += [
         (budget.name, budget.token, fixed.to_integer(budget.amount), fixed.to_integer(prices[budget.token]))
         for budget in incident.budgets
@@ -164,17 +165,20 @@ def check_fund(table: pl.DataFrame, balance: Balance | None, formula: str, incid
         return []
     need, short, left = (fixed.to_integer(chosen.item(0, name)) for name in ("to_cover", "shortfall", "left"))
     unknown: int = chosen.item(0, "unknown")
-    held = f"{in_full(balance.ends)} USDC"
+    quote, unit = units(incident).quote, units(incident).paid
+    held = f"{in_full(balance.ends)} {quote}"
     if balance.begins is not None:
-        held = f"{in_full(balance.begins)} USDC when the window began and {held} when it ended"
+        held = f"{in_full(balance.begins)} {quote} when the window began and {held} when it ended"
+    if unit != quote:
+        held += f", worth {in_full(fixed.to_integer(chosen.item(0, 'available_value')))} {unit}"
     text = f"The fund held {held} ({balance.counted}; {', '.join(incident.insurance_fund.source)}). "
-    text += f"{formula} needs {'at least ' if unknown else ''}{in_full(need)} USDC"
+    text += f"{formula} needs {'at least ' if unknown else ''}{in_full(need)} {unit}"
     missing = f" The entitlement of {are_incomplete(unknown)}." if unknown else ""
     if short:
-        what = f"{text}: {'at least ' if unknown else ''}{in_full(short)} USDC short.{missing}"
+        what = f"{text}: {'at least ' if unknown else ''}{in_full(short)} {unit} short.{missing}"
         advice = "Find other money, or choose another formula. The fund's balance does not reduce payouts."
         return [Finding("warning", _where(incident), what, advice, code="fund-short")]
     if unknown:
-        what = f"{text}, so at most {in_full(left)} USDC are left.{missing}"
+        what = f"{text}, so at most {in_full(left)} {unit} are left.{missing}"
         return [Finding("warning", _where(incident), what, COMPLETE_FIRST, code="fund-cover-unknown")]
-    return [Finding("note", _where(incident), f"{text}: enough, {in_full(left)} USDC left.", "Nothing.", code="fund-covers")]
+    return [Finding("note", _where(incident), f"{text}: enough, {in_full(left)} {unit} left.", "Nothing.", code="fund-covers")]

@@ -19,7 +19,7 @@ EQUITY = pl.col("margin_at_reference") + pl.col("unrealized_pnl_at_reference") -
 INCOMPLETE = pl.col("rank").is_null()
 
 
-def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
+def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame, quote: str) -> tuple[pl.DataFrame, list[Finding]]:
     """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table; and notes on it.
 
     recovery_ratio is amount / loss, truncated, loss being the trader's equity by [valuation] (summed over positions, then clamped at
@@ -32,7 +32,7 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
         ratios = [_ratio(entitlement, worth[trader]) for trader, entitlement in traders.items()]
         beyond = [trader for trader, ratio in zip(traders, ratios, strict=True) if ratio is not None and abs(ratio) >= fixed.LIMIT]
         if beyond:
-            notes.append(_without_ratio(name, beyond, worth[beyond[0]], traders[beyond[0]]))
+            notes.append(_without_ratio(name, beyond, worth[beyond[0]], traders[beyond[0]], quote))
             ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
         complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
         amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
@@ -50,11 +50,11 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     return check(pl.concat(listed), COMPARISON), notes
 
 
-def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: Entitlement) -> Finding:
+def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: Entitlement, quote: str) -> Finding:
     """A note on a formula's recovery ratios of 1e20 or more: those of `traders`, of whom the first `lost` and is `given` so much."""
     what = (
         f"The recovery ratio under {name} is 1e20 or more for {counted(len(traders), 'trader')}, so it is empty. {traders[0]} lost"
-        f" {in_full(lost.known)} USDC at the reference price, and the formula gives {in_full(given.known)} USDC."
+        f" {in_full(lost.known)} {quote} at the reference price, and the formula gives {in_full(given.known)} {quote}."
     )
     advice = "Read the amount, not the ratio: such a loss is next to nothing."
     return Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large")
@@ -74,13 +74,13 @@ def _ratio(given: Entitlement, lost: Entitlement) -> int | None:
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:
-    """The table for people: one row a trader, one column of amounts (USDC) a formula, names in order."""
+    """The table for people: one row a trader, one column of amounts (quote asset) a formula, names in order."""
     names = comparison.get_column("formula").unique().sort().to_list()
     return comparison.pivot("formula", index="trader", values="amount").select("trader", *names).sort("trader")
 
 
 def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
-    """By formula: (its name, total in 1e-18 USDC, traders with more than 0, traders below 0, traders whose amount is incomplete)."""
+    """By formula: (name, total in 1e-18 of the quote asset, traders above 0, traders below 0, traders whose amount is incomplete)."""
     result = []
     for (name,), rows in sorted(comparison.group_by("formula"), key=lambda part: str(part[0])):
         amounts = [amount for amount in fixed.to_integers(rows.get_column("amount")) if amount is not None]

@@ -23,7 +23,7 @@ def check_budgets(payouts: pl.DataFrame, incident: Incident, incomplete: int = 0
     """One finding a budget: a note where the payouts fit it, a warning where they do not or cannot be compared with it.
 
     `incomplete` is how many traders have a liquidation that cannot be valued: the known part may exceed a budget, but while there is
-    one, no budget is said to fit; nor is any while payment is `stopped`. A budget in a token that is paid is compared with the amount paid in that token, one in USDC otherwise with all entitlements.
+    one, no budget is said to fit; nor is any while payment is `stopped`. A budget in a token that is paid is compared with the amount paid in that token, one in the asset of its prices otherwise with all entitlements.
     """
     findings = []
     paid, unit = {leg.token for leg in incident.settlement}, units(incident).paid

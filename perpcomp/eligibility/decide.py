@@ -15,6 +15,7 @@ from perpcomp.eligibility.rule import Facts, Rule
 from perpcomp.eligibility.rules import RULES
 from perpcomp.findings import Finding, Level, refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.systems.units import units
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.schema import CSV_TIME, check
 from perpcomp.window import affected_in_window
@@ -110,7 +111,7 @@ def _findings(table: pl.DataFrame, incident: Incident) -> list[Finding]:
     marked = table.filter("eligible").with_columns(withdrew=withdrew, themselves=themselves, survived=survived)
     for row in marked.filter(pl.any_horizontal("withdrew", "themselves", "survived")).iter_rows(named=True):
         if row["withdrew"]:
-            taken = [f"took out {row['margin_removed']:f} USDC"] if row["margin_removed"] else []
+            taken = [f"took out {row['margin_removed']:f} {units(incident).quote}"] if row["margin_removed"] else []
             closed = [f"closed {row['size_reduced']:f}"] if row["size_reduced"] else []
             what = f"{row['trader']} {' and '.join(taken + closed)} between the moment of [valuation] and the liquidation."
             advice = "The position of that moment is compensated in full: decide whether that is meant."

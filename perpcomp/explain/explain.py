@@ -18,6 +18,7 @@ from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.run import Run
 from perpcomp.steps import Row
 from perpcomp.systems.system import find
+from perpcomp.systems.units import units
 
 
 def explain(run: Run, who: str) -> list[str]:
@@ -73,7 +74,8 @@ def _liquidation(run: Run, row: Row) -> Iterator[str]:
     part = "in part " if row["partial"] else ""
     yield f"{row['trader']}: a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
     yield f"  tx {row['transaction_hash']} log {row['log_index']}, block {row['block_number']}, life {row['life']} of this position, by {row['liquidator']}"
-    yield from find(run.incident.system).explain_position(run.events.lazy, run.events.lazy_others, row, log, n)
+    quote = units(run.incident).quote
+    yield from find(run.incident.system).explain_position(run.events.lazy, run.events.lazy_others, row, log, n, quote)
     yield from since_crash_steps(row, n)
     yield from valuation_steps(run, row, n)
     if not row["eligible"]:

@@ -62,7 +62,7 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
         texts = "; ".join(f"{one.reason} {source_texts(run.incident, one.source)}".strip() for one in entries)
         left = f"max({number(sum(known))} - {number(received)}, 0)"
         yield from step(
-            "entitlement left", "max(entitlement - already received, 0)", left, f"{number(max(sum(known) - received, 0))} USDC", texts
+            "entitlement left", "max(entitlement - already received, 0)", left, f"{number(max(sum(known) - received, 0))} {quote}", texts
         )
     redirected = run.redirected.filter(pl.col("trader") == trader)
     if redirected.is_empty():
@@ -89,7 +89,7 @@ def payee_steps(run: Run, payee: str) -> Iterator[str]:
             yield f"    {row['trader']}: share {row['share']}, {amount} {unit.quote}: {row['reason']}{evidence} [{sources}]"
         added = [*([number(itself)] if itself else []), *(number(amount) for amount in amounts if amount is not None)]
         yield from step("entitlement of the payee", "sum over its traders", " + ".join(added), f"{entitlement} {unit.quote}")
-    last, quote = run.incident.settlement[-1].token, run.incident.quote
+    last, quote = run.incident.settlement[-1].token, run.incident.quote_price
     parts = {leg.token: part for leg, part in zip(run.incident.settlement, _parts(run, paid.row(0, named=True)), strict=True)}
     for leg, row in zip(
         run.incident.settlement,
@@ -112,8 +112,8 @@ def payee_steps(run: Run, payee: str) -> Iterator[str]:
             continue
         yield from step(
             f"{leg.token} base units",
-            f"floor(value * {'' if quote is None else 'price of the quote asset * '}10**{leg.decimals} / price)",
-            f"floor({value} * {'' if quote is None else f'{quote.price} * '}10**{leg.decimals} / {price})",
+            f"floor(value * {'price of the quote asset * ' if quote != 1 else ''}10**{leg.decimals} / price)",
+            f"floor({value} * {f'{quote} * ' if quote != 1 else ''}10**{leg.decimals} / {price})",
             row["amount_base_units"],
             note,
         )

@@ -25,7 +25,7 @@ LogKey = tuple[int, int]  # block number, log index: the order of the chain
 
 @dataclass(frozen=True)
 class IndexSeries:
-    """The index prices of one market in order of time: integers of 1e-18 USDC per base unit.
+    """The index prices of one market in order of time: integers of 1e-18 of the quote asset per base unit.
 
     Prices from a file have an `interval`, the most seconds between two of them, and no `logs`. Prices from logs have no `interval`.
     """

@@ -10,15 +10,16 @@ from perpcomp.guards.report import Report
 from perpcomp.guards.verdicts import MEANING, Verdicts
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import exact
+from perpcomp.systems.units import units
 
 Grid = tuple[list[str], list[list[str]], Sequence[int]]  # header, rows, which columns are aligned right
 Shown = Callable[[Any], str]  # a cell's value as text
 
 STOPPED = ("NEVER_FLAGGED", "FLAGGED_THEN_RECOVERED")  # outcomes in which no liquidation happened and no flag is left
 SUMS = {
-    "margin taken in history (USDC)": "remaining_historical",
-    "margin taken under these rules (USDC)": "remaining_counterfactual",
-    "equity still held at the end (USDC)": "equity_at_end",
+    "margin taken in history": "remaining_historical",
+    "margin taken under these rules": "remaining_counterfactual",
+    "equity still held at the end": "equity_at_end",
 }
 
 
@@ -42,23 +43,23 @@ def grids(report: Report, incident: Incident, shown: Shown) -> Iterator[Grid]:
     """Each liquidation, the replay and the sweep where there are any, the counts, and the parameters that they rest on."""
     ratios = ("price_impact", "slack_delta", "premium", "slack_pd", "index_age_seconds")
     columns = ("block_time", "trader", "closed_size", *ratios, "verdict_of_limits", "verdict")
-    verdicts = report.verdicts.table
+    verdicts, quote = report.verdicts.table, units(incident).quote
     yield [*columns], [[shown(cell) for cell in row] for row in verdicts.select(columns).iter_rows()], range(2, 8)
     if report.replay is not None:
         since = pl.col("block_time") >= incident.eligibility.start
-        yield _accounts(report.replay.outcomes, shown)
-        yield _scenarios(report.replay.outcomes, report.replay.paths.filter(since), shown)
+        yield _accounts(report.replay.outcomes, quote, shown)
+        yield _scenarios(report.replay.outcomes, report.replay.paths.filter(since), quote, shown)
     if report.sweep is not None:
         yield from _sweep(report.sweep)
-    yield _counts(verdicts, incident.guards.flag_rule, shown)
+    yield _counts(verdicts, incident.guards.flag_rule, quote, shown)
     yield _parameters(report.verdicts, {market.amm: market.name for market in incident.markets}, shown)
 
 
-def _counts(verdicts: pl.DataFrame, flag_rule: str, shown: Shown) -> Grid:
+def _counts(verdicts: pl.DataFrame, flag_rule: str, quote: str, shown: Shown) -> Grid:
     """How many liquidations have each verdict, and their sums: by the limits alone, then by the flag rule too."""
     header, rows = ["verdict"], []
     for name in ("by the limits alone", f"flagged by {flag_rule}"):
-        header += [name, "notional (USDC)", "remaining (USDC)"]
+        header += [name, f"notional ({quote})", f"remaining ({quote})"]
     for code in MEANING:
         frames = [verdicts.filter(pl.col(column) == code) for column in ("verdict_of_limits", "verdict")]
         if any(frame.height for frame in frames):
@@ -79,7 +80,7 @@ def _parameters(verdicts: Verdicts, names: Mapping[str, str], shown: Shown) -> G
     return ["market", "max_liquidation_delta", "max_pd", "index price", "limits from"], rows, (1, 2)
 
 
-def _accounts(outcomes: pl.DataFrame, shown: Shown) -> Grid:
+def _accounts(outcomes: pl.DataFrame, quote: str, shown: Shown) -> Grid:
     """Each account's outcome: a row an account, a column a scenario."""
     names = _scenario_names(outcomes)
     by_account: dict[tuple[Any, ...], dict[str, str]] = {}
@@ -90,10 +91,10 @@ def _accounts(outcomes: pl.DataFrame, shown: Shown) -> Grid:
         [market, trader, taken, *(found.get(name, "") for name in names)]
         for (market, trader, _, taken), found in sorted(by_account.items())
     ]
-    return ["market", "trader", "taken in history (USDC)", *names], rows, (2,)
+    return ["market", "trader", f"taken in history ({quote})", *names], rows, (2,)
 
 
-def _scenarios(outcomes: pl.DataFrame, paths: pl.DataFrame, shown: Shown) -> Grid:
+def _scenarios(outcomes: pl.DataFrame, paths: pl.DataFrame, quote: str, shown: Shown) -> Grid:
     """Counts of outcomes, sums of margins and extreme prices: a column a scenario."""
     names = _scenario_names(outcomes)
     rows = [[code, *(str(outcomes.filter(scenario=name, outcome=code).height) for name in names)] for code in OUTCOMES]
@@ -101,7 +102,7 @@ def _scenarios(outcomes: pl.DataFrame, paths: pl.DataFrame, shown: Shown) -> Gri
     stopped = pl.col("outcome").is_in(STOPPED)
     rows.append(["stopped by the rules", *(str(outcomes.filter(stopped, scenario=name).height) for name in names)])
     for label, column in SUMS.items():
-        rows.append([label, *(shown(outcomes.filter(scenario=name).get_column(column).sum()) for name in names)])
+        rows.append([f"{label} ({quote})", *(shown(outcomes.filter(scenario=name).get_column(column).sum()) for name in names)])
     for market in paths.get_column("market").unique(maintain_order=True):
         in_market = [paths.filter(market=market, scenario=name) for name in names]
         market_name = outcomes.filter(market=market).get_column("market_name")[0]

@@ -14,6 +14,7 @@ from perpcomp.incident.funds import FUND, Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
 from perpcomp.incident.market import Market
 from perpcomp.incident.payees import Payee
+from perpcomp.incident.quote import Quote
 from perpcomp.incident.reader import Problem
 from perpcomp.incident.restore import Restore
 from perpcomp.incident.settlement import Leg
@@ -94,6 +95,14 @@ def _decimals(settlement: tuple[Leg, ...], fund: InsuranceFund | None) -> Proble
             yield Problem(header, number, "decimals", what, "Look the decimals up in the contract and write the same number in both.")
         if address:
             first.setdefault(address, (f"{header} {number or ''}".rstrip(), decimals))
+
+
+def _quote(system: str, quote: Quote | None) -> Problems:
+    if quote is None or quote.priced_in is None:
+        return
+    if quote.priced_in == (quote.asset or installed.load(installed.SYSTEMS, system).quote_unit):
+        what = f'is "{quote.priced_in}", the quote asset itself, at a price of {quote.price}.'
+        yield Problem("[quote]", 0, "priced_in", what, "Name the asset of that price, or remove price and priced_in.")
 
 
 def _markets(markets: tuple[Market, ...]) -> Problems:
@@ -190,6 +199,7 @@ CHECKS: dict[Callable[..., Problems], tuple[str, ...]] = {
     _shares: ("settlement",),
     _tokens: ("settlement",),
     _decimals: ("settlement", "insurance_fund"),
+    _quote: ("system", "quote"),
     _markets: ("markets",),
     _window: ("eligibility",),
     _one_price: ("valuation", "markets"),

@@ -17,7 +17,7 @@ class Budget:
     """An amount that somebody named. Totals are compared with it; it does not cut them."""
 
     name: Annotated[str, Key(TEXT, "What the budget is called in results.", '"treasury proposal"')]
-    token: Annotated[str, Key(TEXT, "The token that it counts: the token of a [[settlement]], or USDC.", '"PERP"')]
+    token: Annotated[str, Key(TEXT, "The token that it counts: the token of a [[settlement]], or the asset of its prices.", '"PERP"')]
     amount: Annotated[Decimal, Key(AMOUNT, "How much it holds.", "45_000", unit="the token")]
     source: Annotated[tuple[str, ...], SOURCE]
 
@@ -27,14 +27,14 @@ _IN_LOGS = Condition("balance is absent", lambda table, _: "balance" not in tabl
 
 @dataclass(frozen=True)
 class InsuranceFund:
-    """What the protocol could pay with by itself: a balance that is given (USDC), or else the contract whose Transfer logs give it.
+    """What the protocol could pay with by itself: a balance that is given (in the quote asset), or else the contract whose Transfer logs give it.
 
-    token is the ERC-20 that it holds, USDC, of so many decimals. Where the balance is given, address and token are "" and decimals 0.
+    token is the ERC-20 that it holds, the quote asset, of so many decimals. Where the balance is given, address and token are "" and decimals 0.
     """
 
     balance: Annotated[
         Decimal | None,
-        Key(AMOUNT_OR_ZERO, "The fund's balance, where it is known without logs.", "2_500_000", unit="USDC", default=None),
+        Key(AMOUNT_OR_ZERO, "The fund's balance, where it is known without logs.", "2_500_000", unit="quote asset", default=None),
     ]
     address: Annotated[
         str,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from perpcomp.fixed import to_integer
@@ -93,8 +94,13 @@ class Incident:
         return tuple(beside(self.folder, name) for name in names if name is not None)
 
     @property
+    def quote_price(self) -> Decimal:
+        """What one unit of the quote asset is worth in the asset of the settlement's prices."""
+        return Decimal(1) if self.quote is None or self.quote.price is None else self.quote.price
+
+    @property
     def received_by(self) -> dict[str, int]:
-        """Trader -> what it got already (1e-18 USDC)."""
+        """Trader -> what it got already (1e-18 of the quote asset)."""
         sums: dict[str, int] = {}
         for one in self.received:
             sums[one.address] = sums.get(one.address, 0) + to_integer(one.amount)

@@ -17,7 +17,7 @@ def _needs_price(market: Raw, file: Raw) -> bool:
 
 @dataclass(frozen=True)
 class Market:
-    """One market. Only the affected ones are compensated; reference_price is USDC per base."""
+    """One market. Only the affected ones are compensated; reference_price is in the quote asset, per base."""
 
     name: Annotated[str, Key(TEXT, "The name of the market in every table.", '"BTCUSDC"')]
     amm: Annotated[str, Key(ADDRESS, "The market's contract.", EXAMPLE_ADDRESS)]

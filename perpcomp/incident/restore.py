@@ -28,7 +28,7 @@ class Pool:
 class Restore:
     """Giving the same sizes back on the AMM's curve: at which pool, in which order, with which fee (spread, /1, of what is moved).
 
-    at is the block or time whose reserves are taken; pools states them instead, by market name: (USDC, base).
+    at is the block or time whose reserves are taken; pools states them instead, by market name: (quote asset, base).
     """
 
     at: Annotated[int | datetime | None, Key(BLOCK_OR_TIME, "The block or time whose reserves are taken.", "13_500_366", default=None)]

@@ -12,7 +12,7 @@ from perpcomp.incident.sources import SOURCE
 
 @dataclass(frozen=True)
 class Leg:
-    """One token that is paid: its share of the value, and the price (USDC per token) at which that value is converted."""
+    """One token that is paid: its share of the value, and the price of the token at which that value is converted."""
 
     token: Annotated[str, Key(TEXT, "The token's symbol.", '"PERP"')]
     decimals: Annotated[int, Key(DECIMALS, "How many decimals the token has.", "18")]

@@ -50,7 +50,7 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
         "restore": Table(Restore, "gives positions back instead of money", required=False, read=read_restore, name="restore"),
         "allocation": Table(Allocation, "says who keeps what rounding leaves", name="allocation"),
         "settlement": Table(Leg, "names a token that is paid", many=True, name="settlement"),
-        "quote": Table(Quote, "states what the protocol's quote asset is worth", required=False, name="quote"),
+        "quote": Table(Quote, "names the quote asset, or states what it is worth", required=False, name="quote"),
         "payee_files": Table(
             PayeeFiles, "names lists about the accounts that are paid", required=False, absent=PayeeFiles(), name="payees"
         ),

@@ -16,6 +16,7 @@ from perpcomp.formula import Formula
 from perpcomp.publish.files import CSV_FILES, WORKBOOK_FILE
 from perpcomp.publish.workbook import content_digest
 from perpcomp.run import Run
+from perpcomp.systems.units import units
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import row_hash
 from perpcomp.totals import counts, entitled, total_of
@@ -24,6 +25,7 @@ from perpcomp.version import VERSION
 FORMAT = "perpcomp-run-v1"
 MANIFEST = "manifest.json"
 LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
+ENTITLED = "entitlement_1e18_{}"  # the total of entitlements, by the quote asset in lower case
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
 DEEPEST = 20  # levels of nesting that a manifest may have
 NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119})?"
@@ -54,7 +56,7 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
             "accounts": str(paid.traders),
             "positions": str(paid.positions),
             "liquidations": str(run.liquidations.height),
-            "entitlement_1e18_usdc": str(entitled(run.payouts)),
+            ENTITLED.format(units(run.incident).quote.lower()): str(entitled(run.payouts)),
             "amount_1e18": {leg.token: str(total_of(run.payouts, "amount", leg.token)) for leg in run.incident.settlement},
         },
     }
@@ -104,6 +106,7 @@ class _Manifest(msgspec.Struct):
     formula: _Formula
     compared: list[_Formula]
     tables: dict[str, dict[str, str]]
+    totals: dict[str, Any]
     files: dict[str, _Stated]
 
 

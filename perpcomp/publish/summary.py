@@ -74,7 +74,7 @@ def summary(run: Run) -> list[Line]:
         *_unpayable(run),
         *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
     ]
-    if incident.quote is not None:
+    if incident.quote is not None and incident.quote.price is not None:
         lines.append(Line(f"Price of {unit.quote}", f"{incident.quote.price} {unit.paid}", cite(incident, incident.quote.source)))
     for leg in incident.settlement:
         lines.append(
@@ -104,9 +104,9 @@ def summary(run: Run) -> list[Line]:
 def _unpayable(run: Run) -> list[Line]:
     """What is owed to addresses that cannot be paid."""
     addresses = run.payees.filter(pl.col("unpayable") > 0).get_column("payee").n_unique()
-    amount = in_full(total_of(run.payees, "unpayable"))
+    amount = f"{in_full(total_of(run.payees, 'unpayable'))} {units(run.incident).paid}"
     return (
-        [Line("UNPAYABLE", f"{amount} USDC of {addresses} address{'' if addresses == 1 else 'es'}", "payee.csv, findings.csv")]
+        [Line("UNPAYABLE", f"{amount} of {addresses} address{'' if addresses == 1 else 'es'}", "payee.csv, findings.csv")]
         if addresses
         else []
     )
@@ -152,10 +152,11 @@ def _excluded(run: Run) -> list[Line]:
     table = run.exclusions
     if table.is_empty():
         return []
+    quote = units(run.incident).quote
     met, unknown = table.filter(pl.col("liquidations") > 0).height, table.get_column("kept_back").null_count()
     sum_of = in_full(sum(fixed.to_integer(value) for value in table.get_column("kept_back").drop_nulls()))
     missing = f" and what {counted(unknown, 'account')} cannot be valued for" if unknown else ""
-    value = f"{counted(table.height, 'account')} named, {met} of them liquidated in the window; they keep back {sum_of} USDC{missing}"
+    value = f"{counted(table.height, 'account')} named, {met} of them liquidated in the window; they keep back {sum_of} {quote}{missing}"
     return [Line("Excluded by name", value, cite(run.incident, run.incident.eligibility.source))]
 
 

@@ -54,8 +54,8 @@ def _unknown(name: str, path: pl.DataFrame) -> list[Finding]:
     return findings
 
 
-def in_words(name: str, path: pl.DataFrame) -> str:
-    """A path in two sentences: from when to when, and the first, last, lowest and highest spot price, to the cent."""
+def in_words(name: str, path: pl.DataFrame, quote: str) -> str:
+    """A path in two sentences: from when to when, and the first, last, lowest and highest spot price, in `quote`, to the cent."""
     if path.is_empty():
         return f"{name}: no block to show."
     times, spot = path.get_column("block_time"), path.drop_nulls("spot_price")
@@ -65,4 +65,4 @@ def in_words(name: str, path: pl.DataFrame) -> str:
         return said
     prices, ordered = spot.get_column("spot_price"), spot.sort("spot_price", "block_number")
     low, high = (f"{ordered['spot_price'][n]:,.2f} at {ordered['block_time'][n].strftime(CSV_TIME)}" for n in (0, -1))
-    return f"{said} Spot price, in USDC: {prices[0]:,.2f} first, {prices[-1]:,.2f} last; lowest {low}, highest {high}."
+    return f"{said} Spot price, in {quote}: {prices[0]:,.2f} first, {prices[-1]:,.2f} last; lowest {low}, highest {high}."

@@ -19,8 +19,8 @@ VALUED = Table(
     POSITIONS.key,
     (
         *POSITIONS.columns,
-        Column("twap_price", "amount", "USDC per base", "the average spot price of the 15 minutes before time", optional=True),
-        Column("index_price", "amount", "USDC per base", "the underlying's price at the last funding payment", optional=True),
+        Column("twap_price", "amount", "QUOTE per base", "the average spot price of the 15 minutes before time", optional=True),
+        Column("index_price", "amount", "QUOTE per base", "the underlying's price at the last funding payment", optional=True),
     ),
 )
 

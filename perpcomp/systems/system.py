@@ -45,7 +45,7 @@ class System(Protocol):
     key: str  # the incident file's `system`, and the name of the entry point
     contract_key: str  # the key of [chain] that names the contract beside the markets whose logs count
     several_contracts: bool = False  # whether that key may list several, of which one replaced another
-    quote_unit: str  # what amounts are in
+    quote_unit: str  # its quote asset, which amounts are in where the incident names no other
 
     # The events
 
@@ -110,10 +110,13 @@ class System(Protocol):
 
     # Explanations
 
-    def explain_position(self, events: pl.LazyFrame, others: Tables, row: Row, log: Row, numbers: Mapping[str, str], /) -> Iterator[str]:
+    def explain_position(
+        self, events: pl.LazyFrame, others: Tables, row: Row, log: Row, numbers: Mapping[str, str], quote: str, /
+    ) -> Iterator[str]:
         """Size, margin and open notional of a liquidation as steps of arithmetic.
 
-        `row` is of the liquidations table, `log` is its row of the events table, `numbers` has the values of both as text.
+        `row` is of the liquidations table, `log` is its row of the events table, `numbers` has the values of both as text. `quote` is
+        the asset that margin and open notional are in.
         """
         return iter(())
 

@@ -1,5 +1,6 @@
-"""What amounts are in: the protocol's quote asset, and the asset of the settlement's prices where [quote] names another."""
+"""What amounts are in: the protocol's quote asset, and the asset of the settlement's prices; [quote] may name another for each."""
 
+import re
 from dataclasses import dataclass
 
 from perpcomp.incident.incident import Incident
@@ -14,11 +15,13 @@ class Units:
     paid: str
 
     def of(self, unit: str) -> str:
-        """The unit of a table's column in an incident: tables say USDC for the quote asset, and PAID."""
-        return unit.replace("USDC", self.quote).replace("PAID", self.paid)
+        """The unit of a table's column as an incident has it: tables write QUOTE and PAID."""
+        named = {"QUOTE": self.quote, "PAID": self.paid}
+        return re.sub("QUOTE|PAID", lambda word: named[word[0]], unit)
 
 
 def units(incident: Incident) -> Units:
     """The units of an incident."""
-    quote = find(incident.system).quote_unit
-    return Units(quote, quote if incident.quote is None else incident.quote.priced_in)
+    stated = incident.quote
+    quote = (stated and stated.asset) or find(incident.system).quote_unit
+    return Units(quote, (stated and stated.priced_in) or quote)

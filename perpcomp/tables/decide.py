@@ -8,7 +8,7 @@ COMPARISON = Table(
     columns("""
 trader         | address  |      | eligible trader
 formula        | text     |      | an installed formula
-amount         | amount?  | USDC | what the formula gives: the sum of the liquidations that can be valued; null where none can
+amount         | amount?  | QUOTE | what the formula gives: the sum of the liquidations that can be valued; null where none can
 recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null without a loss, where a liquidation cannot be valued, or where it is 1e20 or more
 rank           | integer? |      | 1 is the largest amount under this formula; null where a liquidation of the trader cannot be valued
 """),
@@ -22,14 +22,14 @@ formula         | text    |      | an installed formula
 source_of_funds | text    |      | insurance fund, or the name of a budget
 token           | text    |      | the token that it holds
 available       | amount  | token | the fund's balance when the window ends, or the budget
-price           | amount  | USDC per token | the settlement's price of that token; 1 for USDC where none is settled in it
-available_value | amount  | USDC | available * price, truncated
-total           | amount  | USDC | what the formula gives in all: the sum of the liquidations that can be valued
+price           | amount  | PAID per token | the settlement's price of that token; of the insurance fund's, what [quote] says; 1 for the asset of these prices
+available_value | amount  | PAID | available * price, truncated
+total           | amount  | PAID | what the formula gives in all: the sum of the liquidations that can be valued
 unknown         | integer |      | traders with a liquidation that cannot be valued: total is incomplete
-to_cover        | amount  | USDC | of total, what is settled in this token; all of it for the insurance fund, and where nothing is settled in USDC for USDC
+to_cover        | amount  | PAID | of total, what is settled in this token; all of it for the insurance fund, and for the asset of the prices where nothing is settled in it
 covered         | amount? | /1   | the part of to_cover that is available, truncated, at most 1; null where there is nothing to cover, or where the total is incomplete and its known part is covered
-shortfall       | amount  | USDC | to_cover - available_value, not below 0
-left            | amount  | USDC | available_value - to_cover, not below 0
+shortfall       | amount  | PAID | to_cover - available_value, not below 0
+left            | amount  | PAID | available_value - to_cover, not below 0
 """),
 )
 
@@ -43,13 +43,13 @@ trader            | address |      | whose position would be opened again
 market            | address |      | the market's AMM contract
 market_name       | text    |      | as the incident file names it
 size              | amount? | base | signed size to restore; null where the open notional is unknown
-open_notional     | amount? | USDC | open notional to restore
-margin_to_restore | amount? | USDC | margin_at_reference - funding_at_reference, not below 0
+open_notional     | amount? | QUOTE | open notional to restore
+margin_to_restore | amount? | QUOTE | margin_at_reference - funding_at_reference, not below 0
 turn              | integer? |     | position in the order of [restore]; null without [restore] and in the order each-alone
-quote_reserve     | amount? | USDC | the pool before the opening; null without [restore]
+quote_reserve     | amount? | QUOTE | the pool before the opening; null without [restore]
 base_reserve      | amount? | base | the same pool
-restore_notional  | amount? | USDC | the notional that opening the whole size moves
-restore_fee       | amount? | USDC | the trading fee of that
+restore_notional  | amount? | QUOTE | the notional that opening the whole size moves
+restore_fee       | amount? | QUOTE | the trading fee of that
 """),
 )
 
@@ -62,12 +62,12 @@ market_name      | text    |      | as the incident file names it
 order            | text    |      | each-alone, as-liquidated, largest-first or smallest-first
 chosen           | flag    |      | whether [restore] states this order
 positions        | integer |      | positions opened again
-restore_notional | amount  | USDC | the notional that the openings move, summed
-restore_fee      | amount  | USDC | the trading fees of that
-entitlement      | amount  | USDC | what the restore-position formula gives in all
-largest_change   | amount  | USDC | the largest gain or loss of one trader against each-alone
-spot_before      | amount  | USDC per base | spot price of the pool before
-spot_after       | amount  | USDC per base | spot price after all openings; in the order each-alone, spot_before
+restore_notional | amount  | QUOTE | the notional that the openings move, summed
+restore_fee      | amount  | QUOTE | the trading fees of that
+entitlement      | amount  | QUOTE | what the restore-position formula gives in all
+largest_change   | amount  | QUOTE | the largest gain or loss of one trader against each-alone
+spot_before      | amount  | QUOTE per base | spot price of the pool before
+spot_after       | amount  | QUOTE per base | spot price after all openings; in the order each-alone, spot_before
 """),
 )
 
@@ -80,7 +80,7 @@ reason       | text    |      | why, by the incident file
 evidence     | text    |      | what shows it, by the incident file
 logs         | integer |      | events of this account in the input; 0: the exclusion meets nobody
 liquidations | integer |      | its liquidations in the window and in an affected market
-kept_back    | amount? | USDC | what the formula would give it if nobody were excluded; null where that cannot be valued
+kept_back    | amount? | QUOTE | what the formula would give it if nobody were excluded; null where that cannot be valued
 """),
 )
 

@@ -11,20 +11,20 @@ system                  | text     |      | protocol and version
 kind                    | text     |      | open, increase, reduce, reverse, close, liquidation or partial-liquidation
 trader                  | address  |      | whose position it is, not who sent the transaction
 market                  | address  |      | the market's AMM contract
-margin                  | amount   | USDC | margin AFTER the event, funding taken
-position_notional       | amount   | USDC | quote moved by this event's swap
+margin                  | amount   | QUOTE | margin AFTER the event, funding taken
+position_notional       | amount   | QUOTE | quote moved by this event's swap
 exchanged_position_size | amount   | base | signed change of the size
-fee                     | amount   | USDC | trading fee, 0 in a liquidation
+fee                     | amount   | QUOTE | trading fee, 0 in a liquidation
 position_size_after     | amount   | base | signed size after
-realized_pnl            | amount?  | USDC | profit realized by this event; null where it cannot be determined from the logs
-unrealized_pnl_after    | amount?  | USDC | as the contract states it, not the new position's unrealized PnL; null where it states none
-bad_debt                | amount?  | USDC | what the margin did not cover; null where it cannot be determined from the logs
-liquidation_penalty     | amount?  | USDC | its meaning depends on the era; null where the protocol has none
-spot_price              | amount?  | USDC per base | the market's spot price after it: the pool's, or the oracle's where there is no pool; null where none is logged
-funding_payment         | amount?  | USDC | + the trader paid, - the trader received; null where it cannot be determined from the logs
+realized_pnl            | amount?  | QUOTE | profit realized by this event; null where it cannot be determined from the logs
+unrealized_pnl_after    | amount?  | QUOTE | as the contract states it, not the new position's unrealized PnL; null where it states none
+bad_debt                | amount?  | QUOTE | what the margin did not cover; null where it cannot be determined from the logs
+liquidation_penalty     | amount?  | QUOTE | its meaning depends on the era; null where the protocol has none
+spot_price              | amount?  | QUOTE per base | the market's spot price after it: the pool's, or the oracle's where there is no pool; null where none is logged
+funding_payment         | amount?  | QUOTE | + the trader paid, - the trader received; null where it cannot be determined from the logs
 liquidator              | address? |      | who liquidated; null where it is no liquidation
-liquidation_fee         | amount?  | USDC | what the liquidator got; null where it is no liquidation
-fee_shortfall           | amount?  | USDC | part of that fee that the margin did not cover
+liquidation_fee         | amount?  | QUOTE | what the liquidator got; null where it is no liquidation
+fee_shortfall           | amount?  | QUOTE | part of that fee that the margin did not cover
 """),
 )
 
@@ -43,17 +43,17 @@ position_id           | integer  |      | as the market counts its positions
 flagger               | address? |      | who flagged the account; null where no flag is in the logs
 flagged_at            | time?    | UTC  | when
 flag_transaction_hash | hash?    |      | transaction of the flag
-flag_price            | amount?  | USDC per base | oracle price of the flag
-order_deposit         | amount?  | USDC | keeper deposit of a waiting order that the flag removed, minted to the flagger; null where no order log of the market is in the input
+flag_price            | amount?  | QUOTE per base | oracle price of the flag
+order_deposit         | amount?  | QUOTE | keeper deposit of a waiting order that the flag removed, minted to the flagger; null where no order log of the market is in the input
 liquidator            | address  |      | who liquidated
-price                 | amount   | USDC per base | oracle price of the liquidation
-flagger_fee           | amount?  | USDC | what the flagger got; null before there were flags
-liquidator_fee        | amount   | USDC | what the liquidator got; 0 where an endorsed account forced it
-stakers_fee           | amount?  | USDC | the rest of the margin; null where the event does not say
-trader_loss           | amount   | USDC | what was left of the margin, all of which the trader lost
-debt_pool_loss        | amount   | USDC | part of the fees that the margin did not cover
+price                 | amount   | QUOTE per base | oracle price of the liquidation
+flagger_fee           | amount?  | QUOTE | what the flagger got; null before there were flags
+liquidator_fee        | amount   | QUOTE | what the liquidator got; 0 where an endorsed account forced it
+stakers_fee           | amount?  | QUOTE | the rest of the margin; null where the event does not say
+trader_loss           | amount   | QUOTE | what was left of the margin, all of which the trader lost
+debt_pool_loss        | amount   | QUOTE | part of the fees that the margin did not cover
 skew_before           | amount?  | base | longs minus shorts just before
-funding_entry         | amount   | USDC per base | the funding sequence's newest entry
+funding_entry         | amount   | QUOTE per base | the funding sequence's newest entry
 funding_rate          | amount   | /1 a day | the rate then, + longs pay
 skew_scale            | amount?  | base | by the last ParameterUpdated before; null where none is in the logs
 max_liquidation_delta | amount?  | /1   | by the same

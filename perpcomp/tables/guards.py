@@ -9,10 +9,10 @@ VERDICTS = Table(
     LIQUIDATION
     + columns("""
 closed_size           | amount   | base | signed size that the liquidation closed
-notional              | amount   | USDC | what the close fetched (long) or cost (short)
-remaining_margin      | amount?  | USDC | margin + realized profit - funding, not below 0; null where the margin is unknown
-spot_before           | amount?  | USDC per base | spot price just before the liquidation; null where the logs do not state the pool
-index_price           | amount?  | USDC per base | the last index price known; null before the first
+notional              | amount   | QUOTE | what the close fetched (long) or cost (short)
+remaining_margin      | amount?  | QUOTE | margin + realized profit - funding, not below 0; null where the margin is unknown
+spot_before           | amount?  | QUOTE per base | spot price just before the liquidation; null where the logs do not state the pool
+index_price           | amount?  | QUOTE per base | the last index price known; null before the first
 index_age_seconds     | integer? | s    | age of the index price
 margin_ratio_at_index | amount?  | /1   | (margin + profit at the index - funding) / open notional, truncated
 flaggable             | flag?    |      | whether margin_ratio_at_index is below maintenance, so a rule by the index price would have flagged it
@@ -43,20 +43,20 @@ block_number              | integer? |      | transaction of that action
 log_index                 | integer? |      | log index of its PositionChanged
 outcome                   | text     |      | what became of the position under these rules
 flagged_at                | time?    | UTC  | time of the last flag; null where it was never flagged
-flag_price                | amount?  | USDC per base | counterfactual spot price at that flag
+flag_price                | amount?  | QUOTE per base | counterfactual spot price at that flag
 recovered_while_flagged   | flag     |      | whether it was at or above maintenance again while flagged
 liquidated_at             | time?    | UTC  | time of the counterfactual liquidation; null where there was none
-price_historical          | amount?  | USDC per base | spot price after the historical liquidation
-price_counterfactual      | amount?  | USDC per base | spot price after the counterfactual one
+price_historical          | amount?  | QUOTE per base | spot price after the historical liquidation
+price_counterfactual      | amount?  | QUOTE per base | spot price after the counterfactual one
 closed_size               | amount?  | base | signed size that the counterfactual closed
-remaining_historical      | amount?  | USDC | margin that the historical liquidation took
-remaining_counterfactual  | amount?  | USDC | margin that the counterfactual one took
-liquidation_fee           | amount?  | USDC | to the liquidator in the counterfactual
-to_insurance_fund         | amount?  | USDC | the rest of the remaining margin
-fee_shortfall             | amount?  | USDC | part of the fee that the margin did not cover
-bad_debt                  | amount?  | USDC | loss that the margin did not cover in the counterfactual
-loss_difference           | amount   | USDC | remaining_historical - remaining_counterfactual; +: these rules leave the trader more
-equity_at_end             | amount?  | USDC | margin + profit on the curve - funding at the last log, not below 0; null without a position then
+remaining_historical      | amount?  | QUOTE | margin that the historical liquidation took
+remaining_counterfactual  | amount?  | QUOTE | margin that the counterfactual one took
+liquidation_fee           | amount?  | QUOTE | to the liquidator in the counterfactual
+to_insurance_fund         | amount?  | QUOTE | the rest of the remaining margin
+fee_shortfall             | amount?  | QUOTE | part of the fee that the margin did not cover
+bad_debt                  | amount?  | QUOTE | loss that the margin did not cover in the counterfactual
+loss_difference           | amount   | QUOTE | remaining_historical - remaining_counterfactual; +: these rules leave the trader more
+equity_at_end             | amount?  | QUOTE | margin + profit on the curve - funding at the last log, not below 0; null without a position then
 max_liquidation_delta     | amount?  | /1   | the limit of a liquidation's price impact under these rules; null: none
 max_pd                    | amount?  | /1   | the limit of the premium; null: none
 parameters_source         | text     |      | where the limits come from
@@ -72,11 +72,11 @@ market                      | address |      | the market's AMM contract
 block_number                | integer |      | of the trade
 log_index                   | integer |      | of its PositionChanged or LiquidityChanged
 block_time                  | time    | UTC  | timestamp of that block
-spot_price                  | amount  | USDC per base | in history, after that log
-quote_reserve               | amount  | USDC | in history
+spot_price                  | amount  | QUOTE per base | in history, after that log
+quote_reserve               | amount  | QUOTE | in history
 base_reserve                | amount  | base | in history
-counterfactual_spot_price   | amount  | USDC per base | under these rules
-counterfactual_quote_reserve | amount | USDC | under these rules
+counterfactual_spot_price   | amount  | QUOTE per base | under these rules
+counterfactual_quote_reserve | amount | QUOTE | under these rules
 counterfactual_base_reserve | amount  | base | under these rules
 """),
 )
@@ -105,7 +105,7 @@ max_liquidation_delta | amount  | /1   | the limit of one liquidation's price im
 max_pd                | amount  | /1   | the limit of the premium
 verdict               | text    |      | what the guards would have done
 liquidations          | integer |      | how many liquidations have this verdict
-notional              | amount  | USDC | what their closes fetched or cost
-remaining_margin      | amount  | USDC | what was left of their margins
+notional              | amount  | QUOTE | what their closes fetched or cost
+remaining_margin      | amount  | QUOTE | what was left of their margins
 """),
 )

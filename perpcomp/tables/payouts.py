@@ -10,7 +10,7 @@ trader            | address |      | who is paid: the trader, or the payee that 
 token             | text    |      | the token that is paid
 formula           | text    |      | the formula that gave the entitlement
 liquidations      | integer |      | compensated liquidations of the trader, or of all traders whose payee this is
-entitlement       | amount  | USDC | what the formula gives this trader, or the payee for its traders, all tokens together: the sum of the liquidations that can be valued
+entitlement       | amount  | QUOTE | what the formula gives this trader, or the payee for its traders, all tokens together: the sum of the liquidations that can be valued
 share_of_budget   | amount? | /1   | share of all entitlements: entitlement / sum of entitlements, truncated; null where the sum is 0. No budget is involved, whatever the name says
 value             | amount  | PAID | this token's part of the entitlement, at the price of [quote] where there is one
 price             | amount  | PAID per token | price at which the value is converted
@@ -46,7 +46,7 @@ REDIRECTED = Table(
 trader      | address |      | whose entitlement it is
 payee       | address |      | who is paid for it
 share       | text    | /1   | the payee's share of the trader's entitlement, as a fraction
-entitlement | amount  | USDC | that share of the entitlement, all tokens together
+entitlement | amount  | QUOTE | that share of the entitlement, all tokens together
 reason      | text    |      | why this payee is paid
 evidence    | text?   |      | what shows the reason
 source      | text    |      | keys of [sources] of the incident file

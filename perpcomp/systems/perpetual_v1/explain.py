@@ -10,7 +10,7 @@ from perpcomp.steps import Row, earlier_than, step
 from perpcomp.systems.perpetual_v1.lives import ORDER
 
 
-def position(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame], row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
+def position(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame], row: Row, log: Row, n: Mapping[str, str], quote: str) -> Iterator[str]:
     """Size, margin and open notional from the liquidation's own PositionChanged."""
     yield "  PositionChanged says: " + ", ".join(
         f"{name} {number(arithmetic.term(log[name]))}"
@@ -31,18 +31,18 @@ def position(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame], row: Row, log:
         f"{number(arithmetic.term(log['position_size_after']))} - {n['exchanged_position_size']}",
         f"{n['size']} base",
     )
-    yield from _margin(row, log, n)
-    yield from _open_notional(events, row, n)
+    yield from _margin(row, log, n, quote)
+    yield from _open_notional(events, row, n, quote)
 
 
-def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
+def _margin(row: Row, log: Row, n: Mapping[str, str], quote: str) -> Iterator[str]:
     """The margin identity of the row's era."""
     if row["margin"] is None:
         yield "  margin is unknown: nothing in the logs or the incident file determines which of its two meanings the event has"
         return
     era = f"era {row['era']}, determined by {row['era_rule']}"
     penalty, bad_debt, realized, funding = (n[name] for name in ("liquidation_penalty", "bad_debt", "realized_pnl", "funding_payment"))
-    value = f"{n['margin']} USDC"
+    value = f"{n['margin']} {quote}"
     after = number(arithmetic.term(log["margin"]))
     if row["era"] == 1:
         rule, numbers = (
@@ -61,11 +61,11 @@ def _margin(row: Row, log: Row, n: Mapping[str, str]) -> Iterator[str]:
     yield from step("margin", rule, numbers, value, era)
 
 
-def _open_notional(events: pl.LazyFrame, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+def _open_notional(events: pl.LazyFrame, row: Row, n: Mapping[str, str], quote: str) -> Iterator[str]:
     if row["open_notional"] is None:
         yield "  open_notional is unknown: the earlier events of this life are not all in the logs"
         return
-    value = f"{n['open_notional']} USDC"
+    value = f"{n['open_notional']} {quote}"
     if not row["partial"]:
         sign = "-" if row["side"] == "long" else "+"
         yield from step(
