@@ -52,7 +52,7 @@ def accepted(*replacements: tuple[str, str]) -> Incident:
 
 
 def refused(*replacements: tuple[str, str]) -> str:
-    """What is said about the changed file; the exit code is 2 and every problem names the file and says what to do."""
+    """What is said about the changed file, without lines; the exit code is 2 and every problem names the file and says what to do."""
     with pytest.raises(InputError) as caught:
         accepted(*replacements)
     assert caught.value.exit_code == 2
@@ -60,7 +60,7 @@ def refused(*replacements: tuple[str, str]) -> str:
         assert problem.where.startswith("rehearsal.toml"), problem
         assert problem.what, problem
         assert problem.what_to_do, problem
-    return str(caught.value)
+    return re.sub(r"(?m)^(rehearsal\.toml) line [0-9]+:", r"\1:", str(caught.value))
 
 
 def says(message: str, *parts: str) -> None:

@@ -27,7 +27,7 @@ class Code:
     meaning: Annotated[
         int,
         Key(
-            Kind("1 or 2", "1 or 2, without quotes", _meaning),
+            Kind("1 or 2", "1 or 2, without quotes", _meaning, shape={"enum": [1, 2]}),
             "What a liquidation's event means: 1 as before partial liquidation, 2 as from then on.",
             "1",
         ),

@@ -27,6 +27,7 @@ class Kind:
 
     `read` gives the checked value of a raw one, or raises ValueError(what is wrong, what to do). `keys_of` is the table of the file
     whose keys the value must name. `of_chain`: the value holds addresses of the chain that [chain] names, perhaps with its prefix.
+    `shape` is what JSON Schema can say of the raw value; it accepts all that `read` accepts.
     """
 
     name: str
@@ -35,14 +36,36 @@ class Kind:
     choices: tuple[str, ...] = ()
     keys_of: str = ""
     of_chain: bool = False
+    shape: Raw = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """When a key is required: in words, and as a test of its table and of the whole file, both raw."""
+    """When a key is required: in words, and as a test of its table and of the whole file, both raw.
+
+    `shape` is a JSON Schema of the tables in which it holds; None where other tables decide too.
+    """
 
     words: str
     holds: Callable[[Raw, Raw], bool]
+    shape: Raw | None = None
+
+
+def given(key: str) -> Condition:
+    """The table has the key."""
+    return Condition(f"{key} is given", lambda table, _: key in table, {"required": [key]})
+
+
+def absent(*names: str) -> Condition:
+    """The table has none of the keys."""
+    words = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} absent"
+    return Condition(words, lambda table, _: not {*names} & table.keys(), {"not": {"anyOf": [{"required": [name]} for name in names]}})
+
+
+def equals(key: str, *words: str) -> Condition:
+    """The key has one of these values."""
+    said = " or ".join(f'{key} = "{word}"' for word in words)
+    return Condition(said, lambda table, _: table.get(key) in words, {"required": [key], "properties": {key: {"enum": [*words]}}})
 
 
 @dataclass(frozen=True)

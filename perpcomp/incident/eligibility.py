@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from perpcomp.incident.description import Condition, Key, Kind, Table
+from perpcomp.incident.description import Key, Kind, Table, absent, given
 from perpcomp.incident.guards import VERDICTS
 from perpcomp.incident.kinds import (
     ADDRESS,
@@ -17,24 +17,16 @@ from perpcomp.incident.kinds import (
     PATH,
     SHA256,
     TEXT,
-    WRITTEN_TIME,
-    ZONE,
     choice,
     choices,
-    in_utc,
 )
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
+from perpcomp.incident.times import WRITTEN_TIME, ZONE, in_utc
 from perpcomp.tables.schema import CSV_TIME
 
 _BLOCKS = ("from_block", "to_block")
-_IN_TIMES = Condition("from_block and to_block are absent", lambda table, _: not {*_BLOCKS} & table.keys())
-
-
-def _stated(key: str) -> Condition:
-    return Condition(f"{key} is given", lambda table, _: key in table)
-
-
+_IN_TIMES = absent(*_BLOCKS)
 _POLICY = choice("include", "exclude")
 
 
@@ -88,11 +80,11 @@ class Eligibility:
     ]
     from_block: Annotated[
         int | None,
-        Key(COUNT, "The first block of the window, instead of from; it is inside.", "13_500_195", "block", None, _stated("to_block")),
+        Key(COUNT, "The first block of the window, instead of from; it is inside.", "13_500_195", "block", None, given("to_block")),
     ]
     to_block: Annotated[
         int | None,
-        Key(COUNT, "The last block of the window, instead of to; it is inside.", "13_500_366", "block", None, _stated("from_block")),
+        Key(COUNT, "The last block of the window, instead of to; it is inside.", "13_500_366", "block", None, given("from_block")),
     ]
     time_zone: Annotated[
         str | None, Key(ZONE, "The time zone of from and to where they are written without an offset.", '"Asia/Taipei"', default=None)
@@ -150,7 +142,7 @@ class Eligibility:
             "The sha256 of the file that exclude_file names.",
             EXAMPLE_SHA256,
             default=None,
-            required_if=Condition("exclude_file is given", lambda table, _: "exclude_file" in table),
+            required_if=given("exclude_file"),
         ),
     ]
     source: Annotated[tuple[str, ...], SOURCE]

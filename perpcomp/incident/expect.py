@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from perpcomp.incident.description import Condition, Key
+from perpcomp.incident.description import Key, equals
 from perpcomp.incident.kinds import ADDRESS, AMOUNT, EXAMPLE_ADDRESS, TEXT, choice
 from perpcomp.incident.sources import SOURCE
 
 EXPECTED = ("traders", "positions", "liquidations", "entitlement", "margin", "amount", "eligible")
-
-
-def _says(*words: str) -> Condition:
-    return Condition(" or ".join(f'what = "{word}"' for word in words), lambda table, _: table.get("what") in words)
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,14 @@ class Expectation:
     what: Annotated[str, Key(choice(*EXPECTED), "Which figure was published; eligible: that the trader is compensated.", '"traders"')]
     value: Annotated[
         Decimal | None,
-        Key(AMOUNT, "The figure.", "22", unit="as `what`", default=None, required_if=_says(*(w for w in EXPECTED if w != "eligible"))),
+        Key(
+            AMOUNT,
+            "The figure.",
+            "22",
+            unit="as `what`",
+            default=None,
+            required_if=equals("what", *(w for w in EXPECTED if w != "eligible")),
+        ),
     ]
     trader: Annotated[
         str | None,
@@ -31,9 +34,11 @@ class Expectation:
             "The account that the figure is about.",
             EXAMPLE_ADDRESS,
             default=None,
-            required_if=_says("eligible"),
+            required_if=equals("what", "eligible"),
         ),
     ]
-    token: Annotated[str | None, Key(TEXT, "The token that the figure counts.", '"PERP"', default=None, required_if=_says("amount"))]
+    token: Annotated[
+        str | None, Key(TEXT, "The token that the figure counts.", '"PERP"', default=None, required_if=equals("what", "amount"))
+    ]
     note: Annotated[str, Key(TEXT, "What a reader should know of the figure.", '"A victim\'s count."', default="")]
     source: Annotated[tuple[str, ...], SOURCE]

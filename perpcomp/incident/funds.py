@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from perpcomp.incident.description import Condition, Key
+from perpcomp.incident.description import Key, absent
 from perpcomp.incident.kinds import ADDRESS, AMOUNT, AMOUNT_OR_ZERO, DECIMALS, EXAMPLE_ADDRESS, TEXT
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
@@ -22,7 +22,7 @@ class Budget:
     source: Annotated[tuple[str, ...], SOURCE]
 
 
-_IN_LOGS = Condition("balance is absent", lambda table, _: "balance" not in table)
+_IN_LOGS = absent("balance")
 
 
 @dataclass(frozen=True)

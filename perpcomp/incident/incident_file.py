@@ -12,6 +12,7 @@ from perpcomp.incident.across import problems_across
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import with_lists
 from perpcomp.incident.market import Market
+from perpcomp.incident.places import lines
 from perpcomp.incident.reader import Problem, TableReader
 from perpcomp.incident.tables import tables
 from perpcomp.incident.valuation import Valuation
@@ -64,7 +65,8 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
         read, problems = with_lists(read, folder)
     problems += problems_across(read)
     if problems:
-        raise InputError(problem.finding(file) for problem in problems)
+        places = lines(raw.decode())
+        raise InputError(problem.finding(file, places) for problem in problems)
     return _incident(read, raw, name, folder)
 
 

@@ -3,13 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
-from perpcomp.findings import closest, near_miss
+from perpcomp.findings import near_miss
 from perpcomp.fixed import to_integer
 from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.incident.description import Kind
@@ -166,89 +164,70 @@ def path(value: Any) -> str:
     return value
 
 
-def written_time(value: Any) -> datetime:
-    """A time as the file writes it: with an offset, or local."""
-    if not isinstance(value, datetime):
-        advice = "Write 2021-02-20T22:45:00Z, without quotes."
-        if isinstance(value, int) and not isinstance(value, bool):
-            advice += " A window in blocks has the keys from_block and to_block instead of from and to; both blocks are inside."
-        raise ValueError(f"is {shown(value)}, not a time.", advice)
-    if value.microsecond:
-        raise ValueError(f"is {value.isoformat()}.", "Whole seconds only: a block's time has no fraction.")
-    if not 1970 <= value.year < 9999:
-        raise ValueError(f"is {value.isoformat()}.", "No block is that old or that new: correct the year.")
-    return value
-
-
-def in_utc(value: datetime, zone: str | None) -> datetime:
-    """A written time in UTC; a local one needs the name of its zone."""
-    if value.tzinfo is not None:
-        return value.astimezone(UTC)
-    if zone is None:
-        raise ValueError(f"is {value.isoformat()} without a zone.", 'Add Z or an offset as +08:00, or time_zone = "Asia/Taipei" beside it.')
-    local = value.replace(tzinfo=ZoneInfo(zone))
-    there_and_back = local.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-    if there_and_back != value or local.utcoffset() != local.replace(fold=1).utcoffset():
-        what = f"is {value.isoformat()}, which happens twice or not at all in {zone}."
-        raise ValueError(what, "The clocks change there: write it in UTC, with a Z.")
-    return local.astimezone(UTC)
-
-
-def moment(value: Any) -> datetime:
-    """A time with an offset, in UTC."""
-    return in_utc(written_time(value), None)
-
-
-# Names that are read in two ways: "Etc/GMT+8" is 8 hours behind UTC; "EST" and "CET" are said of summer times too.
-_AMBIGUOUS_ZONE = re.compile(r"(Etc|SystemV)/.*|[A-Z]{3}[+-]?[0-9].*|GMT|UCT|EST|MST|HST|WET|CET|MET|EET|Factory|localtime|posixrules")
-_INSTEAD = 'Remove time_zone and write the offset in from and to, as 2021-02-21T06:45:00+08:00; or name a place, as "Asia/Taipei".'
-
-
-def zone(value: Any) -> str:
-    """The name of a time zone: "UTC", or a place."""
-    known = available_timezones()
-    if not isinstance(value, str) or value not in known:
-        near = closest(value, known - {one for one in known if _AMBIGUOUS_ZONE.fullmatch(one)}) if isinstance(value, str) else None
-        advice = f"Did you mean {shown(near)}? " if near else ""
-        raise ValueError(f"is {shown(value)}, which is not a time zone.", advice + _INSTEAD)
-    if _AMBIGUOUS_ZONE.fullmatch(value) and value != "Etc/UTC":
-        winter, summer = (
-            datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(value)).isoformat()[-6:] for day in ("2021-01-01", "2021-07-01")
-        )
-        means = f"means {winter} at every date" if winter == summer else f"means {winter} in winter and {summer} in summer"
-        raise ValueError(f"is {shown(value)}, which {means} and is easily read otherwise.", _INSTEAD)
-    return value
-
-
 # Examples of no account and no block: a real one could be left in a file by mistake.
 EXAMPLE_ADDRESS = f'"0x{"0a" * 20}"'
 EXAMPLE_HASH = f'"0x{"0b" * 32}"'
 EXAMPLE_SHA256 = f'"{"0c" * 32}"'
 
-TEXT = Kind("text", "a text in quotes", text)
-FLAG = Kind("true or false", "true or false", flag)
-COUNT = Kind("whole number", "a whole number above 0", count)
-AMOUNT = Kind("amount", "a number above 0 and below 1e20 with at most 18 decimals, without quotes", amount)
-AMOUNT_OR_ZERO = Kind("amount or 0", "a number of 0 or more and below 1e20 with at most 18 decimals, without quotes", amount_or_zero)
-LIMIT = Kind("limit", '"none" for no limit, or a number of 0 or more with at most 18 decimals', limit)
-SHARE = Kind("share", 'a number from 0 to 1, or a fraction in quotes as "1/3"', share)
-DECIMALS = Kind("decimals", "a whole number from 1 to 18", decimals)
-ADDRESS = Kind("address", "0x and 40 hex digits in quotes; mixed case must carry a right checksum", address, of_chain=True)
-ADDRESSES = Kind("addresses", "a list of addresses in brackets", addresses, of_chain=True)
-TOKEN_ADDRESS = Kind("address", f"{ADDRESS.allowed}; of any chain", lambda value: address(_of_any_chain(value)))
-CONTRACT = Kind("address", ADDRESS.allowed, one_contract, of_chain=True)
-CONTRACTS = Kind("addresses", f"{ADDRESS.allowed}; or a list of them in brackets, in any order", contracts, of_chain=True)
-BLOCK_HASH = Kind("block hash", "0x and 64 lower-case hex digits, in quotes", block_hash)
-PATH = Kind("file", "a path of letters, digits and . _ - / inside the folder of the incident file, in quotes", path)
-SHA256 = Kind("sha256", "64 lower-case hex digits, in quotes", sha256)
-TIME = Kind("time", "a time in whole seconds with Z or an offset, without quotes", moment)
-WRITTEN_TIME = Kind("time", "a time in whole seconds with Z or an offset, or local beside time_zone; without quotes", written_time)
-ZONE = Kind("time zone", 'a place of the zone database, as "Asia/Taipei", or "UTC"', zone)
+# What JSON Schema says of a value.
+_BLANK = "[ \\t\\u00a0]*"
+_HIDDEN = r"\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
+
+
+def _matching(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern}
+
+
+_ADDRESS = _matching(f"^{_BLANK}([A-Za-z0-9]+(:[0-9]+)?{_BLANK}:{_BLANK})?(0[xX])?[0-9a-fA-F]{{40}}{_BLANK}$")
+_ADDRESSES = {"type": "array", "items": _ADDRESS}
+_NUMBER = {"type": "number", "minimum": 0, "exclusiveMaximum": 10**20}
+
+TEXT = Kind("text", "a text in quotes", text, shape=_matching(rf"^\s*[^\s=+@＝＋－＠{_HIDDEN}-][^{_HIDDEN}]*$"))
+FLAG = Kind("true or false", "true or false", flag, shape={"type": "boolean"})
+COUNT = Kind("whole number", "a whole number above 0", count, shape={"type": "integer", "minimum": 1, "exclusiveMaximum": 10**15})
+AMOUNT = Kind(
+    "amount",
+    "a number above 0 and below 1e20 with at most 18 decimals, without quotes",
+    amount,
+    shape={"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**20},
+)
+AMOUNT_OR_ZERO = Kind(
+    "amount or 0", "a number of 0 or more and below 1e20 with at most 18 decimals, without quotes", amount_or_zero, shape=_NUMBER
+)
+LIMIT = Kind(
+    "limit", '"none" for no limit, or a number of 0 or more with at most 18 decimals', limit, shape={"anyOf": [{"const": "none"}, _NUMBER]}
+)
+SHARE = Kind(
+    "share",
+    'a number from 0 to 1, or a fraction in quotes as "1/3"',
+    share,
+    shape={"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _matching("^[0-9]{1,9}/[1-9][0-9]{0,8}$")]},
+)
+DECIMALS = Kind("decimals", "a whole number from 1 to 18", decimals, shape={"type": "integer", "minimum": 1, "maximum": 18})
+ADDRESS = Kind("address", "0x and 40 hex digits in quotes; mixed case must carry a right checksum", address, of_chain=True, shape=_ADDRESS)
+ADDRESSES = Kind("addresses", "a list of addresses in brackets", addresses, of_chain=True, shape=_ADDRESSES)
+TOKEN_ADDRESS = Kind("address", f"{ADDRESS.allowed}; of any chain", lambda value: address(_of_any_chain(value)), shape=_ADDRESS)
+CONTRACT = Kind("address", ADDRESS.allowed, one_contract, of_chain=True, shape=_ADDRESS)
+CONTRACTS = Kind(
+    "addresses",
+    f"{ADDRESS.allowed}; or a list of them in brackets, in any order",
+    contracts,
+    of_chain=True,
+    shape={"anyOf": [_ADDRESS, {**_ADDRESSES, "minItems": 1, "uniqueItems": True}]},
+)
+BLOCK_HASH = Kind("block hash", "0x and 64 lower-case hex digits, in quotes", block_hash, shape=_matching("^0x[0-9a-f]{64}$"))
+PATH = Kind(
+    "file",
+    "a path of letters, digits and . _ - / inside the folder of the incident file, in quotes",
+    path,
+    shape=_matching(r"^(?!/)(?!([^/]*/)*\.\.(/|$))[A-Za-z0-9._/-]{1,120}$"),
+)
+SHA256 = Kind("sha256", "64 lower-case hex digits, in quotes", sha256, shape=_matching("^[0-9a-f]{64}$"))
 
 
 def choice(*words: str) -> Kind:
     """One of some words."""
-    return Kind("word", " or ".join(f'"{word}"' for word in words), _one_of(words), words)
+    return Kind("word", " or ".join(f'"{word}"' for word in words), _one_of(words), words, shape={"enum": [*words]})
 
 
 def choices(*words: str) -> Kind:
@@ -259,7 +238,8 @@ def choices(*words: str) -> Kind:
             raise ValueError(f"is {shown(value)}, not a list of at least one.", f"Write words in brackets, of {', '.join(words)}.")
         return tuple(_one_of(words)(one) for one in value)
 
-    return Kind("words", "a list of " + ", ".join(f'"{word}"' for word in words), read, words)
+    shape = {"type": "array", "items": {"enum": [*words]}, "minItems": 1}
+    return Kind("words", "a list of " + ", ".join(f'"{word}"' for word in words), read, words, shape=shape)
 
 
 def _one_of(words: tuple[str, ...]) -> Callable[[Any], str]:

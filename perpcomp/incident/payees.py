@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
 
-from perpcomp.incident.description import Condition, Key
+from perpcomp.incident.description import Key, given
 from perpcomp.incident.kinds import ADDRESS, EXAMPLE_ADDRESS, EXAMPLE_SHA256, PATH, SHA256, SHARE, TEXT
 from perpcomp.incident.sources import SOURCE
 
@@ -31,8 +31,7 @@ class Payee:
 
 
 def _hash_of(file: str) -> Key:
-    named = Condition(f"{file} is given", lambda table, _: file in table)
-    return Key(SHA256, f"The sha256 of the file that {file} names.", EXAMPLE_SHA256, default=None, required_if=named)
+    return Key(SHA256, f"The sha256 of the file that {file} names.", EXAMPLE_SHA256, default=None, required_if=given(file))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from perpcomp.findings import Finding, near_miss
 from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.incident.description import ANY_NAME, Key, Raw, Table
+from perpcomp.incident.places import Place, line_of
 
 T = TypeVar("T")
 
@@ -26,10 +27,11 @@ class Problem:
     what: str
     what_to_do: str
 
-    def finding(self, file: str) -> Finding:
-        """The same for people."""
+    def finding(self, file: str, lines: Mapping[Place, int] | None = None) -> Finding:
+        """The same for people, with the line where `lines` has it."""
         place = " ".join(part for part in (self.header, str(self.number or ""), self.key) if part)
-        return Finding("error", file, f"{place} {self.what}", self.what_to_do)
+        line = line_of(lines or {}, self.header, self.number, self.key)
+        return Finding("error", file if line is None else f"{file} line {line}", f"{place} {self.what}", self.what_to_do)
 
 
 class TableReader:

@@ -24,8 +24,9 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+_SHAPE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 SOURCE = Key(
-    Kind("sources", "a key of [sources], or a list of them", _names, keys_of="sources"),
+    Kind("sources", "a key of [sources], or a list of them", _names, keys_of="sources", shape=_SHAPE),
     "Where the values of this table come from.",
     '"post"',
     default=REQUIRED,

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from perpcomp.incident import kinds
+from perpcomp.incident import kinds, times
 from perpcomp.incident.description import Key, Kind, Raw
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
@@ -33,7 +33,7 @@ def _block_or_time(*words: str) -> Callable[[Any], int | datetime | None]:
         if value in words:
             return None
         if isinstance(value, datetime):
-            return kinds.moment(value)
+            return times.moment(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return kinds.count(value)
         listed = "".join(f'"{word}", ' for word in words)
@@ -42,10 +42,21 @@ def _block_or_time(*words: str) -> Callable[[Any], int | datetime | None]:
     return read
 
 
-BLOCK_OR_TIME = Kind("block or time", "a block as 13_500_195, or a time as 2021-02-20T22:45:00Z", _block_or_time())
-_AT = Kind("block or time", f'"liquidation", {BLOCK_OR_TIME.allowed}', _block_or_time("liquidation"), ("liquidation",))
+_SHAPE = {"anyOf": [kinds.COUNT.shape, times.TIME.shape]}
+BLOCK_OR_TIME = Kind("block or time", "a block as 13_500_195, or a time as 2021-02-20T22:45:00Z", _block_or_time(), shape=_SHAPE)
+_AT = Kind(
+    "block or time",
+    f'"liquidation", {BLOCK_OR_TIME.allowed}',
+    _block_or_time("liquidation"),
+    ("liquidation",),
+    shape={"anyOf": [{"const": "liquidation"}, _SHAPE]},
+)
 _WORDS = ", ".join(f'"{word}"' for word in PRICES)
-_PRICE = Kind("price", f"{_WORDS}, a number above 0 without quotes, or the name of a {SERIES} file of prices", _price, PRICES)
+_FILE = {"allOf": [kinds.PATH.shape, {"pattern": r"\.csv$"}]}
+_ANY_PRICE = {"anyOf": [{"enum": [*PRICES]}, kinds.AMOUNT.shape, _FILE]}
+_PRICE = Kind(
+    "price", f"{_WORDS}, a number above 0 without quotes, or the name of a {SERIES} file of prices", _price, PRICES, shape=_ANY_PRICE
+)
 
 
 @dataclass(frozen=True)

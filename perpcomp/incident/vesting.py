@@ -6,13 +6,19 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
 
-from perpcomp.incident.description import Condition, Key
-from perpcomp.incident.kinds import AMOUNT, COUNT, SHARE, TIME, choice
+from perpcomp.incident.description import Condition, Key, equals
+from perpcomp.incident.kinds import AMOUNT, COUNT, SHARE, choice
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
+from perpcomp.incident.times import TIME
 
-_LATER = Condition("upfront is below 1", lambda table, _: table.get("upfront") not in (1, "1/1"))
-_IN_BLOCKS = Condition('calendar = "blocks"', lambda table, _: table.get("calendar") == "blocks")
+_WHOLE = (1, "1/1")
+_LATER = Condition(
+    "upfront is below 1",
+    lambda table, _: table.get("upfront") not in _WHOLE,
+    {"not": {"required": ["upfront"], "properties": {"upfront": {"enum": [*_WHOLE]}}}},
+)
+_IN_BLOCKS = equals("calendar", "blocks")
 _MOST_TRANCHES = 1000
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import to_integer
-from perpcomp.incident import kinds, toml
+from perpcomp.incident import kinds, times, toml
 from perpcomp.incident.description import Key, Table
 from perpcomp.incident.incident_file import shelf
 from perpcomp.incident.reader import Problem, TableReader
@@ -159,7 +159,7 @@ def _first_complete(changes: list[_Change]) -> datetime | None:
 # The keys of the file, as description.py has them; amounts are exact decimals there and integers of 1e-18 here.
 _MAY_BE_ZERO = ("takerFeeOffchainDelayedOrder", "makerFeeOffchainDelayedOrder")
 _CHANGE: dict[str, Key | Table] = {
-    "on": Key(kinds.TIME, "When the change was committed.", "2023-05-02T00:00:00Z", name="on"),
+    "on": Key(times.TIME, "When the change was committed.", "2023-05-02T00:00:00Z", name="on"),
     **{
         name: Key(
             kinds.AMOUNT_OR_ZERO if name in _MAY_BE_ZERO else kinds.AMOUNT,
@@ -191,7 +191,7 @@ def _read_change(table: TableReader) -> _Change | None:
 _CHANGES = Table(_Change, "states a change of parameters, by its date", many=True, keys=_CHANGE, read=_read_change, name="change")
 KEYS: dict[str, Key | Table] = {
     **{name: Key(kinds.TEXT, f"The {name} of the file.", '"…"', name=name) for name in ("title", "notice", "snapshot")},
-    "until": Key(kinds.TIME, "When the file's knowledge ends.", "2025-03-31T13:15:11Z", name="until"),
+    "until": Key(times.TIME, "When the file's knowledge ends.", "2025-03-31T13:15:11Z", name="until"),
     "everywhere": _CHANGES,
     "markets": Table(
         dict,
