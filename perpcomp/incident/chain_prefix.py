@@ -30,6 +30,12 @@ SHORT_NAMES = {
 BLANKS = " \t\N{NO-BREAK SPACE}"
 
 
+def chain_number(text: str) -> int | None:
+    """The number of a chain by its number, short name or CAIP-2 name ("100", "gno", "eip155:100"); None for any other text."""
+    numbered = re.fullmatch(r"(?:eip155:)?([1-9][0-9]{0,14})", text.lower(), re.ASCII)
+    return int(numbered[1]) if numbered else SHORT_NAMES.get(text.lower())
+
+
 def plain(text: str) -> str:
     """The text without blanks around it and with a lower-case 0x before bare hex digits of an address or a hash."""
     text = text.strip(BLANKS)

@@ -51,12 +51,17 @@ def load(query: str) -> Incident:
     return parse(path.read_bytes(), path.stem, path.parent)
 
 
+def check_name(name: str) -> None:
+    """InputError where no incident may have this name."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,79}", name):
+        what = "The name of an incident file has only lower-case letters, digits and hyphens, at most 80."
+        raise refusal(f"{name}.toml", what, "Rename the file: results go to outputs/NAME.")
+
+
 def parse(raw: bytes, name: str, folder: Path) -> Incident:
     """An Incident from the bytes of its file. InputError carries every problem found."""
     file = f"{name}.toml"
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,79}", name):
-        what = "The name of an incident file has only lower-case letters, digits and hyphens, at most 80."
-        raise refusal(file, what, "Rename the file: results go to outputs/NAME.")
+    check_name(name)
     document = toml.parse(raw, file)
     problems: list[Problem] = []
     systems = tuple(installed.names(installed.SYSTEMS))
