@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from perpcomp.audit.verify import Verdict
+    from perpcomp.begin.check import Checked
+    from perpcomp.begin.propose import Proposal
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
     from perpcomp.guards.report import Report
     from perpcomp.incident.incident import Incident
+    from perpcomp.ingest.node.everywhere import Found
     from perpcomp.ingest.node.fetch import Progress
     from perpcomp.ingest.node.held import Fetched
     from perpcomp.run import Run
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 __all__ = [
+    "check",
     "compute",
+    "draft",
     "events",
     "fetch",
     "guarded",
@@ -38,9 +43,36 @@ __all__ = [
     "positions",
     "prices",
     "publish_run",
+    "schema",
+    "search",
     "verify",
     "with_account_kinds",
 ]
+
+
+def draft(path: Path, system: str | None = None, chain_id: int | None = None, input: Path | None = None) -> "Proposal":
+    """A new incident file for `path`, with what the logs in `input` tell; `.text` is its text. Nothing is written."""
+    from perpcomp.begin.propose import propose
+    from perpcomp.input import Input, check_files
+
+    source = None if input is None else Input(input, None)
+    if source is not None:
+        check_files(source)
+    return propose(path, system, chain_id, source)
+
+
+def check(query: str, input: Path | None = None) -> "Checked":
+    """What is wrong with an incident file and its input, and what formulas could not read; nothing is written."""
+    from perpcomp.begin import check
+
+    return check.check(query, input)
+
+
+def schema() -> str:
+    """The JSON Schema of the incident file, as JSON."""
+    from perpcomp.incident import json_schema
+
+    return json_schema.text()
 
 
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
@@ -198,6 +230,25 @@ def plan_fetch(
 
     loaded = incident_file.load(query)
     return plan(loaded, held.Options(store or held.default_store(loaded), blocks, second, prove))
+
+
+def search(
+    urls: "list[str]",
+    folder: Path,
+    *,
+    system: str | None = None,
+    chain_id: int | None = None,
+    blocks: "tuple[int, int] | None" = None,
+    show: "Callable[[Progress], None]" = lambda _: None,
+) -> "Found":
+    """The logs of a protocol (default: of every one) by any contract, of `blocks` or the newest; `.file` of the result is an input of draft."""
+    from perpcomp import installed
+    from perpcomp.ingest.node.everywhere import fetch_everywhere
+    from perpcomp.systems.system import find
+
+    systems = [system] if system else installed.names(installed.SYSTEMS)
+    topics = sorted(set().union(*(find(one).topics for one in systems)))
+    return fetch_everywhere(topics, urls, chain_id, blocks, folder, show)
 
 
 def fetch(

@@ -20,7 +20,7 @@ from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import RANGE, own_pieces, states_range_of
 from perpcomp.ingest.raw_frame import Piece, no_logs
 from perpcomp.ingest.spill import Spill
-from perpcomp.systems.system import find, topics
+from perpcomp.systems.system import System, find, topics
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
 from perpcomp.tables.schema import check
@@ -100,12 +100,7 @@ def find_input(incident: Incident, given: Path | None) -> Input:
         raise refusal(f"{incident.name}.toml", what, advice, exit_code=3)
     beside = {name: incident.folder / name for name in (incident.blocks, incident.valuation.series) if name}
     source = Input(file, beside.get(incident.blocks or ""), prices=beside.get(incident.valuation.series or ""))
-    unknown = [path.name for path in source.files if not path.name.endswith(LOGS + TABLES)]
-    if unknown or not source.files:
-        what = f"Unsupported file type ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "The folder is empty."
-        raise refusal(unknown[0] if unknown else file.name, what, f"Supported: {', '.join(LOGS + TABLES)}.")
-    if not file.exists():
-        raise refusal(str(file.name), "The file does not exist.", f"Looked in {file.parent.name or 'the current folder'}.")
+    check_files(source)
     if source.prices is not None and not source.prices.is_file():
         raise refusal(
             f"{incident.name}.toml [valuation] price", f"The file {source.prices.name} does not exist.", "Put it beside the incident file."
@@ -114,6 +109,27 @@ def find_input(incident: Incident, given: Path | None) -> Input:
         if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
             raise refusal(path.name, "The file is a link to outside the incident file's folder.", "Put the file itself there.")
     return source
+
+
+def check_files(source: Input) -> None:
+    """InputError where the input does not exist, is empty, or has an ending that is not read."""
+    unknown = [path.name for path in source.files if not path.name.endswith(LOGS + TABLES)]
+    if unknown or not source.files:
+        what = f"Unsupported file type ({unknown[0].partition('.')[2] or 'no ending'})." if unknown else "The folder is empty."
+        raise refusal(unknown[0] if unknown else source.file.name, what, f"Supported: {', '.join(LOGS + TABLES)}.")
+    if not source.file.exists():
+        raise refusal(str(source.file.name), "The file does not exist.", f"Looked in {source.file.parent.name or 'the current folder'}.")
+
+
+def pieces_of_any_contract(source: Input, system: System) -> Iterator[Piece] | None:
+    """The raw logs of a protocol's events in an input, whichever contract logged them; None where they were decoded by another tool."""
+    if all(file.name.endswith(LOGS) and is_log_file(file) for file in source.files):
+        return log_pieces(source.files, (), system.topics, (), {}, system.topics)
+    if (own := own_pieces(source.file, None)) is not None:
+        return own
+    wanted = replace(system.wanted(0, "", (), None), anywhere=system.topics, topics=system.topics)
+    found = foreign_pieces(source.files, wanted, {})
+    return None if found is None or isinstance(found, dict) else found
 
 
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:

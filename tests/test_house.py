@@ -48,6 +48,7 @@ ORDER = [
     "decide",
     "run",
     "pipeline",
+    "begin",
     "explain",
     "publish",
     "audit",

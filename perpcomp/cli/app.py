@@ -13,7 +13,7 @@ from perpcomp.cli.options import with_option_groups
 from perpcomp.findings import ERROR_OR_DIFFERENCE, Finding, refusal
 from perpcomp.version import VERSION
 
-FOLLOW, LOOK, CHECK = PANELS = ("Follow the money", "Look before you vote", "Check")
+BEGIN, FOLLOW, LOOK, CHECK = PANELS = ("Begin", "Follow the money", "Look before you vote", "Check")
 
 EXIT_CODES = (
     "Exit codes: 0: fine. 1: an error-level finding or a difference. 2: wrong usage or wrong input. "

@@ -5,6 +5,7 @@ which an incident file gives as `system`. Tables of decoded events go by the eve
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Protocol
 
 import polars as pl
@@ -19,6 +20,7 @@ from perpcomp.ingest.exports.exporter import Wanted
 from perpcomp.installed import SYSTEMS, load
 from perpcomp.systems.replay import Replay
 
+CONTRACTS = {"contract": pl.String(), "market": pl.String(), "logs": pl.UInt32()}  # of contracts_in
 Tables = Mapping[str, pl.LazyFrame]
 Row = Mapping[str, Any]
 
@@ -90,6 +92,25 @@ class System(Protocol):
     def lost_logs(self, events: pl.LazyFrame, others: Tables, incident: Incident, /) -> list[Finding]:
         """Where logs are missing, as far as the sums of each market's events show it; a warning where the input lacks the events for it."""
         return []
+
+    # What an input tells of itself, before an incident file exists
+
+    chain_id: int | None = None  # the chain on which the protocol was deployed
+
+    def contracts_in(self, raw: pl.DataFrame, /) -> pl.DataFrame:
+        """Who logged, in a raw frame of the protocol's events of any contract: the columns of CONTRACTS, one row a pair of contracts.
+
+        `contract` is that of [chain] or null, `market` a market or null, `logs` how many logs speak for it.
+        """
+        return pl.DataFrame(schema=CONTRACTS)
+
+    def prices(self, events: pl.LazyFrame, others: Tables, /) -> pl.LazyFrame:
+        """market, block_number, log_index, block_time, price: each market's price as its trades and liquidations state it."""
+        return events.select("market", "block_number", "log_index", "block_time", price="spot_price").drop_nulls("price")
+
+    def logged_fee_ratio(self, others: Tables, /) -> Decimal | None:
+        """The liquidation fee ratio that the logs stated last; None where none states it, or the protocol has no such ratio."""
+        return None
 
     # What only some protocols have
 

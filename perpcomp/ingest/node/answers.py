@@ -35,6 +35,16 @@ _AROUND_TIME, _REMOVED = len(f',"{_TIME}":""'), len(',"removed":false')
 _TOPIC = len('"0x",') + 2 * WORD
 
 
+class _Every(frozenset[str]):
+    """Holds every address, though it lists none."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+EVERY_ADDRESS = _Every()
+
+
 def read_logs_answer(raw: Raw, asked: Range, addresses: Collection[str], topics: Collection[str]) -> pl.DataFrame:
     """The logs of a result of eth_getLogs as an UNDATED frame. BadAnswer unless all were asked for, and are in order, each once."""
     try:

@@ -18,7 +18,7 @@ import polars as pl
 from perpcomp.findings import refusal
 from perpcomp.ingest.block_times import dated
 from perpcomp.ingest.consistency import OTHER_BLOCK
-from perpcomp.ingest.node.answers import read_logs_answer, read_logs_of_receipts
+from perpcomp.ingest.node.answers import EVERY_ADDRESS, read_logs_answer, read_logs_of_receipts
 from perpcomp.ingest.node.block_receipts import receipts_of
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
@@ -61,7 +61,7 @@ class Fetcher:
 
     def __init__(self, pool: Pool, subject: Subject, settings: Settings) -> None:
         self.pool, self.subject, self.settings = pool, subject, settings
-        self.addresses, self.topics = set(subject.addresses), set(subject.topics)
+        self.addresses, self.topics = set(subject.addresses) or EVERY_ADDRESS, set(subject.topics)
         self.width = settings.window  # of the next request: refusals narrow it, successes widen it
         self._ending: tuple[int, pl.DataFrame] | None = None  # the last block fetched, and the logs of the last window
 
@@ -205,7 +205,7 @@ class Fetcher:
     async def _ask(self, asked: Range) -> pl.DataFrame:
         """The answer to one eth_getLogs."""
         query = {
-            "address": list(self.subject.addresses),
+            **({"address": list(self.subject.addresses)} if self.subject.addresses else {}),
             "topics": [list(self.subject.topics)],
             "fromBlock": hex(asked[0]),
             "toBlock": hex(asked[1]),

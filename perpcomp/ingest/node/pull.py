@@ -40,10 +40,11 @@ def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], option
         if again is not None:
             return again
     with locked(options.store, "--store"):
-        return _run(_fetch(incident, topics, urls, options, show))
+        return run_until_done(_fetch(incident, topics, urls, options, show))
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def run_until_done(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a fetch."""
     # Millions of small objects live for one window and are in no cycle. Without the collector's search for cycles, fetching is 1.1 times
     # as fast (tests.bench fetching, median of 7 paired rounds).
     collecting = gc.isenabled()
@@ -55,7 +56,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
             gc.enable()
 
 
-def _pool(urls: Sequence[str], options: Options) -> Pool:
+def make_pool(urls: Sequence[str], options: Options) -> Pool:
+    """The nodes at these URLs as one."""
     endpoints = [Endpoint(url, options.timeout) for url in urls]
     return Pool(endpoints, options.attempts, options.patience, options.at_once)
 
@@ -63,8 +65,8 @@ def _pool(urls: Sequence[str], options: Options) -> Pool:
 async def _fetch(
     incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options, show: Callable[[Progress], None]
 ) -> Fetched:
-    pool = _pool(urls, options)
-    second = _pool([options.second], options) if options.second else None
+    pool = make_pool(urls, options)
+    second = make_pool([options.second], options) if options.second else None
     try:
         pool.endpoints = await _well(pool, incident)
         if second is not None:

@@ -29,7 +29,7 @@ ROWS_AT_ONCE = 100_000  # rows of a row group, read at a time
 
 @dataclass(frozen=True)
 class Subject:
-    """The logs that a store holds: those of these contracts and topics on this chain."""
+    """The logs that a store holds: those of these contracts (of all, where none is listed) and topics on this chain."""
 
     chain_id: int
     genesis: str
@@ -158,9 +158,12 @@ def read_range(folder: Path) -> dict[str, Any]:
     return stated if isinstance(stated, dict) else {}
 
 
-def own_pieces(file: Path, addresses: Collection[str]) -> Iterator[Piece] | None:
-    """The raw frames of a file that write_range wrote, checked when it was fetched. None for any other or a changed file."""
-    return _own_pieces(file, frozenset(addresses)) if states_range_of(file) else None
+def own_pieces(file: Path, addresses: Collection[str] | None) -> Iterator[Piece] | None:
+    """The raw frames of a file that write_range wrote, checked when it was fetched. None for any other or a changed file.
+
+    `addresses` are the contracts whose logs are kept; None keeps all.
+    """
+    return _own_pieces(file, None if addresses is None else frozenset(addresses)) if states_range_of(file) else None
 
 
 def states_range_of(file: Path) -> bool:
@@ -171,14 +174,14 @@ def states_range_of(file: Path) -> bool:
         return hashlib.file_digest(opened, "sha256").hexdigest() == read_range(file.parent).get("sha256")
 
 
-def _own_pieces(file: Path, addresses: frozenset[str]) -> Iterator[Piece]:
+def _own_pieces(file: Path, addresses: frozenset[str] | None) -> Iterator[Piece]:
     lazy = pl.scan_parquet(file, glob=False)
     for start in range(0, lazy.select(pl.len()).collect().item(), ROWS_AT_ONCE):
         yield partial(_logged_by, lazy.slice(start, ROWS_AT_ONCE).collect(), addresses)
 
 
-def _logged_by(raw: pl.DataFrame, addresses: frozenset[str]) -> pl.DataFrame:
-    return raw.filter(pl.col("address").is_in(list(addresses)))
+def _logged_by(raw: pl.DataFrame, addresses: frozenset[str] | None) -> pl.DataFrame:
+    return raw if addresses is None else raw.filter(pl.col("address").is_in(list(addresses)))
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

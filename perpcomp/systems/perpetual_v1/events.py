@@ -144,6 +144,24 @@ def _no_rows(kind: Event, at_house: bool) -> pl.DataFrame:
     return pl.DataFrame(schema=identity | ({} if at_house else {"market": pl.String()}) | kind.schema)
 
 
+def contracts_in(raw: pl.DataFrame) -> pl.DataFrame:
+    """Each ClearingHouse that logged a PositionChanged, with the markets that it named (CONTRACTS)."""
+    market = pl.lit("0x") + pl.col("topic2").bin.slice(12, 20).bin.encode("hex")
+    return (
+        raw.filter(pl.col("topic0") == POSITION_CHANGED.topic0)
+        .group_by(pl.col("address").alias("contract"), market.alias("market"))
+        .len("logs")
+    )
+
+
+def logged_fee_ratio(tables: Mapping[str, pl.LazyFrame]) -> Decimal | None:
+    """The ratio of the last LiquidationFeeRatioChanged; None without one."""
+    if LIQUIDATION_FEE_RATIO_CHANGED.name not in tables:
+        return None
+    stated = tables[LIQUIDATION_FEE_RATIO_CHANGED.name].sort("block_number", "log_index").tail(1).collect()
+    return None if stated.is_empty() else stated.item(0, "liquidation_fee_ratio")
+
+
 def _transfers(raw: pl.DataFrame, fund: InsuranceFund) -> pl.DataFrame:
     """The Transfer logs of one token to or from the fund, decoded; amounts in whole tokens instead of 1e-18 of one."""
     party = bytes(12) + bytes.fromhex(fund.address[2:])

@@ -28,6 +28,9 @@ class PerpetualV1(System):
     required_event = f"{events.POSITION_CHANGED.name} of the ClearingHouse {{contract}}"
     other_actions = events.OTHER_ACTIONS
     transfer_event = events.TRANSFER
+    chain_id = 100
+    contracts_in = staticmethod(events.contracts_in)
+    logged_fee_ratio = staticmethod(events.logged_fee_ratio)
     wanted = staticmethod(events.wanted)
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)

@@ -114,6 +114,22 @@ def decode_all(raw: pl.DataFrame, chain_id: int, _: str, __: InsuranceFund | Non
     return tables
 
 
+def contracts_in(raw: pl.DataFrame) -> pl.DataFrame:
+    """Each settings contract that logged a ParameterUpdated, and each market that logged a PositionModified (CONTRACTS)."""
+    traded = pl.any_horizontal(_logs(layout) for layout in (POSITION_MODIFIED, POSITION_MODIFIED_WITHOUT_SKEW))
+    counted = raw.group_by("address").agg(settings=_logs(PARAMETER_UPDATED).sum(), traded=traded.sum())
+    none = pl.lit(None, dtype=pl.String)
+    settings = counted.filter(pl.col("settings") > 0).select(contract="address", market=none, logs="settings")
+    markets = counted.filter(pl.col("traded") > 0).select(contract=none, market="address", logs="traded")
+    return pl.concat([settings, markets])
+
+
+def prices(_: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """The oracle's price as each PositionModified states it."""
+    rows = tables[POSITION_MODIFIED.name].filter(pl.col("last_price") > 0)
+    return rows.select("market", "block_number", "log_index", "block_time", price="last_price")
+
+
 def _logs(layout: Event) -> pl.Expr:
     """Whether a raw row is of this layout. Perps V1 logged its liquidations under a topic0 of MARKET_TOPICS, with three more topics."""
     same = pl.col("topic0") == layout.topic0

@@ -18,6 +18,9 @@ class SynthetixV2(System):
     required_event = f"{events.POSITION_MODIFIED.name} of the markets' proxies"
     other_actions = events.OTHER_ACTIONS
     flag_event = events.POSITION_FLAGGED.name
+    chain_id = 10
+    contracts_in = staticmethod(events.contracts_in)
+    prices = staticmethod(events.prices)
     wanted = staticmethod(events.wanted)
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)
