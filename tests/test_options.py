@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import check, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, decide, guards, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -36,6 +36,16 @@ WORKERS: dict[str, tuple[str, ...]] = {"--engine": (), "--scheduler": ("rehearsa
 QUIET: dict[str, tuple[str, ...]] = {"--quiet": ("QUERY --dry-run --quiet",)}
 ALWAYS: dict[str, tuple[str, ...]] = {"--json": ()}
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
+    "init": {
+        "--system": (),
+        "--input": (),
+        "--rpc": (f"mine --input {LOGS} --rpc {NODE}",),
+        "--chain": (),
+        "--blocks": ("mine --blocks 1:2", f"mine --input {LOGS} --blocks 1:2"),
+        "--yes": (),
+    },
+    "check": {**ALWAYS, "--input": ()},
+    "schema": {},
     "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": (), "--payee-rpc": ()},
     "events": {**FETCHING, **WORKERS, **QUIET, **ALWAYS},
     "positions": {**ALWAYS, "--input": (), "--at": ()},

@@ -1,6 +1,6 @@
 """What the logs of a crash tell: the largest fall of a market, its window, and what each market did in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -28,6 +28,13 @@ class MarketSeen:
     lowest: int | None
     liquidations: int
     affected: bool
+
+    @property
+    def fell(self) -> int | None:
+        """By how much of the price before the window it fell (1e-18); below 0 where it only rose."""
+        if self.before is None or self.lowest is None:
+            return None
+        return fixed.div_integers(self.before - self.lowest, self.before)
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,10 @@ def look(events: Events, incident: Incident, found: Deployed, file: str) -> Seen
     for market in incident.markets:
         before, lowest = _before_and_lowest(prices.get(market.amm, []), start, end)
         inside = sum(start <= time < end for time in times[market.amm])
-        fell = (
-            before is not None and lowest is not None and fixed.div_integers(before - lowest, before) * 2 >= (worst.share if worst else 0)
-        )
-        markets.append(MarketSeen(market.name, market.amm, before, lowest, inside, inside > 0 and (fell or worst is None)))
-    return Seen(found, first, last, worst, start, end, found.system.logged_fee_ratio(events.lazy_others), tuple(markets))
+        seen = MarketSeen(market.name, market.amm, before, lowest, inside, inside > 0)
+        fell = worst is None or (seen.fell is not None and 2 * seen.fell >= worst.share)
+        markets.append(replace(seen, affected=seen.affected and fell))
+    return Seen(found, first, last, worst, start, end, found.system.fee_ratio(events.lazy, events.lazy_others), tuple(markets))
 
 
 def _before_and_lowest(prices: list[Price], start: datetime, end: datetime) -> tuple[int | None, int | None]:

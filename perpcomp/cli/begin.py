@@ -25,7 +25,9 @@ def init(
     *,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The incident: its file is NAME.toml.", callback=query_name)],
     system: Annotated[str | None, typer.Option("--system", metavar="NAME", help="The protocol; default: that of the logs.")] = None,
-    input: Input = None,
+    input: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="Raw logs of the crash, as a node or an exporter writes them.")
+    ] = None,
     rpc: Annotated[list[str] | None, typer.Option("--rpc", metavar="URL", help="A node to search for logs of the crash.")] = None,
     chain: Annotated[
         str | None, typer.Option("--chain", metavar="ID", help="The chain: its number, or a short name as gno or oeth.")
@@ -119,7 +121,6 @@ def chain_id(text: str | None) -> int | None:
 
 def print_seen(proposal: "Proposal") -> None:
     """What the logs told, with the numbers behind the proposed window."""
-    from perpcomp.fixed import div_integers
     from perpcomp.number_text import counted, cut
     from perpcomp.tables.schema import CSV_TIME
 
@@ -128,9 +129,8 @@ def print_seen(proposal: "Proposal") -> None:
         return
     rows = []
     for market in seen.markets:
-        known = market.before is not None and market.lowest is not None
-        prices = [cut(market.before or 0, 2), cut(market.lowest or 0, 2)] if known else ["", ""]
-        fell = cut(100 * div_integers((market.before or 0) - (market.lowest or 0), market.before or 1), 1) if known else ""
+        prices = ["" if price is None else cut(price, 2) for price in (market.before, market.lowest)]
+        fell = cut(100 * market.fell, 1) if market.fell is not None else ""
         rows.append([market.name, *prices, fell, str(market.liquidations), "yes" if market.affected else "no"])
     terminal.print_grid(["market", "before", "lowest", "fell (%)", "liquidations", "affected"], rows, right=(1, 2, 3, 4))
     inside = sum(market.liquidations for market in seen.markets)

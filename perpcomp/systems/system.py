@@ -108,8 +108,8 @@ class System(Protocol):
         """market, block_number, log_index, block_time, price: each market's price as its trades and liquidations state it."""
         return events.select("market", "block_number", "log_index", "block_time", price="spot_price").drop_nulls("price")
 
-    def logged_fee_ratio(self, others: Tables, /) -> Decimal | None:
-        """The liquidation fee ratio that the logs stated last; None where none states it, or the protocol has no such ratio."""
+    def fee_ratio(self, events: pl.LazyFrame, others: Tables, /) -> Decimal | None:
+        """The liquidation fee ratio that the logs state or prove; None where they do neither, or the protocol has no such ratio."""
         return None
 
     # What only some protocols have

@@ -154,12 +154,22 @@ def contracts_in(raw: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def logged_fee_ratio(tables: Mapping[str, pl.LazyFrame]) -> Decimal | None:
-    """The ratio of the last LiquidationFeeRatioChanged; None without one."""
-    if LIQUIDATION_FEE_RATIO_CHANGED.name not in tables:
+def fee_ratio(events: pl.LazyFrame, tables: Mapping[str, pl.LazyFrame]) -> Decimal | None:
+    """The ratio of the last LiquidationFeeRatioChanged; without one, that of which every partial liquidation's penalty is the exact product.
+
+    A full liquidation proves nothing: its fee is the whole or half of the ratio, by the code that ran.
+    """
+    if LIQUIDATION_FEE_RATIO_CHANGED.name in tables:
+        stated = tables[LIQUIDATION_FEE_RATIO_CHANGED.name].sort("block_number", "log_index").tail(1).collect()
+        if not stated.is_empty():
+            return Decimal(stated.item(0, "liquidation_fee_ratio"))
+    partial = events.filter(pl.col("kind") == "partial-liquidation").select("position_notional", "liquidation_penalty").collect()
+    pairs = [(fixed.to_integer(notional), fixed.to_integer(penalty)) for notional, penalty in partial.iter_rows()]
+    if not pairs:
         return None
-    stated = tables[LIQUIDATION_FEE_RATIO_CHANGED.name].sort("block_number", "log_index").tail(1).collect()
-    return None if stated.is_empty() else stated.item(0, "liquidation_fee_ratio")
+    notional, penalty = max(pairs)
+    ratio = -(-penalty * fixed.ONE // notional)  # the product was truncated: the least ratio that gives the penalty
+    return fixed.from_integer(ratio) if all(fixed.mul_integers(one, ratio) == other for one, other in pairs) else None
 
 
 def _transfers(raw: pl.DataFrame, fund: InsuranceFund) -> pl.DataFrame:

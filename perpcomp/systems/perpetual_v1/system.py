@@ -30,7 +30,7 @@ class PerpetualV1(System):
     transfer_event = events.TRANSFER
     chain_id = 100
     contracts_in = staticmethod(events.contracts_in)
-    logged_fee_ratio = staticmethod(events.logged_fee_ratio)
+    fee_ratio = staticmethod(events.fee_ratio)
     wanted = staticmethod(events.wanted)
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)
