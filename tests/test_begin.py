@@ -51,8 +51,7 @@ def proposed(logs: Path, folder: Path, *more: str) -> dict[str, Any]:
 def test_the_proposed_window_holds_every_liquidation_of_the_crash(logs: Path, incident: Path, tmp_path: Path) -> None:
     """And the file names the contracts and the affected markets as the recording's own file does."""
     file, truth = proposed(logs, tmp_path), tomllib.loads(incident.read_text())
-    run = perpcomp.compute(str(incident))
-    paid = run.liquidations.filter("eligible")
+    paid = perpcomp.compute(str(incident)).liquidations.filter("eligible")
     assert file["eligibility"]["from"] <= paid["block_time"].min()
     assert paid["block_time"].max() < file["eligibility"]["to"]
     assert file["eligibility"]["to"] - file["eligibility"]["from"] < timedelta(hours=3)
@@ -226,7 +225,7 @@ def test_a_terminal_is_asked_and_a_wrong_answer_is_asked_again(tmp_path: Path) -
         text=True,
     )
     os.close(theirs)
-    os.write(ours, b'My "own" crash\n2021-05-19\n2021-05-19T04:10:00Z\n\nmargin-upl-funding\nDAO treasury\n')
+    os.write(ours, b'My "own" crash\n2021-05-19\n2021-05-19T04:10:00Z\n\nrealised-loss\nmargin-upl-funding\nDAO treasury\n')
     _, said = running.communicate(timeout=60)
     os.close(ours)
     assert running.returncode == 0, said
@@ -235,7 +234,18 @@ def test_a_terminal_is_asked_and_a_wrong_answer_is_asked_again(tmp_path: Path) -
     assert file["eligibility"]["from"] == datetime(2021, 5, 19, 4, 10, tzinfo=UTC)
     assert file["eligibility"]["to"] == datetime(2021, 5, 19, 5, 44, 46, tzinfo=UTC)
     assert (file["formula"]["name"], file["allocation"]["rounded_off_to"]) == ("margin-upl-funding", "DAO treasury")
-    assert "not a time. Write 2021-02-20T22:45:00Z, without quotes." in said
+    assert "It is 2021-05-19, not a time. Write 2021-02-20T22:45:00Z, without quotes." in said
+    assert "It is \"realised-loss\". Did you mean 'realized-loss'?" in said
+
+
+def test_an_end_of_the_answers_writes_nothing(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen([PERPCOMP, "init", "mine"], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    os.write(ours, b"A title\n\x04")
+    _, said = running.communicate(timeout=60)
+    os.close(ours)
+    assert (running.returncode, "Interrupted." in said, [*tmp_path.iterdir()]) == (130, True, [])
 
 
 # What init refuses; it writes nothing then
@@ -258,7 +268,6 @@ def test_a_terminal_is_asked_and_a_wrong_answer_is_asked_again(tmp_path: Path) -
         (["mine", "--input", "calm.jsonl", "--rpc", "ipc:///x"], 2, "no node is asked"),
         (["mine", "--input", "1-events.csv"], 2, "does not say which contract logged them"),
         (["mine", "--blocks", "1:2"], 2, "No node is given"),
-        (["mine", "--rpc", "ipc:///nowhere"], 3, "cannot be reached"),
     ],
 )
 def test_a_wrong_init_says_what_to_type_and_writes_nothing(words: list[str], code: int, said: str, tmp_path: Path) -> None:
@@ -311,9 +320,17 @@ def at(minutes: int) -> datetime:
     ],
 )
 def test_the_largest_fall(prices: list[tuple[int, int]], found: tuple[int, int, int, int] | None) -> None:
-    fall = largest_fall([(at(minutes), price * 10**18) for minutes, price in prices])
+    fall = largest_fall([(at(minutes), price * 10**18) for minutes, price in prices], [at(minutes) for minutes, _ in prices])
     expected = found and Fall(found[0] * 10**18, at(found[1]), found[2] * 10**18, at(found[3]))
     assert fall == expected
+
+
+def test_a_fall_without_a_liquidation_near_it_is_no_crash() -> None:
+    prices = [(at(0), 100), (at(10), 50), (at(300), 100), (at(310), 90)]
+    found = Fall(100, at(310), 90, at(310))
+    assert largest_fall(prices, [at(370)]) == largest_fall(prices, [at(250)]) == found
+    assert largest_fall(prices, [at(371)]) is None
+    assert largest_fall(prices, [at(371), at(70)]) == Fall(100, at(10), 50, at(10))
 
 
 def test_the_window_takes_in_the_liquidations_around_the_fall() -> None:

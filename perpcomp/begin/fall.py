@@ -1,5 +1,6 @@
 """The largest fall of a market's price, and the window of a crash around it."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ class Fall:
         return fixed.div_integers(self.high - self.low, self.high)
 
 
-def largest_fall(prices: Sequence[Price]) -> Fall | None:
-    """The largest fall, by its share, among prices in their order; None where the price never fell.
+def largest_fall(prices: Sequence[Price], liquidations: Sequence[datetime]) -> Fall | None:
+    """The largest fall, by its share, among prices in their order; None where none fell with a liquidation less than a PAUSE away.
 
     A price stands until the next one: the one before the SPAN counts at its beginning.
     """
+    times = sorted(liquidations)
     highest: deque[int] = deque()  # places of prices that no later one exceeds
     first = 0
     worst: Fall | None = None
@@ -46,7 +48,10 @@ def largest_fall(prices: Sequence[Price]) -> Fall | None:
             highest.popleft()
         top, high = highest[0], prices[highest[0]][1]
         if price < high and (worst is None or (high - price) * worst.high > (worst.high - worst.low) * high):
-            worst = Fall(high, prices[top + 1][0], price, time)
+            begins = prices[top + 1][0]
+            near = bisect_left(times, begins - PAUSE)
+            if near < len(times) and times[near] <= time + PAUSE:
+                worst = Fall(high, begins, price, time)
     return worst
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from perpcomp import installed
+from perpcomp import formula, installed
 from perpcomp.begin.deployed import deployed, known_markets
 from perpcomp.begin.draft import CHECK, Entry, Values, Written, draft
 from perpcomp.begin.seen import MarketSeen, Seen, look
-from perpcomp.findings import InputError
+from perpcomp.findings import InputError, near_miss
 from perpcomp.incident import incident_file, toml
 from perpcomp.incident.across import DECIMALS_OF
 from perpcomp.incident.description import Key, keys
@@ -64,6 +64,8 @@ class Proposal:
         except InputError:
             raise ValueError(f"is {typed}.", f"Write {self.key(table, name).kind.allowed}.") from None
         self.key(table, name).kind.read(value)
+        if table == "formula" and value not in (known := formula.installed()):
+            raise ValueError(f'is "{value}".', near_miss(value, known))
         note = entry[name].note if typed == self.shown(table, name) else ""
         return replace(self, values={**self.values, table: [{**entry, name: Written(text, note)}]})
 

@@ -19,7 +19,7 @@ from perpcomp.systems.system import System
 class MarketSeen:
     """A market in the logs: its price before the window and its lowest one inside (1e-18; None without one), and its liquidations there.
 
-    It is `affected` if it has one there and fell at least half as far as the market with the largest fall.
+    It is `affected` if it has one there, and is the market with the largest fall or fell at least half as far.
     """
 
     name: str
@@ -58,11 +58,10 @@ def look(events: Events, incident: Incident, found: Deployed, file: str) -> Seen
         what = "The input holds no liquidation, so there is no crash to propose a window for."
         raise refusal(file, what, "Give the logs of the crash; or leave --input out, and write the window into the file.")
     prices = _prices(events, found.system)
-    falls = {market: largest_fall(prices.get(market, [])) for market in found.markets}
     times = {market: liquidated.filter(market=market).get_column("block_time").to_list() for market in found.markets}
     all_times = [time for market in found.markets for time in times[market]]
-    fallen = [fall for market, fall in falls.items() if fall is not None and times[market]]
-    worst = max(fallen, key=lambda fall: fall.share, default=None)
+    falls = [(fall, market) for market in found.markets if (fall := largest_fall(prices.get(market, []), times[market])) is not None]
+    worst, deepest = max(falls, key=lambda one: one[0].share, default=(None, ""))
     start, end = (min(all_times), max(all_times) + timedelta(seconds=1)) if worst is None else window(worst, all_times)
     blocks = pl.concat([table.select("block_number") for table in events.logs])
     first, last = blocks.select(pl.col("block_number").min().alias("a"), pl.col("block_number").max().alias("b")).collect().row(0)
@@ -71,7 +70,7 @@ def look(events: Events, incident: Incident, found: Deployed, file: str) -> Seen
         before, lowest = _before_and_lowest(prices.get(market.amm, []), start, end)
         inside = sum(start <= time < end for time in times[market.amm])
         seen = MarketSeen(market.name, market.amm, before, lowest, inside, inside > 0)
-        fell = worst is None or (seen.fell is not None and 2 * seen.fell >= worst.share)
+        fell = worst is None or market.amm == deepest or (seen.fell is not None and 2 * seen.fell >= worst.share)
         markets.append(replace(seen, affected=seen.affected and fell))
     return Seen(found, first, last, worst, start, end, found.system.fee_ratio(events.lazy, events.lazy_others), tuple(markets))
 

@@ -152,10 +152,12 @@ def answered(proposal: "Proposal") -> "Proposal":
     for table, name in ASKED:
         terminal.say(f"\n{in_words(proposal.key(table, name))}")
         while True:
-            typed = typer.prompt(f"{table}.{name}".lstrip("."), default=proposal.shown(table, name), err=True)
             try:
+                typed = typer.prompt(f"{table}.{name}".lstrip("."), default=proposal.shown(table, name), err=True)
                 proposal = proposal.changed(table, name, typed)
                 break
+            except typer.Abort:
+                raise KeyboardInterrupt from None
             except ValueError as error:
                 terminal.say(f"It {error.args[0]} {error.args[1]}")
     return proposal
