@@ -7,6 +7,7 @@ float (also one hidden by a cast), a Python function, an aggregate over other ro
 
 import json
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +21,9 @@ from perpcomp.number_text import exact
 Value = int | str | bool | None  # an amount is an integer of 1e-18
 
 INFIX = {"Plus": "+", "Minus": "-", "Gt": ">", "GtEq": ">=", "Lt": "<", "LtEq": "<=", "Eq": "==", "NotEq": "!=", "And": "and", "Or": "or"}
+
+
+NAME_OR_TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[A-Za-z_]\w*""")
 
 
 class InexactError(ValueError):
@@ -230,20 +234,20 @@ def terms(column: pl.Series) -> list[Value]:
     return [*fixed.to_integers(column)] if column.dtype == fixed.AMOUNT else [term(cell) for cell in column]
 
 
-def text(node: Node, row: Mapping[str, Any] | None = None) -> str:
-    """The rule in words of arithmetic; with a row, its numbers put in. It reads as Python: trunc, max, min, abs, `x if c else y`.
+def text(node: Node) -> str:
+    """The rule in words of arithmetic. It reads as Python: trunc, max, min, abs, `x if c else y`.
 
     trunc(x) cuts x towards zero at the 18th place.
     """
     match node.op:
         case "column":
-            return str(node.leaf) if row is None else number(term(row[str(node.leaf)]))
+            return str(node.leaf)
         case "literal":
             return number(node.leaf)
         case "if":
-            condition, yes, no = (text(child, row) for child in node.inputs)
+            condition, yes, no = (text(child) for child in node.inputs)
             return f"({yes} if {condition} else {no})"
-    parts = [text(child, row) for child in node.inputs]
+    parts = [text(child) for child in node.inputs]
     match node.op:
         case "product":
             return f"trunc({parts[0]} * {parts[1]})"
@@ -259,8 +263,20 @@ def text(node: Node, row: Mapping[str, Any] | None = None) -> str:
     return f"({f' {INFIX[node.op]} '.join(parts)})"
 
 
+def plain(value: Value) -> str:
+    """A value as text that reads as Python: an amount with its decimals, trailing zeros cut; a text in quotes."""
+    return repr(value) if value is None or isinstance(value, str | bool) else exact(value)
+
+
 def number(value: Value) -> str:
-    """A value as it is printed in arithmetic: an amount with its decimals (trailing zeros cut), a negative one in brackets."""
-    if value is None or isinstance(value, str | bool):
-        return repr(value)
-    return f"({exact(value)})" if value < 0 else exact(value)
+    """A value as it is printed in arithmetic: `plain`, a negative amount in brackets."""
+    return _bracketed(plain(value))
+
+
+def filled(expression: str, values: Mapping[str, str]) -> str:
+    """An expression with the text of its value in place of each name, a negative number in brackets. Quoted texts stay."""
+    return NAME_OR_TEXT.sub(lambda word: _bracketed(values.get(word[0], word[0])), expression)
+
+
+def _bracketed(text: str) -> str:
+    return f"({text})" if text.startswith("-") else text

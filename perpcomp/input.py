@@ -34,7 +34,8 @@ TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".json", ".json.gz")
 class Input:
     """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
     without a timestamp. `members` names the files of a folder that are read; without it all are. `prices` is the file of prices that
-    [valuation] names, `codes` the code at payees' addresses as a node of the chain that pays gave it.
+    [valuation] names, `codes` the code at payees' addresses as a node of the chain that pays gave it. `instead` is the name of `file`
+    where the command names it although the incident file names another input; else "".
     """
 
     file: Path
@@ -42,6 +43,7 @@ class Input:
     members: tuple[str, ...] = ()
     prices: Path | None = None
     codes: Path | None = None
+    instead: str = ""
 
     @property
     def files(self) -> list[Path]:
@@ -99,7 +101,9 @@ def find_input(incident: Incident, given: Path | None) -> Input:
         )
         raise refusal(f"{incident.name}.toml", what, advice, exit_code=3)
     beside = {name: incident.folder / name for name in (incident.blocks, incident.valuation.series) if name}
-    source = Input(file, beside.get(incident.blocks or ""), prices=beside.get(incident.valuation.series or ""))
+    source = Input(
+        file, beside.get(incident.blocks or ""), prices=beside.get(incident.valuation.series or ""), instead=instead_of_own(incident, given)
+    )
     check_files(source)
     if source.prices is not None and not source.prices.is_file():
         raise refusal(
@@ -130,6 +134,14 @@ def pieces_of_any_contract(source: Input, system: System) -> Iterator[Piece] | N
     wanted = replace(system.wanted(0, "", (), None), anywhere=system.topics, topics=system.topics)
     found = foreign_pieces(source.files, wanted, {})
     return None if found is None or isinstance(found, dict) else found
+
+
+def instead_of_own(incident: Incident, given: Path | None) -> str:
+    """The name of a given input that is not the one that the incident file names."""
+    if given is None or incident.input is None:
+        return ""
+    own = incident.folder / incident.input
+    return "" if own.exists() and given.exists() and own.samefile(given) else given.name
 
 
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:

@@ -1,7 +1,9 @@
-"""A run: every table that one incident and its input give, checked."""
+"""A run: every table that one incident and its input give, checked; and what a reader of a run needs of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import polars as pl
 
@@ -13,6 +15,58 @@ from perpcomp.input import Events, Input
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.decide import FINDINGS
 from perpcomp.tables.schema import check
+
+
+class RunTables(Protocol):
+    """What explanations and printed tables read of a run: one that was just computed (Run), or one that was published (publish/read_back.py)."""
+
+    @property
+    def incident(self) -> Incident: ...
+
+    @property
+    def input(self) -> Input: ...
+
+    @property
+    def formula(self) -> Formula: ...
+
+    @property
+    def events(self) -> Events: ...
+
+    @property
+    def liquidations(self) -> pl.DataFrame: ...
+
+    @property
+    def payouts(self) -> pl.DataFrame: ...
+
+    @property
+    def payees(self) -> pl.DataFrame: ...
+
+    @property
+    def redirected(self) -> pl.DataFrame: ...
+
+    @property
+    def claims(self) -> pl.DataFrame: ...
+
+    @property
+    def left_out(self) -> pl.DataFrame: ...
+
+    @property
+    def comparison(self) -> pl.DataFrame: ...
+
+    @property
+    def capacity(self) -> pl.DataFrame: ...
+
+    @property
+    def in_kind(self) -> pl.DataFrame: ...
+
+    @property
+    def restore_orders(self) -> pl.DataFrame: ...
+
+    @property
+    def replayed(self) -> Replay | None: ...
+
+    @property
+    def problems(self) -> tuple[Finding, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -40,8 +94,26 @@ class Run:
     coverage: Coverage
     flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
+    @property
+    def overrides(self) -> dict[str, str]:
+        return overrides(self.incident, self.formula.name, self.input.instead)
+
     @cached_property
     def findings(self) -> pl.DataFrame:
         """The findings table, in the order found."""
-        rows = [{"number": number, **vars(problem)} for number, problem in enumerate(self.problems, 1)]
+        rows = [
+            {"number": number, **vars(problem), "what_to_do": problem.what_to_do or None} for number, problem in enumerate(self.problems, 1)
+        ]
         return check(pl.DataFrame(rows, schema=FINDINGS.schema), FINDINGS)
+
+
+def overrides(incident: Incident, formula: str | None, instead: str) -> dict[str, str]:
+    """What a command states instead of the incident file: a formula, and the name of an input. With any, the run is a what-if."""
+    stated = {"formula": formula} if formula is not None and formula != incident.formula else {}
+    return stated | ({"input": instead} if instead else {})
+
+
+def kind_in_words(stated: Mapping[str, str]) -> str:
+    """What kind of run it is: "the official run", or "a what-if (formula margin-only)"."""
+    said = ", ".join(f"{key} {value}" for key, value in stated.items())
+    return f"a what-if ({said})" if said else "the official run"

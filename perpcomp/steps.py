@@ -1,22 +1,68 @@
-"""One step of an explanation: the rule in names, with its numbers, and the value."""
+"""One step of an explanation: the rule in names, the values of these names, the result, and where it comes from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
 
+from perpcomp.arithmetic import filled
 from perpcomp.incident.incident import Incident
 
 Row = Mapping[str, Any]
+HEADING = 0  # the depth of the first step about an account
 
 
-def step(name: str, rule: str, numbers: str, value: str, note: str = "") -> Iterator[str]:
-    """`name = rule`, `= numbers`, `= value`; the second line falls away where it says no more than the third."""
-    pad = " " * (2 + len(name))
-    yield f"  {name} = {rule}" + (f"    [{note}]" if note else "")
-    if numbers not in (value, value.split(" ")[0]):
-        yield f"{pad} = {numbers}"
-    yield f"{pad} = {value}"
+@dataclass(frozen=True)
+class Step:
+    """One step. Evaluating `expression` with `values` gives `result`.
+
+    An expression reads as Python over exact fractions: trunc(x) cuts towards zero at the 18th place, floor(x) to a whole number. Each
+    value is an exact decimal, a fraction such as 1/2, or a quoted text. A step without an expression repeats what a log or the incident
+    file says. `source` is where a number or a rule comes from; `transaction` and `log` are where on the chain.
+    """
+
+    step: str
+    result: str = ""
+    expression: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    unit: str = ""
+    source: str = ""
+    transaction: str = ""
+    log: int | None = None
+    account: str = ""
+    depth: int = 2  # how far it is indented
+
+    def fields(self) -> dict[str, Any]:
+        """The step for JSON; null where a field does not apply."""
+        shown = {**asdict(self), "values": dict(self.values)}
+        del shown["depth"]
+        order = ("account", "step", "expression", "values", "result", "unit", "source", "transaction", "log")
+        return {name: None if shown[name] == "" else shown[name] for name in order}
+
+    def lines(self) -> Iterator[str]:
+        """The step for people: `step = expression`, `= with the values`, `= result`; the second only where it says more than the third."""
+        note = f"    [{self.source}]" if self.source else ""
+        result = " ".join(filter(None, (self.result, self.unit)))
+        if not self.expression:
+            place = "" if self.log is None else f"tx {self.transaction} log {self.log}"
+            said = ", ".join(filter(None, (result, *(f"{name} {value}" for name, value in self.values.items()), place)))
+            yield f"{self.account if self.depth == HEADING else ' ' * self.depth + self.step}: {said}{note}"
+            return
+        pad = " " * (self.depth + len(self.step))
+        numbers = filled(self.expression, self.values)
+        yield f"{' ' * self.depth}{self.step} = {self.expression}{note}"
+        if numbers.strip("()") not in (self.result, self.expression):
+            yield f"{pad} = {numbers}"
+        yield f"{pad} = {result}"
+
+
+def in_lines(steps: Iterable[Step]) -> Iterator[str]:
+    """The steps for people, with an empty line before each heading but the first."""
+    for number, step in enumerate(steps):
+        if number and step.depth == HEADING:
+            yield ""
+        yield from step.lines()
 
 
 def earlier_than(row: Row) -> pl.Expr:

@@ -2,16 +2,19 @@
 
 import math
 import re
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from perpcomp import pipeline
+from perpcomp.explain import explain as explanation
 from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.run import Run
+from perpcomp.steps import Step
 from tests.conftest import LAB
 from tests.variants import NO_PRICE, computed
 
@@ -20,18 +23,25 @@ pytestmark = pytest.mark.money
 EXACT = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
 
-def value_of(text: str) -> Any:
-    """A line of printed arithmetic over exact fractions."""
-    names = {
-        "F": Fraction,
-        "trunc": lambda x: Fraction(math.trunc(x * 10**18), 10**18),
-        "floor": lambda x: Fraction(math.floor(x)),
-        "max": max,
-        "min": min,
-        "abs": abs,
-    }
+FUNCTIONS: dict[str, Any] = {
+    "F": Fraction,
+    "trunc": lambda x: Fraction(math.trunc(x * 10**18), 10**18),
+    "floor": lambda x: Fraction(math.floor(x)),
+    "max": max,
+    "min": min,
+    "abs": abs,
+}
+
+
+def value_of(text: str, names: dict[str, Any] | None = None) -> Any:
+    """A line of printed arithmetic over exact fractions; `names` has the values of the names in it."""
     # `10**18` stays an integer power: a Fraction of it is the same number.
-    return eval(EXACT.sub(lambda m: f"F('{m[0]}')", text), {"__builtins__": {}}, names)
+    return eval(EXACT.sub(lambda m: f"F('{m[0]}')", text), {"__builtins__": {}}, {**FUNCTIONS, **(names or {})})
+
+
+def evaluated(step: dict[str, Any]) -> Any:
+    """The expression of a step, as `explain --json` prints it, with its values."""
+    return value_of(step["expression"], {name: value_of(value) for name, value in step["values"].items()})
 
 
 def steps(lines: list[str]) -> list[tuple[str, str, str]]:
@@ -55,9 +65,14 @@ def test_evaluating_what_is_printed_gives_what_is_paid(chain: str, formula: str,
         for name, numbers, value in steps(lines):
             assert value_of(numbers) == value_of(value), (row["trader"], name, numbers)
             steps_seen += 1
+        fields = [step.fields() for step in explanation.steps(done, row["trader"])]
+        computed_steps = [step for step in fields if step["expression"] is not None]
+        assert len(computed_steps) > 3
+        for step in computed_steps:
+            assert evaluated(step) == value_of(step["result"]), step
         printed = [value for name, _, value in steps(lines) if name == f"{row['token']} base units"]
         assert printed == [row["amount_base_units"]]
-        tranches = [int(m[1]) for line in lines if (m := re.match(r"^    tranche \d+: (\d+) base units", line))]
+        tranches = [int(m[1]) for line in lines if (m := re.match(r"^    tranche \d+: (\d+) base units, unlocks_at 2", line))]
         assert sum(tranches) == int(row["amount_base_units"])
         for name in ("size", "margin"):
             stated = [value_of(v) for n, _, v in steps(lines) if n == name]
@@ -80,6 +95,8 @@ def test_evaluating_a_valuation_gives_its_value(price: str, at: str) -> None:
     seen = set()
     for row in done.payouts.iter_rows(named=True):
         lines = explain(done, row["trader"])
+        for step in explanation.steps(done, row["trader"]):
+            assert not step.expression or evaluated(step.fields()) == value_of(step.result), step
         for name, numbers, value in steps(lines):
             assert value_of(numbers) == value_of(value), (row["trader"], name, numbers)
             seen.add(name.split(" on the pool")[0])
@@ -131,3 +148,28 @@ def test_strangers_and_typing_errors_are_told_so(rehearsal: Run) -> None:
     before = rehearsal.events.table.filter(kind="open")["trader"].unique()
     stranger = next(t for t in before if t not in set(rehearsal.liquidations["trader"]) | set(rehearsal.left_out["trader"]))
     assert "was never liquidated in this input" in explain(rehearsal, stranger)[0]
+
+
+FIELDS = ["account", "step", "expression", "values", "result", "unit", "source", "transaction", "log"]
+
+
+def test_a_step_is_fields_that_a_program_reads(rehearsal: Run) -> None:
+    """Of a liquidation each step has its transaction, and each number of policy its source."""
+    trader = rehearsal.payouts["trader"][1]
+    row, found = rehearsal.liquidations.filter(trader=trader).row(0, named=True), explanation.steps(rehearsal, trader)
+    assert all(list(step.fields()) == FIELDS for step in found)
+    assert {step.account for step in found} == {trader}
+    (worth,) = (step.fields() for step in found if step.step == "notional_at_reference")
+    assert worth["expression"] == "trunc(abs(size_at_reference) * reference_price)"
+    assert Decimal(worth["values"]["size_at_reference"]) == row["size_at_reference"]
+    assert (Decimal(worth["result"]), worth["unit"]) == (row["notional_at_reference"], "USDC")
+    assert "forum F35" in worth["source"]
+    assert worth["transaction"] == row["transaction_hash"]
+    (paid,) = (step.fields() for step in found if step.step == "PERP base units")
+    assert (paid["unit"], paid["transaction"], paid["log"]) == ("base units", None, None)
+
+
+def test_a_text_in_a_rule_stays_a_text() -> None:
+    """A value is put in for a name, and not for the same word in quotes."""
+    step = Step("x", "1", "(long if side == 'long' else 0)", {"long": "1", "side": "'long'"})
+    assert list(step.lines()) == ["  x = (long if side == 'long' else 0)", "    = (1 if 'long' == 'long' else 0)", "    = 1"]

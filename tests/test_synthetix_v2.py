@@ -18,6 +18,7 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 import perpcomp
+from perpcomp.explain import explain as explanation
 from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, mul_integers, to_integer, truncate
@@ -35,7 +36,7 @@ from perpcomp.systems.synthetix_v2 import events as v2
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
 from tests.commands import call
-from tests.test_explain import steps, value_of
+from tests.test_explain import evaluated, steps, value_of
 from tests.test_guards_rules_sip import PARAMETERS
 from tests.test_guards_rules_vectors import LAB, VECTORS
 
@@ -337,6 +338,8 @@ def test_the_lines_of_an_explanation_are_true(done: Run) -> None:
     """The numbers of a step, evaluated as they stand, are the value below them."""
     seen = set()
     for trader in done.liquidations.get_column("trader"):
+        for step in explanation.steps(done, trader):
+            assert not step.expression or evaluated(step.fields()) == value_of(step.result), step
         for name, numbers, value in steps(explain(done, trader)):
             assert value_of(numbers) == value_of(value), (trader, name, numbers)
             seen.add(name)

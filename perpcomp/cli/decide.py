@@ -90,14 +90,15 @@ def explain(
 ) -> Sequence[Finding]:
     """One liquidation from log to claim, as arithmetic with each number's source."""
     import perpcomp
-    from perpcomp.explain import explain as steps
+    from perpcomp.explain.explain import steps
+    from perpcomp.steps import in_lines
 
     run = perpcomp.compute(query, input, formula)
-    lines = steps.explain(run, who)
+    found = steps(run, who)
     if as_json:
-        terminal.print_json(lines)
+        terminal.print_json([step.fields() for step in found])
     else:
-        print("\n".join(lines))
+        print("\n".join(in_lines(found)))
     return run.problems
 
 

@@ -1,28 +1,34 @@
 """One trader or one transaction, from log to claim, as arithmetic that a reader can recompute.
 
-Each step prints the rule in names, the same with its numbers, and the value. The numbers read as Python over exact fractions, with
+Each step has the rule in names, their values, and the result. The values put into the rule read as Python over exact fractions, with
 trunc(x) cutting x towards zero at the 18th place; evaluating them gives the base units that are paid.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
-from perpcomp import arithmetic
-from perpcomp.arithmetic import number
+from perpcomp.arithmetic import plain, term
 from perpcomp.explain.payout import entitlement_steps, payee_steps, payout_steps
 from perpcomp.explain.valuation import since_crash_steps, valuation_steps
 from perpcomp.findings import closest, refusal
 from perpcomp.incident.chain_prefix import without_prefix
-from perpcomp.run import Run
-from perpcomp.steps import Row
+from perpcomp.run import RunTables
+from perpcomp.steps import HEADING, Row, Step, in_lines
 from perpcomp.systems.system import find
 from perpcomp.systems.units import units
+from perpcomp.tables.schema import LOG_KEY
 
 
-def explain(run: Run, who: str) -> list[str]:
-    """The lines that answer "why this number?" for a trader's address or a transaction hash. InputError where neither is known."""
+def explain(run: RunTables, who: str) -> list[str]:
+    """`steps` as lines for people."""
+    return list(in_lines(steps(run, who)))
+
+
+def steps(run: RunTables, who: str) -> list[Step]:
+    """The steps that answer "why this number?" for a trader's address or a transaction hash. InputError where neither is known."""
     try:
         key = without_prefix(who, run.incident.chain.id).lower()
     except ValueError as error:
@@ -39,26 +45,34 @@ def explain(run: Run, who: str) -> list[str]:
     for_others = key in run.redirected.get_column("payee") and mine.filter("eligible").is_empty()
     if mine.is_empty() and not for_others:
         return list(_not_liquidated(run, column, key))
-    lines = []
+    found = list[Step]()
     for row in mine.iter_rows(named=True):
-        lines += [*_liquidation(run, row), ""]
+        found += _about(row["trader"], _liquidation(run, row), row["transaction_hash"])
     for trader in mine.filter("eligible").get_column("trader").unique(maintain_order=True):
-        lines += [*payout_steps(run, trader), ""]
+        found += _about(trader, payout_steps(run, trader))
     if for_others:
-        lines += [f"{key}: paid for others", *payee_steps(run, key), ""]
-    return lines[:-1]
+        heading = Step("paid for others", "paid for others", depth=HEADING)
+        found += _about(key, [heading, *payee_steps(run, key)])
+    return found
 
 
-def _not_liquidated(run: Run, column: str, key: str) -> Iterator[str]:
+def _about(account: str, steps: Iterable[Step], transaction: str = "") -> Iterator[Step]:
+    """The steps with whom they are about, and the transaction that they explain where they name no other."""
+    for step in steps:
+        yield replace(step, account=step.account or account, transaction=step.transaction or transaction)
+
+
+def _not_liquidated(run: RunTables, column: str, key: str) -> Iterator[Step]:
     left = run.left_out.filter(pl.col(column) == key)
     seen = run.events.table.filter(pl.col(column) == key)
     for trader, code, reason in left.select("trader", "reason_code", "reason").iter_rows():
-        yield f"{trader} is not paid: {reason} ({code})."
+        yield Step("not paid", f"not paid: {reason} ({code})", account=trader, depth=HEADING)
     if left.is_empty() and seen.height:
         first, last = seen["block_time"].min(), seen["block_time"].max()
         assert isinstance(first, datetime)
         assert isinstance(last, datetime)
-        yield f"{key} was never liquidated in this input. It has {seen.height} position changes from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC."
+        what = f"was never liquidated in this input; it has {seen.height} position changes from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
+        yield Step("not liquidated", what, account=key, depth=HEADING)
     elif left.is_empty():
         known = run.liquidations.get_column(column).unique().to_list()
         near = closest(key, known)
@@ -66,20 +80,19 @@ def _not_liquidated(run: Run, column: str, key: str) -> Iterator[str]:
         raise refusal(f"'{key}'", f"{key} has no event in this input.", advice)
 
 
-def _liquidation(run: Run, row: Row) -> Iterator[str]:
-    log = run.events.table.filter((pl.col("block_number") == row["block_number"]) & (pl.col("log_index") == row["log_index"])).row(
-        0, named=True
-    )
-    n = {name: number(arithmetic.term(value)) for name, value in {**log, **row}.items()}
+def _liquidation(run: RunTables, row: Row) -> Iterator[Step]:
+    log = run.events.table.filter(**{name: row[name] for name in LOG_KEY}).row(0, named=True)
+    n = {name: plain(term(value)) for name, value in {**log, **row}.items()}
     part = "in part " if row["partial"] else ""
-    yield f"{row['trader']}: a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
-    yield f"  tx {row['transaction_hash']} log {row['log_index']}, block {row['block_number']}, life {row['life']} of this position, by {row['liquidator']}"
-    quote = units(run.incident).quote
-    yield from find(run.incident.system).explain_position(run.events.lazy, run.events.lazy_others, row, log, n, quote)
+    what = f"a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
+    yield Step("position", what, depth=HEADING)
+    place = {"block": str(row["block_number"]), "life of the position": str(row["life"]), "liquidator": row["liquidator"]}
+    yield Step("liquidation", values=place, transaction=row["transaction_hash"], log=row["log_index"])
+    yield from find(run.incident.system).explain_position(run.events.lazy, run.events.lazy_others, row, log, n, units(run.incident).quote)
     yield from since_crash_steps(row, n)
     yield from valuation_steps(run, row, n)
     if not row["eligible"]:
-        yield f"  not compensated: {row['reason']} ({row['reason_code']})"
+        yield Step("not compensated", f"{row['reason']} ({row['reason_code']})")
         return
-    yield f"  compensated: {row['reason']}"
+    yield Step("compensated", row["reason"])
     yield from entitlement_steps(run, row, n)

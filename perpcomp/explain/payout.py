@@ -5,65 +5,62 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from perpcomp import arithmetic, fixed, formula, payouts
-from perpcomp.arithmetic import number
+from perpcomp.arithmetic import plain, term
 from perpcomp.entitlement import compensated
 from perpcomp.explain.valuation import restored_steps
+from perpcomp.incident.settlement import Leg
 from perpcomp.number_text import counted
-from perpcomp.run import Run
-from perpcomp.steps import Row, source_texts, step
+from perpcomp.run import RunTables
+from perpcomp.steps import HEADING, Row, Step, source_texts
 from perpcomp.systems.units import units
 from perpcomp.totals import entitled
 from perpcomp.vesting.curves import in_words
 from perpcomp.vesting.schedule import day_in_words
 
 
-def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+def entitlement_steps(run: RunTables, row: Row, n: Mapping[str, str]) -> Iterator[Step]:
     """What the formula gives one liquidation, and the part of it that is compensated."""
     yield from restored_steps(run, row, n)
-    node = formula.tree(run.formula)
-    value = arithmetic.evaluate(node, row)
+    node, name, quote = formula.tree(run.formula), run.formula.name, units(run.incident).quote
+    rule, value = arithmetic.text(node), arithmetic.evaluate(node, row)
     if value is None:
-        yield f"  {run.formula.name} = {arithmetic.text(node)}: not known, so nothing is paid for this row"
+        yield Step(name, f"{rule} is not known, so nothing is paid for this row")
         return
-    given = number(value)
-    yield from step(
-        run.formula.name, arithmetic.text(node), arithmetic.text(node, row), f"{given} {units(run.incident).quote}", run.formula.source
-    )
+    yield Step(name, plain(value), rule, {column: n[column] for column in arithmetic.columns(node)}, quote, run.formula.source)
     whole, part = abs(fixed.to_integer(row["size"])), fixed.to_integer(row["compensated_size"])
     if part != whole:
         assert isinstance(value, int)
-        scaled = number(fixed.truncate(value * part, whole))
-        yield from step(
+        yield Step(
             "entitlement",
-            f"trunc({run.formula.name} * compensated_size / size)",
-            f"trunc({given} * {n['compensated_size']} / {number(whole)})",
-            f"{scaled} {units(run.incident).quote}",
+            plain(fixed.truncate(value * part, whole)),
+            "trunc(for_the_whole * compensated_size / abs(size))",
+            {"for_the_whole": plain(value), "compensated_size": n["compensated_size"], "size": n["size"]},
+            quote,
             f"a part of the life survived: {run.incident.eligibility.surviving_life}",
         )
 
 
-def payout_steps(run: Run, trader: str) -> Iterator[str]:
+def payout_steps(run: RunTables, trader: str) -> Iterator[Step]:
     """From the entitlements of a trader to tokens and tranches, for each account that is paid for it."""
     quote = units(run.incident).quote
     eligible = run.liquidations.filter("eligible")
     values = compensated(formula.entitlements(run.formula, eligible), eligible)
     own = [v for v, t in zip(values, eligible["trader"], strict=True) if t == trader]
     known = [v for v in own if v is not None]
-    yield f"{trader}: {len(own)} compensated, paid by {run.formula.name} of {number(entitled(run.payouts))} {quote} in all"
+    what = f"{len(own)} compensated, paid by {run.formula.name} of {plain(entitled(run.payouts))} {quote} in all"
+    yield Step("payout", what, depth=HEADING)
     if any(p.stops for p in run.problems):
-        yield f"  nothing is paid: {payouts.STOPPED}"
+        yield Step("nothing is paid", payouts.STOPPED)
         return
-    total = f"{number(sum(known))} {quote}"
-    yield from step("entitlement", "sum over the liquidations", " + ".join(number(v) for v in known) or "nothing", total)
+    yield _sum("entitlement", "liquidation", known, sum(known), quote)
     if len(known) < len(own):
-        yield f"  {len(own) - len(known)} of its {len(own)} liquidations cannot be valued and add nothing: see findings.csv"
+        yield Step("not paid", f"{len(own) - len(known)} of its {len(own)} liquidations cannot be valued and add nothing: see findings.csv")
     if received := run.incident.received_by.get(trader, 0):
         entries = [one for one in run.incident.received if one.address == trader]
         texts = "; ".join(f"{one.reason} {source_texts(run.incident, one.source)}".strip() for one in entries)
-        left = f"max({number(sum(known))} - {number(received)}, 0)"
-        yield from step(
-            "entitlement left", "max(entitlement - already received, 0)", left, f"{number(max(sum(known) - received, 0))} {quote}", texts
-        )
+        amounts = {"entitlement": plain(sum(known)), "already_received": plain(received)}
+        left = plain(max(sum(known) - received, 0))
+        yield Step("entitlement left", left, "max(entitlement - already_received, 0)", amounts, quote, texts)
     redirected = run.redirected.filter(pl.col("trader") == trader)
     if redirected.is_empty():
         yield from payee_steps(run, trader)
@@ -71,62 +68,66 @@ def payout_steps(run: Run, trader: str) -> Iterator[str]:
         yield from payee_steps(run, payee)
 
 
-def payee_steps(run: Run, payee: str) -> Iterator[str]:
+def _sum(name: str, of: str, amounts: list[int], total: int, unit: str) -> Step:
+    """Amounts (1e-18) added up, each under a name of its own."""
+    values = {f"{of}_{k}": plain(amount) for k, amount in enumerate(amounts, 1)}
+    return Step(name, plain(total), " + ".join(values) or "0", values, unit)
+
+
+def payee_steps(run: RunTables, payee: str) -> Iterator[Step]:
     """From what a payee is owed, for itself and for traders whose payee it is, to tokens and tranches."""
-    unit = units(run.incident)
     paid = run.payouts.filter(pl.col("trader") == payee)
-    entitlement = number(arithmetic.term(paid["entitlement"][0]))
-    traders = run.redirected.filter(pl.col("payee") == payee)
-    if traders.height:
-        amounts = fixed.to_integers(traders["entitlement"])
-        itself = fixed.to_integer(paid["entitlement"][0]) - sum(amount or 0 for amount in amounts)
-        entries = {one.account: one for one in run.incident.payees if one.to == payee}
-        yield f"  {payee} is paid for {counted(traders.height, 'trader')}:"
-        for row in traders.iter_rows(named=True):
-            evidence = f"; evidence: {row['evidence']}" if row["evidence"] else ""
-            sources = source_texts(run.incident, entries[row["trader"]].source)
-            amount = number(arithmetic.term(row["entitlement"]))
-            yield f"    {row['trader']}: share {row['share']}, {amount} {unit.quote}: {row['reason']}{evidence} [{sources}]"
-        added = [*([number(itself)] if itself else []), *(number(amount) for amount in amounts if amount is not None)]
-        yield from step("entitlement of the payee", "sum over its traders", " + ".join(added), f"{entitlement} {unit.quote}")
-    last, quote = run.incident.settlement[-1].token, run.incident.quote_price
-    parts = {leg.token: part for leg, part in zip(run.incident.settlement, _parts(run, paid.row(0, named=True)), strict=True)}
-    for leg, row in zip(
-        run.incident.settlement,
-        paid.sort(pl.col("token").replace_strict({g.token: i for i, g in enumerate(run.incident.settlement)})).iter_rows(named=True),
-        strict=True,
-    ):
-        value, price = number(parts[leg.token]), number(arithmetic.term(row["price"]))
-        if leg.share != 1:
-            others = " - ".join(number(v) for t, v in parts.items() if t != last)
-            numbers = f"{entitlement} - {others}" if leg.token == last else f"trunc({entitlement} * {leg.share})"
-            yield from step(
-                f"value in {leg.token}",
-                "entitlement - the other legs" if leg.token == last else "trunc(entitlement * share)",
-                numbers,
-                f"{value} {units(run.incident).quote}",
-            )
-        note = f"price {price} {unit.paid} per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}"
-        if not run.payees.filter((pl.col("payee") == payee) & pl.col("payable")).height:
-            yield f"  {leg.token}: {value} {unit.quote} are not paid; {row['reason']}"
-            continue
-        yield from step(
-            f"{leg.token} base units",
-            f"floor(value * {'price of the quote asset * ' if quote != 1 else ''}10**{leg.decimals} / price)",
-            f"floor({value} * {f'{quote} * ' if quote != 1 else ''}10**{leg.decimals} / {price})",
-            row["amount_base_units"],
-            note,
-        )
-        if row["reason"]:
-            yield f"  {row['reason']}"
-        for claim in run.claims.filter((pl.col("trader") == payee) & (pl.col("token") == leg.token)).iter_rows(named=True):
-            since = f"{claim['unlocks_at']:%Y-%m-%d %H:%M:%S} UTC"
-            if run.incident.vesting.estimated:
-                since = f"block {claim['unlocks_at_block']}, about {day_in_words(claim['unlocks_at'])}"
-            yield f"    tranche {claim['tranche']}: {claim['amount_base_units']} base units from {since}"
-    yield f"  vesting: {in_words(run.incident.vesting)} [{source_texts(run.incident, run.incident.vesting.source)}]"
+    owed, legs = fixed.to_integer(paid["entitlement"][0]), run.incident.settlement
+    yield from _for_traders(run, payee, owed)
+    parts = payouts.split(owed, legs)
+    for k, leg in enumerate(legs):
+        row = paid.row(by_predicate=pl.col("token") == leg.token, named=True)
+        yield from _leg_steps(run, row, leg, owed, parts, k)
+    vesting = run.incident.vesting
+    yield Step("vesting", in_words(vesting), source=source_texts(run.incident, vesting.source))
 
 
-def _parts(run: Run, row: Row) -> list[int]:
-    """What each leg of the settlement pays of an entitlement, in 1e-18 of the quote asset."""
-    return payouts.split(fixed.to_integer(row["entitlement"]), run.incident.settlement)
+def _for_traders(run: RunTables, payee: str, owed: int) -> Iterator[Step]:
+    """The traders that a payee is paid for, and the sum of what is due to it."""
+    traders, quote = run.redirected.filter(pl.col("payee") == payee), units(run.incident).quote
+    if traders.is_empty():
+        return
+    entries = {one.account: one for one in run.incident.payees if one.to == payee}
+    yield Step(f"{payee} is paid for", counted(traders.height, "trader"), account=payee)
+    for row in traders.iter_rows(named=True):
+        evidence = f"; evidence: {row['evidence']}" if row["evidence"] else ""
+        source = f"{row['reason']}{evidence} [{source_texts(run.incident, entries[row['trader']].source)}]"
+        amount = plain(term(row["entitlement"]))
+        yield Step(row["trader"], amount, values={"share": row["share"]}, unit=quote, source=source, account=payee, depth=4)
+    amounts = [amount for amount in fixed.to_integers(traders["entitlement"]) if amount is not None]
+    itself = owed - sum(amounts)
+    yield _sum("entitlement of the payee", "part", [*([itself] if itself else []), *amounts], owed, quote)
+
+
+def _leg_steps(run: RunTables, row: Row, leg: Leg, owed: int, parts: list[int], k: int) -> Iterator[Step]:
+    """One token of the settlement: its part of what is owed, the base units, and when they unlock."""
+    unit, quote_price, payee = units(run.incident), run.incident.quote_price, row["trader"]
+    value, price, last = plain(parts[k]), plain(term(row["price"])), k == len(parts) - 1
+    if leg.share != 1:
+        others = {f"leg_{n}": plain(part) for n, part in enumerate(parts[:-1], 1)} if last else {"share": str(leg.share)}
+        rule = " - ".join(["entitlement", *others]) if last else "trunc(entitlement * share)"
+        yield Step(f"value in {leg.token}", value, rule, {"entitlement": plain(owed), **others}, unit.quote)
+    if run.payees.filter((pl.col("payee") == payee) & pl.col("payable")).is_empty():
+        yield Step(f"{leg.token} not paid", value, unit=unit.quote, source=row["reason"])
+        return
+    worth = {} if quote_price == 1 else {"quote_price": f"{quote_price}"}
+    yield Step(
+        f"{leg.token} base units",
+        row["amount_base_units"],
+        f"floor(value * {''.join(f'{name} * ' for name in worth)}10**{leg.decimals} / price)",
+        {"value": value, **worth, "price": price},
+        "base units",
+        f"price {price} {unit.paid} per {leg.token}: {leg.price_policy}; {source_texts(run.incident, leg.source)}",
+    )
+    if row["reason"]:
+        yield Step("reason", row["reason"])
+    for claim in run.claims.filter(trader=payee, token=leg.token).iter_rows(named=True):
+        since = {"unlocks_at": f"{claim['unlocks_at']:%Y-%m-%d %H:%M:%S} UTC"}
+        if run.incident.vesting.estimated:
+            since = {"unlocks_at_block": str(claim["unlocks_at_block"]), "about": day_in_words(claim["unlocks_at"])}
+        yield Step(f"tranche {claim['tranche']}", claim["amount_base_units"], values=since, unit="base units", depth=4)

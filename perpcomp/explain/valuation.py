@@ -2,52 +2,46 @@
 
 from collections.abc import Iterator, Mapping
 
-import polars as pl
-
 from perpcomp import arithmetic, fixed, formula
-from perpcomp.arithmetic import number
+from perpcomp.arithmetic import number, plain
 from perpcomp.curve import Reserves, out_price
 from perpcomp.price_file import price_file, priced_at
-from perpcomp.run import Run
-from perpcomp.steps import Row, market_source, source_texts, step
+from perpcomp.run import RunTables
+from perpcomp.steps import Row, Step, market_source, source_texts
 from perpcomp.systems.system import find
 from perpcomp.systems.units import units
-from perpcomp.tables.schema import CSV_TIME
+from perpcomp.tables.schema import CSV_TIME, LOG_KEY
 from perpcomp.valuation import valued_at
 
+CHANGES = {"margin added": "margin_added", "margin removed": "margin_removed", "increased by": "size_added", "reduced by": "size_reduced"}
 
-def since_crash_steps(row: Row, n: Mapping[str, str]) -> Iterator[str]:
+
+def since_crash_steps(row: Row, n: Mapping[str, str]) -> Iterator[Step]:
     """The state of this life before the crash, and what its trader changed since."""
     if row["size_before_crash"] is None:
-        yield "  before the crash: the position's state cannot be determined from the logs"
+        yield Step("before the crash", "the position's state cannot be determined from the logs")
         return
     if row["size_before_crash"] == 0:
-        yield "  before the crash: this position was not open"
+        yield Step("before the crash", "this position was not open")
         return
-    done = {
-        "margin added": "margin_added",
-        "margin removed": "margin_removed",
-        "increased by": "size_added",
-        "reduced by": "size_reduced",
-    }
-    since = [f"{words} {n[name]}" for words, name in done.items() if row[name]]
-    stood = ", ".join(f"{name} {n[f'{name}_before_crash']}" for name in ("size", "margin", "open_notional"))
-    yield f"  before the crash: {stood}; since then {', '.join(since) or 'unchanged by its trader'}"
+    yield Step("before the crash", values={name: n[f"{name}_before_crash"] for name in ("size", "margin", "open_notional")})
+    since = {words: n[name] for words, name in CHANGES.items() if row[name]}
+    yield Step("since then", "" if since else "unchanged by its trader", values=since)
 
 
-def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+def valuation_steps(run: RunTables, row: Row, n: Mapping[str, str]) -> Iterator[Step]:
     """The value of the position, by [valuation]."""
     valuation, incident = run.incident.valuation, run.incident
+    quote = units(incident).quote
     cited = f"; {source_texts(incident, valuation.source)}" if valuation.source else ""
     if valuation.at is not None:
         assert run.replayed is not None
         block, _ = valued_at(row, incident, run.replayed)
-        parts = ", ".join(f"{name} {n[f'{name}_at_reference']}" for name in ("size", "margin", "open_notional", "funding"))
-        yield f"  valued at block {block}: {parts}, replayed from the logs{cited}"
+        parts = {name: n[f"{name}_at_reference"] for name in ("size", "margin", "open_notional", "funding")}
+        yield Step(f"valued at block {block}", values=parts, source=f"replayed from the logs{cited}")
     if row["notional_at_reference"] is None:
-        yield "  its value at the reference is unknown"
+        yield Step("its value at the reference", "unknown")
         return
-    value = f"{n['notional_at_reference']} {units(run.incident).quote}"
     if row["reference_price"] is not None:
         of = {
             "reference": f"{source_texts(incident, market_source(incident, row['market']))}",
@@ -55,76 +49,74 @@ def valuation_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
             "index": "the market's index price",
         }.get(valuation.price, _by_file(run, row))
         note = f"reference price {n['reference_price']}: {of}{cited if valuation.price != 'reference' else ''}"
-        numbers = f"trunc(abs({n['size_at_reference']}) * {n['reference_price']})"
-        yield from step("notional_at_reference", "trunc(abs(size_at_reference) * reference_price)", numbers, value, note)
+        rule = "trunc(abs(size_at_reference) * reference_price)"
+        yield _of_columns("notional_at_reference", rule, ("size_at_reference", "reference_price"), n, quote, note)
     else:
-        yield from _on_the_curve(run, row, value, cited)
-    opened, worth = n["open_notional_at_reference"], n["notional_at_reference"]
+        yield from _on_the_curve(run, row, n, cited)
     if row["unrealized_pnl_at_reference"] is not None:
+        name = "unrealized_pnl_at_reference"
         if find(incident.system).stores_entry_price:
             rule = "trunc(size_at_reference * (reference_price - entry_price))"
-            numbers = f"trunc({n['size_at_reference']} * ({n['reference_price']} - {n['entry_price']}))"
-            yield from step("unrealized_pnl_at_reference", rule, numbers, f"{n['unrealized_pnl_at_reference']} {units(run.incident).quote}")
+            yield _of_columns(name, rule, ("size_at_reference", "reference_price", "entry_price"), n, quote)
             return
-        long = row["side"] == "long"
-        yield from step(
-            "unrealized_pnl_at_reference",
-            "notional_at_reference - open_notional" if long else "open_notional - notional_at_reference",
-            f"{worth} - {opened}" if long else f"{opened} - {worth}",
-            f"{n['unrealized_pnl_at_reference']} {units(run.incident).quote}",
-        )
+        worth, opened = "notional_at_reference", "open_notional_at_reference"
+        rule = f"{worth} - {opened}" if row["side"] == "long" else f"{opened} - {worth}"
+        yield _of_columns(name, rule, (worth, opened), n, quote)
 
 
-def _on_the_curve(run: Run, row: Row, value: str, cited: str) -> Iterator[str]:
+def _of_columns(name: str, rule: str, reads: tuple[str, ...], n: Mapping[str, str], unit: str, note: str = "") -> Step:
+    """The step that computes one column of the liquidations table from others."""
+    return Step(name, n[name], rule, {column: n[column] for column in reads}, unit, note)
+
+
+def _on_the_curve(run: RunTables, row: Row, n: Mapping[str, str], cited: str) -> Iterator[Step]:
     """What closing the position moves: on one pool, or on the pools of the 15 minutes before, weighted by their seconds."""
     assert run.replayed is not None
     block, now = valued_at(row, run.incident, run.replayed)
-    size = fixed.to_integer(row["size_at_reference"])
-    rule = "abs(trunc(trunc(quote * base) / (base + size)) - quote), rounded against the trader"
+    size, worth, quote = fixed.to_integer(row["size_at_reference"]), n["notional_at_reference"], units(run.incident).quote
     if run.incident.valuation.price == "curve":
         pool = run.replayed.pool(row["market"], block)
         assert pool is not None
-        note = f"closing it on the pool of block {block}{cited}"
-        yield from step("notional_at_reference", rule, _closing(size, pool), value, note)
+        yield _moved("notional_at_reference", worth, size, pool, quote, f"closing it on the pool of block {block}{cited}")
         return
     average = run.replayed.average(row["market"], block, now)
     assert average is not None
-    parts = []
-    for pool, seconds in average.pools:
-        worth = number(out_price(size, pool))
-        parts.append(f"{worth} * {seconds}")
-        yield from step(f"closing on the pool of {seconds} seconds", rule, _closing(size, pool), worth)
+    terms, values = [], {"all_seconds": str(average.seconds)}
+    for k, (pool, seconds) in enumerate(average.pools, 1):
+        closing = plain(out_price(size, pool))
+        yield _moved(f"closing on the pool of {seconds} seconds", closing, size, pool, quote)
+        terms.append(f"closing_{k} * seconds_{k}")
+        values |= {f"closing_{k}": closing, f"seconds_{k}": str(seconds)}
     note = f"the average before block {block + 1}{cited}"
-    numbers = f"trunc(({' + '.join(parts)}) / {average.seconds})"
-    yield from step("notional_at_reference", "trunc(sum(closing * seconds) / all seconds)", numbers, value, note)
+    yield Step("notional_at_reference", worth, f"trunc(({' + '.join(terms)}) / all_seconds)", values, quote, note)
 
 
-def _closing(size: int, pool: Reserves) -> str:
-    """What closing `size` on a pool moves, as arithmetic. Opening a size moves what closing -size moves."""
-    quote, base, signed = number(pool.quote), number(pool.base), number(size)
-    exact = f"abs(trunc(trunc({quote} * {base}) / ({base} + {signed})) - {quote})"
-    off = out_price(size, pool) - abs(pool.product // (pool.base + size) - pool.quote)
-    return f"{exact} {'+' if off > 0 else '-'} {number(abs(off))}" if off else exact
+def _moved(name: str, result: str, size: int, pool: Reserves, unit: str, note: str = "") -> Step:
+    """What closing `size` on a pool moves. Opening a size moves what closing -size moves. A unit is rounded against the trader."""
+    values = {"quote": plain(pool.quote), "base": plain(pool.base), "size": plain(size)}
+    rule = "abs(trunc(trunc(quote * base) / (base + size)) - quote)"
+    if off := out_price(size, pool) - abs(pool.product // (pool.base + size) - pool.quote):
+        rule += f" {'+' if off > 0 else '-'} against_the_trader"
+        values["against_the_trader"] = plain(abs(off))
+    return Step(name, result, rule, values, unit, note)
 
 
-def restored_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
+def restored_steps(run: RunTables, row: Row, n: Mapping[str, str]) -> Iterator[Step]:
     """The cost of opening the position again, where [restore] opens it on the curve and the formula reads that cost."""
     restore = run.incident.restore
     if restore is None or row["restore_notional"] is None or "restore_notional" not in formula.reads(run.formula):
         return
-    listed = run.in_kind.filter((pl.col("block_number") == row["block_number"]) & (pl.col("log_index") == row["log_index"]))
+    listed = run.in_kind.filter(**{name: row[name] for name in LOG_KEY})
     quote, base, turn = listed.select("quote_reserve", "base_reserve", "turn").row(0)
     pool, size = Reserves.of(fixed.to_integer(quote), fixed.to_integer(base)), fixed.to_integer(row["size_at_reference"])
-    rule = "abs(trunc(trunc(quote * base) / (base - size)) - quote), rounded against the trader"
-    place = "alone" if turn is None else f"number {turn}, {restore.order}"
-    note = f"opened again {place}, on a pool of {number(pool.quote)} {units(run.incident).quote} and {number(pool.base)} base; {source_texts(run.incident, restore.source)}"
-    yield from step("restore_notional", rule, _closing(-size, pool), f"{n['restore_notional']} {units(run.incident).quote}", note)
-    spread = number(arithmetic.term(restore.spread))
-    numbers = f"trunc({n['restore_notional']} * {spread})"
-    yield from step("restore_fee", "trunc(restore_notional * spread)", numbers, f"{n['restore_fee']} {units(run.incident).quote}")
+    unit, place = units(run.incident).quote, "alone" if turn is None else f"number {turn}, {restore.order}"
+    note = f"opened again {place}, on a pool of {number(pool.quote)} {unit} and {number(pool.base)} base; {source_texts(run.incident, restore.source)}"
+    yield _moved("restore_notional", n["restore_notional"], -size, pool, unit, note)
+    values = {"restore_notional": n["restore_notional"], "spread": plain(arithmetic.term(restore.spread))}
+    yield Step("restore_fee", n["restore_fee"], "trunc(restore_notional * spread)", values, unit)
 
 
-def _by_file(run: Run, row: Row) -> str:
+def _by_file(run: RunTables, row: Row) -> str:
     """The row of the price file that values a position, and its age."""
     if run.input.prices is None:
         return ""

@@ -6,7 +6,7 @@ which an incident file gives as `system`. Tables of decoded events go by the eve
 
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 import polars as pl
 
@@ -18,11 +18,11 @@ from perpcomp.incident.incident import Incident
 from perpcomp.ingest.decode import Event
 from perpcomp.ingest.exports.exporter import Wanted
 from perpcomp.installed import SYSTEMS, load
+from perpcomp.steps import Row, Step
 from perpcomp.systems.replay import Replay
 
 CONTRACTS = {"contract": pl.String(), "market": pl.String(), "logs": pl.UInt32()}  # of contracts_in
 Tables = Mapping[str, pl.LazyFrame]
-Row = Mapping[str, Any]
 
 
 class Replayer(Protocol):
@@ -133,11 +133,11 @@ class System(Protocol):
 
     def explain_position(
         self, events: pl.LazyFrame, others: Tables, row: Row, log: Row, numbers: Mapping[str, str], quote: str, /
-    ) -> Iterator[str]:
+    ) -> Iterator[Step]:
         """Size, margin and open notional of a liquidation as steps of arithmetic.
 
-        `row` is of the liquidations table, `log` is its row of the events table, `numbers` has the values of both as text. `quote` is
-        the asset that margin and open notional are in.
+        `row` is of the liquidations table, `log` is its row of the events table, `numbers` has the values of both as texts for a Step.
+        `quote` is the asset that margin and open notional are in.
         """
         return iter(())
 

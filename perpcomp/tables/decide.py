@@ -94,6 +94,6 @@ code       | text    |  | the kind of finding, e.g. budget-exceeded
 stops      | flag    |  | true: no payment may be made until it is resolved
 where      | text    |  | file:row or transaction:log
 what       | text    |  | what was found
-what_to_do | text    |  | what to do about it
+what_to_do | text?   |  | what to do about it; null where there is nothing to say
 """),
 )
