@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perpcomp.ingest.node.everywhere import Found
     from perpcomp.ingest.node.fetch import Progress
     from perpcomp.ingest.node.held import Fetched
+    from perpcomp.publish.read_back import Published
     from perpcomp.run import Run
     from perpcomp.systems.replay import Replay
 
@@ -33,6 +34,7 @@ __version__ = VERSION
 __all__ = [
     "check",
     "compute",
+    "default_folder",
     "draft",
     "events",
     "fetch",
@@ -43,6 +45,7 @@ __all__ = [
     "positions",
     "prices",
     "publish_run",
+    "published",
     "schema",
     "search",
     "verify",
@@ -99,8 +102,19 @@ def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run"
     return pipeline.with_account_kinds(run, fetch_codes(run.payees.get_column("payee"), url, folder))
 
 
+def default_folder(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> Path:
+    """Where a run with these arguments goes: outputs/NAME; a what-if has a name of its own, such as outputs/NAME--formula-margin-only."""
+    from perpcomp.incident import incident_file
+    from perpcomp.input import instead_of_own
+    from perpcomp.publish.folder import folder_of
+    from perpcomp.run import overrides
+
+    loaded = incident_file.load(query)
+    return folder_of(loaded, overrides(loaded, formula, instead_of_own(loaded, input)))
+
+
 def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, bytes]:
-    """Write a run's folder, all or nothing; returns relative name -> bytes. `force` replaces a run of another incident file."""
+    """Write a run's folder, all or nothing; returns relative name -> bytes. `force` replaces another run there."""
     from perpcomp.publish.files import files
     from perpcomp.publish.folder import reserve, write
     from perpcomp.publish.manifest import MANIFEST, manifest
@@ -110,6 +124,13 @@ def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, byte
     with reserve(folder):
         write(folder, published, force)
     return published
+
+
+def published(folder: Path) -> "Published":
+    """A run that was published, read from its folder after its files' hashes were checked. It has a Run's tables, and needs no logs."""
+    from perpcomp.publish.read_back import open_published
+
+    return open_published(folder)
 
 
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":

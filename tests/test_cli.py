@@ -34,7 +34,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
     assert "A rehearsal, not the historical incident" in done.stdout
-    assert "31 files in outputs/rehearsal" in done.stderr
+    assert "32 files in outputs/rehearsal" in done.stderr
     assert process("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
 
 
@@ -200,7 +200,7 @@ def test_an_error_level_finding_exits_with_1_and_stops_payment(tmp_path: Path) -
     assert done.returncode == 1
     assert "PAYMENT IS STOPPED" in done.stdout
     assert "margin change is missing" in done.stderr
-    payouts = (tmp_path / "outputs" / "rehearsal" / "3-payouts.csv").read_text()
+    payouts = (tmp_path / "outputs" / "rehearsal--input-logs" / "3-payouts.csv").read_text()
     assert payouts.count("payment is stopped") == 29
 
 

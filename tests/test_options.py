@@ -35,6 +35,11 @@ FETCHING: dict[str, tuple[str, ...]] = {
 WORKERS: dict[str, tuple[str, ...]] = {"--engine": (), "--scheduler": ("rehearsal --scheduler tcp://127.0.0.1:1",)}
 QUIET: dict[str, tuple[str, ...]] = {"--quiet": ("QUERY --dry-run --quiet",)}
 ALWAYS: dict[str, tuple[str, ...]] = {"--json": ()}
+BESIDE_RUN: dict[str, tuple[str, ...]] = {
+    "--run": (),
+    "--input": (f"--run o --input {LOGS}",),
+    "--formula": ("--run o --formula margin-only",),
+}
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "init": {
         "--system": (),
@@ -49,12 +54,21 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": (), "--payee-rpc": ()},
     "events": {**FETCHING, **WORKERS, **QUIET, **ALWAYS},
     "positions": {**ALWAYS, "--input": (), "--at": ()},
-    "liquidations": {**WORKERS, **ALWAYS, "--input": ()},
-    "payouts": {**ALWAYS, "--input": (), "--formula": ()},
-    "claims": {**ALWAYS, "--input": (), "--formula": ()},
+    "liquidations": {
+        **ALWAYS,
+        "--input": BESIDE_RUN["--input"],
+        "--engine": ("--run o --engine local",),
+        "--scheduler": (*WORKERS["--scheduler"], "--run o --engine dask --scheduler tcp://127.0.0.1:1"),
+        "--run": (),
+    },
+    "payouts": {**ALWAYS, **BESIDE_RUN},
+    "claims": {**ALWAYS, **BESIDE_RUN},
     "prices": {**ALWAYS, "--input": (), "--market": ()},
-    "compare": {**ALWAYS, "--input": ()},
-    "explain": {**ALWAYS, "--input": (), "--formula": ()},
+    "compare": {**ALWAYS, "--input": BESIDE_RUN["--input"], "--run": ()},
+    "explain": {
+        **ALWAYS,
+        **{option: tuple(f"0x12 {rest}" for rest in calls) for option, calls in BESIDE_RUN.items()},
+    },
     "formulas": ALWAYS,
     "guards verdicts": {
         **ALWAYS,
@@ -99,6 +113,18 @@ def test_an_option_that_would_do_nothing_is_refused(command: str, option: str, r
     assert (done.returncode, done.stdout) == (2, "")
     assert re.match(rf"error: [^:]*{option}\b[^:]*: ", done.stderr), done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOGS], "nothing is written"
+
+
+@pytest.mark.parametrize(
+    "words", ["payouts rehearsal", "claims rehearsal", "compare rehearsal", "liquidations rehearsal", "explain 0x12 rehearsal"]
+)
+def test_a_query_beside_a_published_run_is_refused(words: str, tmp_path: Path) -> None:
+    """Even where it names the default: it would be passed over without a word."""
+    done = call(*words.split(), "--run", "o", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: QUERY: The tables are read from o, and nothing is computed. It would do nothing. Leave it out, or leave --run out.\n"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

@@ -2,7 +2,8 @@
 
 Versions may say a finding or a line of the workbook in other words. `findings.csv` is compared by the level and the `stops` of each
 finding, row by row. In the workbook each table is compared cell by cell in every column that both versions have, and each number
-that the published summary or a heading states must be in the same line of the recomputed one. Tables in CSV and Parquet files are
+that the published summary or a heading states must be in the same line of the recomputed one. Each number of `README.md` must be in
+the recomputed one. Tables in CSV and Parquet files are
 not compared here: verify compares them in full, whatever version made them.
 """
 
@@ -55,6 +56,13 @@ def compare_workbooks(name: str, published: bytes, recomputed: bytes) -> tuple[l
         differences += found
         notes += [f"{place}: the {kind} {title} is in one of the two only, and is not compared." for title in skipped]
     return differences, notes
+
+
+def compare_texts(name: str, published: bytes, recomputed: bytes) -> tuple[list[Difference], list[str]]:
+    """A difference for each number of a text that the recomputed text does not state, and the note that words are not compared."""
+    theirs, ours = (_numbers(data.decode("utf-8", "replace")) for data in (published, recomputed))
+    lacking = [Difference(name, number, "not stated") for number in sorted(theirs - ours)]
+    return lacking, [f"{name}: words differ. Compared: its numbers."]
 
 
 def _head(rows: Rows) -> str:

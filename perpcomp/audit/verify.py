@@ -3,27 +3,28 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from perpcomp import formula, pipeline
 from perpcomp.audit.compare import Difference, compare, compare_json
-from perpcomp.audit.other_version import compare_findings, compare_workbooks
+from perpcomp.audit.other_version import compare_findings, compare_texts, compare_workbooks
 from perpcomp.findings import refusal
-from perpcomp.incident import incident_file
-from perpcomp.input import Input
-from perpcomp.publish.files import FINDINGS_FILE, WORKBOOK_FILE, files
+from perpcomp.publish.files import FINDINGS_FILE, README_FILE, WORKBOOK_FILE, files
 from perpcomp.publish.folder import ASIDE, about_stray_file
 from perpcomp.publish.manifest import ENTITLED, MANIFEST, manifest, read_manifest
+from perpcomp.publish.read_back import altered, incident_of, input_hashes, input_of
 from perpcomp.run import Run
 from perpcomp.systems.units import units
 
 Json = dict[str, Any]
-WORDS = {FINDINGS_FILE: compare_findings, WORKBOOK_FILE: compare_workbooks}  # files that each version of perpcomp words in its way
 ENTITLED_BEFORE = ENTITLED.format("usdc")  # as the first version called the total of every quote asset
-ADDED = ("payee.csv",)  # files that the first versions did not publish
+WORDS = {
+    FINDINGS_FILE: compare_findings,
+    WORKBOOK_FILE: compare_workbooks,
+    README_FILE: compare_texts,
+}  # files that each version of perpcomp words in its way
+ADDED = ("payee.csv", README_FILE)  # files that the first versions did not publish
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def verify(folder: Path) -> Verdict:
     inputs can no longer be read.
     """
     stated = read_manifest(folder)
-    inputs = {f"inputs/{entry['file']}": entry["sha256"] for entry in (stated["query"], *chain(*stated["inputs"].values()))}
+    inputs = input_hashes(stated)
     published = {name: entry["sha256"] for name, entry in stated["files"].items()}
     stray = [said for said in map(about_stray_file, sorted(_present(folder) - set(published))) if said is not None]
     if altered := list(_altered(folder, inputs)):
@@ -58,6 +59,8 @@ def verify(folder: Path) -> Verdict:
     document = json.loads(manifest(again, expected))
     if "coverage" not in stated:  # older versions did not state it
         del document["coverage"]
+    if "overrides" not in stated:
+        del document["overrides"]
     if "range" not in stated["inputs"]:
         del document["inputs"]["range"]
     other_tool = stated["tool"] != document["tool"]
@@ -66,7 +69,8 @@ def verify(folder: Path) -> Verdict:
         document["totals"][ENTITLED_BEFORE] = document["totals"].pop(ENTITLED.format(units(again.incident).quote.lower()))
     unknown = [name for name in ADDED if other_tool and name not in stated["files"]]
     for name in unknown:
-        del expected[name], document["files"][name], document["tables"][name]
+        del expected[name], document["files"][name]
+        document["tables"].pop(name, None)
 
     differences, notes = list[Difference](), [f"{name} is published by this version only, and is not compared." for name in unknown]
     for name in sorted(expected):
@@ -90,11 +94,11 @@ def verify(folder: Path) -> Verdict:
 
 def _altered(folder: Path, hashes: Mapping[str, str]) -> Iterator[Difference]:
     """Files that are missing, or whose bytes do not have the sha256 that the manifest states."""
-    for name, digest in sorted(hashes.items()):
-        if not (folder / name).is_file():
+    for name, found in altered(folder, hashes):
+        if found is None:
             yield Difference(name, "missing", "a file of the run")
-        elif (found := sha256((folder / name).read_bytes()).hexdigest()) != digest:
-            yield Difference(name, f"sha256 {found}", f"sha256 {digest} by the manifest")
+        else:
+            yield Difference(name, f"sha256 {found}", f"sha256 {hashes[name]} by the manifest")
 
 
 def _other_files(folder: Path, stated: Json, expected: dict[str, bytes]) -> Iterator[Difference]:
@@ -144,16 +148,10 @@ def _comparable(document: Json, other_versions: bool, other_tool: bool) -> Json:
 
 def _recompute(folder: Path, stated: Json) -> Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
-    inputs = folder / "inputs"
-    query = inputs / stated["query"]["file"]
-    loaded = incident_file.parse(query.read_bytes(), query.stem, inputs)
-    names = {role: tuple(entry["file"] for entry in entries) for role, entries in stated["inputs"].items()}
-    blocks, prices, codes = (inputs / names[role][0] if names.get(role) else None for role in ("blocks", "prices", "codes"))
-    one = len(names["files"]) == 1
-    source = Input(inputs / names["files"][0] if one else inputs, blocks, () if one else names["files"], prices, codes)
     compared = [entry["name"] for entry in stated["compared"]]
     absent = [name for name in {stated["formula"]["name"], *compared} if name not in formula.installed()]
     if absent:
         listed = ", ".join(sorted(absent))
         raise refusal(str(folder), f"The run was made with formulas that are not installed: {listed}.", "Install their package.")
-    return pipeline.compute(loaded, source, stated["formula"]["name"], compared)
+    incident = incident_of(folder, stated)
+    return pipeline.compute(incident, input_of(folder, stated, incident), stated["formula"]["name"], compared)

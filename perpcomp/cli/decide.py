@@ -8,10 +8,11 @@ import typer
 from perpcomp.cli import terminal
 from perpcomp.cli.app import LOOK, command
 from perpcomp.cli.options import AsJson, FormulaName, Input, Query
+from perpcomp.cli.source import PublishedRun, tables
 from perpcomp.findings import Finding
 
 if TYPE_CHECKING:
-    from perpcomp.run import Run
+    from perpcomp.run import RunTables
 
 
 @command(LOOK)
@@ -42,20 +43,21 @@ def prices(
 
 
 @command(LOOK)
-def compare(query: Query = "rehearsal", input: Input = None, as_json: AsJson = False) -> Sequence[Finding]:
+def compare(
+    context: typer.Context, query: Query = "rehearsal", input: Input = None, run: PublishedRun = None, as_json: AsJson = False
+) -> Sequence[Finding]:
     """Every installed formula side by side, trader by trader, and who is better off under which."""
-    import perpcomp
     from perpcomp.tables.decide import COMPARISON
 
-    run = perpcomp.compute(query, input)
+    done = tables(context, run, query, input)
     if as_json:
-        terminal.print_table(run.comparison, COMPARISON, (), as_json, run.incident)
+        terminal.print_table(done.comparison, COMPARISON, (), as_json, done.incident)
     else:
-        print_comparison(run)
-    return run.problems
+        print_comparison(done)
+    return done.problems
 
 
-def print_comparison(run: "Run") -> None:
+def print_comparison(run: "RunTables") -> None:
     """The tables of `compare`: by trader, totals, against the funds, who prefers which, and the orders of restoring."""
     from perpcomp.decide.compare import preferences, totals, wide
     from perpcomp.number_text import in_full
@@ -82,24 +84,25 @@ def print_comparison(run: "Run") -> None:
 
 @command(LOOK)
 def explain(
+    context: typer.Context,
     who: Annotated[str, typer.Argument(metavar="TRADER|TX", help="An address, or a transaction hash.")],
     query: Query = "rehearsal",
     input: Input = None,
     formula: FormulaName = None,
+    run: PublishedRun = None,
     as_json: AsJson = False,
 ) -> Sequence[Finding]:
     """One liquidation from log to claim, as arithmetic with each number's source."""
-    import perpcomp
     from perpcomp.explain.explain import steps
     from perpcomp.steps import in_lines
 
-    run = perpcomp.compute(query, input, formula)
-    found = steps(run, who)
+    done = tables(context, run, query, input, formula)
+    found = steps(done, who)
     if as_json:
         terminal.print_json([step.fields() for step in found])
     else:
         print("\n".join(in_lines(found)))
-    return run.problems
+    return done.problems
 
 
 @command(LOOK)

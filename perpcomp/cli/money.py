@@ -1,5 +1,6 @@
 """Follow the money: run, events, positions, liquidations, payouts, claims."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from perpcomp.cli import terminal
 from perpcomp.cli.app import FOLLOW, command
 from perpcomp.cli.options import AsJson, Force, FormulaName, Input, Logs, Out, PayeeRpc, Query, Quiet, Workers, block_or_time, block_range
+from perpcomp.cli.source import PublishedRun, published, tables
 from perpcomp.findings import Finding, refusal
 
 
@@ -28,13 +30,12 @@ def run(
     """From the incident file to a folder of results: liquidations, payouts, claims, vote sheet."""
     import perpcomp
     from perpcomp.engine import open_engine
-    from perpcomp.incident import incident_file
     from perpcomp.number_text import counted
     from perpcomp.publish.folder import reserve
     from perpcomp.publish.summary import summary
 
     input = fetched_or_given(query, logs, quiet, as_json)
-    folder = out if out is not None else Path("outputs") / incident_file.find(query).stem
+    folder = out if out is not None else perpcomp.default_folder(query, input, formula)
     with reserve(folder) as left_by:
         if left_by is not None and not quiet:
             terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
@@ -42,14 +43,13 @@ def run(
             done = perpcomp.compute(query, input, formula, engine)
         if payee_rpc is not None:
             done = perpcomp.with_account_kinds(done, payee_rpc, logs.store)
-        published = perpcomp.publish_run(done, folder, force)
+        files = perpcomp.publish_run(done, folder, force)
     if as_json:
         terminal.print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
     elif not quiet:
         terminal.print_summary(summary(done))
-        terminal.say(
-            f"{counted(len(published), 'file')} in {folder}. Start with vote.xlsx; `perpcomp explain ADDRESS` derives every number."
-        )
+        hint = f"`perpcomp explain ADDRESS --run {shlex.quote(str(folder))}` derives every number."
+        terminal.say(f"{counted(len(files), 'file')} in {folder}. Start with README.md and vote.xlsx; {hint}")
     return done.problems
 
 
@@ -91,40 +91,66 @@ def positions(
 
 
 @command(FOLLOW)
-def liquidations(*, query: Query = "rehearsal", input: Input = None, workers: Workers, as_json: AsJson = False) -> Sequence[Finding]:
+def liquidations(
+    *,
+    context: typer.Context,
+    query: Query = "rehearsal",
+    input: Input = None,
+    run: PublishedRun = None,
+    workers: Workers,
+    as_json: AsJson = False,
+) -> Sequence[Finding]:
     """Every liquidation in the input, eligible or not, with the position just before it."""
     import perpcomp
     from perpcomp.engine import open_engine
     from perpcomp.incident import incident_file
     from perpcomp.tables.liquidations import LIQUIDATIONS
 
-    with open_engine(workers.engine, workers.scheduler) as engine:
-        table, problems = perpcomp.liquidations(query, input, engine)
+    problems: Sequence[Finding]
+    if run is not None:
+        held = published(context, run)
+        table, problems, incident = held.liquidations, held.problems, held.incident
+    else:
+        with open_engine(workers.engine, workers.scheduler) as engine:
+            table, problems = perpcomp.liquidations(query, input, engine)
+        incident = incident_file.load(query)
     columns = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
-    terminal.print_table(table, LIQUIDATIONS, columns, as_json, incident_file.load(query))
+    terminal.print_table(table, LIQUIDATIONS, columns, as_json, incident)
     return problems
 
 
 @command(FOLLOW)
-def payouts(query: Query = "rehearsal", input: Input = None, formula: FormulaName = None, as_json: AsJson = False) -> Sequence[Finding]:
+def payouts(
+    context: typer.Context,
+    query: Query = "rehearsal",
+    input: Input = None,
+    formula: FormulaName = None,
+    run: PublishedRun = None,
+    as_json: AsJson = False,
+) -> Sequence[Finding]:
     """What each trader is paid, by token."""
-    import perpcomp
     from perpcomp.tables.payouts import PAYOUTS
 
-    done = perpcomp.compute(query, input, formula)
+    done = tables(context, run, query, input, formula)
     terminal.print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json, done.incident)
     return done.problems
 
 
 @command(FOLLOW)
-def claims(query: Query = "rehearsal", input: Input = None, formula: FormulaName = None, as_json: AsJson = False) -> Sequence[Finding]:
+def claims(
+    context: typer.Context,
+    query: Query = "rehearsal",
+    input: Input = None,
+    formula: FormulaName = None,
+    run: PublishedRun = None,
+    as_json: AsJson = False,
+) -> Sequence[Finding]:
     """When each payout unlocks."""
-    import perpcomp
     from perpcomp.tables.payouts import CLAIMS
     from perpcomp.vesting.curves import in_words
     from perpcomp.vesting.vest import to_read
 
-    done = perpcomp.compute(query, input, formula)
+    done = tables(context, run, query, input, formula)
     vesting = done.incident.vesting
     block = ("unlocks_at_block",) if vesting.estimated else ()
     shown = done.claims if as_json else to_read(done.claims, vesting)

@@ -1,7 +1,10 @@
 """Every file that a run publishes, as bytes made from checked tables. folder.py writes them, and verify compares them."""
 
+import re
+
 from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
+from perpcomp.publish.readme import readme
 from perpcomp.publish.workbook import workbook
 from perpcomp.run import Run
 from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, RESTORE_ORDERS
@@ -13,8 +16,13 @@ from perpcomp.tables.schema import Table
 
 SMALL = 5_000  # up to this many events are published as CSV as well as Parquet
 
+INPUT_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}"
+
 FINDINGS_FILE = "findings.csv"
 WORKBOOK_FILE = "vote.xlsx"
+README_FILE = "README.md"
+EVENTS_FILE, EVENTS_FOLDER = "1-events.parquet", "events/"
+REDIRECTED_FILE = "redirected.csv"
 
 # file name -> (attribute of Run, its table); each is published as canonical CSV
 CSV_FILES: dict[str, tuple[str, Table]] = {
@@ -38,21 +46,25 @@ def files(run: Run) -> dict[str, bytes]:
     index = run.incident.index_file if run.incident.judges_by_guards else None
     for path in (*run.input.files, run.input.range, run.input.blocks, run.input.prices, run.input.codes, index, *run.incident.lists):
         if path is not None:
+            if not re.fullmatch(INPUT_NAME, path.name, re.ASCII):
+                what = "An input's file name in a published run has only letters, digits, dots, hyphens and underscores, at most 120."
+                raise refusal(f"'{path.name}'", what, "Rename the file.")
             data = path.read_bytes()
             if published.setdefault(f"inputs/{path.name}", data) != data:
                 what = f"Two inputs of this run are called {path.name}, and a published run holds all inputs in one folder."
                 raise refusal(path.name, what, "Rename one of them.")
-    published["1-events.parquet"] = to_parquet(events.table.sort(EVENTS.key))
+    published[EVENTS_FILE] = to_parquet(events.table.sort(EVENTS.key))
     if events.table.height <= SMALL:
         published["1-events.csv"] = to_csv(events.table, EVENTS)
     for name, frame in events.others.items():
-        published[f"events/{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
+        published[f"{EVENTS_FOLDER}{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
     for name, (attribute, table) in CSV_FILES.items():
         published[name] = to_csv(getattr(run, attribute), table)
     if run.flags is not None:
         published["flags.csv"] = to_csv(run.flags, FLAGS)
     if run.incident.payees:
-        published["redirected.csv"] = to_csv(run.redirected, REDIRECTED)
+        published[REDIRECTED_FILE] = to_csv(run.redirected, REDIRECTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published[WORKBOOK_FILE] = workbook(run)
+    published[README_FILE] = readme(run)
     return published

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from perpcomp.findings import refusal
+from perpcomp.incident.incident import Incident
 from perpcomp.lock import LOCK, locked
 from perpcomp.publish.manifest import MANIFEST, read_manifest
+from perpcomp.run import kind_in_words
 from perpcomp.writing import sync_folder, write_synced
 
 PARTIAL = ".partial"
@@ -59,7 +61,7 @@ def write(folder: Path, files: Mapping[str, bytes], force: bool = False) -> None
     """
     old = _files_of_older_run(folder)
     if not force:
-        _refuse_other_query(folder, json.loads(files[MANIFEST])["query"])
+        _refuse_other_run(folder, json.loads(files[MANIFEST]))
     written: list[Path] = []
     try:
         for name, data in files.items():
@@ -90,15 +92,26 @@ def write(folder: Path, files: Mapping[str, bytes], force: bool = False) -> None
             sync_folder(directory)
 
 
-def _refuse_other_query(folder: Path, query: Mapping[str, str]) -> None:
-    """InputError where the folder holds a run of another incident file, or of one with this name and other bytes."""
+def folder_of(incident: Incident, overrides: Mapping[str, str]) -> Path:
+    """Where a run goes by default: outputs/NAME; a what-if has a name of its own, such as outputs/NAME--formula-margin-only."""
+    said = (f"--{key}-{re.sub(r'[^A-Za-z0-9_-]+', '-', value.partition('.')[0])}" for key, value in overrides.items())
+    return Path("outputs") / (incident.name + "".join(said).lower())
+
+
+def _refuse_other_run(folder: Path, new: Mapping[str, Any]) -> None:
+    """InputError where the folder holds a run of another incident file, of one with this name and other bytes, or with other overrides."""
     if not (folder / MANIFEST).exists():
         return
-    held = read_manifest(folder)["query"]
+    old = read_manifest(folder)
+    held, query = old["query"], new["query"]
     if held["file"] != query["file"]:
         what = f"The folder holds a run of {held['file']}."
     elif held["sha256"] != query["sha256"]:
         what = f"The folder holds a run of another {held['file']} (sha256 {held['sha256'][:12]}…; this one has {query['sha256'][:12]}…)."
+    elif old.get("overrides", {}) != new["overrides"]:
+        what = (
+            f"The folder holds {kind_in_words(old.get('overrides', {}))} of {held['file']}, and this is {kind_in_words(new['overrides'])}."
+        )
     else:
         return
     raise refusal(str(folder), what, "Choose another folder with --out, or type --force to replace that run.")

@@ -13,7 +13,7 @@ import msgspec
 
 from perpcomp.findings import refusal
 from perpcomp.formula import Formula
-from perpcomp.publish.files import CSV_FILES, WORKBOOK_FILE
+from perpcomp.publish.files import CSV_FILES, INPUT_NAME, WORKBOOK_FILE
 from perpcomp.publish.workbook import content_digest
 from perpcomp.run import Run
 from perpcomp.systems.units import units
@@ -28,7 +28,7 @@ LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
 ENTITLED = "entitlement_1e18_{}"  # the total of entitlements, by the quote asset in lower case
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
 DEEPEST = 20  # levels of nesting that a manifest may have
-NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119})?"
+NAME = f"{INPUT_NAME}(/{INPUT_NAME})?"
 
 
 def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
@@ -48,6 +48,7 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
         },
         "coverage": run.coverage.members(),
         "formula": _describe(run.formula),
+        "overrides": run.overrides,
         "compared": [_describe(one) for one in run.compared],
         "tables": {name: {"rows": str(frame.height), "row_sha256": row_hash(frame, table)} for name, (frame, table) in tables.items()},
         "files": {name: {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()},
@@ -108,6 +109,7 @@ class _Manifest(msgspec.Struct):
     tables: dict[str, dict[str, str]]
     totals: dict[str, Any]
     files: dict[str, _Stated]
+    overrides: dict[str, str] = {}  # msgspec copies it; version 0.1.0 did not state it
 
 
 def _refuse_deep_nesting(text: str) -> None:
@@ -138,7 +140,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             if not re.fullmatch(NAME, name, re.ASCII):
                 raise ValueError(f"{name!r} is not a valid file name of a run")
         for name in (stated.query.file, *(entry.file for entries in stated.inputs.values() for entry in entries)):
-            if not re.fullmatch(NAME, name, re.ASCII) or "/" in name:
+            if not re.fullmatch(INPUT_NAME, name, re.ASCII):
                 raise ValueError(f"{name!r} is not a valid input name of a run")
     except FileNotFoundError:
         advice = "Give a folder that `perpcomp run` wrote, such as outputs/rehearsal."

@@ -10,7 +10,7 @@ from perpcomp import fixed
 from perpcomp.decide.compare import totals
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import counted, in_full
-from perpcomp.run import Run
+from perpcomp.run import Run, kind_in_words
 from perpcomp.systems.units import units
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.liquidations import LIQUIDATIONS
@@ -48,6 +48,9 @@ def summary(run: Run) -> list[Line]:
     lines, unit = [Line("Incident", incident.title)], units(incident)
     if incident.notice:
         lines.append(Line("Please note", incident.notice))
+    if run.overrides:
+        stated = f"{kind_in_words(run.overrides)}, not the run that the incident file states"
+        lines.append(Line("WHAT-IF", f"This is {stated}.", "manifest.json"))
     if any(problem.stops for problem in run.problems):
         lines.append(
             Line("PAYMENT IS STOPPED", "A finding puts the amounts in doubt. Every payout is 0 until it is resolved.", "findings.csv")

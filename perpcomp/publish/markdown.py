@@ -1,0 +1,19 @@
+"""Text and tables in Markdown that GitHub and forums show alike. A foreign text stays text: no link, no markup, no HTML."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+ACTIVE = re.compile(r"[\\`*_{}\[\]<>#|~&$!@]|:(?=//)|(?<=\bwww)\.", re.IGNORECASE)  # may begin markup, an entity, a formula or a link
+OPENING = re.compile(r"^([0-9]+(?=[.)](?: |$)))?([-+=.)])")  # may begin a list or a rule at the start of a line
+
+
+def escaped(text: str) -> str:
+    """A text in one line as Markdown that shows exactly this text; a replacement character for each control character."""
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    return OPENING.sub(r"\1\\\2", ACTIVE.sub(r"\\\g<0>", line))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
+    """The lines of a table; the cells are Markdown. `right` holds the numbers of the columns that are aligned to the right."""
+    rule = ["---:" if n in set(right) else "---" for n in range(len(header))]
+    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]

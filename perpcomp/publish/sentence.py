@@ -1,0 +1,44 @@
+"""What a run proposes, in one sentence of plain words: the same in every file that a voter reads."""
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.number_text import counted, cut, in_full
+from perpcomp.run import Run
+from perpcomp.systems.units import units
+from perpcomp.totals import entitled, total_of
+from perpcomp.vesting.curves import in_words
+
+
+def in_one_sentence(run: Run) -> str:
+    """Who is paid how much, for what, by which rule, and when it unlocks. Amounts are cut to two places."""
+    markets = _listed([market.name for market in run.incident.affected])
+    what = f"for positions that were liquidated in {markets} in the window ({run.incident.eligibility.window})"
+    if any(problem.stops for problem in run.problems):
+        return f"Pay nothing yet {what}: a finding puts the amounts in doubt, and payment is stopped until it is resolved."
+    accounts = paid_accounts(run.payouts)
+    if not accounts:
+        return f"Pay nothing {what}: the formula {run.formula.name} gives no account an amount that can be paid."
+    legs = [leg.token for leg in run.incident.settlement]
+    amounts = _listed([f"{short(total_of(run.payouts, 'amount', token))} {token}" for token in legs])
+    meaning = " ".join(run.formula.quote.split("\n\n")[0].split()).rstrip(".")
+    rule = f"{run.formula.name} ({meaning[:1].lower()}{meaning[1:]})" if meaning else run.formula.name
+    owed = f"{short(entitled(run.payouts))} {units(run.incident).quote}"
+    return (
+        f"Pay {amounts} to {counted(accounts, 'account')} {what}, for entitlements of {owed} by the formula {rule},"
+        f" and unlock {in_words(run.incident.vesting)}."
+    )
+
+
+def paid_accounts(payouts: pl.DataFrame) -> int:
+    """How many accounts are paid more than 0 in any token."""
+    return payouts.filter(pl.col("amount") > 0).get_column("trader").n_unique()
+
+
+def short(value: int) -> str:
+    """An amount (1e-18) cut to two places; in full where that would show a 0 that is none."""
+    return in_full(value) if 0 < abs(value) < fixed.ONE // 100 else cut(value, 2)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
