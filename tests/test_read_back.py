@@ -11,8 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import perpcomp
+from perpcomp import pipeline
 from perpcomp.explain.explain import explain, steps
 from perpcomp.findings import InputError
+from perpcomp.input import find_input
 from perpcomp.publish.files import CSV_FILES
 from perpcomp.publish.manifest import MANIFEST
 from perpcomp.run import Run
@@ -20,8 +22,10 @@ from tests import build
 from tests.build import address, position
 from tests.commands import call
 from tests.conftest import LAB
+from tests.test_explain import evaluated, value_of
 from tests.test_manifests import FROZEN, restate
-from tests.test_payees import MARGINS, OWNED, made, payee
+from tests.test_payees import MARGINS, OWNED, exclusions, made, payee, received
+from tests.test_synthetix_v2_recorded import incident
 from tests.variants import NO_PRICE, computed
 
 pytestmark = pytest.mark.money
@@ -41,6 +45,25 @@ def in_blocks(folder: Path) -> Run:
     return build.run(folder, rows, {BLOCKS: "from_block = 10_001\nto_block = 10_002"})
 
 
+def by_a_file(folder: Path) -> Run:
+    """Also with a list of exclusions by its hash, and with what somebody received already."""
+    text = f"address,reason,evidence\n{address(1)},its own bot,a list\n"
+    (folder / "prices.csv").write_text("market_name,time,price\nBTCUSDC,2021-02-20T22:00:00Z,50000\nBTCUSDC,2021-02-21T00:00:00Z,45000\n")
+    legs = build.QUERY[build.QUERY.index("[[settlement]]") : build.QUERY.index("[vesting]")]
+    halves = legs.replace("share = 1\n", 'share = "1/3"\n') + legs.replace('"PERP"', '"USDC"').replace(
+        "decimals = 18", "decimals = 6"
+    ).replace("share = 1\n", 'share = "2/3"\n')
+    changes = {
+        "reference_price = 50_000\n": "",
+        "[formula]": exclusions(folder, text)["[formula]"],
+        legs: halves,
+        "[vesting]": '[valuation]\nat = "liquidation"\nprice = "prices.csv"\ninterval = 9000\nsource = "test"\n\n[vesting]',
+    }
+    made(folder, MARGINS)  # writes the events
+    loaded = build.made_up(folder, {**changes, "[sources]": f"{received(address(2), 1_000)}\n[sources]"})
+    return pipeline.compute(loaded, find_input(loaded, folder / "events.csv"))
+
+
 RUNS: dict[str, Callable[[Path], Run]] = {
     "rehearsal": lambda _: perpcomp.compute("rehearsal"),
     "rehearsal restored": lambda _: perpcomp.compute("rehearsal", formula="restore-position"),
@@ -49,6 +72,8 @@ RUNS: dict[str, Callable[[Path], Run]] = {
     "valued by the average at a moment": lambda _: valued("twap", "2021-05-19T03:00:05Z"),
     "paid to others": lambda folder: made(folder, MARGINS, "".join(payee(*pair) for pair in OWNED.items())),
     "a window in blocks": in_blocks,
+    "Perps V2": lambda folder: perpcomp.compute(incident("june", folder)),
+    "valued by a file, paid in two tokens": by_a_file,
 }
 
 
@@ -99,7 +124,10 @@ def test_every_explanation_is_the_runs(pair: tuple[Run, Path]) -> None:
     run, folder = pair
     held, asked = perpcomp.published(folder), {*keys(run)}
     for key in asked:
-        assert steps(held, key) == steps(run, key)
+        told = steps(held, key)
+        assert told == steps(run, key)
+        for step in told:
+            assert not step.expression or evaluated(step.fields()) == value_of(step.result), step
     assert len(asked) > 3
     for wrong in ("0x12", "0x" + "9" * 40):
         with pytest.raises(InputError) as here:
@@ -158,6 +186,7 @@ def pay_more(folder: Path) -> None:
     ("harm", "code", "words"),
     [
         (lambda f: shutil.rmtree(f), 2, "The folder is not a published run: it has no manifest.json. Give a folder that"),
+        (lambda f: shutil.rmtree(f) or f.write_bytes(b"x"), 2, "The folder is not a published run: it has no manifest.json."),
         (lambda f: (f / MANIFEST).write_text("{}"), 4, "The manifest is invalid: its format is None, not perpcomp-run-v1."),
         (restating(lambda s: s.update(format="perpcomp-run-v9")), 4, "its format is 'perpcomp-run-v9', not perpcomp-run-v1."),
         (restating(lambda s: s.update(overrides=["x"])), 4, "The manifest is invalid: "),

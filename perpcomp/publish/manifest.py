@@ -142,7 +142,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         for name in (stated.query.file, *(entry.file for entries in stated.inputs.values() for entry in entries)):
             if not re.fullmatch(INPUT_NAME, name, re.ASCII):
                 raise ValueError(f"{name!r} is not a valid input name of a run")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         advice = "Give a folder that `perpcomp run` wrote, such as outputs/rehearsal."
         raise refusal(str(folder), f"The folder is not a published run: it has no {MANIFEST}.", advice) from None
     except (ValueError, RecursionError, OSError) as error:
