@@ -94,7 +94,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_run_killed_at_any_step_is_replaced_by_the_next(ending: str, older: bool, tmp_path: Path) -> None:
     if older:
         assert call("run", "--out", "o", "--formula", "margin-only", cwd=tmp_path).returncode == 0
-    running = started(STOPS, ending, "run", "--out", "o", cwd=tmp_path)
+    words = ("run", "--out", "o", *(("--force",) if older else ()))  # the older run is a what-if
+    running = started(STOPS, ending, *words, cwd=tmp_path)
     assert running.stderr is not None
     assert running.stderr.readline() == "stopped\n"
     killed(running)
@@ -102,7 +103,7 @@ def test_a_run_killed_at_any_step_is_replaced_by_the_next(ending: str, older: bo
         assert call("verify", "o", cwd=tmp_path).returncode == 0, "the older run is whole"
     else:
         assert not (tmp_path / "o" / MANIFEST).exists(), "no folder with some new files is taken for a run"
-    done = call("run", "--out", "o", cwd=tmp_path)
+    done = call(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert call("verify", "o", cwd=tmp_path).returncode == 0
     assert not list((tmp_path / "o").rglob(".*"))
