@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import check, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import check, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -41,7 +41,7 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "positions": {**ALWAYS, "--input": (), "--at": ()},
     "liquidations": {**WORKERS, **ALWAYS, "--input": ()},
     "payouts": {**ALWAYS, "--input": (), "--formula": ()},
-    "claims": {**ALWAYS, "--input": (), "--formula": ()},
+    "claims table": {**ALWAYS, "--input": (), "--formula": ()},
     "prices": {**ALWAYS, "--input": (), "--market": ()},
     "compare": {**ALWAYS, "--input": ()},
     "explain": {**ALWAYS, "--input": (), "--formula": ()},
