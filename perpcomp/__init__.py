@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from perpcomp.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+    from typing import Any
 
     import polars as pl
 
@@ -38,6 +39,8 @@ __all__ = [
     "positions",
     "prices",
     "publish_run",
+    "schedule",
+    "unlocked",
     "verify",
     "with_account_kinds",
 ]
@@ -65,6 +68,26 @@ def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run"
 
     folder = store or default_store(run.incident)
     return pipeline.with_account_kinds(run, fetch_codes(run.payees.get_column("payee"), url, folder))
+
+
+def unlocked(run: "Run", at: "int | datetime") -> "pl.DataFrame":
+    """The unlocked table: what of each payout of a run is unlocked at a time, or at a block where the vesting counts blocks."""
+    from perpcomp.vesting.vest import unlocked_at
+
+    return unlocked_at(run.payouts, run.incident, at)
+
+
+def schedule(base_units: int, vesting: "Mapping[str, Any]", decimals: int = 18) -> "pl.DataFrame":
+    """The schedule table of any amount of a token with so many decimals.
+
+    `vesting` is a table [vesting] as tomllib reads it: {"preset": "perp-3m", "start": datetime(...)}; it needs no source. InputError
+    with all its problems.
+    """
+    from perpcomp.incident.reader import as_in_the_file
+    from perpcomp.incident.vesting import read_alone
+    from perpcomp.vesting.vest import schedule_of
+
+    return schedule_of(base_units, decimals, read_alone(vesting, "vesting", "vesting {}".format, as_in_the_file))
 
 
 def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, bytes]:

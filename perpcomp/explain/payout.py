@@ -13,8 +13,8 @@ from perpcomp.run import Run
 from perpcomp.steps import Row, source_texts, step
 from perpcomp.systems.units import units
 from perpcomp.totals import entitled
-from perpcomp.vesting.curves import in_words
 from perpcomp.vesting.schedule import day_in_words
+from perpcomp.vesting.words import in_words
 
 
 def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
