@@ -84,6 +84,9 @@ def _add(stream: Stream, bought: int) -> Stream:
 
 
 def _check(shares: Mapping[str, int]) -> None:
+    for trader, share in shares.items():
+        if share < 0:
+            raise refusal("the stream", f"{trader} has a share of {share}.", "A share is 0 or more.")
     total = sum(shares.values())
-    if total != MILLION or min(shares.values()) < 0:
+    if total != MILLION:
         raise refusal("the stream", f"The shares add up to {total:,} parts per million, not 1,000,000.", "Correct them.")
