@@ -79,6 +79,7 @@ def test_months_from_the_last_of_november_end_with_february(tmp_path: Path) -> N
         ('upfront = 1\ncliff = 4\ncliff_reading = "accrues"\n', "[vesting] cliff is given, but all unlocks at the start."),
         (f'{REST}binding = "line"\nrounding = "FRONT_LOADED"\n', '[vesting] rounding does nothing where binding = "line".'),
         (f"{REST}granularity = 60\n", '[vesting] granularity does nothing where binding = "tranches".'),
+        (f"{REST}lock_weeks = 5201\n", "[vesting] lock_weeks is 5201. Write at most 5200, a century."),
         (f'{REST}rounding = "FRONT_LOAD"\n', "Did you mean 'FRONT_LOADED'?"),
     ],
 )
@@ -163,10 +164,13 @@ def test_claims_that_end_before_all_is_unlocked_are_an_error_with_the_amount(tmp
             assert found[0].level == "error"
             assert f"{last // 10**18}.{last % 10**18:018d}".rstrip("0") in str(found[0])
     (tmp_path / "made-up.toml").write_bytes(done.incident.raw)
-    for words in (("claims", "made-up.toml"), ("run", "made-up.toml", "--out", "out")):
+    explained = ("explain", build.address(1), "made-up.toml")
+    for words in (("claims", "made-up.toml"), ("run", "made-up.toml", "--out", "out"), explained):
         said = call(*words, "--input", "events.csv", cwd=tmp_path)
         assert "it returns to the treasury" in said.stdout + said.stderr, said.stderr
         assert "2021-06-01T00:00:01Z" in said.stdout + said.stderr
+    over = call("claims", "made-up.toml", "--at", "2021-06-01T00:00:01Z", "--input", "events.csv", cwd=tmp_path)
+    assert "Claims ended at 2021-06-01T00:00:01Z" in over.stderr
 
 
 def test_the_end_of_claims_needs_a_source(tmp_path: Path) -> None:

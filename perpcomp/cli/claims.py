@@ -51,8 +51,10 @@ def table(
         shown = done.claims if as_json else to_read(done.claims, vesting)
         terminal.print_table(shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json)
     terminal.say(in_words(vesting))
-    if done.incident.claims is not None:
-        terminal.say(f"Claims end: {claims_end(done.incident.claims)}")
+    claims_of = done.incident.claims
+    if claims_of is not None:
+        over = isinstance(moment, datetime) and moment >= claims_of.until
+        terminal.say(f"Claims {'ended' if over else 'end'} at {claims_end(claims_of)}")
     return done.problems
 
 

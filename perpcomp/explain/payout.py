@@ -14,7 +14,7 @@ from perpcomp.steps import Row, source_texts, step
 from perpcomp.systems.units import units
 from perpcomp.totals import entitled
 from perpcomp.vesting.schedule import day_in_words
-from perpcomp.vesting.words import in_words
+from perpcomp.vesting.words import claims_end, in_words
 
 
 def entitlement_steps(run: Run, row: Row, n: Mapping[str, str]) -> Iterator[str]:
@@ -125,6 +125,8 @@ def payee_steps(run: Run, payee: str) -> Iterator[str]:
                 since = f"block {claim['unlocks_at_block']}, about {day_in_words(claim['unlocks_at'])}"
             yield f"    tranche {claim['tranche']}: {claim['amount_base_units']} base units from {since}"
     yield f"  vesting: {in_words(run.incident.vesting)} [{source_texts(run.incident, run.incident.vesting.source)}]"
+    if run.incident.claims is not None:
+        yield f"  claims end: {claims_end(run.incident.claims)} [{source_texts(run.incident, run.incident.claims.source)}]"
 
 
 def _parts(run: Run, row: Row) -> list[int]:

@@ -14,6 +14,7 @@ from perpcomp.incident.reader import Problem, TableReader
 from perpcomp.incident.sources import SOURCE
 
 _MOST_TRANCHES = 1000
+_MOST_WEEKS = 5200  # a century
 
 # Readings of a cliff. They differ in whether amounts accrue before it, and in whether the length holds it or follows it.
 ACCRUES, REST_FROM_CLIFF, LENGTH_FROM_CLIFF = "accrues", "rest-from-cliff", "length-from-cliff"
@@ -134,7 +135,9 @@ class Vesting:
             why=_READINGS,
         ),
     ] = None
-    lock_weeks: Annotated[int | None, Key(COUNT, "A claim is paid only into a lock of at least so many weeks.", "26", unit="weeks")] = None
+    lock_weeks: Annotated[
+        int | None, Key(COUNT, f"A claim is paid only into a lock of at least so many weeks; at most {_MOST_WEEKS}.", "26", unit="weeks")
+    ] = None
     start: Annotated[datetime, Key(TIME, "When the upfront part unlocks and the length begins.", "2021-03-01T00:00:00Z")]
     start_block: Annotated[
         int | None, Key(COUNT, "The block of the start.", "14_000_000", unit="block", default=None, required_if=_IN_BLOCKS)
@@ -170,6 +173,8 @@ def read_vesting(table: TableReader) -> Vesting | None:
         table.problem(
             "tranches", f"is {values['tranches']}.", f'Write at most {_MOST_TRANCHES}; for a finer schedule set binding = "line".'
         )
+    if (values.get("lock_weeks") or 0) > _MOST_WEEKS:
+        table.problem("lock_weeks", f"is {values['lock_weeks']}.", f"Write at most {_MOST_WEEKS}, a century.")
     for key, belongs_to in (("rounding", "tranches"), ("granularity", "line")):
         if key in table.raw and values.get("binding", belongs_to) != belongs_to:
             table.problem(key, f'does nothing where binding = "{values["binding"]}".', f'Remove it, or set binding = "{belongs_to}".')

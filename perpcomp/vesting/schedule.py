@@ -70,7 +70,7 @@ def schedule(vesting: Vesting) -> Schedule:
 def _steps(vesting: Vesting) -> Callable[[int], int]:
     """From units of the calendar, counted from the start, to steps. InputError where the calendar ends before."""
     if vesting.calendar == "calendar-months":
-        return lambda months: (_later(vesting, lambda: add_months(vesting.start, months)) - vesting.start) // SECOND
+        return lambda months: (later(vesting, lambda: add_months(vesting.start, months)) - vesting.start) // SECOND
     return lambda units: units * (timedelta(days=1) // SECOND if vesting.calendar == "fixed-days" else 1)
 
 
@@ -81,18 +81,19 @@ def instant(vesting: Vesting, step: int) -> Instant:
         assert vesting.start_block is not None
         assert vesting.block_seconds is not None
         seconds, block = floor(Fraction(vesting.block_seconds) * step), vesting.start_block + step
-    later = _later(vesting, lambda: vesting.start + timedelta(seconds=seconds))
-    return Instant(int(later.timestamp()), step, block)
+    date = later(vesting, lambda: vesting.start + timedelta(seconds=seconds))
+    return Instant(int(date.timestamp()), step, block)
 
 
-def _later(vesting: Vesting, date: Callable[[], datetime]) -> datetime:
+def later(vesting: Vesting, date: Callable[[], datetime]) -> datetime:
+    """A date that follows from the vesting. InputError where the calendar ends before."""
     try:
         found = date()
     except (OverflowError, ValueError):
         found = None
     if found is None or found.year > 9998:
         what = f"The schedule ends after the year 9998: it starts at {vesting.start.strftime(CSV_TIME)} and takes {duration(vesting)}."
-        raise refusal("[vesting] length", what, "Correct length, or the calendar that it counts in.")
+        raise refusal("[vesting] length", what, "Correct start, length, or the calendar that it counts in.")
     return found
 
 

@@ -8,7 +8,7 @@ from perpcomp.incident.claims import ClaimPeriod
 from perpcomp.incident.vesting import ACCRUES, REST_FROM_CLIFF, ROUND_DOWN, Vesting
 from perpcomp.number_text import counted
 from perpcomp.tables.schema import CSV_TIME
-from perpcomp.vesting.schedule import Schedule, date_in_words, day_in_words, duration, end_in_words, instant, schedule, step_at
+from perpcomp.vesting.schedule import Schedule, date_in_words, day_in_words, duration, end_in_words, instant, later, schedule, step_at
 
 
 def in_words(vesting: Vesting) -> str:
@@ -71,6 +71,7 @@ def _lock(vesting: Vesting, dates: Schedule) -> str:
     first = dates.rows[0]
     if not vesting.upfront:
         first = instant(vesting, dates.cliff) if vesting.binding == "line" else dates.rows[1]
-    free = first.time + timedelta(weeks=vesting.lock_weeks)
+    lock = timedelta(weeks=vesting.lock_weeks)
+    free = later(vesting, lambda: first.time + lock)
     day = f"about {day_in_words(free)}" if vesting.estimated else f"{free:%Y-%m-%d %H:%M} UTC"
     return f"; claimable only into a lock of at least {counted(vesting.lock_weeks, 'week')}, so nothing can be transferred before {day}"
