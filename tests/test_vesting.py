@@ -27,7 +27,8 @@ from tests.conftest import LAB
 pytestmark = pytest.mark.money
 
 SCHEDULES = json.loads((LAB / "schedules.json").read_text())["schedules"]
-WALLETS = json.loads((LAB / "contract_formulas.json").read_text())["oz_vesting_wallet"]
+WALLETS = json.loads((LAB / "vesting-wallet.json").read_text())["wallets"]
+CLIFFS = json.loads((LAB / "vesting-wallet-cliff.json").read_text())["wallets"]
 CALENDAR = json.loads((LAB / "calendar.json").read_text())["starts"]
 
 
@@ -93,7 +94,25 @@ def test_the_line_is_that_of_vesting_wallet() -> None:
         start = datetime.fromtimestamp(one["start_unix"], UTC)
         terms = vesting(upfront=Fraction(0), calendar="seconds", length=one["duration_s"], tranches=1, binding="line", start=start)
         assert unlocked(terms, int(one["total"]), moment - one["start_unix"], schedule(terms)) == amount
-    assert len(answers) > 50
+    assert len(answers) == 63
+
+
+def test_a_cliff_that_accrues_is_that_of_vesting_wallet_cliff() -> None:
+    """vestedAmount of OpenZeppelin's VestingWalletCliff 5.3.0 on a local chain, on both sides of start, cliff and end."""
+    answers = [(one, moment, int(amount)) for one in CLIFFS for moment, amount in one["vested"]]
+    for one, moment, amount in answers:
+        terms = vesting(
+            upfront=Fraction(0),
+            calendar="seconds",
+            length=one["duration_s"],
+            tranches=12,
+            binding="line",
+            start=datetime.fromtimestamp(one["start_unix"], UTC),
+            cliff=one["cliff_s"],
+            cliff_reading="accrues",
+        )
+        assert unlocked(terms, int(one["total"]), moment - one["start_unix"], schedule(terms)) == amount, (one, moment)
+    assert len(answers) == 204
 
 
 @pytest.mark.parametrize("one", CALENDAR, ids=lambda s: s["start"])
@@ -274,6 +293,14 @@ def test_the_upfront_part_does_not_wait_for_the_cliff() -> None:
         (1622505600, 1_500),
         (1625097600, 1_600),
     ]
+
+
+def test_the_table_of_a_line_has_a_row_where_its_cliff_ends() -> None:
+    """30 of 100 days, between no two dates of a table of halves: 30 % are unlocked there at once."""
+    terms = vesting(upfront=Fraction(0), calendar="fixed-days", length=100, tranches=2, binding="line", cliff=30, cliff_reading="accrues")
+    found = schedule_of(1_000, 18, terms)
+    assert [(at - 1614556800) // 86_400 for at in found["unlocks_at_unix"]] == [0, 30, 50, 100]
+    assert found["amount_base_units"].to_list() == ["0", "300", "200", "500"]
 
 
 def test_a_cliff_of_the_whole_length_is_nothing_and_then_all() -> None:
