@@ -12,6 +12,7 @@ import pytest
 
 import perpcomp
 from perpcomp.findings import InputError
+from perpcomp.publish.summary import summary
 from perpcomp.run import Run
 from tests import build
 from tests.commands import call, on_terminal
@@ -79,6 +80,7 @@ def test_months_from_the_last_of_november_end_with_february(tmp_path: Path) -> N
         ('upfront = 1\ncliff = 4\ncliff_reading = "accrues"\n', "[vesting] cliff is given, but all unlocks at the start."),
         (f'{REST}binding = "line"\nrounding = "FRONT_LOADED"\n', '[vesting] rounding does nothing where binding = "line".'),
         (f"{REST}granularity = 60\n", '[vesting] granularity does nothing where binding = "tranches".'),
+        (REST.replace("calendar-months", "seconds").replace("length = 3", "length = 2"), "more than the 2 seconds in which they unlock."),
         (f"{REST}lock_weeks = 5201\n", "[vesting] lock_weeks is 5201. Write at most 5200, a century."),
         (f'{REST}rounding = "FRONT_LOAD"\n', "Did you mean 'FRONT_LOADED'?"),
     ],
@@ -93,6 +95,13 @@ def test_a_schedule_beyond_the_calendar_is_refused(tmp_path: Path) -> None:
     for length in ('"calendar-months"\nlength = 95_800', '"fixed-days"\nlength = 3_000_000', '"seconds"\nlength = 900_000_000_000_000'):
         with pytest.raises(InputError, match="The schedule ends after the year 9998"):
             run_of(tmp_path, {'"calendar-months"\nlength = 3': length})
+
+
+def test_a_lock_beyond_the_calendar_is_refused_before_anything_is_printed(tmp_path: Path) -> None:
+    words = ("--amount", "1", "--preset", "instant", "--lock-weeks", "5200", "--start", "9998-12-31T00:00:00Z")
+    done = call("claims", "schedule", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ends after the year 9998: it starts at 9998-12-31T00:00:00Z and takes 0 seconds, before a lock of 5200 weeks." in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -162,6 +171,7 @@ def test_claims_that_end_before_all_is_unlocked_are_an_error_with_the_amount(tmp
         if wrong:
             last = int(done.claims.item(-1, "amount_base_units"))
             assert found[0].level == "error"
+            assert found[0].what in [line.value for line in summary(done) if line.label == "Check"]
             assert f"{last // 10**18}.{last % 10**18:018d}".rstrip("0") in str(found[0])
     (tmp_path / "made-up.toml").write_bytes(done.incident.raw)
     explained = ("explain", build.address(1), "made-up.toml")
@@ -201,6 +211,15 @@ def test_the_schedule_of_any_amount(tmp_path: Path) -> None:
     assert perpcomp.schedule(1153984795575868054474, table)["amount_base_units"].to_list() == parts
     with pytest.raises(InputError, match=r"vesting start: It is missing. Add it to vesting: start = "):
         perpcomp.schedule(7, {"preset": "instant"})
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "says"),
+    [(-5, 18, "base_units: -5"), (10**26, 6, r"below 10\*\*26"), (5.5, 18, "base_units: 5.5"), (True, 18, "True"), (5, 30, "decimals: 30")],
+)
+def test_the_library_refuses_what_is_no_amount(units: Any, decimals: int, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        perpcomp.schedule(units, {"preset": "perp-3m", "start": datetime(2027, 1, 1, tzinfo=UTC)}, decimals)
 
 
 def test_the_schedule_at_a_time(tmp_path: Path) -> None:
@@ -245,7 +264,7 @@ def test_a_start_in_the_past_and_an_amount_too_small_are_named(tmp_path: Path) -
     assert "warning: --start: The schedule starts at 2021-03-01T00:00:00Z, which is past: 4 of its 4 dates are over." in past.stderr
     assert "which is past" not in later.stderr
     for done in (past, later):
-        assert "warning: --amount: Too small for 4 tranches, so that some tranches are 0: 3 base units." in done.stderr
+        assert "warning: --amount: Some of the 4 tranches are 0, since the payout is too small: 3 base units." in done.stderr
 
 
 def test_a_schedule_fits_80_columns(tmp_path: Path) -> None:

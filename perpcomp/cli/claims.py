@@ -44,13 +44,16 @@ def table(
     moment = block_or_time(at)
     done = perpcomp.compute(query, input, formula)
     vesting = done.incident.vesting
+    words = in_words(vesting)  # before anything is printed: a date may lie beyond the calendar
     if moment is not None:
         print_unlocked(done, moment, as_json)
     else:
         block = ("unlocks_at_block",) if vesting.estimated else ()
         shown = done.claims if as_json else to_read(done.claims, vesting)
-        terminal.print_table(shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json)
-    terminal.say(in_words(vesting))
+        terminal.print_table(
+            shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json, done.incident
+        )
+    terminal.say(words)
     claims_of = done.incident.claims
     if claims_of is not None:
         over = isinstance(moment, datetime) and moment >= claims_of.until
@@ -73,7 +76,7 @@ def print_unlocked(run: "Run", at: int | datetime, as_json: bool) -> None:
         totals = [{"token": token, **{name: exact(units) for name, units in one.items()}} for token, one in sums.items()]
         terminal.print_json({"unlocked": terminal.plain_rows(found), "totals": totals})
     else:
-        terminal.print_table(found, UNLOCKED, ("trader", "token", *names))
+        terminal.print_table(found, UNLOCKED, ("trader", "token", *names), False, run.incident)
         rows = [[token, *(cut(units, 6) for units in one.values())] for token, one in sums.items()]
         terminal.print_grid(["in all", *(f"{name} (token)" for name in names)], rows, right=range(1, len(names) + 1))
     terminal.say(f"Unlocked at {at_in_words(vesting, at)}.")
@@ -141,10 +144,11 @@ def schedule(
 
     vesting = read_alone(terms.table, "the options", option_of, lambda key: f"{option_of(key.name)} {key.example}")
     moment, total, scale = block_or_time(at), base_units(amount, decimals), 10 ** (18 - decimals)
+    words = in_words(vesting)
     if moment is None:
         columns = ("tranche", "unlocks_at", *(("unlocks_at_block",) if vesting.estimated else ()), "amount", "cumulative")
         rows = vest.schedule_of(total, decimals, vesting)
-        terminal.print_table(rows if as_json else vest.to_read(rows, vesting), SCHEDULE, (*columns, "amount_base_units"), as_json)
+        terminal.print_table(rows if as_json else vest.to_read(rows, vesting), SCHEDULE, (*columns, "amount_base_units"), as_json, None)
     else:
         now = vest.unlocked_of(total, vesting, moment)
         parts = {"unlocked": now, "locked": total - now}
@@ -155,7 +159,7 @@ def schedule(
             rows_of = [[name, cut(units * scale, 6), str(units)] for name, units in parts.items()]
             terminal.print_grid(["", "amount (token)", "amount (base units)"], rows_of, right=(1, 2))
         terminal.say(f"Unlocked at {at_in_words(vesting, moment)}.")
-    terminal.say(f"{exact(total * scale)} of a token with {decimals} decimals: {in_words(vesting)}")
+    terminal.say(f"{exact(total * scale)} of a token with {decimals} decimals: {words}")
     return [*checks.too_small({"": total}, vesting, "--amount"), *checks.in_the_past(vesting, datetime.now(UTC), "--start")]
 
 

@@ -173,6 +173,11 @@ def read_vesting(table: TableReader) -> Vesting | None:
         table.problem(
             "tranches", f"is {values['tranches']}.", f'Write at most {_MOST_TRANCHES}; for a finer schedule set binding = "line".'
         )
+    counts_steps = values.get("calendar") in ("seconds", "blocks") and values.get("upfront") != 1
+    inside = values.get("cliff") or 0 if values.get("cliff_reading") == REST_FROM_CLIFF else 0
+    if counts_steps and "length" in values and 0 < values["length"] - inside < values.get("tranches", 0):
+        what = f"is {values['tranches']}, more than the {values['length'] - inside} {values['calendar']} in which they unlock."
+        table.problem("tranches", what, "Several would unlock at once: write fewer.")
     if (values.get("lock_weeks") or 0) > _MOST_WEEKS:
         table.problem("lock_weeks", f"is {values['lock_weeks']}.", f"Write at most {_MOST_WEEKS}, a century.")
     for key, belongs_to in (("rounding", "tranches"), ("granularity", "line")):

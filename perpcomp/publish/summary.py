@@ -28,7 +28,10 @@ COMPARED = {
     "Published figure": ("published-figure-met", "published-figure-differs"),
     "Exclusion": ("exclusion-of-nobody",),
     "Not in the input": ("market-without-log", "contract-without-log", "name-not-met"),
-    "Check": ("price-far-from-spot", "vesting-before-window-end", "window-start-estimated"),
+    "Check": (
+        *("price-far-from-spot", "vesting-before-window-end", "window-start-estimated"),
+        *("claims-end-before-unlock", "payout-below-tranches"),
+    ),
     "Insurance fund": ("fund-covers", "fund-short", "fund-cover-unknown", "fund-balance-unknown"),
 }
 

@@ -38,14 +38,16 @@ def too_small(payouts: Mapping[str, int], vesting: Vesting, where: str) -> Itera
     def parts(total: int) -> list[int]:
         return [after - before for before, after in pairwise([0, *(unlocked(total) for unlocked in curves)])]
 
-    due = [n for n, part in enumerate(parts(fixed.LIMIT)) if part]
-    smallest = min(parts(fixed.LIMIT)[n] for n in due)
+    of_much = parts(fixed.LIMIT)
+    due = [n for n, part in enumerate(of_much) if part]
+    smallest = min(of_much[n] for n in due)
     doubtful = {name: total for name, total in payouts.items() if 0 < total * smallest < 3 * fixed.LIMIT}  # above, no part can be 0
     small = {name: total for name, total in doubtful.items() if not all(parts(total)[n] for n in due)}
     if small:
         named = ", ".join(f"{counted(total, 'base unit')}{name}" for name, total in [*small.items()][:NAMED])
         more = f" and {len(small) - NAMED:,} more" if len(small) > NAMED else ""
-        what = f"Too small for {counted(len(due), 'tranche')}, so that some tranches are 0: {named}{more}."
+        since = "the payout is" if len(small) == 1 else "these payouts are"
+        what = f"Some of the {counted(len(due), 'tranche')} are 0, since {since} too small: {named}{more}."
         advice = "The tranches still add up to each payout. Use fewer tranches, or leave those of 0 out of what can be claimed."
         yield Finding("warning", where, what, advice, code="payout-below-tranches")
 

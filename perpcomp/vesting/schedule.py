@@ -92,8 +92,9 @@ def later(vesting: Vesting, date: Callable[[], datetime]) -> datetime:
     except (OverflowError, ValueError):
         found = None
     if found is None or found.year > 9998:
-        what = f"The schedule ends after the year 9998: it starts at {vesting.start.strftime(CSV_TIME)} and takes {duration(vesting)}."
-        raise refusal("[vesting] length", what, "Correct start, length, or the calendar that it counts in.")
+        what = f"The schedule ends after the year 9998: it starts at {vesting.start.strftime(CSV_TIME)} and takes {duration(vesting)}"
+        what += f", before a lock of {vesting.lock_weeks} weeks." if vesting.lock_weeks else "."
+        raise refusal("[vesting] length", what, "Correct start, length, lock_weeks, or the calendar that the length counts in.")
     return found
 
 
@@ -137,4 +138,4 @@ def end_in_words(vesting: Vesting) -> str:
     end = schedule(vesting).rows[-1]
     if end.block is None:
         return end.time.strftime(CSV_TIME)
-    return f"block {end.block:,} binds; about {day_in_words(end.time)} at {vesting.block_seconds} s a block"
+    return f"block {end.block:,} binds; about {day_in_words(end.time)} at {vesting.block_seconds:f} s a block"

@@ -13,6 +13,7 @@ from math import ceil
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.findings import refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.vesting import Vesting
 from perpcomp.tables.payouts import CLAIMS, SCHEDULE, UNLOCKED
@@ -28,7 +29,11 @@ def vest(payouts: pl.DataFrame, incident: Incident) -> pl.DataFrame:
 
 
 def schedule_of(total: int, decimals: int, vesting: Vesting) -> pl.DataFrame:
-    """The schedule table of any amount, in base units of a token with so many decimals."""
+    """The schedule table of any amount, in base units of a token with so many decimals. InputError for an amount that no column holds."""
+    if type(decimals) is not int or not 1 <= decimals <= 18:
+        raise refusal("decimals", f"{decimals!r} is no number of decimals.", "Give a whole number from 1 to 18.")
+    if type(total) is not int or not 0 <= total * 10 ** (18 - decimals) < fixed.LIMIT:
+        raise refusal("base_units", f"{total!r} is no amount in base units.", f"Give a whole number from 0 to below 10**{20 + decimals}.")
     return _tranches(pl.DataFrame({"": [0]}), [total], [10 ** (18 - decimals)], vesting, SCHEDULE)
 
 

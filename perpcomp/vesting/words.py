@@ -39,7 +39,7 @@ def at_in_words(vesting: Vesting, at: int | datetime) -> str:
     said = at.astimezone(UTC).strftime(CSV_TIME)
     if vesting.start_block is None:
         return said
-    return f"{said}, by estimate block {vesting.start_block + step_at(vesting, at):,} at {vesting.block_seconds} s a block"
+    return f"{said}, by estimate block {vesting.start_block + step_at(vesting, at):,} at {vesting.block_seconds:f} s a block"
 
 
 def claims_end(claims: ClaimPeriod) -> str:
