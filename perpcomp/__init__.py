@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from perpcomp.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+    from typing import Any
 
     import polars as pl
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from perpcomp.ingest.node.fetch import Progress
     from perpcomp.ingest.node.held import Fetched
     from perpcomp.publish.read_back import Published
-    from perpcomp.run import Run
+    from perpcomp.run import Run, RunTables
     from perpcomp.systems.replay import Replay
 
 __version__ = VERSION
@@ -46,8 +47,10 @@ __all__ = [
     "prices",
     "publish_run",
     "published",
+    "schedule",
     "schema",
     "search",
+    "unlocked",
     "verify",
     "with_account_kinds",
 ]
@@ -111,6 +114,26 @@ def default_folder(query: str = "rehearsal", input: Path | None = None, formula:
 
     loaded = incident_file.load(query)
     return folder_of(loaded, overrides(loaded, formula, instead_of_own(loaded, input)))
+
+
+def unlocked(run: "RunTables", at: "int | datetime") -> "pl.DataFrame":
+    """The unlocked table: what of each payout of a run is unlocked at a time, or at a block where the vesting counts blocks."""
+    from perpcomp.vesting.vest import unlocked_at
+
+    return unlocked_at(run.payouts, run.incident, at)
+
+
+def schedule(base_units: int, vesting: "Mapping[str, Any]", decimals: int = 18) -> "pl.DataFrame":
+    """The schedule table of any amount of a token with so many decimals.
+
+    `vesting` is a table [vesting] as tomllib reads it: {"preset": "perp-3m", "start": datetime(...)}; it needs no source. InputError
+    with all its problems.
+    """
+    from perpcomp.incident.reader import as_in_the_file
+    from perpcomp.incident.vesting import read_alone
+    from perpcomp.vesting.vest import schedule_of
+
+    return schedule_of(base_units, decimals, read_alone(vesting, "vesting", "vesting {}".format, as_in_the_file))
 
 
 def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, bytes]:

@@ -36,6 +36,7 @@ from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
 from perpcomp.systems.units import units
 from perpcomp.valuation import at_reference, is_before_crash
+from perpcomp.vesting import checks
 from perpcomp.vesting.vest import vest
 from perpcomp.window import dated
 
@@ -168,6 +169,7 @@ def compute(
     problems += published.check_expectations(table, paid, incident)
     problems += notes
     claims = vest(paid, incident)
+    problems += checks.findings(paid, incident)
     others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
     in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
     problems += sheet_limits.findings(incident, in_sheets)

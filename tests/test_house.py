@@ -138,6 +138,7 @@ NO_POLICY = {
     "payees.py NAMED": "how many addresses a finding names",
     "payees.py _NO_KEY": "zero digits that no search for a key reaches",
     "payouts.py NAMED": "how many traders a finding names",
+    "vesting/checks.py NAMED": "how many payouts a finding names",
     "systems/continuity.py MOST": "how many findings are shown",
     "systems/perpetual_v1/replay/market_replay.py MOST": "how many findings are shown",
     "systems/perpetual_v1/events.py DUST": "the smallest unit of a fee, divided by the smallest ratio",

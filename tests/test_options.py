@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -16,6 +16,7 @@ from tests.commands import call
 BARE = "2021-02-21-btc-flash-crash"  # an incident without logs of its own
 LOGS = "logs.jsonl.gz"
 NODE = "http://127.0.0.1:1"
+GIVEN = "--amount 7 --start 2027-03-01T00:00:00Z"
 
 # (command, option) -> calls in which the option would do nothing. () where it always does something.
 FETCHING: dict[str, tuple[str, ...]] = {
@@ -62,7 +63,22 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--run": (),
     },
     "payouts": {**ALWAYS, **BESIDE_RUN},
-    "claims": {**ALWAYS, **BESIDE_RUN},
+    "claims table": {**ALWAYS, **BESIDE_RUN, "--at": ()},
+    "claims schedule": {
+        **ALWAYS,
+        **dict.fromkeys(["--amount", "--start", "--decimals", "--at", "--upfront", "--lock-weeks"], ()),
+        "--preset": (),
+        "--calendar": (f"{GIVEN} --preset instant --calendar seconds",),
+        "--length": (f"{GIVEN} --preset instant --length 3",),
+        "--tranches": (f"{GIVEN} --preset instant --tranches 3",),
+        "--binding": (f"{GIVEN} --preset instant --binding line",),
+        "--rounding": (f"{GIVEN} --preset drip-6m --rounding FRONT_LOADED",),
+        "--granularity": (f"{GIVEN} --preset perp-3m --granularity 7",),
+        "--cliff": (f"{GIVEN} --preset instant --cliff 1 --cliff-reading accrues",),
+        "--cliff-reading": (f"{GIVEN} --preset perp-3m --cliff-reading accrues",),
+        "--start-block": (f"{GIVEN} --preset perp-3m --start-block 5",),
+        "--block-seconds": (f"{GIVEN} --preset perp-3m --block-seconds 5",),
+    },
     "prices": {**ALWAYS, "--input": (), "--market": ()},
     "compare": {**ALWAYS, "--input": BESIDE_RUN["--input"], "--run": ()},
     "explain": {

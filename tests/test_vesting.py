@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,16 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.findings import InputError
-from perpcomp.incident.vesting import Vesting
-from perpcomp.vesting.curves import in_words, unlocked
+from perpcomp.incident.vesting import ROUNDINGS, Vesting
+from perpcomp.vesting.curves import AFTER, unlocked
 from perpcomp.vesting.schedule import add_months, end_in_words, schedule
-from perpcomp.vesting.vest import vest
+from perpcomp.vesting.vest import schedule_of, vest
+from perpcomp.vesting.words import in_words
 from tests import build
 from tests.conftest import LAB
 
 pytestmark = pytest.mark.money
 
 SCHEDULES = json.loads((LAB / "schedules.json").read_text())["schedules"]
+WALLETS = json.loads((LAB / "vesting-wallet.json").read_text())["wallets"]
+CLIFFS = json.loads((LAB / "vesting-wallet-cliff.json").read_text())["wallets"]
 CALENDAR = json.loads((LAB / "calendar.json").read_text())["starts"]
 
 
@@ -44,38 +48,71 @@ def vesting(**changes: Any) -> Vesting:
 
 
 def of(one: dict[str, Any]) -> Vesting:
-    calendar = one["calendar"]
-    kind = calendar["kind"]
-    return vesting(
+    """The terms of a schedule of the lab. A cliff of Sablier Lockup counts seconds, and so does then the calendar."""
+    kind, units = one["calendar"]["kind"], {"calendar-months": "months", "fixed-days": "days", "seconds": "seconds"}
+    terms = vesting(
         upfront=Fraction(int(one["upfront"]["num"]), int(one["upfront"]["den"])),
         calendar=kind,
-        length=calendar[{"calendar-months": "months", "fixed-days": "days", "seconds": "seconds"}[kind]],
+        length=one["calendar"][units[kind]],
         tranches=len(one["tranches"]) - 1 if one["form"] == "tranches" else 1,
         binding="tranches" if one["form"] == "tranches" else "line",
         start=datetime.fromtimestamp(one["start_unix"], UTC),
     )
-
-
-def ours() -> list[dict[str, Any]]:
-    """The schedules in the shapes that incidents can state: tranches, and lines per second without a cliff."""
-    return [s for s in SCHEDULES if s["form"] == "tranches" or (s["granularity_s"] == 1 and s["cliff_s"] is None)]
+    if one["form"] == "tranches":
+        return terms
+    terms = replace(terms, granularity=one["granularity_s"])
+    if one["cliff_s"] is None:
+        return terms
+    seconds = one["end_unix"] - one["start_unix"]
+    return replace(terms, calendar="seconds", length=seconds, cliff=one["cliff_s"], cliff_reading="rest-from-cliff")
 
 
 def test_every_schedule_of_the_contract_to_the_base_unit() -> None:
-    """`unlocked` as SablierLockup's streamedAmountOf returned it at each second asked."""
-    points = 0
-    for one in ours():
+    """`unlocked` as SablierLockup's streamedAmountOf returned it at each second asked: tranches, lines, steps and cliffs."""
+    points, shapes = 0, Counter[str]()
+    for one in SCHEDULES:
         terms, total = of(one), int(one["payout"])
         dates = schedule(terms)
-        assert (dates[0].unix, dates[-1].unix) == (one["start_unix"], one["end_unix"]), one["id"]
+        assert terms.all_at_once or (dates.rows[0].unix, dates.rows[-1].unix) == (one["start_unix"], one["end_unix"]), one["id"]
         for moment, amount in one["unlocked"]:
             assert unlocked(terms, total, moment - one["start_unix"], dates) == int(amount), (one["id"], moment)
             points += 1
-        if one["form"] == "tranches":
-            cumulative = [unlocked(terms, total, date.step, dates) for date in dates]
-            assert [(d.unix, c) for d, c in zip(dates, cumulative, strict=True)] == [(t[1], int(t[4])) for t in one["tranches"]], one["id"]
-    assert len(ours()) > 50
-    assert points > 500
+        shapes[f"{one['form']}, steps {terms.granularity > 1}, cliff {terms.cliff is not None}"] += 1
+        if one["form"] == "tranches" and not terms.all_at_once:
+            cumulative = [unlocked(terms, total, date.step, dates) for date in dates.rows]
+            assert [(d.unix, c) for d, c in zip(dates.rows, cumulative, strict=True)] == [(t[1], int(t[4])) for t in one["tranches"]], one[
+                "id"
+            ]
+    assert (len(SCHEDULES), points) == (114, 1265)
+    assert len(shapes) >= 4, shapes
+
+
+def test_the_line_is_that_of_vesting_wallet() -> None:
+    """vestedAmount of OpenZeppelin's VestingWallet 5.3.0, as it answered."""
+    answers = [(one, moment, int(amount)) for one in WALLETS for moment, amount in one["vested"]]
+    for one, moment, amount in answers:
+        start = datetime.fromtimestamp(one["start_unix"], UTC)
+        terms = vesting(upfront=Fraction(0), calendar="seconds", length=one["duration_s"], tranches=1, binding="line", start=start)
+        assert unlocked(terms, int(one["total"]), moment - one["start_unix"], schedule(terms)) == amount
+    assert len(answers) == 63
+
+
+def test_a_cliff_that_accrues_is_that_of_vesting_wallet_cliff() -> None:
+    """vestedAmount of OpenZeppelin's VestingWalletCliff 5.3.0 on a local chain, on both sides of start, cliff and end."""
+    answers = [(one, moment, int(amount)) for one in CLIFFS for moment, amount in one["vested"]]
+    for one, moment, amount in answers:
+        terms = vesting(
+            upfront=Fraction(0),
+            calendar="seconds",
+            length=one["duration_s"],
+            tranches=12,
+            binding="line",
+            start=datetime.fromtimestamp(one["start_unix"], UTC),
+            cliff=one["cliff_s"],
+            cliff_reading="accrues",
+        )
+        assert unlocked(terms, int(one["total"]), moment - one["start_unix"], schedule(terms)) == amount, (one, moment)
+    assert len(answers) == 204
 
 
 @pytest.mark.parametrize("one", CALENDAR, ids=lambda s: s["start"])
@@ -92,7 +129,7 @@ def test_the_small_payouts_of_the_formula_catalogue() -> None:
     dates = schedule(terms)
 
     def tranches(total: int) -> list[int]:
-        curve = [unlocked(terms, total, date.step, dates) for date in dates]
+        curve = [unlocked(terms, total, date.step, dates) for date in dates.rows]
         return [curve[0], *(b - a for a, b in itertools.pairwise(curve))]
 
     assert tranches(7) == [3, 1, 1, 2]
@@ -117,17 +154,17 @@ def test_the_long_drips_of_the_thread() -> None:
     for months in (6, 12):
         terms = vesting(upfront=Fraction(0), length=months, tranches=months)
         dates = schedule(terms)
-        assert len(dates) == months + 1
+        assert len(dates.rows) == months + 1
         assert unlocked(terms, total, 0, dates) == 0
-        assert unlocked(terms, total, dates[1].step, dates) == total // months
+        assert unlocked(terms, total, dates.rows[1].step, dates) == total // months
 
 
 def test_blocks_bind_where_the_calendar_counts_blocks() -> None:
     terms = vesting(calendar="blocks", length=1000, tranches=4, start_block=14_700_000, block_seconds=Decimal("5.2"))
     dates = schedule(terms)
-    assert [d.block for d in dates] == [14_700_000, 14_700_250, 14_700_500, 14_700_750, 14_701_000]
-    assert [d.unix - dates[0].unix for d in dates] == [0, 1300, 2600, 3900, 5200]
-    assert [unlocked(terms, 8, d.step, dates) for d in dates] == [4, 5, 6, 7, 8]
+    assert [d.block for d in dates.rows] == [14_700_000, 14_700_250, 14_700_500, 14_700_750, 14_701_000]
+    assert [d.unix - dates.rows[0].unix for d in dates.rows] == [0, 1300, 2600, 3900, 5200]
+    assert [unlocked(terms, 8, d.step, dates) for d in dates.rows] == [4, 5, 6, 7, 8]
 
 
 def test_dates_of_a_schedule_in_blocks_are_called_estimates() -> None:
@@ -169,16 +206,16 @@ def test_what_unlocks_later_needs_a_length(key: str, tmp_path: Path) -> None:
 def test_tranches_that_are_not_months_fall_on_equal_parts_cut_to_the_second() -> None:
     """March has 2,678,400 seconds: 7 parts of 382,628 and four sevenths. And three months in two parts end on June 1st, not in May."""
     start = 1614556800
-    march = [date.unix - start for date in schedule(vesting(length=1, tranches=7))]
+    march = [date.unix - start for date in schedule(vesting(length=1, tranches=7)).rows]
     assert march == [0, 382_628, 765_257, 1_147_885, 1_530_514, 1_913_142, 2_295_771, 2_678_400]
-    assert [date.unix - start for date in schedule(vesting(length=3, tranches=2))] == [0, 46 * 86_400, 92 * 86_400]
+    assert [date.unix - start for date in schedule(vesting(length=3, tranches=2)).rows] == [0, 46 * 86_400, 92 * 86_400]
 
 
 def test_blocks_that_do_not_divide_are_cut_and_so_are_their_times() -> None:
     terms = vesting(calendar="blocks", length=10, tranches=4, start_block=100, block_seconds=Decimal("5.3"))
     dates = schedule(terms)
-    assert [date.block for date in dates] == [100, 102, 105, 107, 110]
-    assert [date.unix - dates[0].unix for date in dates] == [0, 10, 26, 37, 53]
+    assert [date.block for date in dates.rows] == [100, 102, 105, 107, 110]
+    assert [date.unix - dates.rows[0].unix for date in dates.rows] == [0, 10, 26, 37, 53]
 
 
 def test_a_tranche_unlocks_at_its_date_and_not_a_second_before() -> None:
@@ -187,7 +224,7 @@ def test_a_tranche_unlocks_at_its_date_and_not_a_second_before() -> None:
         rest = 7 - at_start
         assert unlocked(terms, 7, -1, dates) == 0
         assert unlocked(terms, 7, 0, dates) == at_start
-        for k, date in enumerate(dates[1:], 1):
+        for k, date in enumerate(dates.rows[1:], 1):
             assert unlocked(terms, 7, date.step - 1, dates) == at_start + rest * (k - 1) // 3
             assert unlocked(terms, 7, date.step, dates) == at_start + rest * k // 3
 
@@ -204,29 +241,125 @@ def test_a_claim_names_its_block_and_counts_in_its_tokens_units(tmp_path: Path) 
     assert claims["unlocks_at_block"].to_list() == [100, 103, 106, 110]
 
 
-TERMS = st.builds(
-    vesting,
-    upfront=st.fractions(0, 1, max_denominator=100),
-    calendar=st.sampled_from(["calendar-months", "fixed-days", "seconds"]),
-    length=st.integers(40, 5000),
-    tranches=st.integers(1, 40),
-    binding=st.sampled_from(["tranches", "line"]),
-)
+OPEN_CAP = {
+    "CUMULATIVE_ROUND_DOWN": [4, 5, 4, 5],
+    "CUMULATIVE_ROUNDING": [5, 4, 5, 4],
+    "FRONT_LOADED": [5, 5, 4, 4],
+    "BACK_LOADED": [4, 4, 5, 5],
+    "FRONT_LOADED_TO_SINGLE_TRANCHE": [6, 4, 4, 4],
+    "BACK_LOADED_TO_SINGLE_TRANCHE": [4, 4, 4, 6],
+}
+
+
+@pytest.mark.parametrize(("rounding", "parts"), OPEN_CAP.items())
+def test_18_in_4_as_the_open_cap_format_prints_it(rounding: str, parts: list[int]) -> None:
+    """And the same with half at once: 36 are 18, then 18 in 4."""
+    for upfront, total, first in ((Fraction(0), 18, 0), (Fraction(1, 2), 36, 18)):
+        terms = vesting(upfront=upfront, length=4, tranches=4, rounding=rounding)
+        assert [int(text) for text in schedule_of(total, 18, terms)["amount_base_units"]] == [first, *parts]
+    assert OPEN_CAP.keys() == AFTER.keys() == set(ROUNDINGS)
+
+
+def test_a_cliff_has_three_readings() -> None:
+    """3 months in front of, or inside, 12: 1,200 units, nothing at once, in 12 tranches or per second (June 1st is day 92 of 365 or 457)."""
+    june, july, march, start = 1622505600, 1625097600, 1646092800, 1614556800
+    tranches, line = vesting(upfront=Fraction(0), length=12, tranches=12, cliff=3), {}
+    for reading, first, at_june, at_july, end in (
+        ("accrues", june, 300, 400, march),
+        ("rest-from-cliff", None, 0, None, march),
+        ("length-from-cliff", july, 0, 100, 1654041600),
+    ):
+        terms = replace(tranches, cliff_reading=reading)
+        dates = schedule(terms)
+        assert dates.rows[-1].unix == end
+        assert unlocked(terms, 1_200, june - start, dates) == at_june
+        assert unlocked(terms, 1_200, june - start - 1, dates) == 0
+        if first is not None:
+            assert dates.rows[1].unix == first, "what would unlock before the cliff has no row of its own"
+            assert unlocked(terms, 1_200, july - start, dates) == at_july
+        line[reading] = [unlocked(replace(terms, binding="line"), 1_200, at - start, dates) for at in (june, july, march)]
+        assert f"cliff ({reading}): 3 calendar months" in in_words(terms)
+    assert line == {
+        "accrues": [1_200 * 92 // 365, 1_200 * 122 // 365, 1_200],
+        "rest-from-cliff": [0, 1_200 * 30 // 273, 1_200],
+        "length-from-cliff": [0, 1_200 * 30 // 365, 1_200 * 273 // 365],
+    }
+
+
+def test_the_upfront_part_does_not_wait_for_the_cliff() -> None:
+    terms = vesting(length=12, tranches=12, cliff=3, cliff_reading="accrues")
+    assert [(row.unix, unlocked(terms, 2_400, row.step, schedule(terms))) for row in schedule(terms).rows[:3]] == [
+        (1614556800, 1_200),
+        (1622505600, 1_500),
+        (1625097600, 1_600),
+    ]
+
+
+def test_the_table_of_a_line_has_a_row_where_its_cliff_ends() -> None:
+    """30 of 100 days, between no two dates of a table of halves: 30 % are unlocked there at once."""
+    terms = vesting(upfront=Fraction(0), calendar="fixed-days", length=100, tranches=2, binding="line", cliff=30, cliff_reading="accrues")
+    found = schedule_of(1_000, 18, terms)
+    assert [(at - 1614556800) // 86_400 for at in found["unlocks_at_unix"]] == [0, 30, 50, 100]
+    assert found["amount_base_units"].to_list() == ["0", "300", "200", "500"]
+
+
+def test_a_cliff_of_the_whole_length_is_nothing_and_then_all() -> None:
+    terms = vesting(upfront=Fraction(0), length=12, tranches=12, cliff=12, cliff_reading="accrues")
+    assert schedule_of(7, 0 + 18, terms)["amount_base_units"].to_list() == ["0", "7"]
+
+
+def test_a_line_in_steps_moves_at_each_step_alone() -> None:
+    """A weekly drip: nothing within a week."""
+    terms = vesting(upfront=Fraction(0), calendar="fixed-days", length=70, tranches=10, binding="line", granularity=604_800)
+    assert [unlocked(terms, 1_000, step, schedule(terms)) for step in (604_799, 604_800, 1_209_599, 6_047_999, 6_048_000)] == [
+        0, 100, 100, 900, 1_000,
+    ]  # fmt: skip
+    assert "linear in steps of 604,800 seconds over 70 days" in in_words(terms)
+
+
+def terms_of_all_kinds() -> st.SearchStrategy[Vesting]:
+    @st.composite
+    def build_terms(draw: st.DrawFn) -> Vesting:
+        calendar = draw(st.sampled_from(["calendar-months", "fixed-days", "seconds", "blocks"]))
+        length = draw(st.integers(1, 120 if calendar == "calendar-months" else 5_000))
+        reading = draw(st.sampled_from([None, "accrues", "rest-from-cliff", "length-from-cliff"]))
+        longest = {None: 1, "accrues": length, "rest-from-cliff": length - 1, "length-from-cliff": 100}[reading]
+        if not longest:
+            reading = None
+        binding = draw(st.sampled_from(["tranches", "line"]))
+        return vesting(
+            upfront=draw(st.fractions(0, 1, max_denominator=100)),
+            calendar=calendar,
+            length=length,
+            tranches=draw(st.integers(1, 40)),
+            binding=binding,
+            rounding=draw(st.sampled_from(ROUNDINGS)) if binding == "tranches" else ROUNDINGS[0],
+            granularity=draw(st.sampled_from([1, 7, 86_400])) if binding == "line" else 1,
+            cliff=None if reading is None else draw(st.integers(1, longest)),
+            cliff_reading=reading,
+            start_block=14_700_000 if calendar == "blocks" else None,
+            block_seconds=Decimal("5.2") if calendar == "blocks" else None,
+        )
+
+    return build_terms()
 
 
 @pytest.mark.property
-@given(TERMS, st.integers(0, 10**30))
-def test_tranches_add_up_and_what_is_unlocked_never_shrinks(terms: Vesting, total: int) -> None:
-    if terms.calendar == "calendar-months":
-        terms = vesting(upfront=terms.upfront, length=terms.length % 120 + 1, tranches=terms.tranches, binding=terms.binding)
+@given(terms_of_all_kinds(), st.integers(0, 10**37), st.lists(st.integers(-10, 4 * 10**8), max_size=10))
+def test_tranches_add_up_and_what_is_unlocked_never_shrinks(terms: Vesting, total: int, steps: list[int]) -> None:
+    """For every schedule, rounding and cliff: the table adds up to the payout to the base unit, and no row is below 0."""
     dates = schedule(terms)
-    curve = [unlocked(terms, total, date.step, dates) for date in dates]
+    parts = [int(text) for text in schedule_of(total, 18, terms)["amount_base_units"]]
+    assert sum(parts) == total
+    assert min(parts) >= 0
+    assert list(itertools.accumulate(parts)) == [unlocked(terms, total, row.step, dates) for row in dates.rows]
+    curve = [unlocked(terms, total, step, dates) for step in sorted(steps)]
     assert curve == sorted(curve)
-    assert curve[-1] == total
-    assert all(0 <= amount <= total for amount in curve)
     assert unlocked(terms, total, -1, dates) == 0
-    assert unlocked(terms, total, dates[-1].step + 1, dates) == total
-    assert [d.unix for d in dates] == sorted(d.unix for d in dates)
+    assert unlocked(terms, total, dates.end, dates) == total
+    if dates.cliff and not terms.all_at_once:
+        assert unlocked(terms, total, dates.cliff - 1, dates) == total * terms.upfront.numerator // terms.upfront.denominator
+    assert [row.unix for row in dates.rows] == sorted({row.unix for row in dates.rows})
 
 
 def test_a_line_starts_at_the_start_and_ends_at_the_end() -> None:

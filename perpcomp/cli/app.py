@@ -31,6 +31,16 @@ class PanelGroup(TyperGroup):
                 formatter.write_dl([(name, command.get_short_help_str(1000)) for name, command in commands])
 
 
+def with_default(verb: str) -> type[TyperGroup]:
+    """A group of commands in which `perpcomp GROUP QUERY` means `perpcomp GROUP VERB QUERY`."""
+
+    class Group(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            return super().parse_args(ctx, args if args and args[0] in self.commands else [verb, *args])
+
+    return Group
+
+
 class StrictCommand(TyperCommand):
     """Refuses an empty value, and an option that is given twice and has one value: the library would ignore the first."""
 

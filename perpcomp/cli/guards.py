@@ -2,27 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from perpcomp.cli import terminal
-from perpcomp.cli.app import LOOK, app, command
-from perpcomp.cli.options import GUARDS_COMMANDS, AsJson, Input, Query, Quiet
+from perpcomp.cli.app import LOOK, app, command, with_default
+from perpcomp.cli.options import AsJson, Input, Query, Quiet
 from perpcomp.findings import Finding, refusal
 
 DEFAULT_RULES = "sip-2005"
 
 
-class VerdictsByDefault(TyperGroup):
-    """`perpcomp guards QUERY` means `perpcomp guards verdicts QUERY`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, args if args and args[0] in GUARDS_COMMANDS else ["verdicts", *args])
-
-
-guards = typer.Typer(cls=VerdictsByDefault, rich_markup_mode=None)
+guards = typer.Typer(cls=with_default("verdicts"), rich_markup_mode=None)
 app.add_typer(
     guards, name="guards", rich_help_panel=LOOK, help="Which liquidations would liquidation guards such as SIP-2005's have held back?"
 )

@@ -1,4 +1,4 @@
-"""Follow the money: run, events, positions, liquidations, payouts, claims."""
+"""Follow the money: run, events, positions, liquidations, payouts. The claims are in claims.py."""
 
 import shlex
 from collections.abc import Sequence
@@ -133,31 +133,6 @@ def payouts(
 
     done = tables(context, run, query, input, formula)
     terminal.print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json, done.incident)
-    return done.problems
-
-
-@command(FOLLOW)
-def claims(
-    context: typer.Context,
-    query: Query = "rehearsal",
-    input: Input = None,
-    formula: FormulaName = None,
-    run: PublishedRun = None,
-    as_json: AsJson = False,
-) -> Sequence[Finding]:
-    """When each payout unlocks."""
-    from perpcomp.tables.payouts import CLAIMS
-    from perpcomp.vesting.curves import in_words
-    from perpcomp.vesting.vest import to_read
-
-    done = tables(context, run, query, input, formula)
-    vesting = done.incident.vesting
-    block = ("unlocks_at_block",) if vesting.estimated else ()
-    shown = done.claims if as_json else to_read(done.claims, vesting)
-    terminal.print_table(
-        shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json, done.incident
-    )
-    terminal.say(in_words(vesting))
     return done.problems
 
 

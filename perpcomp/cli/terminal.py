@@ -113,8 +113,8 @@ def print_summary(lines: "list[Line]") -> None:
     screen.print(grid)
 
 
-def print_table(frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool, incident: "Incident") -> None:
-    """Print a published table: the named columns to read, in the units of `incident`, or all columns as JSON."""
+def print_table(frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], as_json: bool, incident: "Incident | None") -> None:
+    """Print a table: the named columns to read, in the units of `incident` (None: the table names no asset), or all columns as JSON."""
     if as_json:
         print_json(plain_rows(frame))
         return
@@ -123,7 +123,7 @@ def print_table(frame: "pl.DataFrame", table: "Table", names: tuple[str, ...], a
     columns = [column for column in table.columns if column.name in names]
     rows = [[readable(value) for value in row] for row in frame.select(column.name for column in columns).iter_rows()]
     numeric = [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")]
-    of = units(incident).of
+    of = str if incident is None else units(incident).of
     print_grid([f"{c.name} ({of(c.unit)})" if c.unit else c.name for c in columns], rows, right=numeric)
 
 

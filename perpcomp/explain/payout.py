@@ -14,8 +14,8 @@ from perpcomp.run import RunTables
 from perpcomp.steps import HEADING, Row, Step, source_texts
 from perpcomp.systems.units import units
 from perpcomp.totals import entitled
-from perpcomp.vesting.curves import in_words
 from perpcomp.vesting.schedule import day_in_words
+from perpcomp.vesting.words import claims_end, in_words
 
 
 def entitlement_steps(run: RunTables, row: Row, n: Mapping[str, str]) -> Iterator[Step]:
@@ -85,6 +85,8 @@ def payee_steps(run: RunTables, payee: str) -> Iterator[Step]:
         yield from _leg_steps(run, row, leg, owed, parts, k)
     vesting = run.incident.vesting
     yield Step("vesting", in_words(vesting), source=source_texts(run.incident, vesting.source))
+    if run.incident.claims is not None:
+        yield Step("claims end", claims_end(run.incident.claims), source=source_texts(run.incident, run.incident.claims.source))
 
 
 def _for_traders(run: RunTables, payee: str, owed: int) -> Iterator[Step]:

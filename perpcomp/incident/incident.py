@@ -8,6 +8,7 @@ from pathlib import Path
 
 from perpcomp.fixed import to_integer
 from perpcomp.incident.chain import Chain
+from perpcomp.incident.claims import ClaimPeriod
 from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.funds import Budget, InsuranceFund
@@ -52,6 +53,7 @@ class Incident:
     payee_files: PayeeFiles
     received: tuple[Received, ...]
     vesting: Vesting
+    claims: ClaimPeriod | None
     budgets: tuple[Budget, ...]
     insurance_fund: InsuranceFund | None
     expectations: tuple[Expectation, ...]

@@ -1,6 +1,6 @@
 """Read one table by the description of its keys: checked values out, all problems collected, unknown keys named with the nearest one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,6 +34,11 @@ class Problem:
         return Finding("error", file if line is None else f"{file} line {line}", f"{place} {self.what}", self.what_to_do)
 
 
+def as_in_the_file(key: Key) -> str:
+    """An example of a key as an incident file writes it."""
+    return f"{key.name} = {key.example}"
+
+
 class TableReader:
     """One table while it is read. `raw` is its content, `document` the whole file's; problems go to one list for the whole file."""
 
@@ -50,6 +55,7 @@ class TableReader:
         self.raw = document if raw is None else raw
         self.header, self.number = header, number
         self._before = len(problems)
+        self.written: Callable[[Key], str] = as_in_the_file
 
     def problem(self, key: str, what: str, what_to_do: str) -> None:
         """Note a problem of a key of this table, or with "" of the table itself."""
@@ -117,7 +123,7 @@ class TableReader:
 
     def _missing(self, key: Key) -> None:
         where = self.header or "the top of the file"
-        advice = f"Add it to {where}: {key.name} = {key.example}. Allowed: {key.kind.allowed}."
+        advice = f"Add it to {where}: {self.written(key)}. Allowed: {key.kind.allowed}."
         if key.required_if is not None:
             advice += f" It is required where {key.required_if.words}."
         self.problem(key.name, "is missing.", f"{advice} {key.why}".rstrip())

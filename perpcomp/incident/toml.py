@@ -26,6 +26,15 @@ def parse(raw: bytes, file: str) -> dict[str, Any]:
         raise refusal(file, what, "Check that it is the right file.") from None
 
 
+def value(text: str) -> Any:
+    """One value as a file writes it; a word without quotes is a text."""
+    try:
+        read = tomllib.loads(f"value = {text}", parse_float=_exact)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return text
+    return read["value"] if read.keys() == {"value"} else text
+
+
 def shown(value: Any) -> str:
     """A value as the file writes it."""
     if isinstance(value, bool):

@@ -7,7 +7,7 @@ from perpcomp.number_text import counted, cut, in_full
 from perpcomp.run import Run
 from perpcomp.systems.units import units
 from perpcomp.totals import entitled, total_of
-from perpcomp.vesting.curves import in_words
+from perpcomp.vesting.words import in_words
 
 
 def in_one_sentence(run: Run) -> str:

@@ -17,8 +17,8 @@ from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.totals import counts, entitled, total_of
-from perpcomp.vesting.curves import in_words
 from perpcomp.vesting.schedule import end_in_words
+from perpcomp.vesting.words import claims_end, in_words
 from perpcomp.window import affected_in_window
 
 # label of a line -> codes of the findings that it shows
@@ -28,7 +28,10 @@ COMPARED = {
     "Published figure": ("published-figure-met", "published-figure-differs"),
     "Exclusion": ("exclusion-of-nobody",),
     "Not in the input": ("market-without-log", "contract-without-log", "name-not-met"),
-    "Check": ("price-far-from-spot", "vesting-before-window-end", "window-start-estimated"),
+    "Check": (
+        *("price-far-from-spot", "vesting-before-window-end", "window-start-estimated"),
+        *("claims-end-before-unlock", "payout-below-tranches"),
+    ),
     "Insurance fund": ("fund-covers", "fund-short", "fund-cover-unknown", "fund-balance-unknown"),
 }
 
@@ -90,6 +93,8 @@ def summary(run: Run) -> list[Line]:
         Line("Vesting", in_words(incident.vesting), cite(incident, incident.vesting.source)),
         Line("All unlocked", end_in_words(incident.vesting)),
     ]
+    if incident.claims is not None:
+        lines.append(Line("Claims end", claims_end(incident.claims), cite(incident, incident.claims.source)))
     lines += [Line(label, problem.what) for label, codes in COMPARED.items() for problem in run.problems if problem.code in codes]
     for name, total, winners, losers, incomplete in totals(run.comparison):
         below = (f", {losers} below 0" if losers else "") + (f", {incomplete} incomplete" if incomplete else "")

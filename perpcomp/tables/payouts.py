@@ -1,4 +1,4 @@
-"""The tables of payouts, payees and claims. In payouts and claims `trader` is who is paid: the payee, where the incident names one."""
+"""The tables of payouts, payees, claims and what is unlocked. In payouts and claims `trader` is who is paid: the payee, where the incident names one."""
 
 from perpcomp.tables.schema import Table, columns
 
@@ -53,12 +53,7 @@ source      | text    |      | keys of [sources] of the incident file
 """),
 )
 
-CLAIMS = Table(
-    "claims",
-    ("trader", "token", "tranche"),
-    columns("""
-trader            | address  |      | who may claim: the trader, or its payee
-token             | text     |      | the token that is claimed
+_TRANCHE = """
 tranche           | integer  |      | 0 is the upfront part
 unlocks_at        | time     | UTC  | when the tranche unlocks; where unlocks_at_block is given, an estimate from the stated seconds a block
 unlocks_at_unix   | integer  | s    | unlocks_at in unix seconds
@@ -66,5 +61,31 @@ unlocks_at_block  | integer? |      | the block that binds, where the vesting is
 amount            | amount   | token | what this tranche unlocks
 amount_base_units | digits   | base units | the amount as a whole number of base units
 cumulative        | amount   | token | unlocked by this tranche and all before it
+"""
+
+CLAIMS = Table(
+    "claims",
+    ("trader", "token", "tranche"),
+    columns(
+        """
+trader            | address  |      | who may claim: the trader, or its payee
+token             | text     |      | the token that is claimed
+"""
+        + _TRANCHE.lstrip()
+    ),
+)
+
+SCHEDULE = Table("schedule", ("tranche",), columns(_TRANCHE))
+
+UNLOCKED = Table(
+    "unlocked",
+    ("trader", "token"),
+    columns("""
+trader              | address |      | who may claim: the trader, or its payee
+token               | text    |      | the token that is claimed
+unlocked            | amount  | token | what has unlocked by then, claimed or not
+unlocked_base_units | digits  | base units | the same as a whole number of base units
+locked              | amount  | token | what unlocks later
+transferable        | amount  | token | what can be transferred by then at best: claimed as soon as it unlocked, into the shortest lock where claims are locked
 """),
 )

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, guards_history, guards_rules, replaying, scaling, startup
+from tests.bench import decoding, fetching, guards_history, guards_rules, replaying, scaling, startup, vesting
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -12,6 +12,7 @@ BENCHES = {
     "fetching": fetching.lines,
     "replaying": replaying.lines,
     "scaling": scaling.lines,
+    "vesting": vesting.lines,
     "guards-rules": guards_rules.lines,
     "guards-history": guards_history.lines,
 }
