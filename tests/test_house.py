@@ -29,6 +29,7 @@ ORDER = [
     "window",
     "ingest",
     "systems",
+    "fetching",
     "input",
     "coverage",
     "guards",
