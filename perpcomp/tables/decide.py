@@ -64,7 +64,7 @@ chosen           | flag    |      | whether [restore] states this order
 positions        | integer |      | positions opened again
 restore_notional | amount  | USDC | the notional that the openings move, summed
 restore_fee      | amount  | USDC | the trading fees of that
-entitlement      | amount  | USDC | what the restore-position formula gives in all
+entitlement      | amount  | USDC | what the restore-position formula gives in all, less what was received already
 largest_change   | amount  | USDC | the largest gain or loss of one trader against each-alone
 spot_before      | amount  | USDC per base | spot price of the pool before
 spot_after       | amount  | USDC per base | spot price after all openings; in the order each-alone, spot_before
