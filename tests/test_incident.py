@@ -20,8 +20,10 @@ from perpcomp.incident.description import REQUIRED, UNSET, Key, Table
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.tables import described, tables
 from perpcomp.input import find_input
+from tests.variants import CODE
 
 QUERIES = Path(__file__).parent.parent / "queries"
+
 TEXT = (QUERIES / "rehearsal.toml").read_text(encoding="utf-8")
 
 HOUSE = "0xfb88de099e13c3ed21f80a7a1e49f8caecf10df6"
@@ -824,7 +826,7 @@ def with_vaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "entry_points", lambda group: found if group == installed.SYSTEMS else [])
 
 
-OF_VAULTS = ('system = "perpetual-v1"', 'system = "vaults"'), ("clearing_house = ", "vault = ")
+OF_VAULTS = ('system = "perpetual-v1"', 'system = "vaults"'), ("clearing_house = ", "vault = "), (CODE, "")
 NO_RESTORE = (TEXT[TEXT.index("[restore]") : TEXT.index("[allocation]")], "")
 NO_CONTRACT = (CONTRACT, "balance = 5\n")
 
