@@ -457,7 +457,7 @@ def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedC
     done = process("run", query, "--rpc", url, "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("error: ") == 1
-    assert "The input reaches only to 2021-02-20T23:15:30Z (the store holds the complete range of blocks)" in done.stderr
+    assert "The input reaches only to 2021-02-20T23:15:30Z (every block of the store's range was asked for)" in done.stderr
     assert "all final" in done.stderr
     assert "proved complete and unaltered" in done.stderr
     assert (tmp_path / "o" / "inputs" / "logs.parquet").is_file()
