@@ -989,3 +989,13 @@ def test_a_wrong_list_of_contracts_is_refused(value: str, said: str) -> None:
 
 def test_a_protocol_with_one_contract_refuses_a_list() -> None:
     says(refused((f'"{HOUSE}"', f'["{HOUSE}"]')), "[chain] clearing_house", "not an address")
+
+
+def test_a_byte_order_mark_changes_nothing() -> None:
+    plain, marked = (incident_file.parse(raw, "rehearsal", QUERIES) for raw in (TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode()))
+    assert plain.chain == marked.chain
+    assert plain.eligibility == marked.eligibility
+
+
+def test_a_market_is_no_contract_of_the_chain() -> None:
+    says(refused((f'amm = "{BTC_AMM}"', f'amm = "{HOUSE}"')), f'[[market]] amm "{HOUSE}" of BTCUSDC is the contract of [chain] too.')

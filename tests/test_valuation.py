@@ -510,6 +510,7 @@ def test_other_times_of_a_price_file_are_refused(tmp_path: Path, time: str) -> N
         ),
         ("market_name,time,date,price", "BTCUSDC,1613861100,1613861100,50000", "market_name, time, price. Remove date."),
         ("market_name,time,price", "BTCUSDC,1613861100,5.592352e4", 'row 2: price is "5.592352e4". An exponent may hide lost digits.'),
+        ("market_name,time,price", "BTCUSDC,1613861100,-5", "The price of BTCUSDC at 2021-02-20T22:45:00Z is -5"),
         ("market_name,time,price", "BTCUSDC,1613861100,1E-7", "write all digits: 0.0000001 if these are all."),
     ],
 )

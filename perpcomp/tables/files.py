@@ -46,8 +46,12 @@ def read(path: Path, table: Table) -> pl.DataFrame:
 
 
 def read_prices(path: Path) -> pl.DataFrame:
-    """A price file, whose times may have every form that other tools write (times.py)."""
-    return _read_csv(path, PRICE_SERIES, canonical, _price_header)
+    """A price file, whose times may have every form that other tools write (times.py), and whose prices are above 0."""
+    prices = _read_csv(path, PRICE_SERIES, canonical, _price_header)
+    for row in prices.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
+        what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."
+        raise refusal(path.name, what, "A price must be above 0.")
+    return prices
 
 
 def _read_parquet(path: Path, table: Table) -> pl.DataFrame:

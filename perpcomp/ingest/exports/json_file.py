@@ -31,6 +31,8 @@ def sheets(path: Path, our_name: Callable[[str], str]) -> Iterator[Sheet]:
     """The sheets of a file of JSON. InputError says what an answer is that holds no logs."""
     counted, answer = 0, dict[str, Any]()
     for first, values in _values(path):
+        if not values:
+            continue  # an empty list
         if _is_page(values[0]):
             what = "This is a page of a REST API (Blockscout's /api/v2, or another one with its rows in items), which is not read."
             raise refusal(path.name, what, GET_LOGS)
@@ -56,7 +58,7 @@ def _values(path: Path) -> Iterator[tuple[int, list[Any]]]:
     if not several:
         with opened(path) as file:
             whole = msgspec.json.decode(file.read())
-        yield 1, whole if isinstance(whole, list) and whole else [whole]
+        yield 1, whole if isinstance(whole, list) else [whole]
         return
     for first, chunk in json_lines.chunks(path):
         rows = json_lines.rows(path.name, first, chunk, dict[str, Any], "an export of logs or events")
@@ -120,7 +122,11 @@ def _shown(value: Any) -> str:
 
 
 def _rows(name: str, first: int, rows: Sequence[Any], our_name: Callable[[str], str]) -> Iterator[Sheet]:
-    """Rows of one table as a sheet of text. Columns of nested values, such as a library's decoded arguments, are left out."""
+    """Rows of one table as a sheet of text; none where there are no rows. Columns of nested values, such as a library's decoded arguments,
+    are left out.
+    """
+    if not rows:
+        return
     if bad := next((n for n, row in enumerate(rows, first) if not isinstance(row, dict)), None):
         raise refusal(f"{name} row {bad}", f"The row is not a JSON object: {_shown(rows[bad - first])}.", "Each must be one log or event.")
     names = dict.fromkeys(column for row in rows for column in row)
