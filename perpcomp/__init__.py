@@ -200,10 +200,12 @@ def positions(
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):
-        frame = replayed.positions(block=moment, mark_prices=marks)
+        block, frame = moment, replayed.positions(block=moment, mark_prices=marks)
     else:
-        frame = replayed.positions(block=replayed.block_at(moment - timedelta(seconds=at is None)), time=moment, mark_prices=marks)
-    return frame, [*replayed.findings, *unknown_values(frame)]
+        block = replayed.block_at(moment - timedelta(seconds=at is None))
+        frame = replayed.positions(block=block, time=moment, mark_prices=marks)
+    assumed = replayed.assumed_at(block)
+    return frame, [*replayed.findings, *([assumed] if assumed else []), *unknown_values(frame)]
 
 
 def guarded(

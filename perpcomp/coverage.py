@@ -27,11 +27,14 @@ PAGES = (100, 500, 1_000, 10_000, 50_000)  # the most rows that explorers, subgr
 BLOCKS_IN_NAME = re.compile(r"(?<![0-9])([0-9]{1,12})_to_([0-9]{1,12})(?![0-9])")
 NEAR = timedelta(minutes=1)  # estimated times are not compared more closely
 WORDS: dict[Evidence, str] = {
-    "store": "the store holds the complete range of blocks",
+    "store": "every block of the store's range was asked for",
     "file-names": "the names of the files state their blocks",
     "subgraph-meta": "_meta of the subgraph's answers",
     "none": "the first and the last log only: nothing in the input states how far it reaches",
 }
+# What the sums of a market's logs show (systems) lies between two of its logs.
+NOT_PROVED = "logs missing before a market's first log or behind its last one would not show"
+PROVED = "headers and receipts prove that no log is missing"
 PUBLISHED = "Fetch the logs with --rpc, or export the whole window and some minutes after it."
 
 
@@ -39,7 +42,8 @@ PUBLISHED = "Fetch the logs with --rpc, or export the whole window and some minu
 class Coverage:
     """The first and last block with a log, their times, and by what evidence the input reaches from `start` to `until`.
 
-    `start` and `until` are null where no evidence states them. `about` says that they are estimated from block numbers.
+    `start` and `until` are null where no evidence states them. `about` says that they are estimated from block numbers, `proved` that --prove
+    found the store's logs complete.
     """
 
     first_block: int
@@ -50,6 +54,7 @@ class Coverage:
     start: datetime | None
     until: datetime | None
     about: bool
+    proved: bool
     problems: tuple[Finding, ...]
 
     def __str__(self) -> str:
@@ -62,7 +67,7 @@ class Coverage:
     def stated(self) -> str:
         """The evidence in words."""
         reached = "" if self.until is None else f", until {'about ' if self.about else ''}{self.until.strftime(CSV_TIME)}"
-        return WORDS[self.evidence] + reached
+        return f"{WORDS[self.evidence]}{reached}; {PROVED if self.proved else NOT_PROVED}"
 
     def members(self) -> dict[str, str]:
         """The statement as texts, for the manifest."""
@@ -105,7 +110,7 @@ def coverage(events: Events, source: Input, incident: Incident) -> Coverage:
     if evidence != "store":
         problems += _pages(source.files, bool(named))
     problems += _against_window(source, incident, times, evidence, start, until, about)
-    return Coverage(*times.ends, evidence, start, until, about, tuple(problems))
+    return Coverage(*times.ends, evidence, start, until, about, bool(stated.get("proved")), tuple(problems))
 
 
 def _against_window(

@@ -1,7 +1,7 @@
 """The file of prices that [valuation] names: which row values a liquidation, and how old it is."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.findings import Finding, refusal
+from perpcomp.findings import Finding, near_miss, refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.number_text import counted
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.files import read_prices
 from perpcomp.tables.schema import CSV_TIME
@@ -71,7 +72,16 @@ def prices_of(table: pl.DataFrame, incident: Incident, replayed: Replay | None, 
             raise refusal(file.name, what, "Add rows until the moment is between two of them.")
         if inside and held is not None:
             used.append((moment - held[0], row["market_name"], held[0], moment))
-    return fixed.from_integers(prices), [_oldest(file, used, incident)] if used else []
+    return fixed.from_integers(prices), [*_of_no_market(file, incident), *([_oldest(file, used, incident)] if used else [])]
+
+
+def _of_no_market(file: PriceFile, incident: Incident) -> Iterator[Finding]:
+    """A warning for each name that no market of the incident has: its prices value nothing."""
+    names = [market.name for market in incident.markets]
+    for name, rows in file.rows.items():
+        if name not in names:
+            what = f"The incident has no market {name}, and the file has {counted(len(rows), 'price')} of it, which no liquidation uses."
+            yield Finding("warning", file.name, what, near_miss(name, names), code="price-of-no-market")
 
 
 def _oldest(file: PriceFile, used: Sequence[tuple[timedelta, str, datetime, datetime]], incident: Incident) -> Finding:

@@ -14,6 +14,7 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.number_text import counted
 from perpcomp.price_file import prices_of
 from perpcomp.systems.replay import Replay, unknown_values
 from perpcomp.systems.system import find
@@ -56,6 +57,8 @@ def at_reference(
         if then is not None:
             _refuse_later_moment(table, incident, replayed)
             findings += _unknown(table, incident, then)
+            then, doubts = _by_either_code(table, incident, replayed, then)
+            findings += doubts
         elif incident.eligibility.by_replay:
             what = "The logs begin inside the window, so the positions before the crash are unknown."
             advice = "Pull the logs from the positions' opening on."
@@ -129,6 +132,28 @@ def _replayed_states(table: pl.DataFrame, incident: Incident, replayed: Replay) 
         return then, then if asks_market else None
     there = answers.tail(points[-1].height)
     return then, numbered.select("row").join(there, on="row", how="left", maintain_order="left").drop("row")
+
+
+def _by_either_code(table: pl.DataFrame, incident: Incident, replayed: Replay, then: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
+    """The positions before the crash without the liquidation prices that would decide otherwise by code that may have run instead."""
+    limit = incident.eligibility.liquidation_price_below
+    assumed = None if limit is None else replayed.assumed_at(crash_begins(incident, replayed)[0])
+    if assumed is None or then.get_column("liquidation_price").is_null().all():
+        return then, []
+    other, _ = _replayed_states(table, incident, replayed.otherwise())
+    assert other is not None
+    below = (pl.col("liquidation_price") < limit).fill_null(False)
+    differ = then.select(below).to_series() != other.select(below).to_series()
+    known = then.with_columns(pl.when(~differ).then("liquidation_price").alias("liquidation_price"))
+    doubtful = table.filter(differ & table.select(may_be_compensated(incident)).to_series()).sort("block_number", "log_index")
+    if doubtful.is_empty():
+        return known, [assumed]
+    what = (
+        f"liquidation_price_below decides otherwise of {counted(doubtful.height, 'liquidation')} by the code that may have run instead; first"
+        f" {doubtful.item(0, 'trader')}. Their liquidation prices are empty, so nothing is paid by them."
+    )
+    where = f"{incident.name}.toml [eligibility] liquidation_price_below"
+    return known, [assumed, Finding("error", where, what, assumed.what_to_do, code="code-decides")]
 
 
 def _before_crash_columns(table: pl.DataFrame, then: pl.DataFrame | None) -> dict[str, pl.Series | pl.Expr]:

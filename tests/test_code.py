@@ -8,27 +8,31 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import perpcomp
 from perpcomp import pipeline
 from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.chain import Code
+from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.code import at_block, denominators
 from tests import build
 from tests.test_perpetual_v1 import both_eras, run_with
+from tests.variants import CODE as STATED
+from tests.variants import NO_CODE, computed
 
 OPEN, POSITION = "open-notional", "position-notional"
 
 
-def by_block(eras: dict[int, int], upgrades: Sequence[int] = (), code: tuple[tuple[int, int, str], ...] = ()) -> str:
+def by_block(eras: dict[int, int], upgrades: Sequence[int] = (), code: tuple[tuple[int, int, str], ...] = (), assume: bool = True) -> str:
     """What the code divides by in the blocks 0 to 9: o (open notional), p (position notional) or ? for each."""
     found = pl.DataFrame({"block_number": list(eras), "era": list(eras.values())}, schema={"block_number": pl.Int64, "era": pl.Int64})
     found = found.with_columns(log_index=pl.lit(5), era_rule=pl.lit("identity"))
     tables = {
         "Upgraded": pl.DataFrame({"block_number": upgrades, "log_index": [1] * len(upgrades)}, schema_overrides={"block_number": pl.Int64})
     }
-    divided = denominators(found, tables, [Code(*one, ("test",)) for one in code])
+    divided = denominators(found, tables, [Code(*one, ("test",)) for one in code], assume=assume)
     return "".join({True: "p", False: "o", None: "?"}[at_block(divided, block)] for block in range(10))
 
 
@@ -38,6 +42,7 @@ def by_block(eras: dict[int, int], upgrades: Sequence[int] = (), code: tuple[tup
         ({}, (), (), "oooooooooo"),
         ({2: 1, 4: 1}, (), (), "oooooooooo"),
         ({2: 1, 4: 1}, (3,), (), "oooooooooo"),  # the Upgraded log between two of era 1
+        ({2: 1}, (3,), ((5, 1, OPEN),), "oooooooooo"),  # what divides so at block 5 did before
         ({2: 1}, (5,), (), "ooooo?????"),  # no liquidation shows the code since
         ({4: 2}, (), (), "pppppppppp"),
         ({4: 2}, (3,), (), "???ppppppp"),
@@ -50,13 +55,31 @@ def by_block(eras: dict[int, int], upgrades: Sequence[int] = (), code: tuple[tup
         ({2: 1, 7: 2}, (), ((0, 1, OPEN), (4, 1, POSITION), (6, 2, POSITION)), "oooopppppp"),
         ({4: 1}, (), ((3, 1, POSITION),), "oooppppppp"),  # April 2021: era 1 over the position's notional
         ({4: 1}, (), ((3, 2, POSITION),), "ooo??ppppp"),  # contradicted up to the liquidation in block 4
-        ({4: 2}, (), ((3, 1, OPEN),), "pppo??????"),  # contradicted from the liquidation in block 4 on
+        ({4: 2}, (), ((3, 1, OPEN),), "oooo??????"),  # contradicted from the liquidation in block 4 on
     ],
 )
 def test_what_the_code_divides_by(
     eras: dict[int, int], upgrades: tuple[int, ...], code: tuple[tuple[int, int, str], ...], expected: str
 ) -> None:
     assert by_block(eras, upgrades, code) == expected
+
+
+@pytest.mark.parametrize(
+    ("eras", "upgrades", "code", "expected"),
+    [
+        ({2: 1, 4: 1}, (), (), "??????????"),
+        ({2: 1, 4: 1}, (3,), (), "??????????"),
+        ({4: 2}, (), (), "????pppppp"),
+        ({4: 2}, (3,), (), "???ppppppp"),
+        ({2: 1, 7: 2}, (5,), (), "?????ppppp"),
+        ({2: 1}, (), ((5, 1, OPEN),), "oooooooooo"),
+        ({2: 1}, (), ((5, 1, POSITION),), "?????ppppp"),
+    ],
+)
+def test_what_of_it_is_not_assumed(
+    eras: dict[int, int], upgrades: tuple[int, ...], code: tuple[tuple[int, int, str], ...], expected: str
+) -> None:
+    assert by_block(eras, upgrades, code, assume=False) == expected
 
 
 CODE = '\n[[chain.code]]\nfrom_block = {}\nmeaning = {}\ndenominator = "{}"\nsource = "recording"\n'
@@ -98,10 +121,46 @@ def test_between_two_eras_ratios_are_null_with_a_reason_unless_the_code_is_state
     ],
 )
 def test_code_that_could_not_have_run_is_refused(code: str, said: str) -> None:
-    text = (incident_file.shelf() / "rehearsal.toml").read_text().replace("\n[[market]]", code + "\n[[market]]", 1)
+    text = (incident_file.shelf() / "rehearsal.toml").read_text().replace(STATED, "").replace("\n[[market]]", code + "\n[[market]]", 1)
     with pytest.raises(InputError) as refused:
         incident_file.parse(text.encode(), "rehearsal", incident_file.shelf())
     assert any(said in problem.what for problem in refused.value.problems)
+
+
+def test_positions_say_which_code_they_assume(tmp_path: Path) -> None:
+    """Without a statement the values are those of the code assumed, with one warning; with it, there is none."""
+    (tmp_path / "silent.toml").write_text((incident_file.shelf() / "rehearsal.toml").read_text().replace(STATED, ""))
+    logs = incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"
+    silent, said = perpcomp.positions(str(tmp_path / "silent.toml"), input=logs)
+    stated, nothing = perpcomp.positions("rehearsal")
+    assert silent.equals(stated)
+    assert [one.code for one in nothing] == []
+    assert [(one.code, one.level) for one in said] == [("code-assumed", "warning")]
+    assert "assumed to be over the open notional" in said[0].what
+
+
+def test_a_liquidation_price_that_the_code_decides_pays_nothing_and_says_so() -> None:
+    """A limit between the prices by the two codes: one trader is left out by a name, the others as under either code."""
+
+    def run(code: str, limit: Decimal) -> Run:
+        changes = NO_CODE | {"surviving_life =": f"liquidation_price_below = {limit}\nsurviving_life ="}
+        return computed("rehearsal", code, changes)
+
+    by_code = [run(CODE.format(13_500_000, 1, one), Decimal(50_000)).liquidations for one in (OPEN, POSITION)]
+    price = "liquidation_price_before_crash"
+    both = by_code[0].select("trader", price).hstack([by_code[1][price].alias("other")])
+    doubted = both.filter(by_code[0]["eligible"] | by_code[1]["eligible"], pl.col(price) != pl.col("other")).sort(price).row(0)
+    limit = (Decimal(doubted[1]) + Decimal(doubted[2])) / 2
+    done = run("", limit.quantize(Decimal(1) / 100))
+    row = done.liquidations.filter(trader=doubted[0]).row(0, named=True)
+    assert (row["eligible"], row[price]) == (False, None)
+    findings = {one.code: one for one in done.problems}
+    assert findings["code-assumed"].level == "warning"
+    assert findings["code-decides"].level == "error"
+    assert "liquidation_price_below decides otherwise of" in findings["code-decides"].what
+    sure = [run(CODE.format(13_500_000, 1, one), limit.quantize(Decimal(1) / 100)).liquidations for one in (OPEN, POSITION)]
+    assert done.liquidations["eligible"].to_list() == (sure[0]["eligible"] & sure[1]["eligible"]).to_list()
+    assert (sure[0]["eligible"] != sure[1]["eligible"]).any()
 
 
 def test_a_row_without_an_era_is_not_paid_and_the_others_are(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from perpcomp import pipeline
 from perpcomp.audit.verify import verify
-from perpcomp.coverage import PAGES, coverage
+from perpcomp.coverage import NOT_PROVED, PAGES, coverage
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.node.store import Store, Subject
@@ -291,7 +291,10 @@ def test_a_store_says_how_far_it_reaches(
 def test_summary_workbook_and_manifest_state_the_same_and_verify_reads_it(incident: Incident, tmp_path: Path) -> None:
     for file, evidence in (
         (jsonl(tmp_path, liquidated(logs(30, last=6000)), "cut.jsonl"), "the first and the last log only"),
-        (stored(incident, tmp_path, 7195, WINDOW), "the store holds the complete range of blocks, until 2021-02-20T23:45:00Z"),
+        (
+            stored(incident, tmp_path, 7195, WINDOW),
+            f"every block of the store's range was asked for, until 2021-02-20T23:45:00Z; {NOT_PROVED}",
+        ),
     ):
         run = pipeline.compute(incident, Input(file, None))
         assert [problem.code for problem in run.problems if problem.code == "input-may-be-cut"] == ["input-may-be-cut"][

@@ -612,7 +612,7 @@ def test_a_full_page_may_be_cut_off(tmp_path: Path) -> None:
     [
         ({"errors": [{"message": "indexing_error"}], "data": None}, "This is not a complete answer of a subgraph."),
         ([1], "The row is not a JSON object: 1."),
-        ([], "The row is not a JSON object: []."),
+        ([], "The answer or list holds no row."),
         ({"data": {"positions": []}}, "positions is not a list of events."),
         ({"data": {"positionChangedEvents": {}}}, "positionChangedEvents is not a list of events."),
         ({"data": {"fundingRateUpdatedEvents": []}}, "The list holds the event FundingRateUpdated, which is not read."),
@@ -663,7 +663,7 @@ def test_kinds_of_files_are_not_mixed(tmp_path: Path) -> None:
 )
 def test_unknown_columns_name_the_nearest_exporter(tmp_path: Path, columns: list[str], nearest: str) -> None:
     said = refused([written(tmp_path, pl.DataFrame({name: [f"0x{1:064x}-1"] for name in columns}), "strange.csv")])
-    assert "strange.csv: The columns are those of no known export" in said
+    assert f"strange.csv: The columns ({', '.join(columns)}) are those of no known export" in said
     assert nearest in said
     assert "Known: raw logs of Dune (gnosis.logs); " in said
 

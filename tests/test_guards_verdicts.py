@@ -333,7 +333,7 @@ def test_a_gap_in_a_file_of_prices_is_named(rehearsal: Run, tmp_path: Path) -> N
         ("market_name,time,price\nBTCUSDC,2021-01-01,55000\n", 'btc.csv row 2: time is "2021-01-01"'),
         ("market_name,time,price\nBTCUSDC,2021-01-01T00:00:00Z,5.5e4\n", 'price is "5.5e4"'),
         ("market_name,time,price\nBTC,2021-01-01T00:00:00Z,1\n", "\"BTC\" is not a market of this incident. Did you mean 'BTCUSDC'?"),
-        ("market_name,time,close\nBTCUSDC,2021-01-01T00:00:00Z,1\n", "column price is missing"),
+        ("market_name,time,close\nBTCUSDC,2021-01-01T00:00:00Z,1\n", "Rename close to price."),
     ],
     ids=["no file", "zero", "time", "exponent", "market", "column"],
 )

@@ -20,8 +20,10 @@ from perpcomp.incident.description import REQUIRED, UNSET, Key, Table
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.tables import described, tables
 from perpcomp.input import find_input
+from tests.variants import CODE
 
 QUERIES = Path(__file__).parent.parent / "queries"
+
 TEXT = (QUERIES / "rehearsal.toml").read_text(encoding="utf-8")
 
 HOUSE = "0xfb88de099e13c3ed21f80a7a1e49f8caecf10df6"
@@ -824,7 +826,7 @@ def with_vaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "entry_points", lambda group: found if group == installed.SYSTEMS else [])
 
 
-OF_VAULTS = ('system = "perpetual-v1"', 'system = "vaults"'), ("clearing_house = ", "vault = ")
+OF_VAULTS = ('system = "perpetual-v1"', 'system = "vaults"'), ("clearing_house = ", "vault = "), (CODE, "")
 NO_RESTORE = (TEXT[TEXT.index("[restore]") : TEXT.index("[allocation]")], "")
 NO_CONTRACT = (CONTRACT, "balance = 5\n")
 
@@ -987,3 +989,13 @@ def test_a_wrong_list_of_contracts_is_refused(value: str, said: str) -> None:
 
 def test_a_protocol_with_one_contract_refuses_a_list() -> None:
     says(refused((f'"{HOUSE}"', f'["{HOUSE}"]')), "[chain] clearing_house", "not an address")
+
+
+def test_a_byte_order_mark_changes_nothing() -> None:
+    plain, marked = (incident_file.parse(raw, "rehearsal", QUERIES) for raw in (TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode()))
+    assert plain.chain == marked.chain
+    assert plain.eligibility == marked.eligibility
+
+
+def test_a_market_is_no_contract_of_the_chain() -> None:
+    says(refused((f'amm = "{BTC_AMM}"', f'amm = "{HOUSE}"')), f'[[market]] amm "{HOUSE}" of BTCUSDC is the contract of [chain] too.')

@@ -63,6 +63,33 @@ def test_each_liquidation_that_lost_both_of_its_logs_is_noticed(
             assert [names(one) for one in findings] == [("error", "logs-missing", f"tx {transaction}")]
 
 
+@pytest.mark.parametrize(("name", "count"), [("rehearsal", 12), ("later", 1)])
+def test_a_lost_last_transaction_of_a_market_is_noticed_by_the_funding_payment_behind_it(
+    name: str, count: int, request: pytest.FixtureRequest
+) -> None:
+    """An input that ends with a funding payment, without the last trade before it; whole, it gives no finding."""
+    run: Run = request.getfixturevalue(name)
+    tried = set[str]()
+    pools = run.events.others["ReserveSnapshotted"].sort("block_number", "log_index")
+    for payment in run.events.others["FundingRateUpdated"].iter_rows(named=True):
+        cut = {event: table.filter(_at_or_before(payment)) for event, table in run.events.others.items()}
+        before = pools.filter(_at_or_before(payment) & (pl.col("market") == payment["market"]))
+        if before.height < 2 or before.item(-1, "transaction_hash") in tried:
+            continue
+        lost = before.item(-1, "transaction_hash")
+        tried.add(lost)
+        assert found(run, cut) == []
+        findings = found(run, {event: table.filter(pl.col("transaction_hash") != lost) for event, table in cut.items()})
+        where = f"tx {payment['transaction_hash']} log {payment['log_index']}"
+        assert names(findings[-1]) == ("error", "logs-missing", where)
+    assert len(tried) == count
+
+
+def _at_or_before(row: Mapping[str, Any]) -> pl.Expr:
+    block, log = pl.col("block_number"), pl.col("log_index")
+    return (block < row["block_number"]) | ((block == row["block_number"]) & (log <= row["log_index"]))
+
+
 @pytest.mark.parametrize("event", ["PositionChanged", *SWAPS, *POOLS])
 def test_each_single_log_that_the_sums_show_is_noticed_once(event: str, rehearsal: Run) -> None:
     """Only the pool at a market's launch is the first of its market: nothing before it says what it must be."""

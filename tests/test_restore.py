@@ -116,6 +116,32 @@ def test_the_effect_of_the_order_is_shown() -> None:
     assert max(changes) == to_integer(orders["as-liquidated"]["largest_change"])
 
 
+def test_what_was_received_is_taken_off_in_every_order_once_over_all_markets(tmp_path: Path) -> None:
+    """A trader of two markets who received more than one of them gives, and one who received more than everything."""
+    other = "0x" + "dd" * 20
+    rows = [
+        *build.position(1, build.address(1), 1, 30_000, 10_000, 42_000),
+        *({**row, "market": other} for row in build.position(2, build.address(1), 1, 30_000, 10_000, 42_000)),
+        *build.position(3, build.address(2), 1, 30_000, 10_000, 42_000),
+    ]
+    got = [(build.address(1), 35_000), (build.address(2), 90_000)]
+    received = "".join(f'[[received]]\naddress = "{who}"\namount = {amount}\nsource = "test"\n\n' for who, amount in got)
+    market = f'[[market]]\nname = "ETHUSDC"\namm = "{other}"\naffected = true\nreference_price = 50_000\nsource = "test"\n\n'
+    pools = POOL + "\n" + POOL.replace("BTCUSDC", "ETHUSDC")
+    table = f'[restore]\norder = "largest-first"\nspread = 0\nsource = "test"\n\n{pools}\n{received}'
+    changes = {
+        '[formula]\nname = "margin-only"': f'{table}\n[formula]\nname = "restore-position"',
+        "[eligibility]": f"{market}[eligibility]",
+    }
+    done = build.run(tmp_path, rows, changes)
+    owed = {who: to_integer(amount) for who, amount in done.payouts.select("trader", "entitlement").iter_rows()}
+    assert owed[build.address(2)] == 0
+    assert 25_000 * ONE < owed[build.address(1)] < 26_000 * ONE
+    chosen = done.restore_orders.filter("chosen")
+    assert sum(to_integer(amount) for amount in chosen["entitlement"]) == sum(owed.values())
+    assert done.restore_orders.filter(order="each-alone")["entitlement"].min() == 0
+
+
 def test_the_pool_can_be_that_of_the_reference_block_with_the_position_of_then() -> None:
     """All of it as of one block: the deposit is the margin less funding, plus what opening costs above the old open notional."""
     block = truth("february")["reference_block"]

@@ -108,6 +108,29 @@ def by_etl() -> Logs:
     ]
 
 
+def by_dune(rows: Logs = LOGS) -> Logs:
+    """Rows of gnosis.logs in an answer of Dune's API."""
+    return [
+        {
+            "block_time": f"{datetime.fromtimestamp(int(log['blockTimestamp'], 16), UTC):%Y-%m-%d %H:%M:%S}.000 UTC",
+            "block_number": int(log["blockNumber"], 16),
+            "block_hash": log["blockHash"],
+            "contract_address": log["address"],
+            **{f"topic{n}": log["topics"][n] if n < len(log["topics"]) else None for n in range(4)},
+            "data": log["data"],
+            "tx_hash": log["transactionHash"],
+            "index": int(log["logIndex"], 16),
+            "tx_index": int(log["transactionIndex"], 16),
+        }
+        for log in rows
+    ]
+
+
+def dune_answer(rows: Logs, total: int = len(LOGS), **more: Any) -> dict[str, Any]:
+    result = {"rows": rows, "metadata": {"column_names": list(rows[0]), "row_count": len(rows), "total_row_count": total}}
+    return {"execution_id": "01H", "query_id": 1, "is_execution_finished": True, "state": "QUERY_STATE_COMPLETED", "result": result, **more}
+
+
 def envelope(rows: Logs) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "result": rows}
 
@@ -134,6 +157,10 @@ SHAPES: dict[str, tuple[str, Any]] = {
     "erigon": ("erigon.jsonl", lines(by_erigon())),
     "erigon's answer": ("erigon.json", envelope(by_erigon())),
     "ethereum-etl": ("etl.json", lines(by_etl())),
+    "dune": ("dune.json", dune_answer(by_dune())),
+    "dune, two pages": ("dune.jsonl", lines([dune_answer(by_dune(LOGS[:2]), next_offset=2), dune_answer(by_dune(LOGS[2:]))])),
+    "an answer without logs before the other": ("answers.jsonl", lines([envelope([]), envelope(LOGS)])),
+    "with the chain's number": ("logs.jsonl", lines([{**log, "chainId": "0x64"} for log in LOGS])),
     "gzip": ("logs.jsonl.gz", gzip.compress(lines(LOGS).encode())),
     "gzip without the ending": ("logs.jsonl", gzip.compress(lines(LOGS).encode())),
     "gzipped answer": ("curl.json.gz", gzip.compress(json.dumps(envelope(LOGS)).encode())),
@@ -485,7 +512,18 @@ def test_a_subgraphs_id_holds_the_place_of_the_log(tmp_path: Path, identity: Cal
         ),
         ({"jsonrpc": "2.0", "id": 1, "result": "0x10"}, 'This is a node\'s answer, but its result is not a list of logs: "0x10".'),
         ({"status": "0", "message": "NOTOK", "result": "Max rate limit reached"}, 'is not a list of logs: "Max rate limit reached".'),
-        ({"items": [{"index": 1}], "next_page_params": None}, "This is a page of a REST API, with its rows in items."),
+        ({"items": [{"index": 1}], "next_page_params": None}, "module=logs&action=getLogs&address=CONTRACT"),
+        ({"data": {"items": [{"log_offset": 1}]}, "error": False}, "This is a page of a REST API"),
+        (dune_answer(by_dune(), next_offset=4), "next_offset of the last answer says that more rows follow."),
+        (dune_answer(by_dune(LOGS[:2])), f"total_row_count of the last answer is {len(LOGS)}, but the file has 2 rows."),
+        (dune_answer(by_dune()) | {"state": "QUERY_STATE_COMPLETED_PARTIAL"}, "its query is not complete"),
+        ({"execution_id": "01H", "state": "QUERY_STATE_EXECUTING"}, "This is an answer of Dune's API, and its query is not complete"),
+        ({"error": "invalid API Key"}, 'and an error: "invalid API Key".'),
+        ({"result": by_dune(), "cursor": "eyJ"}, "cursor of the last answer says that more rows follow."),
+        ([], "The answer or list holds no row."),
+        (envelope([]), "The answer or list holds no row."),
+        ([{**log, "chainId": 1} for log in LOGS], "row 1: chain_id is 1, but the incident's is 100."),
+        ([{"amount": 1, "who": "0x1"}], "The columns (amount, who) are those of no known export."),
         ({"data": {"positions": []}}, "positions is not a list of events."),
         ([[1]], "The row is not a JSON object: [1]."),
         ("[", "The file cannot be read ("),
@@ -494,6 +532,15 @@ def test_a_subgraphs_id_holds_the_place_of_the_log(tmp_path: Path, identity: Cal
 )
 def test_what_an_answer_is_is_named(tmp_path: Path, content: Any, said: str) -> None:
     assert said in refused(tmp_path, put(tmp_path, "answer.json", content))
+
+
+def test_a_line_that_is_no_log_is_shown(tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    said = refused(tmp_path, put(tmp_path, "logs.jsonl", pointer))
+    assert "row 1: The line is not a row of eth_getLogs" in said
+    assert "It begins: 'version https://git-lfs.github.com/spec/'." in said
+    other_chain = put(tmp_path, "logs.jsonl", lines([{**log, "chainId": "0x1"} for log in LOGS]))
+    assert "row 1: chain_id is 1, but the incident's is 100." in refused(tmp_path, other_chain)
 
 
 def test_our_own_events_are_read_again_without_a_warning(tmp_path: Path) -> None:

@@ -92,6 +92,16 @@ def test_every_trade_and_every_funding_entry_is_missed_but_a_markets_first_entry
             assert errors(without(tables, name, row), chain), f"{name} {tables[name].row(row, named=True)}"
 
 
+@pytest.mark.parametrize(("chain", "number"), [("june", 44), ("upgrade", 14)])
+def test_every_move_of_margin_is_missed(chain: str, number: int) -> None:
+    tables = recorded(chain)
+    moves = tables["MarginTransferred"]
+    for row in range(moves.height):
+        found = errors(without(tables, "MarginTransferred", row), chain)
+        assert "lost-margin-change" in {problem.code for problem in found}, moves.row(row, named=True)
+    assert moves.height == number
+
+
 def test_a_lost_liquidation_stops_every_payment(tmp_path: Path) -> None:
     rows = gzip.decompress((LAB / "june" / "logs.jsonl.gz").read_bytes()).decode().splitlines()
     topic = next(iter(t for t in SYNTHETIX_V2.topics if t.startswith("0x8e83cfbf")))

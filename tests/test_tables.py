@@ -140,11 +140,18 @@ AMOUNT_HELP = "Amounts are plain decimals with at most 18 places and 20 digits b
 
 @pytest.mark.parametrize(
     "value",
-    ["1e5", "1E5", "+1", " 1", "1 ", "NaN", "inf", "0." + "1" * 19, "１", "1.５", "٣", "1" * 21, "-", ".5", "1.", "--1", "1_0", "0x10", "1,0", "1'000", "one", "null"],
+    ["+1", " 1", "1 ", "NaN", "inf", "0." + "1" * 19, "１", "1.５", "٣", "1" * 21, "-", ".5", "1.", "--1", "1_0", "0x10", "1,0", "1'000", "one", "null"],
 )  # fmt: skip
 def test_an_amount_that_is_no_plain_decimal_is_refused(tmp_path: Path, lines: list[str], value: str) -> None:
     cell = f'"{value}"' if "," in value else value
     assert refused(tmp_path, with_cell(lines, 5, "margin", cell)) == [f'events.csv row 5: margin is "{value}". {AMOUNT_HELP}']
+
+
+@pytest.mark.parametrize("value", ["1e5", "1E5", "1.E+5"])
+def test_an_exponent_is_refused_with_the_digits_to_write(tmp_path: Path, lines: list[str], value: str) -> None:
+    (said,) = refused(tmp_path, with_cell(lines, 5, "margin", value))
+    assert said.startswith(f'events.csv row 5: margin is "{value}". An exponent may hide lost digits.')
+    assert "write all digits: 100000 if these are all." in said
 
 
 @pytest.mark.parametrize(

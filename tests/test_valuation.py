@@ -493,3 +493,40 @@ def test_other_times_of_a_price_file_are_refused(tmp_path: Path, time: str) -> N
     (tmp_path / "prices.csv").write_text(f"market_name,time,price\nBTCUSDC,{time},50000\n")
     with pytest.raises(InputError, match=f'row 2: time is "{time}"'):
         read_prices(tmp_path / "prices.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        (
+            "snapped_at,price,market_cap,total_volume",
+            "2021-02-20 22:45:00 UTC,50000,1.0,2.0",
+            "but a file of prices has market_name, time, price. Rename snapped_at to time; add market_name to every row, as the incident file names the market; remove market_cap; remove total_volume.",
+        ),
+        (
+            "Symbol,Date,Close",
+            "BTCUSDC,2021-02-20 22:45:00,50000",
+            "Rename Symbol to market_name; rename Date to time; rename Close to price.",
+        ),
+        ("market_name,time,date,price", "BTCUSDC,1613861100,1613861100,50000", "market_name, time, price. Remove date."),
+        ("market_name,time,price", "BTCUSDC,1613861100,5.592352e4", 'row 2: price is "5.592352e4". An exponent may hide lost digits.'),
+        ("market_name,time,price", "BTCUSDC,1613861100,-5", "The price of BTCUSDC at 2021-02-20T22:45:00Z is -5"),
+        ("market_name,time,price", "BTCUSDC,1613861100,1E-7", "write all digits: 0.0000001 if these are all."),
+    ],
+)
+def test_what_price_sites_export_is_refused_with_what_to_write(tmp_path: Path, header: str, row: str, said: str) -> None:
+    (tmp_path / "prices.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(InputError) as refused:
+        read_prices(tmp_path / "prices.csv")
+    assert said in str(refused.value)
+    assert len(refused.value.problems) == 1
+
+
+def test_prices_of_a_market_that_the_incident_does_not_name_are_a_warning(tmp_path: Path) -> None:
+    start = build.START
+    series(tmp_path, [("BTCUSDC", start, 50_000), ("BTCUSD", start, 60_000)])
+    rows = [build.liquidated(1, build.address(1), start, Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))]
+    (finding,) = [p for p in by_series(tmp_path, rows).problems if p.code == "price-of-no-market"]
+    assert finding.level == "warning"
+    assert finding.what == "The incident has no market BTCUSD, and the file has 1 price of it, which no liquidation uses."
+    assert "Did you mean 'BTCUSDC'?" in finding.what_to_do

@@ -9,6 +9,15 @@ from perpcomp.incident.incident import Incident
 from perpcomp.input import find_input
 from perpcomp.run import Run
 
+CODE = """
+# The contracts of npm @perp/contract 1.1.0; events do not show what their margin ratio divides by.
+[[chain.code]]
+from_block = 13_500_000
+meaning = 1
+denominator = "open-notional"
+source = "recording"
+"""
+NO_CODE = {CODE: ""}  # the rehearsal's own statement, taken away
 NO_PRICE = {"reference_price = 50_000\n": ""}
 
 

@@ -1,12 +1,13 @@
 """What restoring the positions costs in each order, and the list of positions to restore in kind."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import polars as pl
 
 from perpcomp import fixed
 from perpcomp.curve import Reserves
-from perpcomp.entitlement import of_traders
+from perpcomp.entitlement import net, of_traders
 from perpcomp.formulas.restore_position import restore_position
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import ORDERS
@@ -16,8 +17,12 @@ from perpcomp.tables.schema import LOG_KEY, check
 
 
 def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserves]) -> pl.DataFrame:
-    """The restore-orders table: what each order costs, market by market; empty without [restore]."""
+    """The restore-orders table: what each order costs, market by market; empty without [restore].
+
+    What a trader received already is taken off the first market's entitlement, the rest of it off the next one's.
+    """
     rows: list[dict[str, object]] = []
+    received = {order: Counter(incident.received_by) for order in ORDERS}
     names = {market.amm: market.name for market in incident.affected}
     for market, pool in at.items():
         assert incident.restore is not None
@@ -25,7 +30,8 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
         alone: dict[str, int] = {}
         for order in ORDERS:  # each-alone is the first
             opened = list(openings(eligible, {market: pool}, incident.restore, order))
-            entitlements = of_traders(restore_position, with_costs(eligible, opened))
+            entitlements = net(of_traders(restore_position, with_costs(eligible, opened)), received[order])
+            received[order].subtract({trader: entitlement.taken_off for trader, entitlement in entitlements.items()})
             owed = {trader: entitlement.known for trader, entitlement in entitlements.items()}
             alone = alone or owed
             sizes = dict(zip(eligible.select(LOG_KEY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))

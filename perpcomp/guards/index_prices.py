@@ -91,9 +91,6 @@ def _read_file(stated: IndexPrices, incident: Incident) -> pl.DataFrame:
     if not path.resolve().is_relative_to(incident.folder.resolve()):
         raise refusal(stated.file, "The price file is a link to a file outside the incident file's folder.", "Put the file itself there.")
     rows = read_prices(path)
-    for row in rows.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
-        what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."
-        raise refusal(stated.file, what, "A price must be above 0.")
     known = [market.name for market in incident.markets]
     for name in sorted(set(rows.get_column("market_name")) - set(known)):
         raise refusal(stated.file, f'"{name}" is not a market of this incident.', near_miss(name, known))

@@ -159,6 +159,10 @@ def _funds(budgets: tuple[Budget, ...], fund: InsuranceFund | None) -> Problems:
 
 def _contracts(fund: InsuranceFund | None, chain: Chain, markets: tuple[Market, ...]) -> Problems:
     """The contracts whose logs are told apart by address must all differ."""
+    for market in markets:
+        if market.amm in chain.contracts:
+            what = f'"{market.amm}" of {market.name} is the contract of [chain] too.'
+            yield Problem("[[market]]", 0, "amm", what, "Write the address of the market's own contract.")
     if fund is not None and fund.balance is None:
         others = {*chain.contracts, *(market.amm for market in markets)}
         yield from _twice("[insurance_fund]", "address or token", [*others, fund.address, fund.token])

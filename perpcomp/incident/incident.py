@@ -111,7 +111,7 @@ class Incident:
     @property
     def contracts(self) -> dict[str, str]:
         """Address -> what it is, of every contract that the incident names."""
-        named = {self.chain.clearing_house: "the contract of [chain]"}
+        named = dict.fromkeys(self.chain.contracts, "the contract of [chain]")
         named |= {market.amm: f"the market {market.name}" for market in self.markets}
         if self.fund_in_logs is not None:
             named |= {self.fund_in_logs.address: "the insurance fund", self.fund_in_logs.token: "the token of the insurance fund"}

@@ -14,9 +14,9 @@ class BadNumber(str):
 
 
 def parse(raw: bytes, file: str) -> dict[str, Any]:
-    """The tables of a file. InputError where it is not TOML in UTF-8."""
+    """The tables of a file, with or without a byte order mark. InputError where it is not TOML in UTF-8."""
     try:
-        return tomllib.loads(raw.decode("utf-8"), parse_float=_exact)
+        return tomllib.loads(raw.decode("utf-8-sig"), parse_float=_exact)
     except tomllib.TOMLDecodeError as error:
         raise refusal(file, f"The file is not valid TOML: {error}.", "Correct the line named.") from None
     except UnicodeDecodeError as error:

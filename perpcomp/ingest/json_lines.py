@@ -54,5 +54,7 @@ def _first_bad_line(name: str, lines: list[bytes], decoder: msgspec.json.Decoder
             decoder.decode(line)
         except UNREADABLE as error:
             what = f"The line is not a row of {kind} ({error})."
+            if not line.lstrip().startswith(b"{"):
+                what += f" It begins: {line[:40].decode(errors='replace').strip()!r}."
             return refusal(f"{name} row {number}", what, "Each line must be one JSON object, as the node returned it.")
     raise AssertionError(f"{name}: a line was refused that passes now")

@@ -35,6 +35,8 @@ def is_log_file(path: Path) -> bool:
         return not line.lstrip().startswith((b"{", b"["))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return not line.lstrip().startswith(b"[") and line.strip() != b"{"  # a list or an object over several lines
+    if "chainId" in row:  # to be compared with the incident's
+        return False
     return log.block_timestamp is not None or not {"timestamp", "timeStamp"} & row.keys()
 
 

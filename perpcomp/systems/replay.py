@@ -58,6 +58,12 @@ class Replay(Protocol):
         A point with a size (base, signed) says what closing that size would move; one without says the trader's own position.
         """
 
+    def assumed_at(self, block: int) -> Finding | None:
+        """A warning where the code of a block, on which margin ratios and liquidation prices depend, is only assumed; None elsewhere."""
+
+    def otherwise(self) -> "Replay":
+        """The same replay with the other code wherever one is only assumed."""
+
     def pool(self, market: str, block: int) -> Reserves | None:
         """A market's pool at the end of a block."""
 

@@ -64,7 +64,7 @@ chosen           | flag    |      | whether [restore] states this order
 positions        | integer |      | positions opened again
 restore_notional | amount  | QUOTE | the notional that the openings move, summed
 restore_fee      | amount  | QUOTE | the trading fees of that
-entitlement      | amount  | QUOTE | what the restore-position formula gives in all
+entitlement      | amount  | QUOTE | what the restore-position formula gives in all, less what was received already
 largest_change   | amount  | QUOTE | the largest gain or loss of one trader against each-alone
 spot_before      | amount  | QUOTE per base | spot price of the pool before
 spot_after       | amount  | QUOTE per base | spot price after all openings; in the order each-alone, spot_before

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +14,13 @@ from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table, check
 from perpcomp.tables.times import canonical
 from perpcomp.text_file import read_csv
+
+EXPONENT = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{0,40})?[eE][-+]?[0-9]{1,2}", re.ASCII)
+PRICE_SITES = {  # what price sites call our columns, in lower case
+    **dict.fromkeys(("snapped_at", "timestamp", "date", "datetime", "unix", "open_time", "block_time"), "time"),
+    **dict.fromkeys(("close", "value"), "price"),
+    **dict.fromkeys(("market", "symbol", "pair"), "market_name"),
+}
 
 
 def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
@@ -37,8 +46,12 @@ def read(path: Path, table: Table) -> pl.DataFrame:
 
 
 def read_prices(path: Path) -> pl.DataFrame:
-    """A price file, whose times may have every form that other tools write (times.py)."""
-    return _read_csv(path, PRICE_SERIES, canonical)
+    """A price file, whose times may have every form that other tools write (times.py), and whose prices are above 0."""
+    prices = _read_csv(path, PRICE_SERIES, canonical, _price_header)
+    for row in prices.filter(pl.col("price") <= 0).sort("time").head(1).iter_rows(named=True):
+        what = f"The price of {row['market_name']} at {row['time'].strftime(CSV_TIME)} is {row['price']:f}."
+        raise refusal(path.name, what, "A price must be above 0.")
+    return prices
 
 
 def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
@@ -61,13 +74,18 @@ def _read_parquet(path: Path, table: Table) -> pl.DataFrame:
     return frame.select(*table.schema)
 
 
-def _read_csv(path: Path, table: Table, in_our_form: Callable[[pl.Expr], pl.Expr] | None = None) -> pl.DataFrame:
+def _read_csv(
+    path: Path,
+    table: Table,
+    in_our_form: Callable[[pl.Expr], pl.Expr] | None = None,
+    check_header: Callable[[Path, Sequence[str], Table], None] | None = None,
+) -> pl.DataFrame:
     """Read cells as text and match them before the cast: with a schema, Polars accepts 1e5, +1 and a 19th decimal silently."""
     try:
         frame = read_csv(path)
     except (pl.exceptions.PolarsError, OSError, EOFError, ValueError) as error:
         raise refusal(path.name, f"The CSV file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
-    _check_header(path, frame.columns, table)
+    (check_header or _check_header)(path, frame.columns, table)
     if in_our_form is not None:
         frame = frame.with_columns(in_our_form(pl.col(c.name)).alias(c.name) for c in table.columns if c.kind == "time")
     _check_cells(path, frame, table, first_row=2)
@@ -92,6 +110,21 @@ def _check_header(path: Path, names: Sequence[str], table: Table) -> None:
         raise InputError(problems)
 
 
+def _price_header(path: Path, names: Sequence[str], table: Table) -> None:
+    """Price sites name no market, because a file of theirs is of one coin: only its user knows of which market it is."""
+    wanted = list(table.schema)
+    if sorted(names) == sorted(wanted):
+        return
+    renamed = {name: ours for name in names if name not in wanted and (ours := PRICE_SITES.get(name.strip().lower())) not in {None, *names}}
+    steps = [f"rename {theirs} to {ours}" for theirs, ours in renamed.items()]
+    absent = [name for name in wanted if name not in {*names, *renamed.values()}]
+    steps += [f"add {name}{' to every row, as the incident file names the market' * (name == 'market_name')}" for name in absent]
+    steps += [f"remove {other}" for other in names if other not in {*wanted, *renamed}]
+    what = f"The columns are {', '.join(names)}, but a file of prices has {', '.join(wanted)}."
+    advice = "; ".join(steps)
+    raise refusal(path.name, what, f"{advice[0].upper()}{advice[1:]}.")
+
+
 def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -> None:
     """Check every cell of a frame of text against its kind's pattern, and the key for duplicates. Reports up to 20 problems at once."""
     problems = []
@@ -103,7 +136,8 @@ def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -
         bad = ~good.fill_null(column.optional)
         for row, value in text.with_row_index("_row").filter(bad).select("_row", column.name).head(20).iter_rows():
             shown = "empty" if value is None else f'"{value[:60]}"'
-            problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", _advice(column)))
+            advice = _advice(column) if column.kind != "amount" else _without_exponent(value) or _advice(column)
+            problems.append(Finding("error", f"{path.name} row {row + first_row}", f"{column.name} is {shown}.", advice))
     twice = text.with_row_index("_row").filter(pl.struct(table.key).is_duplicated()).head(20)
     equal = twice.select(pl.struct(text.columns).is_duplicated()).to_series()
     for same, (row, *key) in zip(equal, twice.select("_row", *table.key).iter_rows(), strict=True):
@@ -112,6 +146,13 @@ def _check_cells(path: Path, text: pl.DataFrame, table: Table, first_row: int) -
         problems.append(Finding("error", f"{path.name} row {row + first_row}", what, advice))
     if problems:
         raise InputError(problems[:20])
+
+
+def _without_exponent(value: str | None) -> str | None:
+    """Advice on an amount with an exponent; None for any other text. It is not read: a spreadsheet shows fewer digits so than it holds."""
+    if value is None or not EXPONENT.fullmatch(value):
+        return None
+    return f"An exponent may hide lost digits. Compare it with the source, and write all digits: {Decimal(value):f} if these are all."
 
 
 def _advice(column: Column) -> str:

@@ -68,7 +68,7 @@ class Fault:
     delay: float = 0.3  # seconds that a late answer takes
     retry_after: int = 1  # whole seconds, as the header has it
     wording: str = ""  # of a refusal
-    limit: int = 20  # of a refusal: blocks or logs
+    limit: int = 20  # of a refusal: blocks or logs; of a silent cap: logs
     at: int | None = None  # the first block that a reorg replaces; None: drawn
 
     def __post_init__(self) -> None:
@@ -211,6 +211,14 @@ def _disorder(active: Active, answer: Answer) -> None:
     logs[place], logs[place + 1] = logs[place + 1], logs[place]
 
 
+def _above_limit(active: Active, answer: Answer) -> bool:
+    return isinstance(answer.result, list) and len(answer.result) > active.fault.limit
+
+
+def _cap(active: Active, answer: Answer) -> None:
+    del answer.json["result"][active.fault.limit :]
+
+
 def _not_empty(active: Active, answer: Answer) -> bool:
     return isinstance(answer.result, list) and bool(answer.result)
 
@@ -336,6 +344,7 @@ KINDS = {
     "duplicate-log": Kind(LOGS, _duplicate, _holds_victim),
     "removed-log": Kind(LOGS, _remove, _holds_victim),
     "out-of-order": Kind(LOGS, _disorder, _has_two),
+    "silent-cap": Kind(LOGS, _cap, _above_limit),
     "empty-range": Kind(LOGS, _empty, _not_empty),
     "null-result": Kind(LOGS, _null),
     "null-receipts": Kind(RECEIPTS, _null),

@@ -120,11 +120,23 @@ def test_a_fault_gives_the_exact_set_or_a_refusal(
 ) -> None:
     """A silent fault (a log left out or altered) is seen with --prove only, so it is tried with it."""
     delays = {"late": 1.5 if seed % 3 == 0 else 0.05}
-    fault = Fault(kind, seed=seed, delay=delays.get(kind, 0.05), retry_after=1)
+    fault = Fault(kind, seed=seed, delay=delays.get(kind, 0.05), retry_after=1, limit=50)
     how = options(crash_chain, tmp_path, prove="all" if kind in CANNOT_BE_SEEN_WITHOUT_A_PROOF or seed % 2 else None, timeout=0.4)
     with Proxy(crash_chain.url, [fault]) as proxy:
         events, refused = pull_or_refusal(about, proxy.url, how)
     assert (events is not None and events.equals(truth)) or (refused is not None and refused.exit_code in (1, 2, 3))
+
+
+@pytest.mark.parametrize("window", [141, 70])
+@pytest.mark.parametrize("cap", [50, 64, 100])
+def test_a_node_that_silently_caps_its_answers_gives_the_exact_set(
+    cap: int, window: int, crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Found without a proof: the last block of an answer with a round count is asked again, with the rest."""
+    with Proxy(crash_chain.url, [Fault("silent-cap", permanent=True, limit=cap)]) as proxy:
+        how = options(crash_chain, tmp_path, settings=Settings(window=window, segment=141, confirmations=0))
+        assert pull(about, [proxy.url], how).equals(truth)
+    assert proxy.hits["silent-cap"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -445,7 +457,7 @@ def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedC
     done = process("run", query, "--rpc", url, "--prove", "--blocks", final, "--out", "o", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("error: ") == 1
-    assert "The input reaches only to 2021-02-20T23:15:30Z (the store holds the complete range of blocks)" in done.stderr
+    assert "The input reaches only to 2021-02-20T23:15:30Z (every block of the store's range was asked for)" in done.stderr
     assert "all final" in done.stderr
     assert "proved complete and unaltered" in done.stderr
     assert (tmp_path / "o" / "inputs" / "logs.parquet").is_file()

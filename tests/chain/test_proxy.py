@@ -113,6 +113,14 @@ def test_a_log_may_be_dropped_from_receipts_too(probe: Probe, true_logs: list[di
     assert missing["logIndex"] not in [log["logIndex"] for log in receipt["logs"]]
 
 
+def test_an_answer_is_capped_without_a_word(probe: Probe, true_logs: list[dict[str, Any]]) -> None:
+    proxy = probe("silent-cap", limit=50, **ALWAYS)
+    assert probe.logs(proxy) == true_logs[:50]
+    one = {"blockHash": true_logs[0]["blockHash"]}
+    assert ask(proxy, "eth_getLogs", one)["result"] == [log for log in true_logs if log["blockHash"] == one["blockHash"]]
+    assert proxy.hits == {"silent-cap": 1}
+
+
 def test_one_byte_of_data_is_altered(probe: Probe, true_logs: list[dict[str, Any]]) -> None:
     proxy = probe("alter-data", **ALWAYS)
     (pair,) = [(a, b) for a, b in zip(true_logs, probe.logs(proxy), strict=True) if a != b]

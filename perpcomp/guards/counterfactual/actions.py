@@ -17,7 +17,7 @@ from perpcomp.guards.index_prices import LogKey
 from perpcomp.guards.limits import nearest_setting
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.perpetual_v1 import events as v1
-from perpcomp.systems.perpetual_v1.code import Denominators, at_block, denominators
+from perpcomp.systems.perpetual_v1.code import STATE_IT, Denominators, at_block, denominators
 from perpcomp.systems.perpetual_v1.replay.in_order import in_order, integers
 from perpcomp.systems.perpetual_v1.replay.replay import Replay, ratio_at, replay
 
@@ -75,14 +75,14 @@ class Actions:
         over = at_block(self.denominators, block)
         if over is None:
             what = "Neither the logs nor [[chain.code]] say which code ran, so margin ratios cannot be computed."
-            raise refusal(f"block {block}", what, "State it: [[chain.code]] with from_block, meaning, denominator and source.")
+            raise refusal(f"block {block}", what, STATE_IT)
         return over
 
 
 def read_actions(liquidations: pl.DataFrame, events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incident: Incident) -> Actions:
     """The incident's history. InputError unless the logs hold all of it, from each market's launch on."""
-    divided = denominators(liquidations, tables, incident.chain.code)
-    replayed = replay(tables, events, denominators=divided)
+    divided, proved = (denominators(liquidations, tables, incident.chain.code, assume=assume) for assume in (True, False))
+    replayed = replay(tables, events, denominators=divided, proved=proved)
     _refuse_gaps(replayed)
     _refuse_unknown_eras(liquidations)
     fee_ratios = _fee_ratios(tables, incident)

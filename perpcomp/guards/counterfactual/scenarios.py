@@ -50,6 +50,7 @@ def scenarios(
     names = {market.amm: market.name for market in incident.markets}
     differing = (point.action.log[0] for run in runs for point in run.path if point.action.pool != point.pool)
     first = min((*liquidations.get_column("block_number"), *differing), default=0)
+    assumed = next((found for block in liquidations.get_column("block_number") if (found := actions.replayed.assumed_at(block))), None)
     outcomes = [row for run in runs for row in _outcome_rows(run, names)]
     paths = [_path_row(run, point) for run in runs for market in affected for point in _path(run, market, first)]
     dropped = [_dropped_row(run, action, why) for run in runs for action, why in run.dropped]
@@ -57,7 +58,7 @@ def scenarios(
         check(frame_of(outcomes, COUNTERFACTUAL), COUNTERFACTUAL),
         check(frame_of(paths, PATHS), PATHS),
         check(frame_of(dropped, DROPPED), DROPPED),
-        (repeats_history(repeated), *_remarks(runs)),
+        (repeats_history(repeated), *([assumed] if assumed else []), *_remarks(runs)),
     )
 
 

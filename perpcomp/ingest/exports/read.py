@@ -50,7 +50,9 @@ def foreign_pieces(paths: Sequence[Path], wanted: Wanted, times: dict[int, int])
     off. Consistency finds duplicates.
     """
     assert paths
-    first = _exporter(next(_sheets(paths[0])), wanted)
+    first = next((_exporter(sheet, wanted) for path in paths for sheet in _sheets(path)), None)
+    if first is None:
+        raise refusal(_name(paths), "The answer or list holds no row.", "Is it the right file, and were the blocks and addresses right?")
     sheets = ((_exporter(sheet, wanted), sheet) for path in paths for sheet in _sheets(path))
     if first.kind == "raw logs":
         return _raw_pieces(paths, sheets, wanted, times)
@@ -75,7 +77,9 @@ def _exporter(sheet: Sheet, wanted: Wanted) -> Exporter:
             return exporter
     missing = {exporter.name: [name for name in exporter.columns if not sheet.has(name)] for exporter in EXPORTERS}
     nearest = min(EXPORTERS, key=lambda exporter: len(missing[exporter.name]) / len(exporter.columns)).name
-    what = f"The columns are those of no known export. The nearest is {nearest}, but {', '.join(missing[nearest])} are missing."
+    names = list(sheet.theirs.values())
+    shown = ", ".join(name[:40] for name in names[:10]) + f" and {len(names) - 10} more" * (len(names) > 10)
+    what = f"The columns ({shown or 'none'}) are those of no known export. The nearest is {nearest}, but {', '.join(missing[nearest])} are missing."
     raise refusal(sheet.name, what, f"Known: {'; '.join(exporter.name for exporter in EXPORTERS)}.")
 
 

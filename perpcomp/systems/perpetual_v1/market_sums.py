@@ -3,7 +3,8 @@
 A trade logs, for each of its swaps, ReserveSnapshotted and SwapInput or SwapOutput, and then one PositionChanged. So a PositionChanged
 states the sum of the swaps before it, and consecutive pools differ by the swap between them, to the wei. This shows a liquidation that
 the input lost, also where it was its position's last event: without its PositionChanged, its swaps are left over; without all of its
-logs, the pool jumps. (A lost transaction behind a market's last log shows nothing: that is where the input ends.)
+logs, the pool jumps. A lost transaction behind a market's last pool shows by the next funding payment's rate (last_trades.py), and not at
+all where none follows: that is where the input ends.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.ingest.raw_frame import LOG_ORDER, LOGS_OF_A_BLOCK
 from perpcomp.systems.continuity import MOST
 from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, POSITION_CHANGED, RESERVE_SNAPSHOTTED, SWAP_INPUT, SWAP_OUTPUT
+from perpcomp.systems.perpetual_v1.last_trades import lost_last_trades
 
 SWAPS = (SWAP_INPUT.name, SWAP_OUTPUT.name)
 LOST = "Logs are missing, and a liquidation may be among them: pull {} again, of the ClearingHouse and of the markets."
@@ -53,7 +55,7 @@ def lost_logs(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], incident
     if len(found) > MOST:
         what = f"There are {len(found) - MOST} more places where the logs do not add up."
         findings.append(Finding("error", "the input", what, LOST.format("the range"), code="logs-missing"))
-    return findings + _unproven(changes, swaps, pools, since, incident)
+    return findings + list(lost_last_trades(others)) + _unproven(changes, swaps, pools, since, incident)
 
 
 def _units(name: str) -> pl.Expr:

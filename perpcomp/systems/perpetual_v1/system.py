@@ -14,7 +14,8 @@ from perpcomp.systems.system import System
 def _replay(
     tables: Mapping[str, pl.DataFrame], changes: pl.DataFrame, found: pl.DataFrame, chain: Chain, block_times: Mapping[int, int]
 ) -> Replay:
-    return replay(tables, changes, block_times=block_times, denominators=denominators(found, tables, chain.code))
+    taken, proved = (denominators(found, tables, chain.code, assume=assume) for assume in (True, False))
+    return replay(tables, changes, block_times=block_times, denominators=taken, proved=proved)
 
 
 class PerpetualV1(System):

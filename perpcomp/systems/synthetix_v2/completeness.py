@@ -30,7 +30,7 @@ def lost_logs(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], incident: Inc
         *_first(_unknown_entries(modified, funding), "hole-in-funding-index"),
         *_first(_id_holes(modified), "hole-in-position-ids"),
         *_first(_skew_jumps(modified, liquidated, funding), "skew-does-not-add-up"),
-        *_first(_lost_margin_changes(modified, tables["MarginTransferred"]), "lost-margin-change"),
+        *_first(_lost_margin_changes(modified, tables["MarginTransferred"], funding), "lost-margin-change"),
         *_first(_other_margins(before_each(tables)), "margin-does-not-add-up"),
     ]
 
@@ -134,11 +134,17 @@ def _skew_jumps(modified: pl.DataFrame, liquidated: pl.DataFrame, funding: pl.Da
         yield _place(row), what, _between(row)
 
 
-def _lost_margin_changes(modified: pl.DataFrame, transferred: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Margin was moved, but the log of what it became is missing."""
-    alone = transferred.join(modified, on=["transaction_hash", *POSITION], how="anti", maintain_order="left")
-    for row in alone.iter_rows(named=True):
+def _lost_margin_changes(modified: pl.DataFrame, transferred: pl.DataFrame, funding: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Margin was moved, but one of the two logs of it is missing."""
+    here = ["transaction_hash", *POSITION]
+    for row in transferred.join(modified, on=here, how="anti", maintain_order="left").iter_rows(named=True):
         what = f"{row['trader']} moved {row['margin_delta']:f} of margin, but the PositionModified after it is missing."
+        yield _place(row), what, f", block {row['block_number']}"
+    # A move of margin logs the two one behind the other. An order, which moves margin too, logs a funding entry in the first one's place.
+    before = pl.concat([frame.select("market", "block_number", pl.col("log_index") + 1) for frame in (transferred, funding)])
+    moved = modified.filter((pl.col("trade_size") == 0) & ~GONE)
+    for row in moved.join(before, on=before.columns, how="anti", maintain_order="left").iter_rows(named=True):
+        what = f"The margin of {row['trader']} became {row['margin']:f} without a trade, but the log directly before, of what moved it, is missing."
         yield _place(row), what, f", block {row['block_number']}"
 
 

@@ -13,7 +13,7 @@ why, and `Replay.findings` names the events that are missing.
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,7 @@ import polars as pl
 from perpcomp.curve import Average, Reserves
 from perpcomp.findings import Finding, refusal
 from perpcomp.fixed import to_integer
-from perpcomp.systems.perpetual_v1.code import BY_OPEN_NOTIONAL, Denominators, at_block
+from perpcomp.systems.perpetual_v1.code import BY_OPEN_NOTIONAL, Denominators, assumption, at_block
 from perpcomp.systems.perpetual_v1.events import MAINTENANCE, MARGIN_RATIO_CHANGED
 from perpcomp.systems.perpetual_v1.replay.history import read_history
 from perpcomp.systems.perpetual_v1.replay.in_order import integers
@@ -44,6 +44,7 @@ class Replay:
     findings: tuple[Finding, ...]
     maintenance: Sequence[tuple[int, int]]  # (first block, ratio of 1e-18), in order
     denominators: Denominators
+    proved: Denominators  # those of `denominators` that nothing but an assumption says are unknown here
     blocks: Sequence[int]  # those whose time is known, in order
     times: Mapping[int, int]  # block -> unix seconds
 
@@ -155,6 +156,17 @@ class Replay:
         state, moment = timeline.at(block) if timeline else before_first_event(lines), lines.at(block)
         return known_after_gap(state, moment.gap) if moment else state
 
+    def assumed_at(self, block: int) -> Finding | None:
+        """A warning where the code of a block, on which margin ratios and liquidation prices depend, is only assumed."""
+        return assumption(self.proved, self.denominators, block)
+
+    def otherwise(self) -> "Replay":
+        """The same replay with the other code wherever one is only assumed."""
+        blocks = sorted({block for block, _ in (*self.proved, *self.denominators)})
+        taken = [(block, at_block(self.denominators, block), at_block(self.proved, block)) for block in blocks]
+        other = [(block, over if over is None or sure is not None else not over) for block, over, sure in taken]
+        return replace(self, denominators=other, proved=other)
+
     def ratio_over_position_notional(self, block: int) -> bool | None:
         """Which code computes the margin ratio at a block (see `replay`); None where that is unknown."""
         return at_block(self.denominators, block)
@@ -218,6 +230,7 @@ def replay(
     *,
     block_times: Mapping[int, int] | None = None,
     denominators: Denominators = BY_OPEN_NOTIONAL,
+    proved: Denominators | None = None,
     maintenance: Price = MAINTENANCE,
 ) -> Replay:
     """Replay an input's events: `tables` are the other events by name, `events` the events table (input.Events has both).
@@ -226,7 +239,8 @@ def replay(
     averages at such a block, and what needs them, are null.
     denominators say from which block on the code's margin ratio divides by the position's notional, at the price of the better profit,
     instead of by its open notional (protocol change c545db7; it came before partial liquidation, which the former may not follow).
-    code.py determines them; where they are unknown, margin ratios and liquidation prices are null.
+    code.py determines them; where they are unknown, margin ratios and liquidation prices are null. `proved` are those without assumptions
+    (None: nothing is assumed).
     maintenance (/1), the margin ratio below which a position may be liquidated, is assumed until a MarginRatioChanged states it.
     """
     read = read_history(tables, events)
@@ -250,7 +264,9 @@ def replay(
         findings.append(Finding("error", f"block {partial}", what, advice, code="denominator-contradicted"))
         earlier = [change for change in denominators if change[0] < partial]
         denominators = (*earlier, (partial, None), *(change for change in denominators if change[0] > partial and change[1]))
-    return Replay(read, tuple(findings), maintenance_ratios(tables, maintenance), denominators, sorted(logged), logged)
+    return Replay(
+        read, tuple(findings), maintenance_ratios(tables, maintenance), denominators, proved or denominators, sorted(logged), logged
+    )
 
 
 def maintenance_ratios(tables: Mapping[str, pl.DataFrame], assumed: Price = MAINTENANCE) -> list[tuple[int, int]]:
