@@ -44,6 +44,7 @@ ORDER = [
     "restore",
     "sheet_limits",
     "vesting",
+    "claims",
     "totals",
     "against_input",
     "decide",
@@ -104,7 +105,7 @@ def test_a_long_module_has_a_reason() -> None:
 
 MONEY = {
     *("fixed", "curve", "arithmetic", "systems", "guards", "valuation", "eligibility", "formula", "formulas"),
-    *("entitlement", "payees", "payouts", "restore", "vesting", "totals", "decide", "explain"),
+    *("entitlement", "payees", "payouts", "restore", "vesting", "claims", "totals", "decide", "explain"),
 }
 
 
@@ -130,6 +131,8 @@ def test_every_module_and_public_function_says_what_it_is_for(path: Path) -> Non
 
 # Numbers of the money modules that are no policy: what each is instead.
 NO_POLICY = {
+    "claims/dialect.py _ZEROS": "what fills an address up to a word",
+    "claims/payee_list.py NAMED": "how many rows are named",
     "fixed.py ONE": "a unit",
     "fixed.py LIMIT": "what a column holds",
     "guards/counterfactual/scenarios.py NEVER": "later than any time",
@@ -190,7 +193,7 @@ def test_rows_are_built_by_column_name() -> None:
     assert by_position <= {"guards/rules/screens.py"}, "a scratch frame of a row number and a flag, not a table"
 
 
-READERS = ("text_file.py", "tables/files.py", "audit/compare.py", "ingest/exports/read.py", "ingest/node/store.py")
+READERS = ("text_file.py", "claims/payee_list.py", "tables/files.py", "audit/compare.py", "ingest/exports/read.py", "ingest/node/store.py")
 
 
 def test_one_reader_of_csv_and_parquet() -> None:

@@ -1,0 +1,1 @@
+"""Claim trees: one file a dialect, of two shapes."""
