@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perpcomp.audit.verify import Verdict
     from perpcomp.begin.check import Checked
     from perpcomp.begin.propose import Proposal
+    from perpcomp.claims.verify import FileCheck
     from perpcomp.engine import Engine
     from perpcomp.findings import Finding
     from perpcomp.guards.report import Report
@@ -50,6 +51,7 @@ __all__ = [
     "search",
     "unlocked",
     "verify",
+    "verify_claims",
     "with_account_kinds",
 ]
 
@@ -269,3 +271,18 @@ def verify(folder: Path) -> "Verdict":
     from perpcomp.audit.verify import verify as check
 
     return check(folder)
+
+
+def verify_claims(
+    file: Path, root: str | None = None, rpc: str | None = None, contract: str | None = None, week: int | None = None
+) -> "Checked":
+    """Check a file of claims: its root, totals, doubles and every proof; against `root`, or the root of a contract on the chain of a node."""
+    from perpcomp.claims.claim_file import read_claim_file
+    from perpcomp.claims.on_chain import meets
+    from perpcomp.claims.verify import check_claims
+
+    read = read_claim_file(file)
+    aimed, said = meets(read, root, rpc, contract, week)
+    checked = check_claims(read, str(file), aimed)
+    checked.findings.extend(said)
+    return checked

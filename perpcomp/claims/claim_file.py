@@ -132,12 +132,19 @@ class _Reader:
         except (ValueError, TypeError, RecursionError):
             raise refusal(self.where, "merkle_tree is not the text of a dump.", KNOWN) from None
         dump = self._dump(inner)
-        listed = {(address(one["address"]), base_units(one["amount"])) for one in self._list(document, "recipients")}
-        missing = [leaf for leaf in dump.leaves if (leaf.account, leaf.amount) not in listed]
+        recipients = self._list(document, "recipients")
+        leaves = {(leaf.account, leaf.amount) for leaf in dump.leaves}
+        met = 0
+        for n, one in enumerate(recipients):
+            try:
+                met += (address(one["address"]), base_units(one["amount"])) in leaves
+            except (ValueError, TypeError, KeyError) as error:
+                self._problem(f"recipients[{n}]", error)
         statements = [
             ("number_of_recipients", str(document.get("number_of_recipients")), str(len(dump.leaves))),
-            ("recipients that are leaves", str(len(listed)), str(len(dump.leaves) - len(missing))),
-        ]
+            ("The number of recipients listed", str(len(recipients)), str(len(dump.leaves))),
+            ("The number of recipients listed", str(len(recipients)), f"{met} of them with the amount listed"),
+        ][: 3 if met < len(recipients) else 2]
         root = self._root(document)
         if root is not None and dump.root is not None:
             statements.append(("the root", "0x" + root.hex(), "0x" + dump.root.hex()))

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from perpcomp.findings import NETWORK, refusal
+from perpcomp.claims.claim_file import ClaimFile
+from perpcomp.claims.verify import DIFFERS
+from perpcomp.findings import NETWORK, Finding, refusal
+from perpcomp.incident.kinds import address
 from perpcomp.ingest.node.results import BadAnswer
 from perpcomp.ingest.node.rpc import Endpoint, RpcError
 
@@ -25,6 +29,32 @@ class Deployed:
     root: str
     token: str | None
     balance: int | None
+
+
+def meets(file: ClaimFile, root: str | None, url: str | None, contract: str | None, week: int | None) -> tuple[str | None, list[Finding]]:
+    """The root that a file has to meet, 0x and 64 digits, of those given; and what the contract says beside it. InputError for half a question."""
+    if (url is None) != (contract is None):
+        given, other = ("--rpc", "--contract") if contract is None else ("--contract", "--rpc")
+        raise refusal(given, f"It asks a contract for its root, which needs {other}, too.", f"Add {other}.")
+    if week is not None and contract is None:
+        raise refusal("--week", "No contract is asked.", "Add --rpc and --contract, or leave it out.")
+    if root is not None and not re.fullmatch("0x[0-9a-fA-F]{64}", root, re.ASCII):
+        raise refusal("--root", f"{root!r} is not a root.", "Write 0x and 64 hex digits.")
+    if url is None or contract is None:
+        return root and root.lower(), []
+    try:
+        at = address(contract)
+    except ValueError as error:
+        raise refusal("--contract", f"It {error.args[0]}", error.args[1]) from None
+    found = deployed(url, at, week)
+    said = [Finding("note", contract, f"Its {found.view} on chain {found.chain_id} is {found.root}.", "")]
+    if root is not None and root.lower() != found.root:
+        said.append(Finding("error", contract, f"Its {found.view} is {found.root}, and --root is {root}.", "Do not fund it.", code=DIFFERS))
+    owed = sum(amount for leaf in file.leaves for token, amount in leaf.parts if token in ("", found.token))
+    if found.balance is not None and found.balance < owed:
+        what = f"It holds {found.balance:,} base units of {found.token}, and the claims add up to {owed:,}."
+        said.append(Finding("warning", contract, what, "Fund the rest, unless so much was claimed already."))
+    return found.root, said
 
 
 def deployed(url: str, contract: str, week: int | None) -> Deployed:

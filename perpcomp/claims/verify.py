@@ -49,7 +49,9 @@ def check_claims(file: ClaimFile, where: str, root: str | None = None) -> Checke
             what = f"The proof or the amount of {len(wrong):,} of {len(file.leaves):,} claims is wrong: the contract refuses {named}."
             findings.append(_error(where, what))
         elif not same:
-            what = f"The claims give the root {made.root} by the usual order of leaves, and every proof leads to the stated root all the same."
+            what = (
+                f"The claims give the root {made.root} by the usual order of leaves, and every proof leads to the stated root all the same."
+            )
             findings.append(Finding("note", where, what, "The tree has another order of leaves; no payment depends on it."))
     return Checked(
         dialect=file.dialect.name,
@@ -94,23 +96,22 @@ def _statements(file: ClaimFile, where: str) -> Iterator[Finding]:
 def _doubles(file: ClaimFile, where: str) -> Iterator[Finding]:
     """Claims that no contract pays beside the other, zeros, and numbers that are given twice."""
     numbered = file.dialect.name in ("uniswap", "sablier", "multi-token")
-    seen: dict[object, str] = {}
-    accounts: dict[object, int] = {}
+    seen: dict[int, str] = {}
+    times: dict[tuple[str, str], int] = {}
     for leaf in file.leaves:
         if numbered and leaf.number in seen:
             what = f"The index {leaf.number} is that of {seen[leaf.number]} and of {leaf.account}: the contract pays whoever claims first."
             yield _error(where, what)
         seen[leaf.number] = leaf.account
-        key = (leaf.account, leaf.parts[0][0]) if len(leaf.parts) == 1 else leaf.account
-        accounts[key] = accounts.get(key, 0) + 1
         if any(amount == 0 for _, amount in leaf.parts):
             yield Finding("warning", where, f"{leaf.account} is listed with 0.", "There is nothing to claim.", code=DIFFERS)
         if int(leaf.account, 16) == 0:
             yield _error(where, "It pays the zero address, whose tokens nobody can move.")
-    for key, times in accounts.items():
-        if times > 1:
-            account = key[0] if isinstance(key, tuple) else key
-            if numbered:
-                yield Finding("warning", where, f"{account} is listed {times} times.", "Each claim pays: check that this is meant.")
-            else:
-                yield _error(where, f"{account} is listed {times} times, and the contract pays it once: the other claims are dead.")
+        # One claim may name several tokens; a leaf of such a dialect counts once.
+        key = (leaf.account, "" if len(leaf.parts) > 1 else leaf.parts[0][0])
+        times[key] = times.get(key, 0) + 1
+    for (account, _), count in times.items():
+        if count > 1 and numbered:
+            yield Finding("warning", where, f"{account} is listed {count} times.", "Each claim pays: check that this is meant.")
+        elif count > 1:
+            yield _error(where, f"{account} is listed {count} times, and the contract pays it once: the other claims are dead.")

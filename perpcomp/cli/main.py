@@ -29,7 +29,7 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
-    from perpcomp.cli import begin, check, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+    from perpcomp.cli import begin, check, claim_files, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
     from perpcomp.cli.app import app
 
     try:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import decoding, fetching, guards_history, guards_rules, replaying, scaling, startup, vesting
+from tests.bench import claims, decoding, fetching, guards_history, guards_rules, replaying, scaling, startup, vesting
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -15,6 +15,7 @@ BENCHES = {
     "vesting": vesting.lines,
     "guards-rules": guards_rules.lines,
     "guards-history": guards_history.lines,
+    "claims": claims.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 
