@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perpcomp.fixed import to_integer
 from perpcomp.incident.chain import Chain
-from perpcomp.incident.claims import ClaimPeriod
+from perpcomp.incident.claims import ClaimFiles, ClaimPeriod
 from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.funds import Budget, InsuranceFund
@@ -54,6 +54,7 @@ class Incident:
     received: tuple[Received, ...]
     vesting: Vesting
     claims: ClaimPeriod | None
+    claim_files: ClaimFiles | None
     budgets: tuple[Budget, ...]
     insurance_fund: InsuranceFund | None
     expectations: tuple[Expectation, ...]

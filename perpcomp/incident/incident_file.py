@@ -85,6 +85,7 @@ def _contract_key(document: dict[str, Any], systems: tuple[str, ...]) -> tuple[s
 
 def _incident(read: dict[str, Any], raw: bytes, name: str, folder: Path) -> Incident:
     files, formula, allocation = read.pop("input"), read.pop("formula"), read.pop("allocation")
+    claims = read.pop("claims")
     return Incident(
         **read | {"markets": tuple(_priced(market, read["valuation"]) for market in read["markets"])},
         name=name,
@@ -94,6 +95,8 @@ def _incident(read: dict[str, Any], raw: bytes, name: str, folder: Path) -> Inci
         formula_source=formula.source,
         rounding_to=allocation.rounded_off_to,
         allocation_source=allocation.source,
+        claims=claims.period,
+        claim_files=claims.files,
         raw=raw,
         folder=folder,
     )

@@ -5,7 +5,7 @@ from functools import cache
 
 from perpcomp.incident.allocation import Allocation
 from perpcomp.incident.chain import Chain, chain_keys
-from perpcomp.incident.claims import ClaimPeriod
+from perpcomp.incident.claims import CLAIMS_KEYS, Claims, read_claims
 from perpcomp.incident.description import Key, Table
 from perpcomp.incident.eligibility import Eligibility, read_eligibility
 from perpcomp.incident.expect import Expectation
@@ -60,7 +60,15 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
             Received, "states what a trader got already, which is taken off", required=False, many=True, absent=(), name="received"
         ),
         "vesting": Table(Vesting, "says when payouts unlock", read=read_vesting, name="vesting"),
-        "claims": Table(ClaimPeriod, "says until when claims are accepted", required=False, name="claims"),
+        "claims": Table(
+            Claims,
+            "says until when claims are accepted, and which files payments are made from",
+            required=False,
+            absent=Claims(None, None),
+            keys=CLAIMS_KEYS,
+            read=read_claims,
+            name="claims",
+        ),
         "budgets": Table(Budget, "states an amount that totals are compared with", required=False, many=True, absent=(), name="budget"),
         "insurance_fund": Table(
             InsuranceFund, "says what the protocol's own fund could pay", required=False, read=read_insurance_fund, name="insurance_fund"

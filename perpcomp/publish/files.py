@@ -2,6 +2,7 @@
 
 import re
 
+from perpcomp.claims.files import claim_files
 from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
 from perpcomp.publish.readme import readme
@@ -65,6 +66,7 @@ def files(run: Run) -> dict[str, bytes]:
     if run.incident.payees:
         published[REDIRECTED_FILE] = to_csv(run.redirected, REDIRECTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
+    published |= claim_files(run.incident, run.payouts, run.claims)
     published[WORKBOOK_FILE] = workbook(run)
     published[README_FILE] = readme(run)
     return published

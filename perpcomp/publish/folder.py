@@ -19,7 +19,7 @@ from perpcomp.writing import sync_folder, write_synced
 PARTIAL = ".partial"
 PREVIOUS = f".previous-{MANIFEST}{PARTIAL}"  # the manifest of the older run, while its files are replaced
 ASIDE = "guards/"  # what `perpcomp guards` writes into a run's folder; it is not part of the run
-ROOMS = {"inputs", "events", ASIDE.rstrip("/")}  # the folders that a run's folder may hold
+ROOMS = {"inputs", "events", "claims", ASIDE.rstrip("/")}  # the folders that a run's folder may hold
 # What file managers and office programs leave in any folder that somebody opens.
 LEFT_BY_PROGRAMS = re.compile(r"\.DS_Store|\._.+|Thumbs\.db|desktop\.ini|~\$.+|\.~lock\..+#", re.IGNORECASE)
 

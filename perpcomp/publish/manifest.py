@@ -28,7 +28,7 @@ LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
 ENTITLED = "entitlement_1e18_{}"  # the total of entitlements, by the quote asset in lower case
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
 DEEPEST = 20  # levels of nesting that a manifest may have
-NAME = f"{INPUT_NAME}(/{INPUT_NAME})?"
+NAME = f"{INPUT_NAME}(/{INPUT_NAME}){{0,2}}"
 
 
 def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:

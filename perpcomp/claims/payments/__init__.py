@@ -1,0 +1,1 @@
+"""Files that a treasury pays from: one file a format."""
