@@ -278,11 +278,12 @@ def verify_claims(
 ) -> "Checked":
     """Check a file of claims: its root, totals, doubles and every proof; against `root`, or the root of a contract on the chain of a node."""
     from perpcomp.claims.claim_file import read_claim_file
-    from perpcomp.claims.on_chain import meets
+    from perpcomp.claims.on_chain import Question, meets
     from perpcomp.claims.verify import check_claims
 
+    asked = Question(root, rpc, contract, week)
     read = read_claim_file(file)
-    aimed, said = meets(read, root, rpc, contract, week)
+    aimed, said = meets(read, asked)
     checked = check_claims(read, str(file), aimed)
     checked.findings.extend(said)
     return checked

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, claim_files, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -78,6 +78,15 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--cliff-reading": (f"{GIVEN} --preset perp-3m --cliff-reading accrues",),
         "--start-block": (f"{GIVEN} --preset perp-3m --start-block 5",),
         "--block-seconds": (f"{GIVEN} --preset perp-3m --block-seconds 5",),
+    },
+    "claims tree": {"--dialect": (), "--out": ("list.csv --out made.json",), "--quiet": ()},
+    "claims verify": {
+        **ALWAYS,
+        "--root": (),
+        "--rpc": (f"claims.json --rpc {NODE}",),
+        "--contract": (f"claims.json --contract 0x{'0a' * 20}",),
+        "--week": ("claims.json --week 3",),
+        "--quiet": (),
     },
     "prices": {**ALWAYS, "--input": (), "--market": ()},
     "compare": {**ALWAYS, "--input": BESIDE_RUN["--input"], "--run": ()},

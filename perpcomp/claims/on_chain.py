@@ -31,29 +31,43 @@ class Deployed:
     balance: int | None
 
 
-def meets(file: ClaimFile, root: str | None, url: str | None, contract: str | None, week: int | None) -> tuple[str | None, list[Finding]]:
-    """The root that a file has to meet, 0x and 64 digits, of those given; and what the contract says beside it. InputError for half a question."""
-    if (url is None) != (contract is None):
-        given, other = ("--rpc", "--contract") if contract is None else ("--contract", "--rpc")
-        raise refusal(given, f"It asks a contract for its root, which needs {other}, too.", f"Add {other}.")
-    if week is not None and contract is None:
-        raise refusal("--week", "No contract is asked.", "Add --rpc and --contract, or leave it out.")
-    if root is not None and not re.fullmatch("0x[0-9a-fA-F]{64}", root, re.ASCII):
-        raise refusal("--root", f"{root!r} is not a root.", "Write 0x and 64 hex digits.")
-    if url is None or contract is None:
-        return root and root.lower(), []
+@dataclass(frozen=True)
+class Question:
+    """What a file has to meet: a root that was published (0x and 64 digits), or the root of a contract (of a week) on a node's chain."""
+
+    root: str | None = None
+    url: str | None = None
+    contract: str | None = None
+    week: int | None = None
+
+    def __post_init__(self) -> None:
+        """InputError for half a question."""
+        if (self.url is None) != (self.contract is None):
+            given, other = ("--rpc", "--contract") if self.contract is None else ("--contract", "--rpc")
+            raise refusal(given, f"It asks a contract for its root, which needs {other}, too.", f"Add {other}.")
+        if self.week is not None and self.contract is None:
+            raise refusal("--week", "No contract is asked.", "Add --rpc and --contract, or leave it out.")
+        if self.root is not None and not re.fullmatch("0x[0-9a-fA-F]{64}", self.root, re.ASCII):
+            raise refusal("--root", f"{self.root!r} is not a root.", "Write 0x and 64 hex digits.")
+
+
+def meets(file: ClaimFile, asked: Question) -> tuple[str | None, list[Finding]]:
+    """The root that a file has to meet, None where none is known; and what the contract says beside it."""
+    root = asked.root and asked.root.lower()
+    if asked.url is None or asked.contract is None:
+        return root, []
     try:
-        at = address(contract)
+        at = address(asked.contract)
     except ValueError as error:
         raise refusal("--contract", f"It {error.args[0]}", error.args[1]) from None
-    found = deployed(url, at, week)
-    said = [Finding("note", contract, f"Its {found.view} on chain {found.chain_id} is {found.root}.", "")]
-    if root is not None and root.lower() != found.root:
-        said.append(Finding("error", contract, f"Its {found.view} is {found.root}, and --root is {root}.", "Do not fund it.", code=DIFFERS))
+    found = deployed(asked.url, at, asked.week)
+    said = [Finding("note", at, f"Its {found.view} on chain {found.chain_id} is {found.root}.", "")]
+    if root is not None and root != found.root:
+        said.append(Finding("error", at, f"Its {found.view} is {found.root}, and --root is {root}.", "Do not fund it.", code=DIFFERS))
     owed = sum(amount for leaf in file.leaves for token, amount in leaf.parts if token in ("", found.token))
     if found.balance is not None and found.balance < owed:
         what = f"It holds {found.balance:,} base units of {found.token}, and the claims add up to {owed:,}."
-        said.append(Finding("warning", contract, what, "Fund the rest, unless so much was claimed already."))
+        said.append(Finding("warning", at, what, "Fund the rest, unless so much was claimed already."))
     return found.root, said
 
 
