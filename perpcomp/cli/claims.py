@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from perpcomp.run import RunTables
 
 claims = typer.Typer(cls=with_default("table"), rich_markup_mode=None)
-app.add_typer(claims, name="claims", rich_help_panel=FOLLOW, help="When each payout unlocks; the schedule of any amount.")
+app.add_typer(
+    claims,
+    name="claims",
+    rich_help_panel=FOLLOW,
+    help="When each payout unlocks; the schedule of any amount; claim files made and checked.",
+)
 
 
 @command(FOLLOW, claims)
@@ -37,7 +42,8 @@ def table(
 ) -> Sequence[Finding]:
     """When each payout unlocks; with --at, what is unlocked at a time.
 
-    `perpcomp claims QUERY` is short for `perpcomp claims table QUERY`. Also: `perpcomp claims schedule`, for any amount.
+    `perpcomp claims QUERY` is short for `perpcomp claims table QUERY`. Also: `perpcomp claims schedule`, for any amount;
+    `perpcomp claims tree` and `perpcomp claims verify`, for lists and files of anybody.
     """
     from perpcomp.tables.payouts import CLAIMS
     from perpcomp.vesting.vest import to_read
