@@ -85,6 +85,16 @@ const verbs = {
     return { name, args: JSON.parse(JSON.stringify(args, (_, value) => (value && value.type === "BigNumber" ? BigInt(value.hex).toString() : value))) };
   },
   csv: ({ text }) => parseCsv(text),
+  compile: ({ file, source }) => {
+    const settings = { evmVersion: "istanbul", outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } } };
+    const input = { language: "Solidity", sources: { [file]: { content: source } }, settings };
+    const found = (path) => ({ contents: fs.readFileSync(require.resolve(path), "utf8") });
+    const output = JSON.parse(require("solc").compile(JSON.stringify(input), { import: found }));
+    const errors = (output.errors || []).filter((one) => one.severity === "error");
+    if (errors.length) throw new Error(errors.map((one) => one.formattedMessage).join("\n"));
+    const made = Object.entries(output.contracts[file]);
+    return Object.fromEntries(made.map(([name, { abi, evm }]) => [name, { abi, bytecode: evm.bytecode.object }]));
+  },
 };
 
 const request = JSON.parse(fs.readFileSync(0, "utf8"));
