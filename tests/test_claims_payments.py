@@ -295,9 +295,10 @@ def test_two_tokens_have_files_of_their_own_in_their_own_units(tmp_path: Path) -
             {**OTHER, "decimals = 18\n": f'decimals = 6\naddress = "{PERP}"\n'},
             "OTHER says 6 decimals, and PERP on chain 1 has 18.*1e12",
         ),
+        (five(), {"[sources]": CLAIMS.replace("chain = 1\n", "chain = 100\n")}, r"is PERP on chain 1, and \[claims\] pays on chain 100"),
         ([(SAFE, "PERP", 5)], {}, "is a payee and the payer of"),
         ([(CONTRACT, "PERP", 5)], {}, "is a payee and the contract of"),
-        ([(address(1), "PERP", 0)], {}, "No payout is above 0"),
+        (five(), {"[vesting]\n": "[vesting]\nlock_weeks = 26\n"}, r"lock_weeks pays claims into a lock only"),
         ([(PERP, "PERP", 5)], {}, "the token's own contract"),
         ([("0x" + "00" * 20, "PERP", 5)], {}, "pays the zero address"),
     ],
@@ -402,6 +403,18 @@ def test_a_format_that_is_refused_leaves_nothing_half_written(tmp_path: Path) ->
     with pytest.raises(InputError, match="has the root of"):
         perpcomp.publish_run(done, tmp_path / "out")
     assert not (tmp_path / "out").exists() or not [*(tmp_path / "out").iterdir()]
+
+
+def test_a_run_that_pays_nobody_says_so_instead_of_files(tmp_path: Path) -> None:
+    """A lost log stops payment, and the findings must still be published."""
+    (tmp_path / "in").mkdir()
+    done = build.run(
+        tmp_path / "in", position(1, address(1), 1, 50_000, 500, 45_500), {**WITH_FILES, "share = 1\n": "share = 1\n"}, "margin-upl-funding"
+    )
+    assert [int(units) for units in done.payouts.get_column("amount_base_units")] == [0]
+    published = perpcomp.publish_run(done, tmp_path / "out")
+    assert [name for name in published if name.startswith("claims/")] == ["claims/README.md"]
+    assert b"No payout is above 0" in published["claims/README.md"]
 
 
 def test_without_formats_a_run_writes_no_claims(rehearsal: Any) -> None:

@@ -70,8 +70,8 @@ class Dialect:
 
     def tree(self, rows: Sequence[Row], where: str) -> "Tree":
         """The tree of a list. InputError names each row of `where` that breaks a rule of the dialect."""
-        check(rows, where, self.below, self.fewest, self.tokens)
         with _uncollected():
+            check(rows, where, self.below, self.fewest, self.tokens)
             return self.tree_of(self.leaves(rows))
 
     def tree_of(self, leaves: list[Leaf]) -> "Tree":

@@ -10,6 +10,6 @@ _LETTER = bytes.maketrans(b"0123456789abcdef", b"\0" * 10 + b" " * 6)
 def checksummed(address: str) -> str:
     """A lower-case address in mixed case."""
     digits = address[2:].encode()
-    high = int.from_bytes(keccak256(digits).hex().encode()[:40].translate(_HIGH))
+    high = int.from_bytes(keccak256(digits)[:20].hex().encode().translate(_HIGH))
     letters = int.from_bytes(digits.translate(_LETTER))
-    return "0x" + (int.from_bytes(digits) - (high & letters)).to_bytes(40).decode()
+    return f"0x{(int.from_bytes(digits) - (high & letters)).to_bytes(40).decode()}"

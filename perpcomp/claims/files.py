@@ -44,6 +44,10 @@ def claim_files(incident: Incident, payouts: pl.DataFrame, claims: pl.DataFrame)
     if incident.claim_files is None:
         return {}
     made = plan(incident, incident.claim_files, payouts, claims)
+    if not made.rows:
+        return {
+            f"{FOLDER}/{sheet.PAGE}": b"No payout is above 0, so no file of claims or payments was written. findings.csv may say why.\n"
+        }
     return {f"{FOLDER}/{name}/{file}": data for name in made.files.formats for file, data in of_format(made, name).items()}
 
 

@@ -49,16 +49,17 @@ class Plan:
 
 
 def plan(incident: Incident, files: ClaimFiles, payouts: pl.DataFrame, claims: pl.DataFrame) -> Plan:
-    """The plan of a run. InputError for a token without an address, for decimals that disagree, and for receivers that nobody may pay."""
+    """The plan of a run. InputError for a token without an address, decimals that disagree, receivers that nobody may pay, and a lock."""
     where = f"{incident.name}.toml"
+    if incident.vesting.lock_weeks is not None:
+        what = "[vesting] lock_weeks pays claims into a lock only, and every format of [claims] pays the account itself."
+        raise refusal(where, what, "Remove lock_weeks, or remove formats and let the lock's own contract pay.")
     tokens = tuple(token(leg, files.chain, where) for leg in incident.settlement)
     address = {one.symbol: one.address for one in tokens}
     if len(set(address.values())) < len(tokens):
         raise refusal(where, "Two entries of [[settlement]] have the same address.", "Correct one: a file would pay both as one token.")
     rows = _rows(payouts, address)
-    if not rows:
-        raise refusal(where, "No payout is above 0, so there is no file of payments to write.", "Remove formats from [claims].")
-    check(rows, "3-payouts.csv", tokens=True)
+    check(rows, f"{where}, the payees,", fewest=0, tokens=True)
     contracts = {one: f"the contract of {name}" for name, one in vars(files.contracts).items() if one is not None}
     for row in rows:
         if row.account in contracts or row.account == files.payer:

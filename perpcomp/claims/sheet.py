@@ -29,6 +29,8 @@ def page(plan: Plan, name: str, made: Made, files: Mapping[str, bytes]) -> bytes
             f"Contract {checksummed(token.address)}, {token.decimals} decimals by {escaped(token.source)}."
         )
     lines.append(f"- Unlocks: {escaped(in_words(plan.vesting))}.")
+    if plan.vesting.binding == "line" and not plan.vesting.all_at_once and all(part.tranche is not None for part in made.parts):
+        lines.append("- The line binds. These files pay at its dates in 4-claims.csv, and nothing between them.")
     if plan.vesting.estimated:
         lines.append("- Blocks bind, so every date here is an estimate: look at the block in 4-claims.csv before you pay a tranche.")
     if plan.period is not None:

@@ -53,7 +53,11 @@ def token(leg: Leg, chain: int, where: str) -> Token:
     if leg.address is None:
         what = f"[[settlement]] {leg.token} has no address, and every file of payments names the token's contract."
         raise InputError([Finding("error", where, what, f'Add address = "0x…", of {leg.token} on chain {chain}.')])
-    listed = next((one for one in pinned() if (one.chain, one.address) == (chain, leg.address)), None)
+    known = [one for one in pinned() if one.address == leg.address]
+    listed = next((one for one in known if one.chain == chain), None)
+    if listed is None and known:
+        what = f"{leg.address} is {known[0].symbol} on chain {known[0].chain}, and [claims] pays on chain {chain}."
+        raise InputError([Finding("error", where, what, "Correct chain in [claims], or the address in [[settlement]].")])
     if listed is None:
         source = f"[[settlement]] of the incident file; {leg.address} on chain {chain} is not in the pinned list"
         return Token(leg.token, leg.address, leg.decimals, source)

@@ -34,7 +34,7 @@ def sablier(plan: Plan) -> Made:
             continue
         if len(rows) > ROWS:
             raise refusal("sablier", f"The list has {len(rows):,} rows, and a campaign takes {ROWS:,}.", 'Pay by formats = ["cumulative"].')
-        tree = SABLIER.tree([row._replace(token="") for row in rows], "3-payouts.csv")
+        tree = SABLIER.tree([row._replace(token="") for row in rows], "the payees")
         lines = [f"{checksummed(row.account)},{in_tokens(row.amount, token.decimals)}" for row in rows]
         made.add(file_name(token, plan, end=".csv"), "\n".join(["address,amount", *lines, ""]).encode(), token, None, rows)
         made.files[file_name(token, plan, end="-tree.json")] = as_file(tree)

@@ -31,7 +31,7 @@ def sablier_streams(plan: Plan) -> Made:
     for token in plan.tokens:
         for number, rows in enumerate(batches(plan.of(token, plan.rows), ROWS), 1):
             if large := [row.account for row in rows if row.amount >= MOST]:
-                raise refusal("3-payouts.csv", f"The payout of {large[0]} is above what a uint128 holds.", "Split it.")
+                raise refusal("the payees", f"The payout of {large[0]} is above what a uint128 holds.", "Split it.")
             lines = ["address,amount,startAt,endAt" + (",unlockAmount" if vesting.upfront else "")]
             for row in rows:
                 line = f"{checksummed(row.account)},{in_tokens(row.amount, token.decimals)},{times}"

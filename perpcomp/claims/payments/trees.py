@@ -42,7 +42,7 @@ def perp_redeem(plan: Plan) -> Made:
         for tranche in plan.tranches:
             if not (rows := plan.of(token, tranche.rows)):
                 continue
-            tree, week = PERP_REDEEM.tree(_single(rows), "3-payouts.csv"), plan.files.first_week + tranche.number
+            tree, week = PERP_REDEEM.tree(_single(rows), "the payees"), plan.files.first_week + tranche.number
             file = file_name(token, plan, tranche, end=".json")
             if (before := used.setdefault(tree.root, file)) != file:
                 what = (
@@ -67,16 +67,14 @@ def perp_redeem(plan: Plan) -> Made:
 
 def uniswap(plan: Plan) -> Made:
     """A tree and a contract of its own a tranche and token."""
-    made = _one_contract_each(plan, UNISWAP.name, lambda rows: UNISWAP.tree(rows, "3-payouts.csv"), plan.files.contracts.uniswap)
+    made = _one_contract_each(plan, UNISWAP.name, lambda rows: UNISWAP.tree(rows, "the payees"), plan.files.contracts.uniswap)
     made.notes.append("The contract has no owner and no end: what nobody claims stays in it for ever.")
     return made
 
 
 def oz_standard(plan: Plan) -> Made:
     """A tree and a claim contract of its own a tranche and token."""
-    return _one_contract_each(
-        plan, OZ_STANDARD.name, lambda rows: OZ_STANDARD.tree(rows, "3-payouts.csv"), plan.files.contracts.oz_standard
-    )
+    return _one_contract_each(plan, OZ_STANDARD.name, lambda rows: OZ_STANDARD.tree(rows, "the payees"), plan.files.contracts.oz_standard)
 
 
 def _one_contract_each(plan: Plan, name: str, build: Any, first: str | None) -> Made:
@@ -107,7 +105,7 @@ def cumulative(plan: Plan) -> Made:
     for tranche in plan.tranches:
         if not tranche.rows:
             continue
-        tree, file = CUMULATIVE.tree(tranche.so_far, "4-claims.csv"), f"tranche-{tranche.number}.json"
+        tree, file = CUMULATIVE.tree(tranche.so_far, "the tranches"), f"tranche-{tranche.number}.json"
         _pays(made, plan, tranche, file, as_file(tree), contract)
         arguments = (tree.nodes.root, bytes(32)) if contract else ()
         what = f"Set the root {tree.root} of {file}."
@@ -128,7 +126,7 @@ def multi_token(plan: Plan) -> Made:
     for tranche in plan.tranches:
         if not tranche.rows:
             continue
-        new = sorted(MULTI_TOKEN.tree(tranche.rows, "4-claims.csv").leaves)
+        new = sorted(MULTI_TOKEN.tree(tranche.rows, "the tranches").leaves)
         # An index that is claimed is claimed under every later root, too.
         leaves += [leaf._replace(number=len(leaves) + leaf.number) for leaf in new]
         tree, file = MULTI_TOKEN.tree_of(sorted(leaves, key=MULTI_TOKEN.preimage)), f"tranche-{tranche.number}.json"
