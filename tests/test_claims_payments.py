@@ -408,9 +408,7 @@ def test_a_format_that_is_refused_leaves_nothing_half_written(tmp_path: Path) ->
 def test_a_run_that_pays_nobody_says_so_instead_of_files(tmp_path: Path) -> None:
     """A lost log stops payment, and the findings must still be published."""
     (tmp_path / "in").mkdir()
-    done = build.run(
-        tmp_path / "in", position(1, address(1), 1, 50_000, 500, 45_500), {**WITH_FILES, "share = 1\n": "share = 1\n"}, "margin-upl-funding"
-    )
+    done = build.run(tmp_path / "in", position(1, address(1), 1, 60_000, 500, 45_500), WITH_FILES, "margin-upl-funding")
     assert [int(units) for units in done.payouts.get_column("amount_base_units")] == [0]
     published = perpcomp.publish_run(done, tmp_path / "out")
     assert [name for name in published if name.startswith("claims/")] == ["claims/README.md"]
