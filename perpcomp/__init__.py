@@ -275,7 +275,7 @@ def verify(folder: Path) -> "Verdict":
 
 def verify_claims(
     file: Path, root: str | None = None, rpc: str | None = None, contract: str | None = None, week: int | None = None
-) -> "Checked":
+) -> "FileCheck":
     """Check a file of claims: its root, totals, doubles and every proof; against `root`, or the root of a contract on the chain of a node."""
     from perpcomp.claims.claim_file import read_claim_file
     from perpcomp.claims.on_chain import Question, meets

@@ -14,7 +14,7 @@ from perpcomp.claims import on_chain
 from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.payee_list import Row
 from perpcomp.claims.trees.dialects import DIALECTS
-from perpcomp.claims.verify import Checked
+from perpcomp.claims.verify import FileCheck
 from perpcomp.findings import InputError
 from perpcomp.ingest.node.rpc import Endpoint, RpcError
 from tests.commands import call
@@ -40,7 +40,7 @@ def document(name: str) -> Any:
     return json.loads(json.dumps(one.tree(rows(TOKEN if one.tokens else ""), "list").document))
 
 
-def check(content: Any, tmp_path: Path, root: str | None = None) -> Checked:
+def check(content: Any, tmp_path: Path, root: str | None = None) -> FileCheck:
     file = tmp_path / "claims.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     return perpcomp.verify_claims(file, root)
@@ -208,7 +208,7 @@ def contract_with(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str], code
     monkeypatch.setattr(Endpoint, "call", call)
 
 
-def on(tmp_path: Path, name: str = "uniswap", **given: Any) -> Checked:
+def on(tmp_path: Path, name: str = "uniswap", **given: Any) -> FileCheck:
     file = tmp_path / "claims.json"
     file.write_text(json.dumps(document(name)))
     return perpcomp.verify_claims(file, rpc="http://node", contract=CONTRACT, **given)

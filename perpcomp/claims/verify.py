@@ -14,7 +14,7 @@ _PUBLISHER = "Do not fund it: ask who published it."
 
 
 @dataclass(frozen=True)
-class Checked:
+class FileCheck:
     """What a file of claims comes to. `root` is the one that its own claims give, `totals` token -> base units ("" for the one token)."""
 
     dialect: str
@@ -31,7 +31,7 @@ class Checked:
         return not any(finding.level == "error" for finding in self.findings)
 
 
-def check_claims(file: ClaimFile, where: str, root: str | None = None) -> Checked:
+def check_claims(file: ClaimFile, where: str, root: str | None = None) -> FileCheck:
     """Build the tree again from the file's claims and compare all that it states; `root` is the one published elsewhere."""
     made = file.dialect.tree_of(file.leaves)
     aimed = bytes.fromhex(root[2:]) if root else file.root
@@ -53,7 +53,7 @@ def check_claims(file: ClaimFile, where: str, root: str | None = None) -> Checke
                 f"The claims give the root {made.root} by the usual order of leaves, and every proof leads to the stated root all the same."
             )
             findings.append(Finding("note", where, what, "The tree has another order of leaves; no payment depends on it."))
-    return Checked(
+    return FileCheck(
         dialect=file.dialect.name,
         claims=len(file.leaves),
         accounts=len({leaf.account for leaf in file.leaves}),
