@@ -137,7 +137,7 @@ def schedule(
     amount: Annotated[str, typer.Option("--amount", metavar="AMOUNT", help="How much is paid, in tokens.")],
     terms: Terms,
     decimals: Annotated[int, typer.Option("--decimals", metavar="N", help="How many decimals the token has.", min=1, max=18)] = 18,
-    at: Annotated[str | None, typer.Option("--at", metavar="BLOCK|TIME", help="Also say what is unlocked then.")] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="BLOCK|TIME", help="What is unlocked then, instead of the table.")] = None,
     as_json: AsJson = False,
 ) -> Sequence[Finding]:
     """The schedule of any amount, to check another one against: dates, tranches, and the sum unlocked by each.
