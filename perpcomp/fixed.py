@@ -105,6 +105,12 @@ def div(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return _towards_zero(rounded, signed).alias(QUOTIENT)
 
 
+def ratio(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """`div` of two amounts; null for b = 0, and where the quotient is 1e20 - 1 or more: a column holds less than 1e20, and Polars rounds."""
+    beyond = pl.lit(LIMIT // ONE - 1, dtype=pl.Int128)
+    return div(a, pl.when(_integer(a).abs() // beyond < _integer(b).abs()).then(b))
+
+
 def check_sum(frame: pl.DataFrame, column: str) -> None:
     """Refuse a grouped or windowed sum that could wrap: Polars' grouped Decimal sums wrap silently at 1e38."""
     largest = frame.get_column(column).abs().max()

@@ -163,7 +163,7 @@ def _before_crash_columns(table: pl.DataFrame, then: pl.DataFrame | None) -> dic
         return {"leverage_before_crash": none, "liquidation_price_before_crash": none}
     equity = pl.col("margin") + pl.col("unrealized_pnl_curve") - pl.col("funding_owed")
     same = pl.col("life") == table.get_column("life")
-    leverage = fixed.div(pl.col("notional_curve"), pl.when(equity > 0).then(equity))
+    leverage = fixed.ratio(pl.col("notional_curve"), pl.when(equity > 0).then(equity))
     found = then.select(
         pl.when(same).then(leverage).alias("leverage_before_crash"),
         pl.when(same).then("liquidation_price").alias("liquidation_price_before_crash"),

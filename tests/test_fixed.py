@@ -22,6 +22,7 @@ from perpcomp.fixed import (
     from_integer,
     mul,
     mul_integers,
+    ratio,
     to_integer,
     truncate,
 )
@@ -122,6 +123,18 @@ def test_a_column_is_computed_row_by_row(rows: list[tuple[int, int]]) -> None:
         frame = pl.DataFrame({"a": column(*[a for a, _ in safe]), "b": column(*[b for _, b in safe])})
         quotient = frame.select(div(pl.col("a"), pl.col("b"))).to_series()
         assert [div_integers(a, b) for a, b in safe] == [to_integer(v) for v in quotient]
+
+
+@pytest.mark.property
+@given(amounts, amounts)
+@example(TOP, ONE)
+@example(TOP - ONE, ONE)
+@example(55_000 * ONE, 20)
+@example(-55_000 * ONE, 20)
+@example(99 * 10**36, ONE)
+def test_a_ratio_is_the_integers_own_or_null_where_no_column_holds_it(a: int, b: int) -> None:
+    exact = div_integers(a, b) if b else None
+    assert computed(ratio, a, b) == (None if exact is None or abs(exact) >= LIMIT - ONE else exact)
 
 
 def test_a_quotient_by_zero_is_null() -> None:

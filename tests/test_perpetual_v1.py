@@ -776,3 +776,16 @@ def test_margin_moved_by_hand_since_the_crash_is_added_or_removed_and_pays_its_f
             assert (found["margin_added"], found["margin_removed"]) == since
             if crash_from == 3:
                 assert found["margin_before_crash"] == 50 + Decimal(amount) - 3
+
+
+def test_a_leverage_that_no_column_holds_is_unknown_and_not_that_of_the_life_before() -> None:
+    """1 long at 100 with a margin of 50, closed; 1 long at 55,000 with a margin of 20 wei, liquidated."""
+    one, dust = Decimal(1), Decimal(20) / 10**18
+    trader, start = build.address(1), build.START
+    rows = [build.opened(1, trader, start, one, Decimal(100), Decimal(50))]
+    closed = {"position_notional": Decimal(100), "exchanged_position_size": -one, "position_size_after": 0 * one, "realized_pnl": 0 * one}
+    rows.append(build.event(2, trader, start, kind="close", margin=0 * one, spot_price=Decimal(100), **closed))
+    rows.append(build.opened(3, trader, start, one, Decimal(55_000), dust))
+    rows.append(build.liquidated(4, trader, start, one, Decimal(55_000), dust, Decimal(55_000)))
+    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    assert (last["life"], last["continuous"], last["leverage_at_open"]) == (2, True, None)

@@ -110,7 +110,7 @@ RULES: tuple[Rule, ...] = (
         "leverage-unknown",
         LEVERAGE,
         applies=lambda _: pl.col("leverage_at_open").is_null(),
-        reason=lambda _: pl.lit("its opening is not in the logs, so its leverage cannot be tested"),
+        reason=lambda _: pl.lit("its opening is not in the logs, or its leverage is 1e20 or more, so it cannot be tested"),
     ),
     Rule(
         "leverage-too-low",
@@ -139,7 +139,7 @@ RULES: tuple[Rule, ...] = (
         "leverage-before-crash-unknown",
         LEVERAGE_BEFORE_CRASH,
         applies=lambda _: pl.col("leverage_before_crash").is_null(),
-        reason=lambda _: pl.lit("what it stood at before the crash is not in the logs, or was under water already"),
+        reason=lambda _: pl.lit("what it stood at before the crash is not in the logs, or was under water already, or is 1e20 or more"),
     ),
     Rule(
         "leverage-before-crash-too-low",

@@ -102,7 +102,7 @@ def liquidations(
         pl.col("position_size_after").alias("size_after"),
         pl.col("margin_before").alias("margin"),
         "open_notional",
-        fixed.div(pl.col("open_notional"), pl.col("size").abs()).alias("entry_price"),
+        fixed.ratio(pl.col("open_notional"), pl.col("size").abs()).alias("entry_price"),
         *("position_notional", "realized_pnl", "funding_payment"),
         left.clip(fixed.amount(0)).alias("remaining_margin"),
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
@@ -178,7 +178,7 @@ def _ratio_too_high(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Fi
         ratio = pl.col("maintenance")
     equity = pl.col("margin_before") + pl.col("realized_pnl") - pl.col("funding_payment")
     denominator = pl.when(pl.col("era") == 1).then("open_notional").otherwise("position_notional")
-    stood = fixed.div(equity, denominator)
+    stood = fixed.ratio(equity, denominator)
     found = rows.select(
         "transaction_hash", "log_index", stood.alias("stood"), ratio.alias("maintenance"), pl.col("partial"), pl.col("size")
     ).filter(~pl.col("partial") & (pl.col("stood") >= pl.col("maintenance")))

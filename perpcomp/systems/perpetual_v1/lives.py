@@ -110,14 +110,16 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     line = line.with_columns(
         pl.when("opens").then("block_time").forward_fill().over("position").alias("opened_at"),
         pl.when("opens")
-        .then(fixed.div(pl.col("signed_after").abs(), pl.col("margin")))
+        .then(
+            fixed.ratio(pl.col("signed_after").abs(), pl.col("margin")).fill_null(-fixed.amount(1))
+        )  # a null would take the earlier life's
         .forward_fill()
         .over("position")
         .alias("leverage_at_open"),
         pl.when("opens").then("continuous").forward_fill().alias("continuous_at_open"),
     ).with_columns(
         pl.when("continuous").then("open_notional_replayed"),
-        pl.when("continuous_at_open").then("leverage_at_open"),
+        pl.when(pl.col("continuous_at_open") & (pl.col("leverage_at_open") >= 0)).then("leverage_at_open"),
     )
     return _since_crash(line, before_crash, tables).select(*ORDER, *REPLAYED)
 

@@ -45,8 +45,8 @@ def flags(others: Mapping[str, pl.LazyFrame], market_names: Mapping[str, str]) -
         remaining.alias("trader_loss"),
         (fees - remaining).clip(zero).alias("debt_pool_loss"),
         before.alias("skew_before"),
-        fixed.div(pl.col("size_before").abs(), pl.col("skew_scale")).alias("price_impact"),
-        fixed.div(before.abs(), pl.col("skew_scale")).alias("premium"),
+        fixed.ratio(pl.col("size_before").abs(), pl.col("skew_scale")).alias("price_impact"),
+        fixed.ratio(before.abs(), pl.col("skew_scale")).alias("premium"),
     )
     return check(rows.select(*FLAGS.schema), FLAGS)
 

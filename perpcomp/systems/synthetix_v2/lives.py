@@ -26,7 +26,7 @@ def with_lives(line: pl.DataFrame, transfers: pl.DataFrame, before_crash: pl.Exp
     carried = (before.first() != 0).over(POSITION)  # the logs begin with a position already open
     line = line.with_columns(opens.alias("opens"), (opens.cum_sum().over(POSITION) + carried).cast(pl.Int64).alias("life"))
     line = line.with_columns(fixed.mul(after.abs(), pl.col("last_price")).alias("open_notional_after"))
-    leverage = fixed.div(pl.col("open_notional_after"), pl.col("margin"))
+    leverage = fixed.ratio(pl.col("open_notional_after"), pl.col("margin"))
     line = line.with_columns(
         pl.when("opens").then("block_time").forward_fill().over(LIFE).alias("opened_at"),
         pl.when("opens").then(leverage).forward_fill().over(LIFE).alias("leverage_at_open"),
