@@ -41,8 +41,9 @@ def test_the_files_and_words_that_it_names_exist(place: Path) -> None:
         assert any((folder / name).exists() for folder in (ROOT / "queries", place, place / "outputs" / "my-incident")), name
     with (place / "outputs" / "my-incident" / "3-payouts.csv").open() as file:
         trader = next(row["trader"] for row in csv.DictReader(file))
-    assert "`perpcomp explain ADDRESS my-incident.toml`" in README
-    assert call("explain", trader, "my-incident.toml", cwd=place).returncode == 0
+    assert "`perpcomp explain ADDRESS --run outputs/my-incident`" in README
+    explained = call("explain", trader, "--run", "outputs/my-incident", cwd=place)
+    assert (explained.returncode, "base units" in explained.stdout) == (0, True)
 
 
 def test_the_commands_that_need_a_node_or_an_export_reach_it(place: Path) -> None:
