@@ -58,7 +58,8 @@ def known_markets(chain_id: int) -> dict[str, str]:
     """Address -> name of every market that a built-in incident on that chain, or a file of parameters, names."""
     names: dict[str, str] = {}
     for path in sorted(incident_file.shelf().glob("parameters/*.toml")):
-        names |= {market["proxy"].lower(): market["key"] for market in tomllib.loads(path.read_text(encoding="utf-8"))["market"]}
+        listed = tomllib.loads(path.read_text(encoding="utf-8")).get("market", [])
+        names |= {market["proxy"].lower(): market["key"] for market in listed if "proxy" in market}
     for path in sorted(incident_file.shelf().glob("*.toml")):
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         if document["chain"]["id"] == chain_id:

@@ -105,7 +105,12 @@ def _guesses(name: str, system: System, chain_id: int | None) -> dict[str, list[
     day_after = datetime.fromisoformat(end) + timedelta(days=1)
     return {
         "": [{"title": _quoted(f"Draft of {name}", CHECK), "system": _quoted(system.key)}],
-        "chain": [{"id": Written(str(chain_id or system.chain_id or 1), "" if chain_id else CHECK)}],
+        "chain": [
+            {
+                "id": Written(str(chain_id or system.chain_id or 1), "" if chain_id else CHECK),
+                system.contract_key: _quoted(f"0x{'0c' * 20}", CHECK),  # another one than the market's example
+            }
+        ],
         "market": [{"affected": Written("true", CHECK), "reference_price": Written(price, CHECK)}],
         "eligibility": [{"from": Written(start, CHECK), "to": Written(end, CHECK)}],
         "formula": [{"name": _quoted("margin-only", CHECK)}],
