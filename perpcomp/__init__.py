@@ -8,6 +8,7 @@ liquidations, payouts, claims, comparison, left_out, in_kind, findings. A query 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perpcomp import progress
 from perpcomp.fetching import fetch, plan_fetch, search
 from perpcomp.version import VERSION
 
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 
+@progress.work()
 def draft(path: Path, system: str | None = None, chain_id: int | None = None, input: Path | None = None) -> "Proposal":
     """A new incident file for `path`, with what the logs in `input` tell; `.text` is its text. Nothing is written."""
     from perpcomp.begin.propose import propose
@@ -67,6 +69,7 @@ def draft(path: Path, system: str | None = None, chain_id: int | None = None, in
     return propose(path, system, chain_id, source)
 
 
+@progress.work()
 def check(query: str, input: Path | None = None) -> "Checked":
     """What is wrong with an incident file and its input, and what formulas could not read; nothing is written."""
     from perpcomp.begin import check
@@ -81,6 +84,7 @@ def schema() -> str:
     return json_schema.text()
 
 
+@progress.work()
 def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
     """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
     from perpcomp import pipeline
@@ -92,6 +96,7 @@ def compute(query: str = "rehearsal", input: Path | None = None, formula: str | 
     return pipeline.compute(loaded, find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
+@progress.work()
 def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run":
     """The run with what stands at each payee's address on the chain of this node: no code, a Safe, another contract. No amount changes.
 
@@ -136,6 +141,7 @@ def schedule(base_units: int, vesting: "Mapping[str, Any]", decimals: int = 18) 
     return schedule_of(base_units, decimals, read_alone(vesting, "vesting", "vesting {}".format, as_in_the_file))
 
 
+@progress.work()
 def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, bytes]:
     """Write a run's folder, all or nothing; returns relative name -> bytes. `force` replaces another run there."""
     from perpcomp.publish.files import files
@@ -149,6 +155,7 @@ def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, byte
     return published
 
 
+@progress.work()
 def published(folder: Path) -> "Published":
     """A run that was published, read from its folder after its files' hashes were checked. It has a Run's tables, and needs no logs."""
     from perpcomp.publish.read_back import open_published
@@ -156,6 +163,7 @@ def published(folder: Path) -> "Published":
     return open_published(folder)
 
 
+@progress.work()
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":
     """The events table: every trade and liquidation; and where logs are missing between or after them."""
     from perpcomp import pipeline
@@ -170,6 +178,7 @@ def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine 
     return read.table, [*coverage(read, source, loaded).problems, *pipeline.gaps(read, loaded)]
 
 
+@progress.work()
 def liquidations(
     query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None
 ) -> "tuple[pl.DataFrame, list[Finding]]":
@@ -187,6 +196,7 @@ def liquidations(
     return found.table, found.problems
 
 
+@progress.work()
 def positions(
     query: str = "rehearsal", at: "int | datetime | None" = None, input: Path | None = None
 ) -> "tuple[pl.DataFrame, list[Finding]]":
@@ -200,6 +210,7 @@ def positions(
 
     loaded, replayed = _replayed(query, input)
     marks = {market.amm: market.reference_price for market in loaded.markets if market.reference_price is not None}
+    progress.now("Valuing every open position")
     moment = loaded.eligibility.start if at is None else at
     if isinstance(moment, int):
         block, frame = moment, replayed.positions(block=moment, mark_prices=marks)
@@ -210,6 +221,7 @@ def positions(
     return frame, [*replayed.findings, *([assumed] if assumed else []), *unknown_values(frame)]
 
 
+@progress.work()
 def guarded(
     query: str = "rehearsal", input: Path | None = None, rules: str | None = None, swept: bool = False
 ) -> "tuple[Incident, Report]":
@@ -228,6 +240,7 @@ def guarded(
     return loaded, make_report(found, events.table, events.others, loaded, rules, swept)
 
 
+@progress.work()
 def prices(
     query: str = "rehearsal", market: str | None = None, input: Path | None = None
 ) -> "tuple[dict[str, pl.DataFrame], list[Finding]]":
@@ -266,6 +279,7 @@ def has_input(query: str) -> bool:
     return incident_file.load(query).input is not None
 
 
+@progress.work()
 def verify(folder: Path) -> "Verdict":
     """Recompute a published run from its own inputs and compare everything."""
     from perpcomp.audit.verify import verify as check

@@ -1,12 +1,12 @@
 """Logs from the chain: what a fetch would ask of a node, a fetch, and a search for a protocol's contracts. The network code loads when asked."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perpcomp import progress
+
 if TYPE_CHECKING:
     from perpcomp.ingest.node.everywhere import Found
-    from perpcomp.ingest.node.fetch import Progress
     from perpcomp.ingest.node.held import Fetched
 
 
@@ -22,6 +22,7 @@ def plan_fetch(
     return plan(loaded, held.Options(store or held.default_store(loaded), blocks, second, prove))
 
 
+@progress.work()
 def search(
     urls: "list[str]",
     folder: Path,
@@ -29,7 +30,6 @@ def search(
     system: str | None = None,
     chain_id: int | None = None,
     blocks: "tuple[int, int] | None" = None,
-    show: "Callable[[Progress], None]" = lambda _: None,
 ) -> "Found":
     """The logs of a protocol (default: of every one) by any contract, of `blocks` or the newest; `.file` of the result is an input of draft."""
     from perpcomp import installed
@@ -38,9 +38,10 @@ def search(
 
     systems = [system] if system else installed.names(installed.SYSTEMS)
     topics = sorted(set().union(*(find(one).topics for one in systems)))
-    return fetch_everywhere(topics, urls, chain_id, blocks, folder, show)
+    return fetch_everywhere(topics, urls, chain_id, blocks, folder)
 
 
+@progress.work()
 def fetch(
     query: str,
     urls: "list[str]",
@@ -49,7 +50,6 @@ def fetch(
     store: Path | None = None,
     second: str | None = None,
     prove: str | None = None,
-    show: "Callable[[Progress], None]" = lambda _: None,
 ) -> "Fetched":
     """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
     from perpcomp.incident import incident_file
@@ -58,4 +58,4 @@ def fetch(
 
     loaded = incident_file.load(query)
     options = held.Options(store or held.default_store(loaded), blocks, second, prove)
-    return pull.fetch(loaded, sorted(find(loaded.system).topics), urls, options, show)
+    return pull.fetch(loaded, sorted(find(loaded.system).topics), urls, options)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from perpcomp import progress
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.funds import InsuranceFund
@@ -20,6 +21,7 @@ from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import RANGE, own_pieces, states_range_of
 from perpcomp.ingest.raw_frame import Piece, no_logs
 from perpcomp.ingest.spill import Spill
+from perpcomp.number_text import counted
 from perpcomp.systems.system import System, find, topics
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
@@ -149,6 +151,7 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
     contract, fund, system = incident.chain.clearing_house, incident.fund_in_logs, find(incident.system)
     addresses = [*incident.chain.contracts, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
     name = source.file.name
+    progress.now(f"Reading {name}", sum(file.stat().st_size for file in source.files if file.is_file()))
     found: Iterable[Piece] | dict[str, pl.DataFrame] | None
     files = source.files
     times = times_of_blocks(source.blocks) if source.blocks else {}
@@ -173,7 +176,7 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
 
 def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
-    spill, system, consistency = Spill(), find(incident.system), Consistency(name)
+    spill, system, consistency, logs = Spill(), find(incident.system), Consistency(name), 0
     if isinstance(found, dict):
         for table in found.values():
             consistency.add(table)
@@ -183,6 +186,9 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
         for part, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
             consistency.join(part)
             spill.add(tables)
+            logs += sum(table.height for table in tables.values())
+            progress.advance(0, counted(logs, "log"))
+    progress.now(f"Checking {name}")
     consistency.check()
     tables, findings = spill.tables(), []
     if shared := consistency.shared_index():

@@ -35,9 +35,10 @@ def cut_column(column: str, places: int) -> pl.Expr:
     return pl.col(column).cast(pl.String).str.replace(rf"(\.[0-9]{{{places}}})[0-9]*$", "$1")
 
 
-def counted(number: int, noun: str) -> str:
-    """A count with its noun: "1 trader", "2 traders"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, one: str = "", many: str = "") -> str:
+    """A count with its noun, and the form of the verb that goes with it: "1 trader", "2 traders", "1 log has", "2 addresses have"."""
+    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural} {one if number == 1 else many}".rstrip()
 
 
 def _parts(value: int | Decimal) -> tuple[str, str]:

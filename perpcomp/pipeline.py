@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from perpcomp import entitlement, payees, payouts, restore, sheet_limits
+from perpcomp import entitlement, payees, payouts, progress, restore, sheet_limits
 from perpcomp import formula as formulas
 from perpcomp.against_input.exclusions import check_exclusions, kept_back
 from perpcomp.against_input.names import check_names
@@ -55,6 +55,7 @@ def replayed(events: Events, source: Input, incident: Incident, found: pl.DataFr
 
     InputError where the protocol has no replay.
     """
+    progress.now("Replaying every position and pool")
     times = {} if source.blocks is None else block_times(source.blocks)
     return replayer(find(incident.system))(events.others, events.table, found, incident.chain, times)
 
@@ -76,18 +77,22 @@ class Found:
 
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
     """Every liquidation: found in the logs, valued, judged by the rules, and opened again on the curve where the incident asks for it."""
+    progress.now("Finding the liquidations")
     reached = coverage(events, source, incident)
     system = find(incident.system)
     found, contradictions = system.liquidations(events.lazy, events.lazy_others, incident.chain, is_before_crash(incident), engine)
     market = replayed(events, source, incident, found) if incident.replays else None
+    progress.now("Valuing the liquidated positions")
     with named_overflow(incident, "The value of a position"):
         valued, unknown = at_reference(found, incident, market, source.prices)
     guarded = judge(valued, events.table, events.others, incident) if incident.judges_by_guards else None
     valued = with_verdicts(valued, None if guarded is None else guarded.table)
+    progress.now("Asking who is compensated")
     drawdowns = system.index_drawdowns(events.lazy_others, incident)
     pools = restore.pools(incident, market)
     with named_overflow(incident, "The cost of restoring a position"):
         table, opened, remarks = _judged(valued, incident, drawdowns, pools)
+    progress.now("Looking for lost logs")
     everybody = replace(incident, eligibility=replace(incident.eligibility, exclusions=()))
     return Found(
         table=table,
@@ -145,14 +150,17 @@ def compute(
     table, system = found.table, find(incident.system)
     stopped = any(problem.stops for problem in found.problems)
     received = incident.received_by
+    progress.now("Computing what each formula gives")
     owed = {
         name: entitlement.net(entitlement.of_traders(one, table), received)
         for name, one in {one.name: one for one in (chosen, *beside)}.items()
     }
+    progress.now("Computing the payouts")
     paid_for = payees.parts(owed[chosen.name], incident)
     unpayable = payees.unpayable(paid_for, payees.contracts(incident, table))
     paid = payouts.pay(chosen, paid_for, unpayable, table, incident, stopped)
     receivers = payees.table(paid, paid_for, unpayable, _account_kinds(incident, source))
+    progress.now("Comparing the formulas")
     comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table, units(incident).quote)
     flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
     problems += [] if flags is None else system.check_flags(flags)
@@ -165,14 +173,18 @@ def compute(
         + unknown
         + capacity.check_fund(enough, balance, chosen.name, incident)
     )
+    progress.now("Comparing with budgets and published figures")
     problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
     problems += published.check_expectations(table, paid, incident)
     problems += notes
+    progress.now("Splitting the payouts into tranches")
     claims = vest(paid, incident)
     problems += checks.findings(paid, incident)
+    progress.now("Looking for the traders left out")
     others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
     in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
     problems += sheet_limits.findings(incident, in_sheets)
+    progress.now("Checking the incident file against the input")
     seen = Seen(events)
     without = entitlement.of_traders(chosen, found.without_exclusions) if incident.eligibility.exclusions else {}
     excluded = kept_back(incident, seen, table, without)

@@ -91,7 +91,7 @@ def _oldest(file: PriceFile, used: Sequence[tuple[timedelta, str, datetime, date
     what = f"The oldest price used is {seconds} s old: {market} at {moment.strftime(CSV_TIME)} by the row of {since.strftime(CSV_TIME)}"
     if interval is not None and seconds > interval:
         late = sum(one[0].total_seconds() > interval for one in used)
-        what += f". The interval is {interval} s; {late} liquidations are valued by an older price."
+        what += f". The interval is {interval} s; {counted(late, 'liquidation', 'is', 'are')} valued by an older price."
         return Finding(
             "error", file.name, what, "Add the missing rows. State a longer interval only if the price held.", code="price-too-old"
         )

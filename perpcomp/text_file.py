@@ -33,6 +33,11 @@ def opened(path: Path) -> BinaryIO:
     return file
 
 
+def position(file: BinaryIO) -> int:
+    """How many bytes of the file on disk were read so far."""
+    return int(getattr(file, "fileobj", file).tell())  # of a compressed file, those compressed
+
+
 def read_csv(path: Path) -> pl.DataFrame:
     """Every cell of a table as text, null where it is empty. The separator is the one that cuts the first line into most columns.
 

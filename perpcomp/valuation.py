@@ -189,7 +189,7 @@ def _named(liquidations: pl.DataFrame, incident: Incident) -> pl.DataFrame:
             Finding(
                 "error",
                 f"{incident.name}.toml",
-                f"The file does not name the market {market}: {count} liquidations, first in block {block}.",
+                f"The file does not name the market {market}: {counted(count, 'liquidation')}, first in block {block}.",
                 advice,
             )
             for market, count, block in unknown.iter_rows()
@@ -257,7 +257,7 @@ def _unvalued(table: pl.DataFrame, incident: Incident) -> list[Finding]:
     found = []
     for (market,), rows in lacking.group_by("market_name", maintain_order=True):
         first = rows.row(0, named=True)
-        what = f"{rows.height} liquidations of {market} have no value by [valuation] price = {incident.valuation.price}; first {first['trader']}."
+        what = f"{counted(rows.height, 'liquidation')} of {market} {'has' if rows.height == 1 else 'have'} no value by [valuation] price = {incident.valuation.price}; first {first['trader']}."
         advice = "Pull the missing logs, or choose another price. Until then no formula that reads the value pays."
         found.append(Finding("warning", f"tx {first['transaction_hash']} log {first['log_index']}", what, advice, code="no-value"))
     return found

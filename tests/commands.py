@@ -4,13 +4,16 @@
 """
 
 import contextlib
+import fcntl
 import io
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from unittest import mock
 
@@ -66,21 +69,33 @@ def on_terminal(columns: int, *arguments: str, cwd: Path) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
 
+def terminal_of(columns: int) -> tuple[int, int]:
+    """Our end and the program's end of a pseudo-terminal of so many columns and 24 rows."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    return ours, theirs
+
+
+def read_terminal(ours: int, plain: bool = True) -> str:
+    """All that a program writes to a terminal until it closes it; without styles if `plain`."""
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    text = shown.decode().replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[0-9;]*m", "", text) if plain else text
+
+
 def on_real_terminal(columns: int, *arguments: str, cwd: Path) -> str:
     """What the installed program shows on a real terminal of that width, without colours."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
-    running = subprocess.Popen([PERPCOMP, *arguments], cwd=cwd, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
+    ours, theirs = terminal_of(columns)
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm", "NO_COLOR": "1"}
+    running = subprocess.Popen([PERPCOMP, *arguments], cwd=cwd, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=environment)
     os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # the other end is closed
-            break
-        shown += piece
+    text = read_terminal(ours)
     assert running.wait() == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+    return text
 
 
 def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

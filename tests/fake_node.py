@@ -118,11 +118,10 @@ def installed(monkeypatch: pytest.MonkeyPatch, *nodes: FakeNode) -> list[str]:
 
 def windows(urls: list[str], asked: tuple[int, int] = (1, HEAD), settings: Settings = SETTINGS) -> pl.DataFrame:
     """All logs of a range as (block, index), fetched by windows."""
-    from perpcomp.ingest.node.fetch import Progress
 
     async def run() -> pl.DataFrame:
         pool = Pool([Endpoint(url) for url in urls], attempts=6, patience=0.0005)
-        return await Fetcher(pool, SUBJECT, settings)._windows(asked, Progress(0))
+        return await Fetcher(pool, SUBJECT, settings)._windows(asked)
 
     return asyncio.run(run())
 

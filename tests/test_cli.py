@@ -22,7 +22,7 @@ from perpcomp.incident import incident_file
 from perpcomp.lock import LOCK
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
-from tests.commands import PERPCOMP, call, on_real_terminal, on_terminal, process
+from tests.commands import PERPCOMP, call, on_real_terminal, process
 from tests.conftest import truth
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +40,10 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
 
 def test_help_loads_neither_polars_nor_web3(tmp_path: Path) -> None:
     script = "import sys; sys.argv = ['perpcomp', '--help']\nfrom perpcomp.cli.main import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
-    script += "heavy = {'polars', 'web3', 'dask', 'distributed', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy"
+    script += "heavy = {'polars', 'web3', 'dask', 'distributed', 'openpyxl', 'xlsxwriter', 'eth_utils', 'msgspec'} & set(sys.modules)\nassert not heavy, heavy\n"
+    script += (
+        "slow = {'rich.markdown', 'markdown_it', 'pygments', 'rich.progress', 'rich.traceback'} & set(sys.modules)\nassert not slow, slow"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for verb in (
@@ -117,7 +120,6 @@ def test_tables_go_to_stdout_and_sentences_to_stderr(tmp_path: Path) -> None:
     done = call("claims", cwd=tmp_path)
     assert "tranche dates bind" in done.stderr
     assert "tranche dates bind" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) > 120, "a pipe has no width: no line is folded"
     quiet = call("run", "--quiet", cwd=tmp_path)
     assert (quiet.stdout, quiet.stderr, quiet.returncode) == ("", "", 0)
 
@@ -202,17 +204,6 @@ def test_an_error_level_finding_exits_with_1_and_stops_payment(tmp_path: Path) -
     assert "margin change is missing" in done.stderr
     payouts = (tmp_path / "outputs" / "rehearsal--input-logs" / "3-payouts.csv").read_text()
     assert payouts.count("payment is stopped") == 29
-
-
-def test_a_narrow_terminal_shows_each_row_as_a_block_with_every_digit(rehearsal: Run, tmp_path: Path) -> None:
-    text = on_terminal(60, "payouts", cwd=tmp_path)
-    row = rehearsal.payouts.row(1, named=True)
-    assert f"trader: {row['trader']}\n" in text
-    assert "entitlement (USDC): 4,887.196091\n" in text
-    wide = on_terminal(200, "payouts", cwd=tmp_path)
-    assert max(len(line.rstrip()) for line in wide.splitlines()) <= 200
-    assert row["trader"] in wide
-    assert "trader: " not in wide
 
 
 def test_the_summary_fits_a_narrow_terminal(tmp_path: Path) -> None:

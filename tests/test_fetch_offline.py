@@ -98,7 +98,7 @@ LAST = 60  # the last block of these ranges
 
 def fetched(incident: Incident, urls: list[str], folder: Path, prove: str | None = None) -> list[tuple[int, int]]:
     options = Options(folder / "store", blocks=(1, LAST), settings=SETTINGS, patience=0.0005, prove=prove)
-    file = pull.fetch(incident, [TOPIC], urls, options, lambda _: None).file
+    file = pull.fetch(incident, [TOPIC], urls, options).file
     import polars as pl
 
     return places(pl.read_parquet(file))

@@ -13,6 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # The order of the design: a module imports only from those before it.
 ORDER = [
     "version",
+    "progress",
     "findings",
     "installed",
     "fixed",
@@ -55,7 +56,7 @@ ORDER = [
     "publish",
     "audit",
 ]
-APART = {"__init__", "cli"}  # they call everything
+APART = {"__init__", "__main__", "cli"}  # they call everything
 
 
 def room(path: Path) -> str:

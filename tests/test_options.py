@@ -41,6 +41,7 @@ BESIDE_RUN: dict[str, tuple[str, ...]] = {
     "--input": (f"--run o --input {LOGS}",),
     "--formula": ("--run o --formula margin-only",),
 }
+FORMS: dict[str, tuple[str, ...]] = {"--json": ("rehearsal --json --csv",), "--csv": ("rehearsal --json --csv",)}
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "init": {
         "--system": (),
@@ -53,17 +54,17 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "check": {**ALWAYS, "--input": ()},
     "schema": {},
     "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": (), "--payee-rpc": ()},
-    "events": {**FETCHING, **WORKERS, **QUIET, **ALWAYS},
-    "positions": {**ALWAYS, "--input": (), "--at": ()},
+    "events": {**FETCHING, **WORKERS, **QUIET, **FORMS},
+    "positions": {**FORMS, "--input": (), "--at": ()},
     "liquidations": {
-        **ALWAYS,
+        **FORMS,
         "--input": BESIDE_RUN["--input"],
         "--engine": ("--run o --engine local",),
         "--scheduler": (*WORKERS["--scheduler"], "--run o --engine dask --scheduler tcp://127.0.0.1:1"),
         "--run": (),
     },
-    "payouts": {**ALWAYS, **BESIDE_RUN},
-    "claims table": {**ALWAYS, **BESIDE_RUN, "--at": ()},
+    "payouts": {**FORMS, **BESIDE_RUN},
+    "claims table": {**FORMS, **BESIDE_RUN, "--at": ()},
     "claims schedule": {
         **ALWAYS,
         **dict.fromkeys(["--amount", "--start", "--decimals", "--at", "--upfront", "--lock-weeks"], ()),
@@ -88,8 +89,8 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--week": ("claims.json --week 3",),
         "--quiet": (),
     },
-    "prices": {**ALWAYS, "--input": (), "--market": ()},
-    "compare": {**ALWAYS, "--input": BESIDE_RUN["--input"], "--run": ()},
+    "prices": {**FORMS, "--input": (), "--market": ()},
+    "compare": {**FORMS, "--input": BESIDE_RUN["--input"], "--run": ()},
     "explain": {
         **ALWAYS,
         **{option: tuple(f"0x12 {rest}" for rest in calls) for option, calls in BESIDE_RUN.items()},

@@ -218,16 +218,19 @@ def test_at_most_20_bad_cells_are_listed(tmp_path: Path, lines: list[str]) -> No
 def test_a_missing_column_is_named(tmp_path: Path, events: pl.DataFrame) -> None:
     short = events.drop("margin")
     assert refused(tmp_path, to_parquet(short), "events.parquet") == [
-        "events.parquet: column margin is missing. The table events needs it."
+        "events.parquet: column margin is missing. The table events needs it. Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5."
     ]
     assert refused(tmp_path, short.write_csv(datetime_format=CSV_TIME)) == [
-        "events.csv: column margin is missing. The table events needs it."
+        "events.csv: column margin is missing. The table events needs it. Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5."
     ]
 
 
 def test_an_unknown_column_names_the_nearest(tmp_path: Path, lines: list[str]) -> None:
     said = refused(tmp_path, "\n".join([lines[0].replace("margin,", "margins,"), *lines[1:]]))
-    assert said[0] == "events.csv: column margin is missing. The table events needs it."
+    assert (
+        said[0]
+        == "events.csv: column margin is missing. The table events needs it. Amounts are plain decimals with at most 18 places and 20 digits before them, e.g. 100000 or -0.5."
+    )
     assert said[1].startswith("events.csv: column margins is unknown. Did you mean 'margin'? Known: bad_debt, ")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perpcomp import formula, pipeline
+from perpcomp import formula, pipeline, progress
 from perpcomp.audit.compare import Difference, compare, compare_json
 from perpcomp.audit.other_version import compare_findings, compare_texts, compare_workbooks
 from perpcomp.findings import refusal
@@ -47,6 +47,7 @@ def verify(folder: Path) -> Verdict:
     a note says so; all other files must be the same whatever version made them. InputError where the folder is no run, or where its
     inputs can no longer be read.
     """
+    progress.now("Reading the published files")
     stated = read_manifest(folder)
     inputs = input_hashes(stated)
     published = {name: entry["sha256"] for name, entry in stated["files"].items()}
@@ -72,6 +73,7 @@ def verify(folder: Path) -> Verdict:
         del expected[name], document["files"][name]
         document["tables"].pop(name, None)
 
+    progress.now("Comparing every file")
     differences, notes = list[Difference](), [f"{name} is published by this version only, and is not compared." for name in unknown]
     for name in sorted(expected):
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:

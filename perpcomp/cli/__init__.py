@@ -1,1 +1,1 @@
-"""The command line: reads arguments, calls one function of the library, prints. One file a help panel."""
+"""The command line: reads arguments, calls one function of the library, prints. Each file has one or two help panels."""

@@ -60,8 +60,7 @@ def init(
     number, protocol = chain_id(chain), None if system is None else known_system(system)
     with TemporaryDirectory() if rpc else nullcontext("") as folder:
         if rpc:
-            with terminal.progress(False) as show:
-                found = perpcomp.search(rpc, Path(folder), system=protocol, chain_id=number, blocks=block_range(blocks), show=show)
+            found = perpcomp.search(rpc, Path(folder), system=protocol, chain_id=number, blocks=block_range(blocks))
             number, input = found.chain_id, found.file
             terminal.say(f"Searched blocks {found.first:,} to {found.last:,} of chain {found.chain_id}.")
         proposal = perpcomp.draft(path, protocol, number, input)

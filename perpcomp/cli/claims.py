@@ -9,7 +9,7 @@ import typer
 
 from perpcomp.cli import terminal
 from perpcomp.cli.app import FOLLOW, app, command, with_default
-from perpcomp.cli.options import AsJson, FormulaName, Input, Query, block_or_time
+from perpcomp.cli.options import AsJson, Form, FormulaName, Input, Query, block_or_time
 from perpcomp.cli.source import PublishedRun, tables
 from perpcomp.findings import Finding, refusal
 
@@ -27,6 +27,7 @@ app.add_typer(
 
 @command(FOLLOW, claims)
 def table(
+    *,
     context: typer.Context,
     query: Query = "rehearsal",
     at: Annotated[
@@ -38,7 +39,7 @@ def table(
     input: Input = None,
     formula: FormulaName = None,
     run: PublishedRun = None,
-    as_json: AsJson = False,
+    form: Form,
 ) -> Sequence[Finding]:
     """When each payout unlocks; with --at, what is unlocked at a time.
 
@@ -54,13 +55,16 @@ def table(
     vesting = done.incident.vesting
     words = in_words(vesting)  # before anything is printed: a date may lie beyond the calendar
     if moment is not None:
-        print_unlocked(done, moment, as_json)
+        print_unlocked(done, moment, form)
     else:
         block = ("unlocks_at_block",) if vesting.estimated else ()
-        shown = done.claims if as_json else to_read(done.claims, vesting)
-        terminal.print_table(
-            shown, CLAIMS, ("trader", "token", "tranche", "unlocks_at", *block, "amount", "cumulative"), as_json, done.incident
-        )
+        columns = ("trader", "token", "tranche", "amount", "unlocks_at", *block, "cumulative")
+        shown = done.claims
+        if form.to_read:
+            owed = done.payouts.select("trader", "token", "entitlement")
+            shown = to_read(shown, vesting).join(owed, on=["trader", "token"], how="left", maintain_order="left")
+        totals = terminal.totals_by_token(done.claims, ("amount",))
+        terminal.print_table(shown, CLAIMS, columns, form, done.incident, largest="entitlement", totals=totals)
     terminal.say(words)
     claims_of = done.incident.claims
     if claims_of is not None:
@@ -69,10 +73,10 @@ def table(
     return done.problems
 
 
-def print_unlocked(run: "RunTables", at: int | datetime, as_json: bool) -> None:
+def print_unlocked(run: "RunTables", at: int | datetime, form: Form) -> None:
     """What is unlocked at a moment: a row a payout, and a row a token with the sums."""
     import perpcomp
-    from perpcomp.number_text import cut, exact
+    from perpcomp.number_text import exact
     from perpcomp.tables.payouts import UNLOCKED
     from perpcomp.totals import total_of
     from perpcomp.vesting.words import at_in_words
@@ -80,13 +84,12 @@ def print_unlocked(run: "RunTables", at: int | datetime, as_json: bool) -> None:
     found, vesting = perpcomp.unlocked(run, at), run.incident.vesting
     names = ("unlocked", "locked", *(("transferable",) if vesting.lock_weeks else ()))
     sums = {leg.token: {name: total_of(found, name, leg.token) for name in names} for leg in run.incident.settlement}
-    if as_json:
+    if form.as_json:
         totals = [{"token": token, **{name: exact(units) for name, units in one.items()}} for token, one in sums.items()]
         terminal.print_json({"unlocked": terminal.plain_rows(found), "totals": totals})
     else:
-        terminal.print_table(found, UNLOCKED, ("trader", "token", *names), False, run.incident)
-        rows = [[token, *(cut(units, 6) for units in one.values())] for token, one in sums.items()]
-        terminal.print_grid(["in all", *(f"{name} (token)" for name in names)], rows, right=range(1, len(names) + 1))
+        in_all = terminal.totals_by_token(found, names)
+        terminal.print_table(found, UNLOCKED, ("trader", "token", *names), form, run.incident, largest="unlocked", totals=in_all)
     terminal.say(f"Unlocked at {at_in_words(vesting, at)}.")
 
 
@@ -156,7 +159,9 @@ def schedule(
     if moment is None:
         columns = ("tranche", "unlocks_at", *(("unlocks_at_block",) if vesting.estimated else ()), "amount", "cumulative")
         rows = vest.schedule_of(total, decimals, vesting)
-        terminal.print_table(rows if as_json else vest.to_read(rows, vesting), SCHEDULE, (*columns, "amount_base_units"), as_json, None)
+        terminal.print_table(
+            rows if as_json else vest.to_read(rows, vesting), SCHEDULE, (*columns, "amount_base_units"), Form(as_json), None
+        )
     else:
         now = vest.unlocked_of(total, vesting, moment)
         parts = {"unlocked": now, "locked": total - now}

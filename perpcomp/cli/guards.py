@@ -52,8 +52,10 @@ def verdicts(
     if as_json:
         terminal.print_json({name: terminal.plain_rows(frame) for name, frame in found.tables.items()})
     elif not quiet:
-        for header, rows, right in printed.grids(found, incident, terminal.readable):
-            terminal.print_grid(header, rows, right)
+        for number, (header, rows, right) in enumerate(printed.grids(found, incident, terminal.readable)):
+            if number:
+                print()
+            terminal.print_grid(header, rows, right, elsewhere="The CSV files hold everything.")
     if not quiet:
         for line in printed.sentences(found):
             terminal.say(line)

@@ -2,11 +2,16 @@
 
 import io
 import os
+import re
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from perpcomp.cli import interrupt
 from perpcomp.findings import WRONG_INPUT, Finding, InputError
+
+if TYPE_CHECKING:
+    from typer import TyperException
 
 
 def main() -> None:
@@ -29,16 +34,33 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
-    from perpcomp.cli import begin, check, claim_files, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+    import typer
+
+    from perpcomp.cli import begin, check, claim_files, claims, completion, decide, guards, money  # noqa: F401 - importing a panel registers its commands
     from perpcomp.cli.app import app
 
+    if completion.VARIABLE in os.environ:
+        completion.answer()
     try:
-        app(with_prove_value(arguments))
+        code = app(with_values(arguments), prog_name="perpcomp", standalone_mode=False)
     except InputError as error:
         return _refuse(error.problems, error.exit_code)
+    except typer.TyperException as error:
+        return _refuse([_wrong_usage(error)], WRONG_INPUT)
     except SystemExit as ending:
-        return ending.code if isinstance(ending.code, int) else 0
-    return 0
+        code = ending.code
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: "TyperException") -> Finding:
+    """What the command line cannot mean, in words, with the command whose help says what it can."""
+    context: Any = getattr(error, "ctx", None)
+    command = "perpcomp" if context is None else context.command_path
+    what = re.sub(r"Got unexpected extra argument\(s\) \((.*)\)", r"Too many arguments: \1", error.format_message()).replace(
+        "Value error, ", ""
+    )
+    what = " ".join(what.split())
+    return Finding("error", command, what if what.endswith((".", "?")) else f"{what}.", f"Type {command} --help for what it takes.")
 
 
 def _refuse(problems: list[Finding], code: int) -> int:
@@ -63,13 +85,19 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def with_prove_value(arguments: list[str]) -> list[str]:
-    """The arguments with `window` after a --prove that has no value: Typer has no options with an optional value."""
+def with_values(arguments: list[str]) -> list[str]:
+    """The arguments with a value after each option that may stand alone, which Typer does not know: `window` after --prove, and the
+    user's own shell after the options of completion.
+    """
+    from perpcomp.cli import completion
     from perpcomp.cli.options import Proof
 
-    values = {proof.value for proof in Proof}
     filled = []
-    for n, word in enumerate(arguments):
-        alone = word == "--prove" and (n + 1 == len(arguments) or arguments[n + 1] not in values)
-        filled += [word, Proof.WINDOW.value] if alone else [word]
+    for number, word in enumerate(arguments, 1):
+        following = arguments[number] if number < len(arguments) else None
+        filled.append(word)
+        if word == "--prove" and following not in [proof.value for proof in Proof]:
+            filled.append(Proof.WINDOW.value)
+        if word in completion.OPTIONS and following is None:
+            filled.append(completion.own_shell())
     return filled

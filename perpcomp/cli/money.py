@@ -1,4 +1,4 @@
-"""Follow the money: run, events, positions, liquidations, payouts. The claims are in claims.py."""
+"""Publish: run. Follow the money: events, positions, liquidations, payouts. The claims are in claims.py."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,13 +8,27 @@ from typing import Annotated
 import typer
 
 from perpcomp.cli import terminal
-from perpcomp.cli.app import FOLLOW, command
-from perpcomp.cli.options import AsJson, Force, FormulaName, Input, Logs, Out, PayeeRpc, Query, Quiet, Workers, block_or_time, block_range
+from perpcomp.cli.app import FOLLOW, PUBLISH, command
+from perpcomp.cli.options import (
+    AsJson,
+    Force,
+    Form,
+    FormulaName,
+    Input,
+    Logs,
+    Out,
+    PayeeRpc,
+    Query,
+    Quiet,
+    Workers,
+    block_or_time,
+    block_range,
+)
 from perpcomp.cli.source import PublishedRun, published, tables
 from perpcomp.findings import Finding, refusal
 
 
-@command(FOLLOW)
+@command(PUBLISH)
 def run(
     *,
     query: Query = "rehearsal",
@@ -54,30 +68,31 @@ def run(
 
 
 @command(FOLLOW)
-def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Quiet = False, as_json: AsJson = False) -> Sequence[Finding]:
-    """Every position change in the input; with --rpc, fetched from the chain first."""
+def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Quiet = False, form: Form) -> Sequence[Finding]:
+    """Every position change in the input, in the chain's order; with --rpc, fetched from the chain first."""
     import perpcomp
     from perpcomp.engine import open_engine
     from perpcomp.incident import incident_file
     from perpcomp.tables.events import EVENTS
 
-    input = fetched_or_given(query, logs, quiet, as_json)
+    input = fetched_or_given(query, logs, quiet, form.as_json)
     with open_engine(workers.engine, workers.scheduler) as engine:
         table, problems = perpcomp.events(query, input, engine)
-    columns = ("block_time", "kind", "trader", "position_size_after", "margin", "realized_pnl", "spot_price")
-    if as_json or not quiet:
-        terminal.print_table(table, EVENTS, columns, as_json, incident_file.load(query))
+    columns = ("block_time", "market", "trader", "kind", "position_size_after", "margin", "realized_pnl", "spot_price")
+    if not (form.to_read and quiet):
+        terminal.print_table(table, EVENTS, columns, form, incident_file.load(query))
     return problems
 
 
 @command(FOLLOW)
 def positions(
+    *,
     query: Query = "rehearsal",
     at: Annotated[
         str | None, typer.Option("--at", metavar="BLOCK|TIME", help="A block, or a time with its zone; default: the start of the window.")
     ] = None,
     input: Input = None,
-    as_json: AsJson = False,
+    form: Form,
 ) -> Sequence[Finding]:
     """Every open position at a block or time, replayed from the logs: margin, funding, profits, margin ratio, liquidation price."""
     import perpcomp
@@ -85,8 +100,10 @@ def positions(
     from perpcomp.tables.liquidations import POSITIONS
 
     table, problems = perpcomp.positions(query, block_or_time(at), input)
-    worth = ("margin", "open_notional", "funding_owed", "unrealized_pnl_mark", "unrealized_pnl_curve", "margin_ratio", "liquidation_price")
-    terminal.print_table(table, POSITIONS, ("trader", "size", *worth), as_json, incident_file.load(query))
+    money = ("margin", "open_notional", "unrealized_pnl_mark", "unrealized_pnl_curve", "funding_owed")
+    columns = ("trader", "market", "size", *money[:3], "liquidation_price", "margin_ratio", *money[3:])
+    totals = [terminal.total(table, "trader", money)]
+    terminal.print_table(table, POSITIONS, columns, form, incident_file.load(query), largest="open_notional", totals=totals)
     return problems
 
 
@@ -98,7 +115,7 @@ def liquidations(
     input: Input = None,
     run: PublishedRun = None,
     workers: Workers,
-    as_json: AsJson = False,
+    form: Form,
 ) -> Sequence[Finding]:
     """Every liquidation in the input, eligible or not, with the position just before it."""
     import perpcomp
@@ -114,25 +131,31 @@ def liquidations(
         with open_engine(workers.engine, workers.scheduler) as engine:
             table, problems = perpcomp.liquidations(query, input, engine)
         incident = incident_file.load(query)
-    columns = ("block_time", "trader", "market_name", "side", "size", "margin", "open_notional", "era", "era_rule", "reason_code")
-    terminal.print_table(table, LIQUIDATIONS, columns, as_json, incident)
+    columns = ("trader", "market_name", "size", "margin", "open_notional", "reason_code", "block_time", "side", "era", "era_rule")
+    totals = [terminal.total(table, "trader", ("margin", "open_notional"))]
+    terminal.print_table(table, LIQUIDATIONS, columns, form, incident, largest="open_notional", totals=totals)
     return problems
 
 
 @command(FOLLOW)
 def payouts(
+    *,
     context: typer.Context,
     query: Query = "rehearsal",
     input: Input = None,
     formula: FormulaName = None,
     run: PublishedRun = None,
-    as_json: AsJson = False,
+    form: Form,
 ) -> Sequence[Finding]:
     """What each trader is paid, by token."""
     from perpcomp.tables.payouts import PAYOUTS
 
     done = tables(context, run, query, input, formula)
-    terminal.print_table(done.payouts, PAYOUTS, ("trader", "entitlement", "token", "amount", "reason"), as_json, done.incident)
+    columns = ("trader", "token", "amount", "entitlement", "reason")
+    entitled = terminal.total(done.payouts.unique("trader"), "trader", ("entitlement",))  # once a trader: a row a token states it again
+    tokens = terminal.totals_by_token(done.payouts, ("amount",))
+    totals = [tokens[0] | entitled] if len(tokens) == 1 else [*tokens, entitled]
+    terminal.print_table(done.payouts, PAYOUTS, columns, form, done.incident, largest="entitlement", totals=totals)
     return done.problems
 
 
@@ -159,8 +182,7 @@ def fetched_or_given(query: str, logs: Logs, quiet: bool, as_json: bool) -> Path
         else:
             terminal.say("\n".join(lines))
         raise typer.Exit
-    with terminal.progress(quiet) as show:
-        fetched = perpcomp.fetch(query, logs.urls, blocks=blocks, store=logs.store, second=logs.second_rpc, prove=logs.prove, show=show)
+    fetched = perpcomp.fetch(query, logs.urls, blocks=blocks, store=logs.store, second=logs.second_rpc, prove=logs.prove)
     if not quiet:
         state = "all final" if fetched.final else "not all final yet: a reorganisation could still change the newest"
         requests = counted(fetched.requests, "request")

@@ -81,7 +81,26 @@ PayeeRpc = Annotated[
     str | None, typer.Option("--payee-rpc", metavar="URL", help="A node of the chain that pays: say which payees are contracts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, every column and every digit.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors and warnings only.")]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table is printed: to read, or for programs with every column and every digit."""
+
+    as_json: AsJson = False
+    as_csv: AsCsv = False
+
+    def __post_init__(self) -> None:
+        """InputError for two forms at once."""
+        if self.as_json and self.as_csv:
+            raise refusal("--json, --csv", "A table is printed in one form.", "Leave one of the two out.")
+
+    @property
+    def to_read(self) -> bool:
+        """Whether a person reads it."""
+        return not (self.as_json or self.as_csv)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from perpcomp.guards.limits import BY_LIMITS, Limit, stated_limit
 from perpcomp.guards.rules import parameters
 from perpcomp.guards.verdicts import Measured, Verdicts, verdict_row
 from perpcomp.incident.incident import Incident
+from perpcomp.number_text import counted
 from perpcomp.systems.synthetix_v2.flags import flags
 
 BEFORE = "liquidated by the code before SIP-2005, which had no limits and logged no skew"
@@ -55,7 +56,7 @@ def judge(liquidations: pl.DataFrame, tables: Mapping[str, pl.DataFrame], incide
             advice = "Pull ParameterUpdated of PerpsV2MarketSettings from the market's beginning on."
             findings.append(Finding("warning", where, what, advice, code="no-guard-verdict"))
     if early:
-        what = f"{len(early)} liquidations have no verdict: {BEFORE}."
+        what = f"{counted(len(early), 'liquidation', 'has', 'have')} no verdict: {BEFORE}."
         findings.append(
             Finding("note", f"{incident.name}.toml [guards]", what, "Nothing: the later ones are judged.", code="before-guards")
         )

@@ -13,7 +13,8 @@ from perpcomp.number_text import exact
 from perpcomp.systems.units import units
 
 Grid = tuple[list[str], list[list[str]], Sequence[int]]  # header, rows, which columns are aligned right
-Shown = Callable[[Any], str]  # a cell's value as text
+Shown = Callable[[Any, int], str]  # a cell's value as text, an amount with so many decimals
+MONEY, RATIO = 2, 4  # decimals
 
 STOPPED = ("NEVER_FLAGGED", "FLAGGED_THEN_RECOVERED")  # outcomes in which no liquidation happened and no flag is left
 SUMS = {
@@ -41,10 +42,11 @@ def sentences(report: Report) -> Iterator[str]:
 
 def grids(report: Report, incident: Incident, shown: Shown) -> Iterator[Grid]:
     """Each liquidation, the replay and the sweep where there are any, the counts, and the parameters that they rest on."""
-    ratios = ("price_impact", "slack_delta", "premium", "slack_pd", "index_age_seconds")
-    columns = ("block_time", "trader", "closed_size", *ratios, "verdict_of_limits", "verdict")
+    ratios = ("price_impact", "slack_delta", "premium", "slack_pd")
+    columns = ("trader", "market_name", "verdict", *ratios, "verdict_of_limits", "closed_size", "index_age_seconds", "block_time")
     verdicts, quote = report.verdicts.table, units(incident).quote
-    yield [*columns], [[shown(cell) for cell in row] for row in verdicts.select(columns).iter_rows()], range(2, 8)
+    in_order = verdicts.sort("notional", descending=True, maintain_order=True).select(columns)
+    yield [*columns], [[shown(cell, RATIO) for cell in row] for row in in_order.iter_rows()], (3, 4, 5, 6, 8, 9)
     if report.replay is not None:
         since = pl.col("block_time") >= incident.eligibility.start
         yield _accounts(report.replay.outcomes, quote, shown)
@@ -65,7 +67,7 @@ def _counts(verdicts: pl.DataFrame, flag_rule: str, quote: str, shown: Shown) ->
         if any(frame.height for frame in frames):
             row = [code]
             for frame in frames:
-                row += [str(frame.height), *(shown(frame.get_column(name).sum()) for name in ("notional", "remaining_margin"))]
+                row += [str(frame.height), *(shown(frame.get_column(name).sum(), MONEY) for name in ("notional", "remaining_margin"))]
             rows.append(row)
     return header, rows, range(1, 7)
 
@@ -75,7 +77,7 @@ def _parameters(verdicts: Verdicts, names: Mapping[str, str], shown: Shown) -> G
     rows = []
     for market, limit in verdicts.limits.items():
         limits = verdicts.table.filter(pl.col("market") == market).select("max_liquidation_delta", "max_pd").row(-1)  # as `limit`
-        shown_limits = ["none" if value is None else shown(value) for value in limits]
+        shown_limits = ["none" if value is None else shown(value, RATIO) for value in limits]
         rows.append([names.get(market, market), *shown_limits, verdicts.indices[market].source, limit.source])
     return ["market", "max_liquidation_delta", "max_pd", "index price", "limits from"], rows, (1, 2)
 
@@ -85,13 +87,13 @@ def _accounts(outcomes: pl.DataFrame, quote: str, shown: Shown) -> Grid:
     names = _scenario_names(outcomes)
     by_account: dict[tuple[Any, ...], dict[str, str]] = {}
     for row in outcomes.iter_rows(named=True):
-        account = (row["market_name"], row["trader"], row["number"], shown(row["remaining_historical"]))
+        account = (row["market_name"], row["trader"], row["number"], row["remaining_historical"])
         by_account.setdefault(account, {})[row["scenario"]] = row["outcome"]
     rows = [
-        [market, trader, taken, *(found.get(name, "") for name in names)]
-        for (market, trader, _, taken), found in sorted(by_account.items())
+        [trader, market, *(found.get(name, "") for name in names), shown(taken, MONEY)]
+        for (market, trader, _, taken), found in sorted(by_account.items(), key=lambda account: -(account[0][3] or 0))
     ]
-    return ["market", "trader", f"taken in history ({quote})", *names], rows, (2,)
+    return ["trader", "market", *names, f"taken in history ({quote})"], rows, (len(names) + 2,)
 
 
 def _scenarios(outcomes: pl.DataFrame, paths: pl.DataFrame, quote: str, shown: Shown) -> Grid:
@@ -102,13 +104,13 @@ def _scenarios(outcomes: pl.DataFrame, paths: pl.DataFrame, quote: str, shown: S
     stopped = pl.col("outcome").is_in(STOPPED)
     rows.append(["stopped by the rules", *(str(outcomes.filter(stopped, scenario=name).height) for name in names)])
     for label, column in SUMS.items():
-        rows.append([f"{label} ({quote})", *(shown(outcomes.filter(scenario=name).get_column(column).sum()) for name in names)])
+        rows.append([f"{label} ({quote})", *(shown(outcomes.filter(scenario=name).get_column(column).sum(), MONEY) for name in names)])
     for market in paths.get_column("market").unique(maintain_order=True):
         in_market = [paths.filter(market=market, scenario=name) for name in names]
         market_name = outcomes.filter(market=market).get_column("market_name")[0]
         for word, extreme in (("low", pl.Series.min), ("high", pl.Series.max)):
             for where, column in (("in history", "spot_price"), ("under these rules", "counterfactual_spot_price")):
-                rows.append([f"{market_name} {word} {where}", *(shown(extreme(path.get_column(column))) for path in in_market)])
+                rows.append([f"{market_name} {word} {where}", *(shown(extreme(path.get_column(column)), MONEY) for path in in_market)])
     return ["outcome", *names], rows, range(1, len(names) + 1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from perpcomp import progress
 from perpcomp.findings import Finding, refusal
 from perpcomp.guards.counterfactual.rules import rules_named
 from perpcomp.guards.counterfactual.scenarios import Scenarios, scenarios
@@ -65,7 +66,9 @@ def make_report(
         what = f"Its system is {incident.system}, but a crash is executed again on the curve of {SYSTEM} only."
         raise refusal(f"{incident.name}.toml", what, "Leave --replay and --rules out: the verdicts and --sweep need neither.")
     chosen = None if rules is None else rules_named(rules, incident)
+    progress.now("Judging each liquidation by the guards")
     verdicts = judge(liquidations, events, tables, incident)
+    progress.now("Executing history again under the guards")
     replayed = None if chosen is None else scenarios(chosen, liquidations, events, tables, incident)
     return Report(verdicts, replayed, sweep(verdicts.table, *grid(verdicts)) if swept else None)
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from perpcomp.findings import refusal
 from perpcomp.ingest import json_lines
+from perpcomp.number_text import counted
 
 
 class Block(msgspec.Struct):
@@ -44,7 +45,7 @@ def dated(name: str, rows: pl.DataFrame, times: dict[int, int]) -> pl.DataFrame:
         rows = rows.with_columns(block_time=pl.col("block_time").fill_null(listed))
     undated = rows.filter(pl.col("block_time").is_null())
     if undated.height:
-        what = f"{undated.height} logs have no blockTimestamp and no entry in a block list (first: block {undated['block_number'][0]})."
+        what = f"{counted(undated.height, 'log', 'has', 'have')} no blockTimestamp and no entry in a block list (first: block {undated['block_number'][0]})."
         advice = 'Add blocks = "blocks.jsonl.gz" to [input], a file with number and timestamp on each line.'
         raise refusal(f"{name} row {undated['row'][0]}", what, advice)
     return rows.with_columns(pl.from_epoch("block_time", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"))

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import msgspec
 
+from perpcomp import progress
 from perpcomp.findings import InputError, refusal
-from perpcomp.text_file import opened
+from perpcomp.text_file import opened, position
 
 CHUNK_BYTES = 4 * 2**20  # a chunk and its rows stay in caches and reused memory: 1.2 times as fast as 32 MiB
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -20,7 +21,10 @@ def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
     line, rest = 1, b""
     try:
         with opened(path) as file:
+            seen = 0
             while read := file.read(CHUNK_BYTES):
+                progress.advance(position(file) - seen)
+                seen = position(file)
                 head, newline, tail = (rest + read).rpartition(b"\n")
                 rest = tail
                 if newline:

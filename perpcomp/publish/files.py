@@ -2,6 +2,7 @@
 
 import re
 
+from perpcomp import progress
 from perpcomp.claims.files import claim_files
 from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
@@ -54,6 +55,7 @@ def files(run: Run) -> dict[str, bytes]:
             if published.setdefault(f"inputs/{path.name}", data) != data:
                 what = f"Two inputs of this run are called {path.name}, and a published run holds all inputs in one folder."
                 raise refusal(path.name, what, "Rename one of them.")
+    progress.now("Making the files of the run")
     published[EVENTS_FILE] = to_parquet(events.table.sort(EVENTS.key))
     if events.table.height <= SMALL:
         published["1-events.csv"] = to_csv(events.table, EVENTS)
@@ -67,6 +69,7 @@ def files(run: Run) -> dict[str, bytes]:
         published[REDIRECTED_FILE] = to_csv(run.redirected, REDIRECTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published |= claim_files(run.incident, run.payouts, run.claims)
+    progress.now(f"Making {WORKBOOK_FILE}")
     published[WORKBOOK_FILE] = workbook(run)
     published[README_FILE] = readme(run)
     return published

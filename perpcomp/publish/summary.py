@@ -113,11 +113,7 @@ def _unpayable(run: Run) -> list[Line]:
     """What is owed to addresses that cannot be paid."""
     addresses = run.payees.filter(pl.col("unpayable") > 0).get_column("payee").n_unique()
     amount = f"{in_full(total_of(run.payees, 'unpayable'))} {units(run.incident).paid}"
-    return (
-        [Line("UNPAYABLE", f"{amount} of {addresses} address{'' if addresses == 1 else 'es'}", "payee.csv, findings.csv")]
-        if addresses
-        else []
-    )
+    return [Line("UNPAYABLE", f"{amount} of {counted(addresses, 'address')}", "payee.csv, findings.csv")] if addresses else []
 
 
 def _valued(incident: Incident) -> list[Line]:

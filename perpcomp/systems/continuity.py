@@ -8,6 +8,7 @@ import polars as pl
 
 from perpcomp.findings import Finding, Level
 from perpcomp.ingest.raw_frame import LOG_ORDER
+from perpcomp.number_text import counted
 
 MOST = 20  # findings: a lost range breaks many positions
 
@@ -38,7 +39,7 @@ def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str, side_only: bool = F
         what = f"The position of {trader} starts from size {size:f}, but the previous event ended at {was:f}."
         findings.append(Finding(level, f"tx {transaction} log {log}", what, what_to_do, code="gap-in-position"))
     if found.height > MOST:
-        what = f"There are {found.height - MOST} more such events; gaps are in {found['position'].n_unique()} positions in all."
+        what = f"{counted(found.height - MOST, 'more such event', 'exists', 'exist')}; gaps are in {counted(found['position'].n_unique(), 'position')} in all."
         findings.append(Finding(level, "the input", what, what_to_do, code="gap-in-position"))
     return findings
 

@@ -6,9 +6,10 @@ import polars as pl
 
 from perpcomp.findings import Finding, near_miss, refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.number_text import counted, cut
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.liquidations import PRICES
-from perpcomp.tables.schema import CSV_TIME
+from perpcomp.tables.schema import CSV_TIME, Table, columns
 
 LEAD_IN = timedelta(hours=1)  # funding is paid hourly, so an hour holds a price from before the fall, and an index price
 UNKNOWN = {
@@ -35,6 +36,15 @@ def crash_paths(replayed: Replay, incident: Incident, market: str | None) -> tup
     return paths, [finding for name, path in paths.items() for finding in _unknown(name, path)]
 
 
+def by_market(paths: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, Table]:
+    """The paths as one table, whose first column names the market."""
+    table = Table(
+        "prices by market", ("market_name", *PRICES.key), columns("market_name | text | | as the incident file names it") + PRICES.columns
+    )
+    named = [path.select(pl.lit(name).alias("market_name"), pl.all()) for name, path in paths.items()]
+    return pl.concat([table.empty(), *named]), table
+
+
 def _unknown(name: str, path: pl.DataFrame) -> list[Finding]:
     if path.is_empty():
         return [
@@ -49,20 +59,20 @@ def _unknown(name: str, path: pl.DataFrame) -> list[Finding]:
     findings = []
     for column, (what, why) in UNKNOWN.items():
         if missing := path.get_column(column).null_count():
-            said = f"The {what} is unknown in {missing} of {path.height} blocks: {why}."
+            said = f"The {what} is unknown in {missing:,} of {counted(path.height, 'block')}: {why}."
             findings.append(Finding("warning", name, said, "It is left empty.", code="price-unknown"))
     return findings
 
 
 def in_words(name: str, path: pl.DataFrame, quote: str) -> str:
-    """A path in two sentences: from when to when, and the first, last, lowest and highest spot price, in `quote`, to the cent."""
+    """A path in two sentences: from when to when, and the first, last, lowest and highest spot price, in `quote`, cut to the cent."""
     if path.is_empty():
         return f"{name}: no block to show."
     times, spot = path.get_column("block_time"), path.drop_nulls("spot_price")
     said = f"{name}, {times[0].strftime(CSV_TIME)} to {times[-1].strftime(CSV_TIME)}: the window and the hour before it,"
-    said += f" {path.height} blocks in which the market logged something."
+    said += f" {counted(path.height, 'block')} in which the market logged something."
     if spot.is_empty():
         return said
     prices, ordered = spot.get_column("spot_price"), spot.sort("spot_price", "block_number")
-    low, high = (f"{ordered['spot_price'][n]:,.2f} at {ordered['block_time'][n].strftime(CSV_TIME)}" for n in (0, -1))
-    return f"{said} Spot price, in {quote}: {prices[0]:,.2f} first, {prices[-1]:,.2f} last; lowest {low}, highest {high}."
+    low, high = (f"{cut(ordered['spot_price'][n], 2)} at {ordered['block_time'][n].strftime(CSV_TIME)}" for n in (0, -1))
+    return f"{said} Spot price, in {quote}: {cut(prices[0], 2)} first, {cut(prices[-1], 2)} last; lowest {low}, highest {high}."

@@ -9,6 +9,7 @@ import polars as pl
 
 from perpcomp.curve import Average, Reserves
 from perpcomp.findings import Finding
+from perpcomp.number_text import counted
 from perpcomp.tables.liquidations import POSITIONS
 from perpcomp.tables.schema import Column, Table
 
@@ -84,6 +85,6 @@ def unknown_values(
             first, count = found.get(what, (f"trader {trader} market {market} block {block}", 0))
             found[what] = (first, count + 1)
     return [
-        Finding("warning", where, f"A value is unknown in {n} rows: {what}.", what_to_do, code="value-unknown")
+        Finding("warning", where, f"A value is unknown in {counted(n, 'row')}: {what}.", what_to_do, code="value-unknown")
         for what, (where, n) in found.items()
     ]

@@ -104,7 +104,11 @@ def _read_csv(
 def _check_header(path: Path, names: Sequence[str], table: Table) -> None:
     missing = [name for name in table.schema if name not in names]
     unknown = [name for name in names if name not in table.schema]
-    problems = [Finding("error", path.name, f"column {name} is missing.", f"The table {table.name} needs it.") for name in missing]
+    of_name = {column.name: column for column in table.columns}
+    problems = [
+        Finding("error", path.name, f"column {name} is missing.", f"The table {table.name} needs it. {_advice(of_name[name])}")
+        for name in missing
+    ]
     problems += [Finding("error", path.name, f"column {name} is unknown.", near_miss(name, table.schema)) for name in unknown]
     if problems:
         raise InputError(problems)

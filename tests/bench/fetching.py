@@ -205,7 +205,7 @@ def _perpcomp(task: Task) -> Client:
     options = held.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
 
     def work() -> pl.DataFrame:
-        fetched = pull.fetch(about, topics, [task.url], options, lambda _: None)
+        fetched = pull.fetch(about, topics, [task.url], options)
         return read_events(Input(fetched.file, None), about).table
 
     def rows_of(events: pl.DataFrame) -> Iterable[Row]:

@@ -73,7 +73,7 @@ def options(chain: TradedChain, folder: Path, **changes: Any) -> Options:
 
 
 def pull(about: Incident, urls: list[str], how: Options) -> pl.DataFrame:
-    fetched = puller.fetch(about, sorted(TOPICS), urls, how, lambda _: None)
+    fetched = puller.fetch(about, sorted(TOPICS), urls, how)
     return read_events(Input(fetched.file, None), about).table
 
 
@@ -96,7 +96,7 @@ def test_every_liquidation_pulled_equals_the_contracts_views_one_block_earlier(
 ) -> None:
     from tests.chain.test_live import compare
 
-    fetched = puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, prove="all"), lambda _: None)
+    fetched = puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, prove="all"))
     compare(crash_chain, pipeline.compute(about, Input(fetched.file, None)))
     assert "proved complete and unaltered" in fetched.proof[0]
 
@@ -167,7 +167,7 @@ def test_with_prove_every_dropped_or_altered_log_is_found(
     kind: str, seed: int, crash_chain: TradedChain, about: Incident, tmp_path: Path
 ) -> None:
     with Proxy(crash_chain.url, [Fault(kind, seed=seed, permanent=True)]) as proxy, pytest.raises(InputError) as error:
-        puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, prove="all"), lambda _: None)
+        puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, prove="all"))
     assert proxy.hits[kind] > 0
     if isinstance(error.value, Unproved):
         assert error.value.exit_code == 1
@@ -194,7 +194,7 @@ def test_without_prove_a_log_that_is_lost_inside_a_position_is_found_by_the_size
     place = (hex(lost["block_number"]), hex(lost["log_index"]))
     fault = Fault("drop-log", permanent=True, where=lambda log: (log["blockNumber"], log["logIndex"]) == place)
     with Proxy(crash_chain.url, [fault]) as proxy:
-        fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path), lambda _: None)
+        fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path))
     read = read_events(Input(fetched.file, None), about)
     assert read.table.height == truth.height - 1
     gap, swap = pipeline.gaps(read, about)
@@ -215,11 +215,9 @@ def test_a_liquidation_that_lost_both_of_its_logs_is_found_with_a_proof_and_with
 
     with Proxy(crash_chain.url, [dropped(last["log_index"] - 1), dropped(last["log_index"])]) as proxy:
         with pytest.raises(InputError) as error:
-            puller.fetch(
-                about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path / "proved", prove="all", timeout=30.0), lambda _: None
-            )
+            puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path / "proved", prove="all", timeout=30.0))
         assert f"block {last['block_number']} log" in str(error.value)
-        fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, timeout=30.0), lambda _: None)
+        fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, timeout=30.0))
     read = read_events(Input(fetched.file, None), about)
     assert read.table.height == truth.height - 1
     (found,) = pipeline.gaps(read, about)
@@ -228,12 +226,10 @@ def test_a_liquidation_that_lost_both_of_its_logs_is_found_with_a_proof_and_with
 
 def test_a_second_node_names_the_first_block_that_differs(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
     with Proxy(crash_chain.url, [Fault("drop-log", seed=2, permanent=True)]) as proxy, pytest.raises(InputError) as error:
-        puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=proxy.url), lambda _: None)
+        puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=proxy.url))
     assert error.value.exit_code == 1
     assert re.search(r"differ first in block \d+: \d+ logs from --rpc, \d+ from", str(error.value))
-    assert not puller.fetch(
-        about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=crash_chain.url), lambda _: None
-    ).proof
+    assert not puller.fetch(about, sorted(TOPICS), [crash_chain.url], options(crash_chain, tmp_path, second=crash_chain.url)).proof
 
 
 # The chain itself.
@@ -278,7 +274,7 @@ def test_a_second_run_asks_nothing(crash_chain: TradedChain, about: Incident, tr
     with Proxy(crash_chain.url, []) as proxy:
         assert pull(about, [proxy.url], how).equals(truth)
         before = sum(proxy.counts.values())
-        again = puller.fetch(about, sorted(TOPICS), [proxy.url], how, lambda _: None)
+        again = puller.fetch(about, sorted(TOPICS), [proxy.url], how)
         assert sum(proxy.counts.values()) == before
     assert again.requests == 0
     assert "proved" in again.proof[0], "the proof was made again, from the store alone"
@@ -286,13 +282,13 @@ def test_a_second_run_asks_nothing(crash_chain: TradedChain, about: Incident, tr
 
 def test_evidence_that_was_tampered_with_proves_nothing(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:
     how = options(crash_chain, tmp_path, prove="all")
-    puller.fetch(about, sorted(TOPICS), [crash_chain.url], how, lambda _: None)
+    puller.fetch(about, sorted(TOPICS), [crash_chain.url], how)
     headers = next((tmp_path / "store" / "proof").glob("*/headers.bin"))
     data = bytearray(headers.read_bytes())
     data[len(data) // 2] ^= 1
     headers.write_bytes(bytes(data))
     with pytest.raises(InputError):
-        puller.fetch(about, sorted(TOPICS), [crash_chain.url], how, lambda _: None)
+        puller.fetch(about, sorted(TOPICS), [crash_chain.url], how)
 
 
 def test_a_longer_range_keeps_what_it_can_of_a_shorter_one(
@@ -512,7 +508,7 @@ def test_the_windows_blocks_are_found_by_their_times(crash_chain: TradedChain, a
     text = re.sub(r"from = .*\nto = .*\n", f"from = {first}\nto = {last}\n", about.raw.decode())
     text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
     query = incident_file.parse(text.encode(), "live", tmp_path)
-    fetched = puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(tmp_path / "store", settings=SMALL), lambda _: None)
+    fetched = puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(tmp_path / "store", settings=SMALL))
     assert (fetched.first, fetched.last) == (crash_chain.first_block, end - 1)
 
 
@@ -527,7 +523,7 @@ def test_what_was_fetched_for_the_window_is_the_incidents_input_from_then_on(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="names no input"):
         find_input(query, None)
-    puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(default_store(query)), lambda _: None)
+    puller.fetch(query, sorted(TOPICS), [crash_chain.url], Options(default_store(query)))
     assert find_input(query, None).file == Path("store/live/logs.parquet")
     other = incident_file.parse(query.raw + b"\n[[expect]]\nwhat = 'traders'\nvalue = 1\nsource = 'script'\n", "live", tmp_path)
     assert find_input(other, None).file.is_file(), "another policy, the same window"
@@ -540,9 +536,7 @@ def test_a_window_that_is_not_over_is_refused(crash_chain: TradedChain, about: I
     text = re.sub(r"to = .*\n", "to = 2030-01-01T00:00:00Z\n", about.raw.decode(), count=1)
     text = text.replace("[chain]", f"[chain]\nfirst_block = {crash_chain.first_block}")
     with pytest.raises(InputError, match="the newest block is older"):
-        puller.fetch(
-            incident_file.parse(text.encode(), "live", tmp_path), sorted(TOPICS), [crash_chain.url], Options(tmp_path / "s"), lambda _: None
-        )
+        puller.fetch(incident_file.parse(text.encode(), "live", tmp_path), sorted(TOPICS), [crash_chain.url], Options(tmp_path / "s"))
 
 
 def test_the_library_door(crash_chain: TradedChain, about: Incident, tmp_path: Path) -> None:

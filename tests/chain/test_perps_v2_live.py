@@ -164,7 +164,7 @@ def run(perps_v2_chain: CrashV2, incident: Incident, tmp_path_factory: pytest.Te
     """The chain's logs, fetched from its node and computed."""
     blocks = (FIRST, perps_v2_chain.last_block)
     options = Options(tmp_path_factory.mktemp("store"), blocks, prove="all", settings=Settings(window=50, segment=100, confirmations=0))
-    fetched = pull.fetch(incident, sorted(TOPICS), [perps_v2_chain.url], options, lambda _: None)
+    fetched = pull.fetch(incident, sorted(TOPICS), [perps_v2_chain.url], options)
     assert "proved complete and unaltered" in fetched.proof[0]
     return pipeline.compute(incident, Input(fetched.file, None))
 

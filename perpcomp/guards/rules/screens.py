@@ -16,6 +16,7 @@ from perpcomp.guards.rules import margins
 from perpcomp.guards.rules.margins import Position
 from perpcomp.guards.rules.parameters import NAMES, Parameters
 from perpcomp.guards.rules.profiles import DEPLOYED, FeeBounds, Flaggable, Profile
+from perpcomp.number_text import counted
 
 AMOUNTS = ("size", "margin", "last_price", "funding")
 POSITIONS = {"market": pl.String(), **dict.fromkeys(AMOUNTS, AMOUNT)}
@@ -47,7 +48,11 @@ def screen(positions: pl.DataFrame, markets: Mapping[str, Snapshot], profile: Pr
     unknown = positions.filter(~pl.col("market").is_in([*markets]))
     if unknown.height:
         name = unknown.item(0, "market")
-        raise refusal(str(name), f"{unknown.height} positions are in this market, which has no snapshot.", near_miss(str(name), markets))
+        raise refusal(
+            str(name),
+            f"{counted(unknown.height, 'position', 'is', 'are')} in this market, which has no snapshot.",
+            near_miss(str(name), markets),
+        )
     screened = (
         positions.with_row_index("_row")
         .join(_of_markets(markets), on="market", how="left", maintain_order="left")

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from perpcomp import progress
 from perpcomp.findings import refusal
 from perpcomp.ingest.block_times import block_times
 from perpcomp.ingest.exports import blockscout, cryo, dune, ethereum_etl, events_table, json_file, node_logs, subgraph, warehouse
@@ -106,6 +107,7 @@ def _sheets(path: Path) -> Iterator[Sheet]:
         elif path.suffix == ".parquet":
             rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
             for start in range(0, max(rows, 1), PART):  # a file may be larger than memory
+                progress.advance(path.stat().st_size * min(PART, rows - start) // max(rows, 1))
                 yield to_sheet(path.name, pl.scan_parquet(path, glob=False).slice(start, PART).collect(), 1 + start, _our_name)
         else:  # as text: a guessed schema would turn base units into floats
             yield to_sheet(path.name, read_csv(path), 2, _our_name)

@@ -1,14 +1,14 @@
 """The logs of some topics by any contract of a chain, for an incident whose contracts are not known yet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from perpcomp.findings import refusal
-from perpcomp.ingest.node.fetch import Fetcher, Progress, grid
+from perpcomp.ingest.node.fetch import Fetcher, grid
 from perpcomp.ingest.node.held import Options
 from perpcomp.ingest.node.pull import make_pool, run_until_done
-from perpcomp.ingest.node.refusals import Range, width
+from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.results import read_strictly, to_int
 from perpcomp.ingest.node.rpc import NETWORK
 from perpcomp.ingest.node.store import LOGS, Store, Subject
@@ -26,19 +26,15 @@ class Found:
     file: Path
 
 
-def fetch_everywhere(
-    topics: Sequence[str], urls: Sequence[str], chain_id: int | None, blocks: Range | None, folder: Path, show: Callable[[Progress], None]
-) -> Found:
+def fetch_everywhere(topics: Sequence[str], urls: Sequence[str], chain_id: int | None, blocks: Range | None, folder: Path) -> Found:
     """Fetch them into a store of their own in `folder`: of `blocks`, or of the NEWEST.
 
     InputError (exit 3) where the network does not give them, or serves another chain than `chain_id`.
     """
-    return run_until_done(_fetch(topics, urls, chain_id, Options(folder, blocks), show))
+    return run_until_done(_fetch(topics, urls, chain_id, Options(folder, blocks)))
 
 
-async def _fetch(
-    topics: Sequence[str], urls: Sequence[str], chain_id: int | None, options: Options, show: Callable[[Progress], None]
-) -> Found:
+async def _fetch(topics: Sequence[str], urls: Sequence[str], chain_id: int | None, options: Options) -> Found:
     pool = make_pool(urls, options)
     try:
         served = await pool.call("eth_chainId", [], lambda raw: to_int(read_strictly(raw)))
@@ -51,7 +47,7 @@ async def _fetch(
         first, last = options.blocks or (max(0, head - NEWEST + 1), head)
         if last > head:
             raise refusal("--blocks", f"Block {last} does not exist yet: the newest is {head}.", "End the range before it.")
-        await fetcher.fill(store, (first, last), Progress(width((first, last)), show=show))
+        await fetcher.fill(store, (first, last))
         store.write_range(grid((first, last), options.settings.segment), {"asked": {"blocks": [first, last]}, "first": first, "last": last})
         return Found(served, first, last, options.store / LOGS)
     finally:

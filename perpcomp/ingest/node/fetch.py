@@ -7,14 +7,15 @@ A block's hash covers all its history, so nothing before it changed meanwhile.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
+from perpcomp import progress
 from perpcomp.findings import refusal
 from perpcomp.ingest.block_times import dated
 from perpcomp.ingest.consistency import OTHER_BLOCK
@@ -25,6 +26,7 @@ from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
 from perpcomp.ingest.node.results import BadAnswer, BlockInfo, Raw, read_block_info, read_strictly, to_int
 from perpcomp.ingest.node.rpc import NETWORK, RpcError
 from perpcomp.ingest.node.store import Store, Subject
+from perpcomp.number_text import counted
 
 HEADERS_AT_ONCE = 100
 AGAIN = 6  # attempts at a segment whose blocks change while it is fetched
@@ -39,23 +41,6 @@ class Settings:
     confirmations: int = 32
 
 
-@dataclass
-class Progress:
-    """The progress of a fetch; `show` is called after each change."""
-
-    blocks: int
-    done: int = 0
-    logs: int = 0
-    requests: int = 0
-    started: float = field(default_factory=time.monotonic)
-    show: Callable[["Progress"], None] = lambda _: None
-
-    @property
-    def rate(self) -> int:
-        """Logs per second so far."""
-        return round(self.logs / max(time.monotonic() - self.started, 1e-3))
-
-
 class Fetcher:
     """Fetches the logs of some contracts and topics through a pool of endpoints into a store."""
 
@@ -63,6 +48,7 @@ class Fetcher:
         self.pool, self.subject, self.settings = pool, subject, settings
         self.addresses, self.topics = set(subject.addresses) or EVERY_ADDRESS, set(subject.topics)
         self.width = settings.window  # of the next request: refusals narrow it, successes widen it
+        self._logs, self._began = 0, time.monotonic()  # of the range under way
         self._ending: tuple[int, pl.DataFrame] | None = None  # the last block fetched, and the logs of the last window
 
     async def header(self, number: int) -> BlockInfo:
@@ -91,14 +77,17 @@ class Fetcher:
                 high = middle - 1
         return low
 
-    async def fill(self, store: Store, asked: Range, progress: Progress) -> None:
+    async def fill(self, store: Store, asked: Range, whose: str = "the logs") -> None:
         """Fetch every segment of the range that the store does not hold. Segments held are checked against the chain first."""
         await self._drop_reorganised(store)
-        for segment in store.missing(grid(asked, self.settings.segment)):
-            await self._segment(store, segment, progress)
+        missing = store.missing(grid(asked, self.settings.segment))
+        progress.now(f"Fetching {whose}", sum(map(width, missing)))
+        self._logs, self._began = 0, time.monotonic()
+        for segment in missing:
+            await self._segment(store, segment)
         await self._check_links(store, asked)
 
-    async def _segment(self, store: Store, asked: Range, progress: Progress) -> None:
+    async def _segment(self, store: Store, asked: Range) -> None:
         first, last = asked
         for _ in range(AGAIN):
             before = await self.header(last)
@@ -107,10 +96,10 @@ class Fetcher:
             if previous is not None and previous.last_hash != start.parent_hash:
                 await self._drop_reorganised(store)
                 for lost in store.missing([(previous.first, previous.last)]):
-                    await self._segment(store, lost, progress)
+                    await self._segment(store, lost)
                 continue
             try:
-                logs = await self._windows(asked, progress)
+                logs = await self._windows(asked)
             except _Changed:
                 self._ending = None
                 continue
@@ -124,15 +113,14 @@ class Fetcher:
                 before.hash,
                 dated(f"blocks {first} to {last}", logs, times if logs["block_time"].null_count() else {}),
             )
-            progress.done += width(asked)
-            progress.logs += logs.height
-            progress.requests = self.pool.sent
-            progress.show(progress)
+            self._logs += logs.height
+            rate = self._logs / max(time.monotonic() - self._began, 1e-3)
+            progress.advance(width(asked), f"{counted(self._logs, 'log')}, {rate:,.0f} a second")
             return
         what = f"Blocks {first} to {last} changed at each of {AGAIN} attempts: logs and headers do not match, or answers differ."
         raise refusal("the network", what, "Ask another node with --rpc, or wait until the range is final.", NETWORK)
 
-    async def _windows(self, asked: Range, progress: Progress) -> pl.DataFrame:
+    async def _windows(self, asked: Range) -> pl.DataFrame:
         """All logs of a segment, in order. Its windows are fetched concurrently, each split as the provider requires."""
         windows = self._cut(asked)
         parts: list[pl.DataFrame] = await all_of([self._window(window) for window in windows])
@@ -142,8 +130,6 @@ class Fetcher:
             if n and held[n].is_empty() and not held[n - 1].is_empty():
                 parts[n - len(held) + len(parts)] = await self._again(held[n - 1], window[1])
         self._ending = asked[1], parts[-1]
-        progress.requests = self.pool.sent
-        progress.show(progress)
         self.width = min(self.settings.window, self.width + max(1, self.width // 4))
         return pl.concat(parts)
 

@@ -7,30 +7,32 @@ import asyncio
 import gc
 import json
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from perpcomp import progress
 from perpcomp.findings import InputError, refusal
 from perpcomp.incident.incident import Incident
-from perpcomp.ingest.node.fetch import Fetcher, Progress, differing_block, grid
+from perpcomp.ingest.node.fetch import Fetcher, differing_block, grid
 from perpcomp.ingest.node.held import Fetched, Options, asked_for, held, proved, subject
 from perpcomp.ingest.node.pool import Pool
-from perpcomp.ingest.node.refusals import Range, width
+from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.results import read_object, read_strictly, to_int
 from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof import evidence
 from perpcomp.lock import locked
+from perpcomp.number_text import counted
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.writing import write_whole
 
 T = TypeVar("T")
 
 
-def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options, show: Callable[[Progress], None]) -> Fetched:
-    """Fetch the logs that the store does not hold. `show` is called with the progress.
+def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options) -> Fetched:
+    """Fetch the logs that the store does not hold.
 
     InputError (exit 3) where the network does not give them; what was fetched until then stays in the store.
     """
@@ -40,7 +42,7 @@ def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], option
         if again is not None:
             return again
     with locked(options.store, "--store"):
-        return run_until_done(_fetch(incident, topics, urls, options, show))
+        return run_until_done(_fetch(incident, topics, urls, options))
 
 
 def run_until_done(work: Coroutine[Any, Any, T]) -> T:
@@ -62,9 +64,7 @@ def make_pool(urls: Sequence[str], options: Options) -> Pool:
     return Pool(endpoints, options.attempts, options.patience, options.at_once)
 
 
-async def _fetch(
-    incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options, show: Callable[[Progress], None]
-) -> Fetched:
+async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options) -> Fetched:
     pool = make_pool(urls, options)
     second = make_pool([options.second], options) if options.second else None
     try:
@@ -78,7 +78,7 @@ async def _fetch(
         first, last = options.blocks or await _range(incident, fetcher, head)
         if last > head:
             raise refusal("--blocks", f"Block {last} does not exist yet: the newest is {head}.", "End the range before it.")
-        await fetcher.fill(store, (first, last), Progress(width((first, last)), show=show))
+        await fetcher.fill(store, (first, last))
         segments = grid((first, last), options.settings.segment)
         final = last <= head - options.settings.confirmations
         stated: dict[str, Any] = {"asked": asked_for(incident, options), "first": first, "last": last, "final": final}
@@ -96,8 +96,10 @@ async def _fetch(
             raise refusal("--prove", "The range holds no block of the window.", "Use --prove all, or another --blocks.")
         wanted = evidence.filters(about.addresses, about.topics)
         folder = evidence.folder_of(options.store, (start, last))
+        progress.now("Fetching the headers and receipts that prove the logs")
         await evidence.collect(pool, (start, last), wanted, folder)
         anchor = (await fetcher.header(last)).hash
+        progress.now("Checking the proof")
         proof = evidence.check(folder, (start, last), wanted, store.logs(segments), anchor)
         write_whole(options.store / RANGE, json.dumps({**stated, "proved": {options.prove: [start, anchor]}}, sort_keys=True).encode())
         return replace(fetched, requests=pool.sent, proof=(str(proof),))
@@ -164,10 +166,10 @@ async def _compare(second: Pool, about: Subject, options: Options, asked: Range,
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), about)
         fetcher = Fetcher(second, about, options.settings)
-        await fetcher.fill(store, asked, Progress(width(asked)))
+        await fetcher.fill(store, asked, "the logs of the second node")
         theirs = store.logs(grid(asked, options.settings.segment))
     block = differing_block(mine, theirs)
     if block is not None:
         counts = [frame.filter(block_number=block).height for frame in (mine, theirs)]
-        what = f"The two nodes differ first in block {block}: {counts[0]} logs from --rpc, {counts[1]} from {second.endpoints[0].name}."
+        what = f"The two nodes differ first in block {block}: {counted(counts[0], 'log')} from --rpc, {counts[1]} from {second.endpoints[0].name}."
         raise refusal("--second-rpc", what, "One of them lost or altered logs. Use --prove to find out which.", exit_code=1)

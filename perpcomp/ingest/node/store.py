@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from perpcomp import progress
 from perpcomp.findings import refusal
 from perpcomp.ingest.raw_frame import RAW_SCHEMA, Piece
 from perpcomp.writing import write_synced, write_whole
@@ -176,7 +177,9 @@ def states_range_of(file: Path) -> bool:
 
 def _own_pieces(file: Path, addresses: frozenset[str] | None) -> Iterator[Piece]:
     lazy = pl.scan_parquet(file, glob=False)
-    for start in range(0, lazy.select(pl.len()).collect().item(), ROWS_AT_ONCE):
+    rows = lazy.select(pl.len()).collect().item()
+    for start in range(0, rows, ROWS_AT_ONCE):
+        progress.advance(file.stat().st_size * min(ROWS_AT_ONCE, rows - start) // rows)
         yield partial(_logged_by, lazy.slice(start, ROWS_AT_ONCE).collect(), addresses)
 
 

@@ -22,6 +22,7 @@ from perpcomp.ingest.proof.headers import (
     in_chain,
 )
 from perpcomp.ingest.proof.receipts import NEWEST_RECEIPT, ordered_root, receipt_log, receipt_values
+from perpcomp.number_text import counted
 
 Problem = tuple[int, int, str]  # block, log index (WHOLE_BLOCK where no single log is meant), what is wrong
 
@@ -162,7 +163,7 @@ def _difference(logs: list[dict[str, Any]], index: int, wanted: bool, claim: dic
     if claim is None:
         return f"The log is missing: {hexed(logs[index]['address'])} logged topic0 {hexed(logs[index]['topics'][0])} here."
     if index >= len(logs):
-        return f"The log is invented: the block holds {len(logs)} logs."
+        return f"The log is invented: the block holds {counted(len(logs), 'log')}."
     said, true = _parts(claim), _parts({name: logs[index][name] for name in claim})
     wrong = [f"{n} is {_text(said.get(n))}, not {_text(true.get(n))}" for n in {**said, **true} if said.get(n) != true.get(n)]
     if wrong:

@@ -16,6 +16,7 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.findings import Finding
 from perpcomp.ingest.raw_frame import LOG_ORDER
+from perpcomp.number_text import counted
 from perpcomp.systems.perpetual_v1.events import LIQUIDATION_FEE_RATIO_CHANGED
 
 PENALTY, BAD_DEBT, REALIZED, FUNDING = (pl.col(n) for n in ("liquidation_penalty", "bad_debt", "realized_pnl", "funding_payment"))
@@ -117,7 +118,7 @@ def _wrong_ratio(rows: pl.DataFrame) -> Finding:
     if row["era"] is not None:
         what += f" in a liquidation of era {row['era']}, where it is {'the whole' if row['era'] == 1 else 'half of the'} ratio"
         advice += f" (this row fits {part * row['era']:.6f})"
-    what += f"; {rows.height} liquidations contradict the ratio and none confirms it. The eras are determined without it."
+    what += f"; {counted(rows.height, 'liquidation', 'contradicts', 'contradict')} the ratio and none confirms it. The eras are determined without it."
     return Finding(
         "error", f"tx {row['transaction_hash']} log {row['log_index']}", what, advice + ", or remove it.", code="fee-ratio-contradicted"
     )

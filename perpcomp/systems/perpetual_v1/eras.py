@@ -20,6 +20,7 @@ import polars as pl
 from perpcomp.findings import Finding
 from perpcomp.incident.chain import Chain, Code
 from perpcomp.ingest.raw_frame import LOG_ORDER
+from perpcomp.number_text import counted
 from perpcomp.systems.perpetual_v1.era_tests import MARGIN_IN_ERA_1, MARGIN_IN_ERA_2, TESTS, run_tests
 from perpcomp.systems.perpetual_v1.events import UPGRADED
 from perpcomp.systems.perpetual_v1.lives import ORDER
@@ -135,7 +136,7 @@ def _contradicted(rows: pl.DataFrame) -> Iterator[Finding]:
         row = found.row(0, named=True)
         what = (
             f"[[chain.code]] states the meaning {row['stated']}, but the liquidation is of era {row['era']} ({row['era_rule']});"
-            f" {found.height} liquidations contradict the statement."
+            f" {counted(found.height, 'liquidation', 'contradicts', 'contradict')} the statement."
         )
         advice = "Correct from_block or meaning of [[chain.code]]." + (
             " liquidation_fee_ratio of [chain] may be wrong instead: nothing is paid until it is known." if doubtful else ""

@@ -99,7 +99,7 @@ def _refuse_unnamed_markets(line: pl.DataFrame, logged: list[pl.DataFrame]) -> N
             Finding(
                 "error",
                 f"market {market}",
-                f"The input holds {count} flags or liquidations of this market, first in block {block}, but no PositionModified of it.",
+                f"The input holds {'1 flag or liquidation' if count == 1 else f'{count:,} flags or liquidations'} of this market, first in block {block}, but no PositionModified of it.",
                 f'Add [[market]] with amm = "{market}"; affected = false where it did not crash. If it is named, pull its logs again.',
             )
             for market, count, block in unnamed.head(20).iter_rows()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from perpcomp.curve import Reserves
 from perpcomp.findings import Finding
+from perpcomp.number_text import counted
 from perpcomp.systems.perpetual_v1.replay.state import (
     NO_PREMIUM,
     NO_SEGMENT,
@@ -93,7 +94,7 @@ class MarketReplay:
             yield Finding("warning", where, what, PULL, code="launch-missing")
         unopened = sum(timeline.start.size is None for timeline in self.positions.values())
         if unopened:
-            what = f"{unopened} traders held a position before their first PositionChanged in the logs: its state until then is unknown."
+            what = f"{counted(unopened, 'trader')} held a position before the first PositionChanged of it in the logs: its state until then is unknown."
             yield Finding("warning", where, what, PULL, code="opening-missing")
         yield from self.findings
         for what, count in self.counts.items():

@@ -1,0 +1,5 @@
+"""`python -m perpcomp` is `perpcomp`."""
+
+from perpcomp.cli.main import main
+
+main()

@@ -1,0 +1,84 @@
+"""What `perpcomp compare` prints: every trader under every formula, and then, on one screen, what a vote decides between."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from perpcomp import fixed
+from perpcomp.cli import terminal
+from perpcomp.decide.compare import preferences, totals, wide
+from perpcomp.run import RunTables
+from perpcomp.systems.units import units
+from perpcomp.tables.decide import RESTORE_ORDERS
+
+ALL_DIGITS = "--csv and --json hold every digit."
+
+
+def print_comparison(run: RunTables) -> None:
+    """The tables of `compare`: by trader; the formulas; the money at hand; the orders of restoring. The incident's formula is the first."""
+    sums = {name: (total, *counts) for name, total, *counts in totals(run.comparison)}
+    names = sorted(sums, key=lambda name: (name != run.formula.name, -sums[name][0], name))
+    _traders(run, names, {name: sums[name][0] for name in names})
+    print()
+    _formulas(run, names, sums)
+    if run.capacity.height:
+        print()
+        _money(run, names)
+    if run.restore_orders.height:
+        print()
+        terminal.say("Opening the positions again on the curve, in each order:")
+        shown = ("market_name", "order", "chosen", "entitlement", "restore_fee", "largest_change")
+        terminal.print_table(run.restore_orders, RESTORE_ORDERS, shown, terminal.TO_READ, run.incident, largest="entitlement")
+
+
+def _traders(run: RunTables, names: Sequence[str], sums: dict[str, int]) -> None:
+    """A row a trader, a column a formula."""
+    by_trader = wide(run.comparison).select("trader", *names)
+    if names:
+        by_trader = by_trader.sort(names[0], "trader", descending=[True, False], nulls_last=True)
+    terminal.print_grid(
+        ["trader", *(f"{name} ({units(run.incident).quote})" for name in names)],
+        [[str(trader), *map(terminal.readable, amounts)] for trader, *amounts in by_trader.iter_rows()],
+        range(1, len(names) + 1),
+        [["total", *(terminal.readable(fixed.from_integer(sums[name])) for name in names)]],
+        ALL_DIGITS,
+    )
+
+
+def _formulas(run: RunTables, names: Sequence[str], sums: dict[str, tuple[Any, ...]]) -> None:
+    """A row a formula: its total, how many traders it pays, and how many get more than under each other one."""
+    better = preferences(run.comparison)
+    header, columns = [f"formula, total in {units(run.incident).quote}", "total", "paid"], {"below 0": 2, "incomplete": 3}
+    counted = [name for name, n in columns.items() if any(sums[formula][n] for formula in names)]
+    header += [*counted, *(f"> {n}" for n, _ in enumerate(names, 1))]
+    rows = []
+    for number, name in enumerate(names, 1):
+        total, paid = sums[name][:2]
+        more = ["" if name == other else str(better[name, other]) for other in names]
+        counts = [str(sums[name][columns[column]]) for column in counted]
+        rows.append([f"{number} {name}", terminal.readable(fixed.from_integer(total)), str(paid), *counts, *more])
+    terminal.print_grid(header, rows, range(1, len(header)), elsewhere=ALL_DIGITS)
+    if len(names) > 1:
+        terminal.say("> 2: how many traders get more than under formula 2.")
+
+
+def _money(run: RunTables, names: Sequence[str]) -> None:
+    """A row a source of funds: what it holds, what the incident's formula leaves of it, and which formulas it does not cover."""
+    rows = []
+    for (source, available), part in run.capacity.group_by("source_of_funds", "available_value", maintain_order=True):
+        of_formula = {row["formula"]: row for row in part.iter_rows(named=True)}
+        lacking = [f"{name} {lack}" for name in names if (lack := _lack(of_formula[name]))]
+        first = of_formula[names[0]]
+        left = _lack(first) or terminal.readable(first["left"])
+        rows.append((Decimal(str(available)), [str(source), terminal.readable(available), left, "; ".join(lacking) or "none"]))
+    rows.sort(key=lambda row: -row[0])
+    unit = units(run.incident).paid
+    header = ["source of funds", f"available ({unit})", "left under 1", "not covered"]
+    terminal.print_grid(header, [row for _, row in rows], (1, 2), elsewhere="capacity.csv of a run holds every digit.")
+
+
+def _lack(row: dict[str, Any]) -> str:
+    """What a source of funds lacks for a formula; "" where it is enough. While an entitlement is unknown, it is never called enough."""
+    if row["shortfall"]:
+        return f"{terminal.readable(row['shortfall'])} short" + (" or more" if row["unknown"] else "")
+    return "unknown" if row["unknown"] else ""
