@@ -51,7 +51,6 @@ COMMANDS = (
     "verify outputs/rehearsal",
     "payouts --run outputs/rehearsal",
     "check",
-    "schema",
     "init mine --yes --input logs.jsonl.gz",
     "events 2021-02-21-btc-flash-crash --dry-run",
     "payouts --formula margin-onyl",

@@ -145,7 +145,7 @@ def print_table(
     print_grid(
         [f"{c.name} ({of(c.unit)})" if c.unit else c.name for c in columns],
         [cells(row) for row in ordered.iter_rows(named=True)],
-        [n for n, column in enumerate(columns) if column.kind in ("amount", "integer")],
+        [n for n, column in enumerate(columns) if column.kind in ("amount", "integer", "digits")],
         [cells(row) for row in totals],
         ELSEWHERE,
     )
