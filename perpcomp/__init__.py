@@ -96,7 +96,6 @@ def compute(query: str = "rehearsal", input: Path | None = None, formula: str | 
     return pipeline.compute(loaded, find_input(loaded, input), formula, engine=engine or LOCAL)
 
 
-@progress.work()
 def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run":
     """The run with what stands at each payee's address on the chain of this node: no code, a Safe, another contract. No amount changes.
 
@@ -172,8 +171,7 @@ def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine 
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
 
-    loaded = incident_file.load(query)
-    source = find_input(loaded, input)
+    source = find_input(loaded := incident_file.load(query), input)
     read = read_events(source, loaded, engine or LOCAL)
     return read.table, [*coverage(read, source, loaded).problems, *pipeline.gaps(read, loaded)]
 
@@ -232,8 +230,7 @@ def guarded(
     from perpcomp.input import find_input, read_events
     from perpcomp.window import dated
 
-    loaded = incident_file.load(query)
-    source = find_input(loaded, input)
+    source = find_input(loaded := incident_file.load(query), input)
     events = read_events(source, loaded)
     loaded = dated(loaded, events.logs)
     found = pipeline.liquidations(events, source, loaded).table
