@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-offline check fuzz bench rehearsal keys lock clean
+.PHONY: run test test-offline check fuzz bench rehearsal docs lock clean
 
 run: $(READY)
 	$(BIN)/perpcomp run --force
@@ -29,9 +29,9 @@ fuzz: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.bench
 
-# The JSON Schema and the key reference of the incident file, made of its description.
-keys: $(READY)
-	$(BIN)/python -m tests.keys
+# What is made of descriptions: the JSON Schema and the key reference of the incident file, the tables and the glossary of the results.
+docs: $(READY)
+	$(BIN)/python -m tests.descriptions
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("perpcomp needs Python 3.11 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -18,19 +18,26 @@ from tests.commands import call
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
-EXAMPLES = [line for block in re.findall(r"^```text\n(.*?)^```", README, re.M | re.S) for line in block.splitlines()]
+# Every README of the project; queries/README.md has a test module of its own (test_queries.py).
+READMES = ("README.md", "outputs/README.md", "perpcomp/formulas/README.md", "perpcomp/guards/README.md", "perpcomp/ingest/README.md")
 
 
-@pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what a reader has after `make run`."""
-    place = tmp_path_factory.mktemp("reader")
-    shutil.copytree(ROOT / "outputs" / "rehearsal", place / "outputs" / "rehearsal")
-    shutil.copy(ROOT / "queries" / "rehearsal" / "logs.jsonl.gz", place / "logs.jsonl.gz")
-    shutil.copytree(ROOT / "tests" / "lab" / "guards", place / "tests" / "lab" / "guards")
-    return place
+def lines(readme: str, language: str) -> list[str]:
+    """The lines in the blocks of a language of a README."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / readme).read_text(), re.M | re.S)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+COMMANDS = {readme: [line for line in lines(readme, "sh") if line.startswith("perpcomp ")] for readme in READMES}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with what a reader has after `make run`, and logs in a file."""
+    shutil.copytree(ROOT / "outputs" / "rehearsal", tmp_path / "outputs" / "rehearsal")
+    shutil.copy(ROOT / "queries" / "rehearsal" / "logs.jsonl.gz", tmp_path / "logs.jsonl.gz")
+    shutil.copytree(ROOT / "tests" / "lab" / "guards", tmp_path / "tests" / "lab" / "guards")
+    return tmp_path
 
 
 def published(name: str, column: str) -> list[str]:
@@ -63,26 +70,50 @@ OUTPUTS = {
     "perpcomp events 2021-02-21-btc-flash-crash --dry-run": ["Range: from block 13,507,324", "Nothing was sent."],
     "perpcomp guards profiles": ["May be flagged when", "remaining margin < liquidation margin"],
     "perpcomp guards vectors tests/lab/guards/vectors.json.gz": [" passed, 0 failed"],
-    "perpcomp run --engine dask": ["outputs/rehearsal"],
+    "perpcomp run --engine dask --out elsewhere": ["elsewhere"],
+    f"perpcomp explain {EXPLAINED} --run outputs/rehearsal": [EXPLAINED, "base units"],
+    "perpcomp claims --at 2021-04-15T00:00:00Z": [*published("3-payouts.csv", "trader"), "Unlocked at"],
+    "perpcomp init my-incident --input logs.jsonl.gz --yes": ["my-incident.toml"],
+    "perpcomp check my-incident.toml": ["all tables and keys are as they must be", "Evidence: "],
+    "perpcomp run my-incident.toml": ["outputs/my-incident"],
+    "perpcomp compare --run outputs/my-incident": published("comparison.csv", "formula"),
+    "perpcomp verify outputs/my-incident": ["PASS: ", " files compared, 0 differences."],
 }
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("perpcomp ")])
-def test_every_perpcomp_command_of_the_readme_works(command: str, workplace: Path) -> None:
-    """Its output holds what the command is for."""
-    done = call(*shlex.split(command)[1:], cwd=workplace, COLUMNS="400")  # wide enough for every column and whole addresses
-    assert done.returncode == 0, done.stderr
-    answer = done.stdout + done.stderr
-    assert [words for words in OUTPUTS[command] if words not in answer] == []
+@pytest.mark.parametrize("readme", READMES)
+def test_every_perpcomp_command_of_a_readme_works(readme: str, workplace: Path) -> None:
+    """In the order of the page. Its output holds what the command is for."""
+    assert COMMANDS[readme]
+    for command in COMMANDS[readme]:
+        done = call(*shlex.split(command)[1:], cwd=workplace, COLUMNS="400")  # wide enough for every column and whole addresses
+        assert done.returncode == 0, (command, done.stderr)
+        answer = done.stdout + done.stderr
+        assert [words for words in OUTPUTS[command] if words not in answer] == [], command
 
 
-def test_every_expected_output_belongs_to_a_command_of_the_readme() -> None:
-    assert {*OUTPUTS} == {command for command in COMMANDS if command.startswith("perpcomp ")}
+def test_every_expected_output_belongs_to_a_command_of_a_readme() -> None:
+    assert {*OUTPUTS} == {command for commands in COMMANDS.values() for command in commands}
+
+
+def test_every_readme_is_tested_and_every_link_leads_somewhere() -> None:
+    """A README without commands has none in a block of its own."""
+    tracked = subprocess.run(["git", "ls-files", "*README.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in tracked:
+        text = (ROOT / name).read_text()
+        if name not in (*READMES, "queries/README.md") and not name.startswith(("outputs/rehearsal", "tests/manifests")):
+            assert not [line for line in lines(name, "sh") if line.startswith("perpcomp ")], name
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert ((ROOT / name).parent / target).exists(), (name, target)
+
+
+def test_the_readme_is_short() -> None:
+    assert README.count("\n") <= 150
 
 
 def test_make_run_and_make_test_are_what_they_say() -> None:
     """Both run in CI on a clean checkout; here, that they are the commands of the Makefile and of the README."""
-    makes = [c for c in COMMANDS if c.startswith("make ")]
+    makes = [line for line in lines("README.md", "sh") if line.startswith("make ")]
     assert makes == ["make run", "make test"]
     ci = (ROOT / ".ci" / "run").read_text()
     for command in makes:
@@ -91,9 +122,10 @@ def test_make_run_and_make_test_are_what_they_say() -> None:
         assert {"make run": "perpcomp run", "make test": "pytest"}[command] in plan
 
 
-def test_the_real_incidents_commands_reach_their_input(workplace: Path) -> None:
+@pytest.mark.parametrize("readme", ["README.md", "perpcomp/ingest/README.md"])
+def test_the_real_incidents_commands_reach_their_input(readme: str, workplace: Path) -> None:
     """The two commands whose logs are not in the repository: with other logs, and with a node that does not exist."""
-    fetch, given = (line for line in EXAMPLES if line.startswith("perpcomp "))
+    fetch, given = (line for line in lines(readme, "text") if line.startswith("perpcomp "))
     done = call(*shlex.split(given)[1:], cwd=workplace)
     assert done.returncode == 2
     assert "holds no PositionChanged of the ClearingHouse 0x5d9593586b4b5edbd23e7eba8d88fd8f09d83ebd" in done.stderr
@@ -110,8 +142,8 @@ def test_the_files_that_the_readme_names_are_those_of_a_run(rehearsal: Run) -> N
     assert named == made
 
 
-def test_the_formula_of_the_readme_is_a_formula(tmp_path: Path) -> None:
-    code = re.search(r"^```python\n(.*?)^```", README, re.M | re.S)
+def test_the_formula_of_the_page_on_formulas_is_a_formula(tmp_path: Path) -> None:
+    code = re.search(r"^```python\n(.*?)^```", (ROOT / "perpcomp/formulas/README.md").read_text(), re.M | re.S)
     assert code
     (tmp_path / "capped_margin.py").write_text(code[1])
     script = "import capped_margin, perpcomp.formula as f; print(f.tree(capped_margin.capped_margin), f.reads(capped_margin.capped_margin))"

@@ -18,6 +18,7 @@ ORDER = [
     "installed",
     "fixed",
     "curve",
+    "glossary",
     "number_text",
     "arithmetic",
     "writing",

@@ -15,7 +15,8 @@ from perpcomp.incident import incident_file, toml
 from perpcomp.incident.json_schema import of_system, schema
 from perpcomp.incident.tables import described
 from tests.commands import call
-from tests.keys import README, SCHEMA, made
+from tests.descriptions import INCIDENTS as README
+from tests.descriptions import RESULTS, SCHEMA, made
 from tests.test_incident import FROM, FUND, HOUSE, INCIDENTS, PERPS_V2, PRICE, QUERIES, TEXT, TO
 
 ALL = [*INCIDENTS, *(QUERIES.parent / "tests" / "lab" / "perps-v2").glob("*/incident.toml")]
@@ -173,9 +174,9 @@ def test_a_protocols_contract_is_required_by_its_own_name() -> None:
     assert faults(several) == []
 
 
-@pytest.mark.parametrize("path", [SCHEMA, README], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [SCHEMA, README, RESULTS], ids=lambda path: path.name)
 def test_what_is_made_of_the_description_is_up_to_date(path: Path) -> None:
-    assert path.read_text() == made()[path], "type `make keys`"
+    assert path.read_text() == made()[path], "type `make docs`"
 
 
 def test_the_schema_is_printed_as_it_is_kept(tmp_path: Path) -> None:

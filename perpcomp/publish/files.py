@@ -24,7 +24,7 @@ FINDINGS_FILE = "findings.csv"
 WORKBOOK_FILE = "vote.xlsx"
 README_FILE = "README.md"
 EVENTS_FILE, EVENTS_FOLDER = "1-events.parquet", "events/"
-REDIRECTED_FILE = "redirected.csv"
+REDIRECTED_FILE, FLAGS_FILE = "redirected.csv", "flags.csv"
 
 # file name -> (attribute of Run, its table); each is published as canonical CSV
 CSV_FILES: dict[str, tuple[str, Table]] = {
@@ -64,7 +64,7 @@ def files(run: Run) -> dict[str, bytes]:
     for name, (attribute, table) in CSV_FILES.items():
         published[name] = to_csv(getattr(run, attribute), table)
     if run.flags is not None:
-        published["flags.csv"] = to_csv(run.flags, FLAGS)
+        published[FLAGS_FILE] = to_csv(run.flags, FLAGS)
     if run.incident.payees:
         published[REDIRECTED_FILE] = to_csv(run.redirected, REDIRECTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
