@@ -288,13 +288,6 @@ def verify_claims(
     file: Path, root: str | None = None, rpc: str | None = None, contract: str | None = None, week: int | None = None
 ) -> "FileCheck":
     """Check a file of claims: its root, totals, doubles and every proof; against `root`, or the root of a contract on the chain of a node."""
-    from perpcomp.claims.claim_file import read_claim_file
-    from perpcomp.claims.on_chain import Question, meets
-    from perpcomp.claims.verify import check_claims
+    from perpcomp.claims.on_chain import Question, check_file
 
-    asked = Question(root, rpc, contract, week)
-    read = read_claim_file(file)
-    aimed, said = meets(read, asked)
-    checked = check_claims(read, str(file), aimed)
-    checked.findings.extend(said)
-    return checked
+    return check_file(file, Question(root, rpc, contract, week))

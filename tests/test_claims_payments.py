@@ -29,7 +29,7 @@ from perpcomp.findings import InputError
 from perpcomp.incident.claims import PAYMENTS, TREES
 from tests import build
 from tests.build import address, position
-from tests.planned import AT_ONCE, CLAIMS, CONTRACT, HALF_USDC, LAB, LINE, OTHER, PERP, SAFE, WITH_FILES, five, lab, many, planned
+from tests.planned import AT_ONCE, CLAIMS, CONTRACT, HALF_USDC, LINE, OTHER, PERP, SAFE, WITH_FILES, five, lab, many, planned
 
 pytestmark = pytest.mark.money
 
@@ -80,14 +80,14 @@ def test_a_batch_is_the_recorded_one_with_our_names(tmp_path: Path) -> None:
 
 
 def test_a_campaigns_tranches_are_those_of_the_contract() -> None:
-    recorded = json.loads((LAB / "contract_formulas.json").read_text())["sablier_v2_merkle_lt"]
+    recorded = lab("contract_formulas")["sablier_v2_merkle_lt"]
     shares = [int(one) for one in recorded["unlock_percentages_1e18"]]
     for row in recorded["rows"]:
         assert sablier.tranches_of(int(row["amount"]), shares) == [int(one) for one in row["tranches"]]
 
 
 def test_a_locked_claim_of_hedgey_ends_when_the_contract_says() -> None:
-    recorded = json.loads((LAB / "contract_formulas.json").read_text())["hedgey_token_lockup"]
+    recorded = lab("contract_formulas")["hedgey_token_lockup"]
     assert len(recorded) > 4
     for row in recorded:
         assert hedgey.ends_after(int(row["amount"]), row["periods"]) * row["period_s"] == row["actual_length_s"]

@@ -4,10 +4,11 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from perpcomp.claims.claim_file import ClaimFile
-from perpcomp.claims.verify import DIFFERS
+from perpcomp.claims.claim_file import ClaimFile, read_claim_file
+from perpcomp.claims.verify import DIFFERS, FileCheck, check_claims
 from perpcomp.findings import NETWORK, Finding, refusal
 from perpcomp.incident.kinds import address
 from perpcomp.ingest.node.results import BadAnswer
@@ -49,6 +50,14 @@ class Question:
             raise refusal("--week", "No contract is asked.", "Add --rpc and --contract, or leave it out.")
         if self.root is not None and not re.fullmatch("0x[0-9a-fA-F]{64}", self.root, re.ASCII):
             raise refusal("--root", f"{self.root!r} is not a root.", "Write 0x and 64 hex digits.")
+
+
+def check_file(path: Path, asked: Question) -> FileCheck:
+    """What a file of claims comes to, against the root that was asked for."""
+    file = read_claim_file(path)
+    root, said = meets(file, asked)
+    checked = check_claims(file, str(path), root)
+    return replace(checked, findings=[*checked.findings, *said])
 
 
 def meets(file: ClaimFile, asked: Question) -> tuple[str | None, list[Finding]]:
