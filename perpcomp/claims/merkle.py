@@ -50,9 +50,9 @@ def heap(leaves: Sequence[bytes]) -> Nodes:
 def layered(leaves: Sequence[bytes]) -> Nodes:
     """Uniswap's and Balancer's shape: layers of sorted leaves in pairs; an odd last node goes up unchanged, and equal leaves are one."""
     ordered = sorted(set(leaves))
-    place = {leaf: n for n, leaf in enumerate(ordered)}
     nodes = in_order(ordered)
-    return Nodes(nodes.root, [nodes.proofs[place[leaf]] for leaf in leaves])
+    proof = dict(zip(ordered, nodes.proofs, strict=True))
+    return Nodes(nodes.root, [proof[leaf] for leaf in leaves])
 
 
 def in_order(leaves: Sequence[bytes]) -> Nodes:

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from perpcomp.claims.dialect import Dialect, Leaf, Tree, account_bytes, hexed, one_each
-from perpcomp.claims.eip55 import checksummed
+from perpcomp.claims.dialect import Dialect, Leaf, Tree, hexed, one_each
+from perpcomp.claims.eip55 import all_checksummed, checksummed
 from perpcomp.claims.merkle import layered
 from perpcomp.claims.payee_list import Row
 
 
 def _leaves(rows: Sequence[Row]) -> list[Leaf]:
-    return one_each(sorted(rows, key=lambda row: checksummed(row.account)))
+    text = all_checksummed([row.account for row in rows])
+    return one_each([rows[n] for n in sorted(range(len(rows)), key=text.__getitem__)])
 
 
 def _preimage(leaf: Leaf) -> bytes:
-    return leaf.number.to_bytes(32) + account_bytes(leaf.account) + leaf.amount.to_bytes(32)
+    return leaf.number.to_bytes(32) + bytes.fromhex(leaf.account[2:]) + leaf.amount.to_bytes(32)
 
 
 def even_hex(amount: int) -> str:
