@@ -136,13 +136,15 @@ A, B = "0x" + "0a" * 20, "0x" + "0b" * 20
 @pytest.mark.parametrize(
     ("name", "rows", "said"),
     [
-        ("uniswap", [Row(A, "", 1), Row(B, "", 2), Row(A, "", 3)], "list.csv row 3: 0x0a0a.* is listed before, in row 1"),
-        ("oz-standard", [Row(A, "", 1), Row(B, "", 0)], "list.csv row 2: 0x0b0b.* is listed with 0"),
-        ("sablier", [Row(A, "", 1), Row(B, "", 2**128)], "list.csv row 2: .* which no uint128 holds"),
+        ("uniswap", [Row(A, "", 1), Row(B, "", 2), Row(A, "", 3)], "list.csv row 4: 0x0a0a.* is listed before, in row 2"),
+        ("oz-standard", [Row(A, "", 1), Row(B, "", 0)], "list.csv row 3: 0x0b0b.* is listed with 0"),
+        ("sablier", [Row(A, "", 1), Row(B, "", 2**128)], "list.csv row 3: .* which no uint128 holds"),
         ("sablier", [Row(A, "", 1)], "needs 2 or more"),
-        ("perp-redeem", [Row("0x" + "00" * 20, "", 1)], "list.csv row 1: It pays the zero address"),
-        ("cumulative", [Row(A, "", 1)], "list.csv row 1: It names no token"),
-        ("multi-token", [Row(TOKEN, TOKEN, 1)], "list.csv row 1: It pays .* the token's own contract"),
+        ("perp-redeem", [Row("0x" + "00" * 20, "", 1)], "list.csv row 2: It pays the zero address"),
+        ("cumulative", [Row(A, "", 1)], "list.csv: The list names no token"),
+        ("cumulative", [Row(A, TOKEN, 1), Row(B, "", 1)], "list.csv row 3: It names no token"),
+        ("uniswap", [], "has 0 rows, .*Add a row"),
+        ("multi-token", [Row(TOKEN, TOKEN, 1)], "list.csv row 2: It pays .* the token's own contract"),
         ("perp-redeem", [Row(A, TOKEN, 1), Row(B, OTHER, 1)], "names 2 tokens"),
     ],
 )
@@ -153,7 +155,7 @@ def test_a_list_that_a_contract_would_not_pay_as_it_stands_is_refused_by_row(nam
 
 def test_the_same_account_may_be_owed_two_tokens_but_not_one_token_twice() -> None:
     assert len(tree("multi-token", [Row(A, TOKEN, 1), Row(A, OTHER, 1)]).leaves) == 1
-    with pytest.raises(InputError, match=r"row 3: .* listed before, in row 1"):
+    with pytest.raises(InputError, match=r"row 4: .* listed before, in row 2"):
         tree("multi-token", [Row(A, TOKEN, 1), Row(A, OTHER, 1), Row(A, TOKEN, 2)])
 
 

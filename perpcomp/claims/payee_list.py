@@ -70,16 +70,21 @@ def base_units(value: object) -> int:
 
 
 def check(rows: Sequence[Row], where: str, below: int = _WORD, fewest: int = 1, tokens: bool = False) -> None:
-    """InputError that names every row a claim contract would not pay as listed; rows are counted from 1.
+    """InputError that names every row a claim contract would not pay as listed; rows are counted as in a .csv, whose header is row 1.
 
     An account may be listed once (with `tokens`, once a token), with an amount above 0 and less than `below`.
     """
     problems = list[Finding]()
     if len(rows) < fewest:
         what = f"The list has {len(rows)} rows, and this format needs {fewest} or more."
-        problems.append(Finding("error", where, what, "Pay so few accounts by single transfers."))
+        problems.append(
+            Finding("error", where, what, "Pay so few accounts by single transfers." if rows else "Add a row for each account.")
+        )
+    if tokens and rows and not any(row.token for row in rows):
+        what = "The list names no token, and a leaf of this format does."
+        raise InputError([*problems, Finding("error", where, what, "Add a column token with the token's address.")])
     seen: dict[tuple[str, str], int] = {}
-    for number, (account, token, amount) in enumerate(rows, 1):
+    for number, (account, token, amount) in enumerate(rows, 2):
         what = advice = ""
         if amount == 0:
             what, advice = f"{account} is listed with 0.", "Remove the row: there is nothing to claim."
