@@ -264,7 +264,8 @@ def test_the_commands_say_pass_or_fail_by_words_and_exit_code(tmp_path: Path) ->
     made = tmp_path / "made.json"
     assert call("claims", "tree", str(listed_rows), "--dialect", "uniswap", "--out", str(made), cwd=tmp_path).returncode == 0
     assert json.loads(made.read_text()) == lab("tree_uniswap_merkle_distributor")
-    good = call("claims", "verify", str(made), cwd=tmp_path)
+    good = call("claims", "verify", str(made), cwd=tmp_path, terminal=True, COLUMNS="80")
+    assert lab("tree_uniswap_merkle_distributor")["merkleRoot"] in good.stdout, "a shortened root cannot be compared"
     assert (good.returncode, "PASS: 5 claims of 5 accounts, 5 proofs." in good.stderr) == (0, True)
     bad = call("claims", "verify", str(made), "--root", "0x" + "55" * 32, "--json", cwd=tmp_path)
     assert (bad.returncode, json.loads(bad.stdout)["passed"]) == (1, False)

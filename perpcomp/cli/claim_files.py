@@ -37,13 +37,12 @@ def tree(
         raise refusal("--out", "Only a dialect's file can be written, and none is named.", "Add --dialect NAME.")
     rows = payee_list.read_list(list_file)
     if dialect is None:
-        shown = []
         for one in DIALECTS.values():
             try:
-                shown.append([one.name, one.tree(rows, str(list_file)).root, one.meaning])
+                root = one.tree(rows, str(list_file)).root
             except InputError as error:
-                shown.append([one.name, "none", f"{error.problems[0].what}"])
-        terminal.print_grid(["dialect", "root", "what is hashed, or why there is none"], shown)
+                root = f"none. {terminal.printable(error.problems[0].what)}"
+            print(f"{one.name:<12} {root}")  # a root is compared digit by digit: no table may shorten it
     else:
         made = named(dialect).tree(rows, str(list_file))
         data = msgspec.json.format(msgspec.json.encode(made.document), indent=1) + b"\n"
@@ -52,7 +51,7 @@ def tree(
         else:
             write_whole(out, data)
         if not quiet:
-            terminal.say(f"{made.dialect.name}: root {made.root}, {counted(len(made.leaves), 'claim')}.")
+            terminal.say(f"{made.dialect.name}, {made.dialect.meaning}: root {made.root}, {counted(len(made.leaves), 'claim')}.")
     if not quiet:
         for token, total in payee_list.totals(rows).items():
             terminal.say(f"{counted(len(rows), 'row')} add up to {total:,} base units{f' of {token}' if token else ''}.")
@@ -92,9 +91,9 @@ def verify(
             }
         )
     elif not quiet:
-        rows = [["dialect", checked.dialect], ["root", checked.root]]
-        rows += [[f"total {token}".rstrip(), f"{total:,} base units"] for token, total in checked.totals.items()]
-        terminal.print_grid(["what", "value"], rows)
+        print(f"dialect {checked.dialect}\nroot    {checked.root}")  # compared digit by digit: no table may shorten it
+        for token, total in checked.totals.items():
+            print(f"total   {total:,} base units{f' of {token}' if token else ''}")
     if not quiet:
         verdict = "PASS" if checked.passed else "FAIL"
         terminal.say(
