@@ -98,4 +98,4 @@ const verbs = {
 };
 
 const request = JSON.parse(fs.readFileSync(0, "utf8"));
-Promise.resolve(verbs[request.verb](request)).then((answer) => fs.writeSync(1, JSON.stringify(answer)));
+Promise.resolve(verbs[request.verb](request)).then((answer) => process.stdout.write(JSON.stringify(answer)));
