@@ -9,6 +9,7 @@ trader is unknown.
 """
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 import polars as pl
@@ -21,23 +22,36 @@ COMPLETE_FIRST = "Resolve the unpaid liquidations first: see findings.csv."
 
 
 class Entitlement(NamedTuple):
-    """One trader's entitlement: the sum of the known rows less what is `taken_off` (1e-18 of the quote asset), and how many of its `liquidations` cannot be valued."""
+    """One trader's entitlement: the sum of the known rows less what is `taken_off` (1e-18 of the quote asset), and how many of its `liquidations` cannot be valued.
 
-    known: int
+    What a formula gives is a whole number. What a rule gives is an exact fraction, which is cut once, to base units of a token.
+    """
+
+    known: int | Fraction
     unknown: int
     liquidations: int
-    taken_off: int = 0  # of what the trader received already
+    taken_off: int | Fraction = 0  # of what the trader received already
 
     @property
     def amount(self) -> int | None:
-        """The sum to show; None where not one liquidation can be valued."""
-        return self.known if self.unknown < self.liquidations else None
+        """The sum to show, in whole 1e-18; None where not one liquidation can be valued."""
+        return int(self.known) if self.unknown < self.liquidations else None
+
+    def part(self, share: Fraction) -> int | Fraction:
+        """A share of what is known: cut to whole 1e-18 where that is whole, exact where it is exact."""
+        part = self.known * share
+        return part.numerator // part.denominator if isinstance(self.known, int) else part
 
 
 def of_traders(chosen: Formula, liquidations: pl.DataFrame) -> dict[str, Entitlement]:
     """What a formula gives each trader with an eligible liquidation, by address. `liquidations` is the published table."""
     eligible = liquidations.filter("eligible")
-    return per_trader(eligible.get_column("trader"), compensated(formula.entitlements(chosen, eligible), eligible))
+    return per_trader(eligible.get_column("trader"), given(chosen, eligible))
+
+
+def given(chosen: Formula, eligible: pl.DataFrame) -> list[int | None]:
+    """What a formula gives each liquidation of eligible rows (1e-18 USDC), for the part that is compensated; None where it is unknown."""
+    return compensated(formula.entitlements(chosen, eligible), eligible)
 
 
 def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> dict[str, Entitlement]:

@@ -16,7 +16,7 @@ value             | amount  | PAID | this token's part of the entitlement, at th
 price             | amount  | PAID per token | price at which the value is converted
 amount            | amount  | token | what is paid
 amount_base_units | digits  | base units | the amount as a whole number of base units: this is what is transferred
-rounded_off       | amount  | PAID | the part of value that is less than one base unit; 0 where the address cannot be paid
+rounded_off       | amount  | PAID | the part of value that is less than one base unit, below 0 where largest remainder added one; 0 where the address cannot be paid
 reason            | text?   |      | why the amount is 0; null otherwise
 """),
 )
@@ -34,7 +34,7 @@ value             | amount  | PAID | this token's part of what is owed: amount *
 amount            | amount  | token | what is transferred
 amount_base_units | digits  | base units | the amount as a whole number of base units: this is what is transferred
 unpayable         | amount  | PAID | the value that cannot be paid to this address; the vote must say who receives it
-rounded_off       | amount  | PAID | the part of value that is less than one base unit
+rounded_off       | amount  | PAID | the part of value that is less than one base unit, below 0 where largest remainder added one
 reason            | text?   |      | why the amount is 0; null otherwise
 """),
 )
@@ -87,5 +87,20 @@ unlocked            | amount  | token | what has unlocked by then, claimed or no
 unlocked_base_units | digits  | base units | the same as a whole number of base units
 locked              | amount  | token | what unlocks later
 transferable        | amount  | token | what can be transferred by then at best: claimed as soon as it unlocked, into the shortest lock where claims are locked
+"""),
+)
+
+RULE_STEPS = Table(
+    "rule-steps",
+    ("rule", "step", "trader"),
+    columns("""
+rule        | text    |      | the rule that pays, or that pays one token
+step        | integer |      | 0 is the rule's base; then its steps in order
+trader      | address |      | the trader; the payee from address-remap on
+kind        | text    |      | base, or the kind of the step
+before      | amount? | QUOTE | the amount before the step, cut down; null for the base, and for a payee who had none
+after       | amount  | QUOTE | the amount after the step, cut down
+after_exact | text    | 1e-18 QUOTE | the same, exact: a whole number or a fraction
+reason      | text?   |      | why the step changed this amount, where it did not change all alike
 """),
 )
