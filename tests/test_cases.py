@@ -23,7 +23,8 @@ def test_case(path: Path, tmp_path: Path) -> None:
         given = {k: v for k, v in body.items() if k != "expect"}
         rows += build.position(n, addresses[name], **given)
     done = build.run(tmp_path, rows, {"reference_price = 50_000": f"reference_price = {case['reference_price']}"})
-    found = {(t, f): a for t, f, a in done.comparison.select("trader", "formula", "amount").iter_rows()}
+    # equity-snapshot alone has no amount: an events table does not say what margin was added after a block
+    found = {(t, f): a for t, f, a in done.comparison.select("trader", "formula", "amount").iter_rows() if a is not None}
     expected = {(addresses[name], f): Decimal(a) for name, body in traders.items() for f, a in body["expect"].items()}
     assert expected == found
     for name, body in traders.items():  # what the event alone says, against what was put in

@@ -114,10 +114,8 @@ def test_the_comparison_marks_an_incomplete_amount_and_prefers_nothing_by_it(tmp
     rows = {row["formula"]: row for row in comparison.iter_rows(named=True)}
     assert (rows["restore-position"]["rank"], rows["restore-position"]["recovery_ratio"]) == (None, None)
     assert rows["margin-only"]["rank"] == 1
-    assert comparison.filter(compare.INCOMPLETE)["formula"].to_list() == ["restore-position"]
-    assert {total[0]: total[-1] for total in compare.totals(comparison)} == {
-        "margin-only": 0, "margin-upl-funding": 0, "realized-loss": 0, "restore-position": 1, "split-50-50": 0,
-    }  # fmt: skip
+    assert comparison.filter(compare.INCOMPLETE)["formula"].to_list() == ["equity-snapshot", "restore-position"]
+    assert {name: lacking for name, *_, lacking in compare.totals(comparison) if lacking} == {"equity-snapshot": 1, "restore-position": 1}
     better = compare.preferences(comparison)
     assert all(count == 0 for pair, count in better.items() if "restore-position" in pair)
     assert better["margin-upl-funding", "margin-only"] == 1

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,7 @@ from perpcomp.installed import FORMULAS
 from perpcomp.number_text import exact
 from perpcomp.run import Run
 from perpcomp.tables.liquidations import LIQUIDATIONS
+from tests import build
 
 pytestmark = pytest.mark.money
 
@@ -360,12 +362,13 @@ def test_a_borrowed_mark_cannot_pass_a_rounded_product(liquidations: pl.DataFram
         entitlements(forged, odd)
 
 
-def test_a_broken_formula_leaves_the_others_in_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_formula_leaves_the_others_in_the_comparison(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And is named, not dropped."""
     from perpcomp.pipeline import _compared
 
+    incident = build.made_up(tmp_path)
     install(monkeypatch, ("margin-only", "perpcomp.formulas.margin_only:margin_only"), ("theirs", "no_such_module:rule"))
-    usable, problems = _compared(None)
+    usable, problems = _compared(None, incident)
     assert [f.name for f in usable] == ["margin-only"]
     assert [(p.level, p.where) for p in problems] == [("warning", "formula 'theirs'")]
     assert "It is left out of the comparison." in problems[0].what_to_do
