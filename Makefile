@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-offline check fuzz bench rehearsal docs lock clean
+.PHONY: run test test-offline check fuzz bench precedents rehearsal docs lock clean
 
 run: $(READY)
 	$(BIN)/perpcomp run --force
@@ -32,6 +32,11 @@ bench: $(READY)
 # What is made of descriptions: the JSON Schema and the key reference of the incident file, the tables and the glossary of the results.
 docs: $(READY)
 	$(BIN)/python -m tests.descriptions
+
+# Every row of real compensations against the rule that was stated; PUBLISHED is the folder of their tables, which are not ours.
+precedents: $(READY)
+	@test -n "$(PUBLISHED)" || { echo "Name the folder of the published tables: make precedents PUBLISHED=FOLDER"; exit 1; }
+	$(BIN)/python -m tests.precedents "$(PUBLISHED)"
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("perpcomp needs Python 3.11 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
