@@ -86,9 +86,16 @@ class Events:
         return {name: table.collect() for name, table in self.lazy_others.items()}
 
 
+def no_events() -> Events:
+    """The input of a run that starts from claims."""
+    return Events(EVENTS.empty().lazy(), {})
+
+
 def find_input(incident: Incident, given: Path | None) -> Input:
     """The input that the command names, or else the incident file; InputError (exit 3) where neither names one."""
     named = False
+    if incident.published_table is not None:
+        return _claims(incident, incident.published_table.file, given)
     if given is not None:
         file = given
     elif incident.input is not None:
@@ -144,6 +151,16 @@ def instead_of_own(incident: Incident, given: Path | None) -> str:
         return ""
     own = incident.folder / incident.input
     return "" if own.exists() and given.exists() and own.samefile(given) else given.name
+
+
+def _claims(incident: Incident, name: str, given: Path | None) -> Input:
+    """The published table that the incident names, or the command instead of it."""
+    file = incident.folder / name if given is None else given
+    if not file.is_file():
+        raise refusal(file.name, "The file of claims does not exist.", "Put it beside the incident file, or give it with --input.")
+    if given is None and not file.resolve().is_relative_to(incident.folder.resolve()):
+        raise refusal(file.name, "The file is a link to outside the incident file's folder.", "Put the file itself there.")
+    return Input(file, None)
 
 
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:

@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
 
 def parts(owed: Mapping[str, Entitlement], incident: Incident) -> list[Part]:
-    """Every trader's entitlement as parts of its payees. Shares are cut to whole 1e-18 of the quote asset; the last payee of a trader takes the rest."""
+    """Every trader's entitlement as parts of its payees. Shares of what a formula gives are cut to whole 1e-18 of the quote asset; the last payee of a trader takes the rest."""
     entries: dict[str, list[Payee]] = {}
     for one in incident.payees:
         entries.setdefault(one.account, []).append(one)
@@ -48,7 +48,7 @@ def parts(owed: Mapping[str, Entitlement], incident: Incident) -> list[Part]:
             found.append(Part(trader, trader, own))
             continue
         *first, last = entries[trader]
-        amounts = [own.known * entry.share.numerator // entry.share.denominator for entry in first]
+        amounts = [own.part(entry.share) for entry in first]
         for entry, amount in zip((*first, last), (*amounts, own.known - sum(amounts)), strict=True):
             found.append(Part(trader, entry.to, own._replace(known=amount), entry))
     return found
@@ -138,7 +138,7 @@ def redirected(paid_for: Iterable[Part]) -> pl.DataFrame:
             "trader": part.trader,
             "payee": part.payee,
             "share": str(part.entry.share),
-            "entitlement": part.entitlement.known,
+            "entitlement": int(part.entitlement.known),
             "reason": part.entry.reason,
             "evidence": part.entry.evidence or None,
             "source": ", ".join(part.entry.source),
@@ -186,7 +186,7 @@ def _received(incident: Incident, owed: Mapping[str, Entitlement]) -> list[Findi
     received, file, quote = incident.received_by, f"{incident.name}.toml [[received]]", units(incident).quote
     found = []
     if taken := {trader: own.taken_off for trader, own in owed.items() if own.taken_off}:
-        what = f"{counted(len(taken), 'trader')} received {in_full(sum(taken.values()))} {quote} already, which is taken off what they are owed."
+        what = f"{counted(len(taken), 'trader')} received {in_full(int(sum(taken.values())))} {quote} already, which is taken off what they are owed."
         found.append(Finding("note", file, what, "Nothing.", code="already-received"))
     for trader in sorted(received):
         if trader not in owed:
@@ -194,7 +194,7 @@ def _received(incident: Incident, owed: Mapping[str, Entitlement]) -> list[Findi
             advice = "Check the address against 2-liquidations.csv: with a wrong digit, nothing is taken off."
             found.append(Finding("warning", file, what, advice, code="received-unused"))
         elif received[trader] > owed[trader].taken_off:
-            left = received[trader] - owed[trader].taken_off
+            left = received[trader] - int(owed[trader].taken_off)
             what = f"{trader} received {in_full(received[trader])} {quote}, {in_full(left)} {quote} more than it is owed by this formula."
             found.append(Finding("warning", file, what, "Check the amount. The trader is paid 0.", code="received-more"))
     return found

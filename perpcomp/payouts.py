@@ -1,79 +1,104 @@
 """From entitlements to tokens per payee. This module holds the project's only rounding of money.
 
-An entitlement is a whole number of 1e-18 of the quote asset. Its value is first split into the legs of the settlement, the last leg
-taking the remainder; each leg is then floored once to base units of its token.
+What a formula gives is a whole number of 1e-18 of the quote asset: its value is split into the legs of the settlement in such numbers,
+the last leg taking the remainder. What a rule gives is exact, and so are its legs. Each leg becomes base units of its token once: cut
+down, or by largest remainder where the total is to be met to the unit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from math import lcm
 
 import polars as pl
 
 from perpcomp import fixed, payees
 from perpcomp.entitlement import Entitlement, incomplete
 from perpcomp.findings import Finding, refusal
-from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
 from perpcomp.number_text import counted, exact, in_full
+from perpcomp.owed import Due
 from perpcomp.payees import UNPAYABLE, Part
+from perpcomp.rules.named import NamedRule, Paying
 from perpcomp.systems.units import units as units_of
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import check
 
 STOPPED = "payment is stopped by a finding: see findings.csv"
+OTHER_TOKENS = "other-tokens: the rules of the other tokens pay the whole entitlement"
+FLOOR, LARGEST_REMAINDER = "floor", "largest-remainder"
 NAMED = 20  # so many traders are named in a finding
 TO_PAYEE = {"trader": pl.String, "payee": pl.String}
 
+Exact = int | Fraction
 
-def pay(
-    chosen: Formula, parts: Sequence[Part], unpayable: Mapping[str, str], liquidations: pl.DataFrame, incident: Incident, stopped: bool
-) -> pl.DataFrame:
+
+def rounding(chosen: Paying, incident: Incident) -> str:
+    """How amounts become base units: as [allocation] states, or else to the unit where a rule shares a pot, and cut down elsewhere."""
+    shares_a_pot = isinstance(chosen, NamedRule) and chosen.shares_a_pot
+    return incident.rounding or (LARGEST_REMAINDER if shares_a_pot else FLOOR)
+
+
+def pay(due_to: Due, unpayable: Mapping[str, str], liquidations: pl.DataFrame, stopped: bool) -> pl.DataFrame:
     """The payouts table: one row per payee and token, also where nothing is owed, with the reason for a 0.
 
-    `parts` are what the chosen formula gives the traders of `liquidations`, the published table, by payee. Only the known part is
-    paid. `unpayable` says why an address cannot be paid: what it is owed stays in `value`, with an amount of 0. `stopped` pays nobody.
+    `due_to` is what the chosen formula or rule gives the traders of `liquidations`, the published table. Only the known part is paid.
+    `unpayable` says why an address cannot be paid: what it is owed stays in `value`, with an amount of 0. `stopped` pays nobody.
     """
+    chosen, incident, parts = due_to.chosen, due_to.incident, due_to.parts
     if chosen.negative:
         what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
         raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
     due = payees.per_payee(parts)
     refused = [unpayable.get(payee) for payee in due]
-    amounts = [0 if stopped else entitlement.known for entitlement in due.values()]
-    total = sum(amounts)
-    reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations, units_of(incident).quote)
+    amounts: list[Exact] = [0 if stopped else entitlement.known for entitlement in due.values()]
+    whole = [int(amount) for amount in amounts]
+    total = sum(whole)
+    quote, why_nothing = units_of(incident).quote, due_to.outcomes[0].why_nothing() if due_to.outcomes else {}
+    reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations, quote, why_nothing)
     reasons = [f"{UNPAYABLE}{why}" if why and amount else reason for why, amount, reason in zip(refused, amounts, reasons, strict=True)]
-    shares = [split(amount, incident.settlement) for amount in amounts]
     worth = fixed.to_integer(incident.quote_price)
+    nothing: dict[str, list[Exact]] = {payee: [0] * len(incident.settlement) for payee in due}
+    shares = list((nothing if stopped else leg_values(due_to)).values())
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
-        values = [fixed.mul_integers(share[k], worth) for share in shares]
-        units = [0 if why else base_units(share[k], leg, worth) for share, why in zip(shares, refused, strict=True)]
+        values = [int(share[k] * worth / Fraction(fixed.ONE)) for share in shares]
+        payable = [0 if why else share[k] for share, why in zip(shares, refused, strict=True)]
+        units = in_units(payable, leg, worth, rounding(chosen, incident))
+        if takes_rest(due_to) and k < len(incident.settlement) - 1:
+            for share, paid_units, reason in zip(shares, units, refused, strict=True):
+                share[-1] -= share[k] if reason else worth_of(paid_units, leg, worth)
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
         _refuse_too_many(max(units, default=0), leg, incident)
+        if isinstance(chosen, NamedRule) and rounding(chosen, incident) == LARGEST_REMAINDER:
+            _refuse_too_few(units, payable, chosen, leg, incident)
         columns = {
             "trader": list(due),
             "token": [leg.token] * len(due),
             "formula": [chosen.name] * len(due),
             "liquidations": [entitlement.liquidations for entitlement in due.values()],
-            "entitlement": fixed.from_integers(amounts),
-            "share_of_budget": fixed.from_integers([amount * fixed.ONE // total if total else None for amount in amounts]),
+            "entitlement": fixed.from_integers(whole),
+            "share_of_budget": fixed.from_integers([amount * fixed.ONE // total if total else None for amount in whole]),
             "value": fixed.from_integers(values),
             "price": fixed.from_integers([price] * len(due)),
             "amount": fixed.from_integers([paid_units * 10 ** (18 - leg.decimals) for paid_units in units]),
             "amount_base_units": [str(paid_units) for paid_units in units],
             "rounded_off": fixed.from_integers(
                 [
-                    0 if why else value - fixed.truncate(paid_units * price, unit)
-                    for value, paid_units, why in zip(values, units, refused, strict=True)
+                    0 if why else _rounded_off(share[k], value, Fraction(paid_units * price, unit), worth)
+                    for share, value, paid_units, why in zip(shares, values, units, refused, strict=True)
                 ]
             ),
-            "reason": [None if paid_units else reason for paid_units, reason in zip(units, reasons, strict=True)],
+            "reason": [
+                None if paid_units else OTHER_TOKENS if due_to.legs and amount and not share[k] else reason
+                for paid_units, amount, share, reason in zip(units, amounts, shares, reasons, strict=True)
+            ],
         }
         paid.append(pl.DataFrame(columns, schema=PAYOUTS.schema))
     return check(pl.concat(paid), PAYOUTS)
 
 
-def unpaid(chosen: Formula, owed: Mapping[str, Entitlement]) -> list[Finding]:
+def unpaid(chosen: Paying, owed: Mapping[str, Entitlement]) -> list[Finding]:
     """An error where the chosen formula cannot value every liquidation: how many, and of which traders."""
     lacking = incomplete(owed)
     if not lacking:
@@ -89,16 +114,69 @@ def unpaid(chosen: Formula, owed: Mapping[str, Entitlement]) -> list[Finding]:
     return [Finding("error", "3-payouts.csv", what, advice, code="unpaid-liquidation")]
 
 
-def split(entitlement: int, legs: Iterable[Leg]) -> list[int]:
-    """The value of each leg: floors of the shares, and the last leg takes the rest, so that they add up."""
-    shares = [entitlement * leg.share.numerator // leg.share.denominator for leg in legs]
+def split(entitlement: Exact, legs: Iterable[Leg]) -> list[Exact]:
+    """The value of each leg: its share, and the last leg takes the rest, so that they add up. Shares of a whole number are floored."""
+    shares = [Entitlement(entitlement, 0, 1).part(leg.share) for leg in legs]
     return [*shares[:-1], entitlement - sum(shares[:-1])]
 
 
-def base_units(value: int, leg: Leg, worth: int = fixed.ONE) -> int:
+def base_units(value: Exact, leg: Leg, worth: int = fixed.ONE) -> int:
     """Base units of the leg's token for a value in 1e-18 of the quote asset, of which one is `worth`: floor(value * worth * 10^decimals / price)."""
-    unit: int = 10**leg.decimals
-    return value * worth * unit // (fixed.to_integer(leg.price) * fixed.ONE)
+    return in_units([value], leg, worth, FLOOR)[0]
+
+
+def in_units(values: Sequence[Exact], leg: Leg, worth: int, mode: str) -> list[int]:
+    """The base units of several values: of each alone, or by largest remainder.
+
+    Then the units of all are the floor of the exact sum, and the missing ones go to the largest remainders, ties by the order
+    of the values, which is that of the addresses. A value of 0 gets none.
+    """
+    common = lcm(*(value.denominator for value in values))
+    factor, divisor = worth * 10**leg.decimals, fixed.to_integer(leg.price) * fixed.ONE * common
+    scaled = [value.numerator * (common // value.denominator) * factor for value in values]
+    units = [value // divisor for value in scaled]
+    if mode == LARGEST_REMAINDER:
+        missing = sum(scaled) // divisor - sum(units)
+        for n in sorted(range(len(units)), key=lambda n: -(scaled[n] % divisor))[:missing]:
+            units[n] += 1
+    return units
+
+
+def _rounded_off(exactly: Exact, value: int, paid: Fraction, worth: int) -> int:
+    """What the units that are paid leave of a value, cut to whole 1e-18: below 0 where a unit was added. `value` is the exact one cut down."""
+    if isinstance(exactly, int):
+        return value - int(paid)
+    return int(exactly * worth / fixed.ONE - paid)
+
+
+def takes_rest(due_to: Due) -> bool:
+    """Whether the last token pays what the others, in their whole base units, leave of the entitlement."""
+    return bool(due_to.legs) and due_to.incident.settlement[-1].rule is None
+
+
+def worth_of(units: int, leg: Leg, worth: int) -> Fraction:
+    """What base units of a token are worth, in 1e-18 of the quote asset, of which one is `worth`: exact."""
+    return Fraction(units * fixed.to_integer(leg.price) * fixed.ONE, 10**leg.decimals * worth)
+
+
+def leg_values(due_to: Due) -> dict[str, list[Exact]]:
+    """Payee -> the value of each leg, by its share or as its rule says; of a last leg that takes the rest, the whole entitlement yet.
+
+    InputError where the rules' values are not the whole entitlement, or more than it.
+    """
+    incident, due = due_to.incident, payees.per_payee(due_to.parts)
+    if not due_to.legs:
+        return {payee: split(entitlement.known, incident.settlement) for payee, entitlement in due.items()}
+    paid, rest = [payees.per_payee(payees.parts(one, incident)) for one in due_to.legs], takes_rest(due_to)
+    values: dict[str, list[Exact]] = {}
+    for payee, entitlement in due.items():
+        own = [one[payee].known for one in paid]
+        if sum(own) > entitlement.known or (sum(own) < entitlement.known and not rest):
+            tokens = " and ".join(f"{in_full(int(v))} in {leg.token}" for v, leg in zip(own, incident.settlement, strict=False))
+            what = f"The tokens' rules give {payee} {tokens}, but the rule that pays gives it {in_full(int(entitlement.known))} in all."
+            raise refusal(f"{incident.name}.toml [[settlement]] rule", what, "Let the rules of the tokens be parts of the rule that pays.")
+        values[payee] = [*own, entitlement.known] if rest else own
+    return values
 
 
 def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
@@ -111,20 +189,38 @@ def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
         raise refusal(where, what, f"Correct the price: it is {paid} for one token.")
 
 
-def _reasons_for_nothing(due: Mapping[str, Entitlement], parts: Sequence[Part], liquidations: pl.DataFrame, quote: str) -> list[str]:
+def _refuse_too_few(units: Sequence[int], payable: Sequence[Exact], chosen: NamedRule, leg: Leg, incident: Incident) -> None:
+    """InputError where a pot holds fewer base units than there are payees with a claim on it."""
+    claiming = sum(1 for value in payable if value > 0)
+    if 0 < sum(units) < claiming or (claiming and not sum(units)):
+        what = (
+            f"{chosen.name} shares {counted(sum(units), 'base unit')} of {leg.token} among {counted(claiming, 'payee')}: not one unit each."
+        )
+        advice = "Share a larger pot, or write its amount in whole units of the asset, not in base units."
+        raise refusal(f"{incident.name}.toml [[rule]] {chosen.name} pot", what, advice)
+
+
+def _reasons_for_nothing(
+    due: Mapping[str, Entitlement], parts: Sequence[Part], liquidations: pl.DataFrame, quote: str, why: Mapping[str, str]
+) -> list[str]:
     """Why each payee of `due` is paid 0, if that is so. One unknown liquidation is a reason; the others hold for all of its traders'."""
     none = {name: (pl.col(name) == 0).fill_null(False).all() for name in ("size_at_reference", "margin_at_reference")}
     traders = pl.DataFrame({"trader": [part.trader for part in parts], "payee": [part.payee for part in parts]}, schema=TO_PAYEE)
     rows = liquidations.filter("eligible").join(traders, on="trader").group_by("payee").agg(**none)
     nothing = {payee: (no_position, no_margin) for payee, no_position, no_margin in rows.iter_rows()}
-    return [_reason_for_nothing(entitlement, *nothing[payee], quote) for payee, entitlement in due.items()]
+    return [
+        why[payee]
+        if payee in why and not entitlement.known
+        else _reason_for_nothing(entitlement, *nothing.get(payee, (False, False)), quote)
+        for payee, entitlement in due.items()
+    ]
 
 
 def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool, quote: str) -> str:
     if entitlement.known:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
     if entitlement.taken_off and not entitlement.unknown:
-        return f"already-received: {in_full(entitlement.taken_off)} {quote} that are owed were received already"
+        return f"already-received: {in_full(int(entitlement.taken_off))} {quote} that are owed were received already"
     if entitlement.unknown:
         return "unknown: the rule reads what the logs do not hold; see findings.csv"
     if no_position:

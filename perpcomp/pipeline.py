@@ -24,17 +24,21 @@ from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.formula import Formula
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import with_verdicts
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
-from perpcomp.input import Events, Input, read_events
+from perpcomp.input import Events, Input, no_events, read_events
+from perpcomp.owed import due_by, left_over, not_compared, of_all
+from perpcomp.rules.named import NamedRule, Paying, named, outcome
+from perpcomp.rules.sources import of_claims, of_liquidations
 from perpcomp.run import Run
 from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
 from perpcomp.systems.units import units
+from perpcomp.tables.decide import EXCLUSIONS, IN_KIND, RESTORE_ORDERS
+from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting import checks
 from perpcomp.vesting.vest import vest
@@ -72,7 +76,7 @@ class Found:
     in_kind: pl.DataFrame
     problems: list[Finding]
     without_exclusions: pl.DataFrame
-    coverage: Coverage
+    coverage: Coverage | None
 
 
 def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
@@ -138,61 +142,52 @@ def _judged(
 def compute(
     incident: Incident, source: Input, formula: str | None = None, compared: Sequence[str] | None = None, engine: Engine = LOCAL
 ) -> Run:
-    """The whole run. `formula` overrides the incident's; `compared` names the formulas to compare (default: all installed).
+    """The whole run. `formula` overrides the incident's formula or rule; `compared` names what to compare (default: all installed
+    formulas, and all rules of the incident).
 
     `engine` says where logs are decoded and positions' lives are followed; it changes no result.
     """
-    chosen = formulas.find(formula or incident.formula)
-    beside, problems = _compared(compared)
-    events = read_events(source, incident, engine)
-    incident = dated(incident, events.logs)
-    found = liquidations(events, source, incident, engine)
-    table, system = found.table, find(incident.system)
+    chosen = named(incident, formula or incident.formula)
+    beside, problems = _compared(compared, incident)
+    if incident.published_table is not None:
+        events, found = no_events(), _nothing_found()
+        population = of_claims(incident, source.file)
+    else:
+        events = read_events(source, incident, engine)
+        incident = dated(incident, events.logs)
+        found = liquidations(events, source, incident, engine)
+        population = of_liquidations(found.table, incident, restore.pools(incident, found.replayed))
+    table = found.table
     stopped = any(problem.stops for problem in found.problems)
-    received = incident.received_by
-    progress.now("Computing what each formula gives")
-    owed = {
-        name: entitlement.net(entitlement.of_traders(one, table), received)
-        for name, one in {one.name: one for one in (chosen, *beside)}.items()
-    }
+    progress.now("Computing what each formula and rule gives")
+    owed, failed = of_all([chosen, *beside], table, incident, population)
+    problems += failed
+    beside = [one for one in beside if one.name in owed]
     progress.now("Computing the payouts")
-    paid_for = payees.parts(owed[chosen.name], incident)
-    unpayable = payees.unpayable(paid_for, payees.contracts(incident, table))
-    paid = payouts.pay(chosen, paid_for, unpayable, table, incident, stopped)
-    receivers = payees.table(paid, paid_for, unpayable, _account_kinds(incident, source))
+    due = due_by(chosen, owed[chosen.name], incident, population)
+    unpayable = payees.unpayable(due.parts, payees.contracts(incident, table))
+    paid = payouts.pay(due, unpayable, table, stopped)
+    receivers = payees.table(paid, due.parts, unpayable, _account_kinds(incident, source))
     progress.now("Comparing the formulas")
     comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table, units(incident).quote)
-    flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
-    problems += [] if flags is None else system.check_flags(flags)
-    balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
+    incomplete = len(entitlement.incomplete(due.owed))
+    flags, balance, unknown = None, None, list[Finding]()
+    if incident.published_table is None:
+        system = find(incident.system)
+        flags = system.flags(events.lazy_others, {market.amm: market.name for market in incident.markets})
+        problems += [] if flags is None else system.check_flags(flags)
+        balance, unknown = capacity.fund_balance(events.lazy, _transfers(events, system), incident)
     enough = capacity.capacity(comparison, balance, incident)
-    problems += (
-        found.problems
-        + payees.findings(receivers, incident, owed[chosen.name])
-        + payouts.unpaid(chosen, owed[chosen.name])
-        + unknown
-        + capacity.check_fund(enough, balance, chosen.name, incident)
-    )
+    problems += found.problems + payees.findings(receivers, due.incident, due.owed) + payouts.unpaid(chosen, due.owed)
+    problems += left_over(due, incident) + unknown + capacity.check_fund(enough, balance, chosen.name, incident)
     progress.now("Comparing with budgets and published figures")
-    problems += published.check_budgets(paid, incident, len(entitlement.incomplete(owed[chosen.name])), stopped)
+    problems += published.check_budgets(paid, incident, incomplete, stopped)
     problems += published.check_expectations(table, paid, incident)
     problems += notes
     progress.now("Splitting the payouts into tranches")
     claims = vest(paid, incident)
     problems += checks.findings(paid, incident)
-    progress.now("Looking for the traders left out")
-    others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
-    in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": others}
-    problems += sheet_limits.findings(incident, in_sheets)
-    progress.now("Checking the incident file against the input")
-    seen = Seen(events)
-    without = entitlement.of_traders(chosen, found.without_exclusions) if incident.eligibility.exclusions else {}
-    excluded = kept_back(incident, seen, table, without)
-    problems += check_exclusions(excluded, incident, seen)
-    problems += check_names(incident, seen, table, system)
-    problems += check_statements(incident, seen, table)
-    problems += payees.kind_findings(receivers)
-    return Run(
+    run = Run(
         incident=incident,
         input=source,
         formula=chosen,
@@ -201,19 +196,56 @@ def compute(
         liquidations=table,
         payouts=paid,
         payees=receivers,
-        redirected=payees.redirected(paid_for),
+        redirected=payees.redirected(due.moved or due.parts),
         claims=claims,
-        left_out=others,
+        left_out=LEFT_OUT.empty(),
         comparison=comparison,
         capacity=enough,
         in_kind=found.in_kind,
         restore_orders=found.restore_orders,
         replayed=found.replayed,
-        problems=tuple(problems),
-        exclusions=excluded,
+        problems=(),
+        exclusions=EXCLUSIONS.empty(),
         flags=flags,
         coverage=found.coverage,
+        due=due,
     )
+    if incident.published_table is None:
+        run, about = _against_input(run, found)
+    else:
+        about = []
+    in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": run.left_out}
+    in_sheets |= {"rule-steps.csv": run.rule_steps} if due.outcomes else {}
+    problems += sheet_limits.findings(incident, in_sheets) + about + payees.kind_findings(receivers)
+    return replace(run, problems=tuple(problems))
+
+
+def _against_input(run: Run, found: Found) -> tuple[Run, list[Finding]]:
+    """The run with who is left out and what exclusions keep back, and the findings where the incident file contradicts the input."""
+    events, incident, table = run.events, run.incident, run.liquidations
+    system, seen = find(incident.system), Seen(events)
+    progress.now("Looking for the traders left out")
+    others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
+    progress.now("Checking the incident file against the input")
+    everybody = _kept_back(run.formula, found, incident)
+    excluded = kept_back(incident, seen, table, everybody)
+    problems = check_exclusions(excluded, incident, seen) + check_names(incident, seen, table, system)
+    problems += check_statements(incident, seen, table)
+    return replace(run, left_out=others, exclusions=excluded), problems
+
+
+def _kept_back(chosen: Paying, found: Found, incident: Incident) -> dict[str, entitlement.Entitlement]:
+    """What the formula or rule would give if nobody were excluded."""
+    if isinstance(chosen, NamedRule):
+        population = of_liquidations(found.without_exclusions, incident, restore.pools(incident, found.replayed))
+        return outcome(chosen, population).entitlements() if incident.eligibility.exclusions else {}
+    return entitlement.of_traders(chosen, found.without_exclusions) if incident.eligibility.exclusions else {}
+
+
+def _nothing_found() -> Found:
+    """No liquidations: of a run that starts from claims."""
+    empty = LIQUIDATIONS.empty()
+    return Found(empty, None, RESTORE_ORDERS.empty(), IN_KIND.empty(), [], empty, None)
 
 
 def with_account_kinds(run: Run, codes: Path) -> Run:
@@ -234,19 +266,16 @@ def _transfers(events: Events, system: System) -> pl.LazyFrame | None:
     return None if system.transfer_event is None else events.lazy_others.get(system.transfer_event.name)
 
 
-def _compared(names: Sequence[str] | None) -> tuple[list[Formula], list[Finding]]:
-    """The formulas to compare. One that is broken is named and passed over, unless it was asked for."""
+def _compared(names: Sequence[str] | None, incident: Incident) -> tuple[list[Paying], list[Finding]]:
+    """The formulas and rules to compare. A formula that is broken is named and passed over, unless it was asked for."""
     if names is not None:
-        return [formulas.find(name) for name in names], []
-    usable, problems = [], []
-    for name in formulas.installed():
+        return [named(incident, name) for name in names], []
+    usable, problems = list[Paying](), list[Finding]()
+    for name in formulas.installed() if incident.published_table is None else ():
         try:
             candidate = formulas.find(name)
             formulas.tree(candidate)
             usable.append(candidate)
         except InputError as error:
-            advice = "It is left out of the comparison."
-            problems += [
-                replace(p, level="warning", what_to_do=f"{advice} {p.what_to_do}", code="formula-not-compared") for p in error.problems
-            ]
-    return usable, problems
+            problems += not_compared(error)
+    return [*usable, *(named(incident, rule.name) for rule in incident.rules)], problems

@@ -9,11 +9,13 @@ import polars as pl
 
 from perpcomp.coverage import Coverage
 from perpcomp.findings import Finding
-from perpcomp.formula import Formula
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input
+from perpcomp.owed import Due
+from perpcomp.rules.named import Paying
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.decide import FINDINGS
+from perpcomp.tables.payouts import RULE_STEPS
 from perpcomp.tables.schema import check
 
 
@@ -27,7 +29,10 @@ class RunTables(Protocol):
     def input(self) -> Input: ...
 
     @property
-    def formula(self) -> Formula: ...
+    def formula(self) -> Paying: ...
+
+    @property
+    def due(self) -> Due: ...
 
     @property
     def events(self) -> Events: ...
@@ -71,12 +76,15 @@ class RunTables(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """Every table of a run, checked, with what they were computed from and every problem found."""
+    """Every table of a run, checked, with what they were computed from and every problem found.
+
+    `formula` is the formula or rule that pays, `due` what it gives each trader.
+    """
 
     incident: Incident
     input: Input
-    formula: Formula
-    compared: tuple[Formula, ...]
+    formula: Paying
+    compared: tuple[Paying, ...]
     events: Events
     liquidations: pl.DataFrame
     payouts: pl.DataFrame
@@ -91,12 +99,18 @@ class Run:
     replayed: Replay | None
     problems: tuple[Finding, ...]
     exclusions: pl.DataFrame
-    coverage: Coverage
+    coverage: Coverage | None  # None where the run starts from claims
+    due: Due
     flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
     @property
     def overrides(self) -> dict[str, str]:
         return overrides(self.incident, self.formula.name, self.input.instead)
+
+    @cached_property
+    def rule_steps(self) -> pl.DataFrame:
+        """The rule-steps table: what each step of the rule that pays does, and of every rule below it; empty where a formula pays."""
+        return check(pl.concat([RULE_STEPS.empty(), *(one.table() for one in self.due.every_rule)]), RULE_STEPS)
 
     @cached_property
     def findings(self) -> pl.DataFrame:

@@ -185,7 +185,7 @@ def test_a_missing_table_is_named_once() -> None:
     """Its keys are not listed as missing beside it."""
     message = refused(('[formula]\nname = "margin-upl-funding"\nsource = ["F34", "F35"]\n', ""))
     assert message == (
-        "rehearsal.toml: [formula] is missing. Every incident needs it: it says how much each liquidation is owed. Add [formula] with the keys name, source."
+        "rehearsal.toml: [formula] is missing. Every incident needs it: it names the formula or rule that pays. Add [formula] with the keys name, source."
     )
 
 
@@ -945,7 +945,8 @@ def test_an_example_has_the_type_of_its_field() -> None:
 
 def test_an_incident_has_a_field_for_everything_that_is_read() -> None:
     flat = {"input", "formula", "allocation"}
-    rest = {"name", "blocks", "account_kinds", "formula_source", "rounding_to", "allocation_source", "raw", "folder", "claim_files"}
+    rest = {"name", "blocks", "published_table", "account_kinds", "formula_source", "rounding", "rounding_to", "allocation_source", "raw"}
+    rest |= {"folder", "claim_files"}
     assert {*of_system("perpetual-v1")} - flat == {field.name for field in fields(Incident)} - flat - rest
 
 

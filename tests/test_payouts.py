@@ -16,6 +16,7 @@ from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
+from perpcomp.owed import Due
 from perpcomp.run import Run
 from perpcomp.totals import entitled
 from perpcomp.vesting.schedule import end_of
@@ -76,8 +77,8 @@ def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
 def paid_by(name: str, frame: pl.DataFrame, incident: Incident, stopped: bool = False) -> pl.DataFrame:
     """The payouts of the named formula."""
     chosen = formula.find(name)
-    parts = payees.parts(of_traders(chosen, frame), incident)
-    return payouts.pay(chosen, parts, payees.unpayable(parts, payees.contracts(incident, frame)), frame, incident, stopped)
+    due = Due(chosen, of_traders(chosen, frame), incident)
+    return payouts.pay(due, payees.unpayable(due.parts, payees.contracts(incident, frame)), frame, stopped)
 
 
 DOLLARS = {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7': 'token = "USDC"\ndecimals = 6\nshare = 1\nprice = 1'}

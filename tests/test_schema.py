@@ -192,3 +192,11 @@ def test_the_reference_has_every_key_of_every_protocol() -> None:
         for header, key in described(of_system(system)):
             title = f"`{header.replace('*', 'NAME')}`" if header else "The top of the file"
             assert f"| `{key.name.replace('*', 'NAME')}`" in sections[title], (header, key.name)
+
+
+def test_the_schema_accepts_every_precedent_and_refuses_a_chain_beside_claims() -> None:
+    """They start from claims and have rules; the reader accepts them, and so does the schema."""
+    files = sorted((Path(__file__).parent / "precedents").glob("**/*.toml"))
+    assert len(files) > 30
+    assert {path.name: faults(path.read_text()) for path in files} == {path.name: [] for path in files}
+    assert any("perpetual-v1" in fault for fault in faults('system = "perpetual-v1"\n' + files[0].read_text()))

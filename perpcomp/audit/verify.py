@@ -151,9 +151,10 @@ def _comparable(document: Json, other_versions: bool, other_tool: bool) -> Json:
 def _recompute(folder: Path, stated: Json) -> Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
     compared = [entry["name"] for entry in stated["compared"]]
-    absent = [name for name in {stated["formula"]["name"], *compared} if name not in formula.installed()]
+    incident = incident_of(folder, stated)
+    known = {*formula.installed(), *(rule.name for rule in incident.rules)}
+    absent = [name for name in {stated["formula"]["name"], *compared} if name not in known]
     if absent:
         listed = ", ".join(sorted(absent))
         raise refusal(str(folder), f"The run was made with formulas that are not installed: {listed}.", "Install their package.")
-    incident = incident_of(folder, stated)
     return pipeline.compute(incident, input_of(folder, stated, incident), stated["formula"]["name"], compared)

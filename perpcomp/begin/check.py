@@ -12,6 +12,7 @@ from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.places import line_of, lines
 from perpcomp.input import find_input
+from perpcomp.rules.named import formulas_of, named
 from perpcomp.run import Run
 from perpcomp.window import affected_in_window
 
@@ -47,13 +48,14 @@ def check(query: str, given: Path | None = None, engine: Engine = LOCAL) -> Chec
             return Checked(incident, None, (), tuple(replace(one, level="note", code="no-input") for one in error.problems))
         raise
     run = pipeline.compute(incident, source, engine=engine)
-    rows = affected_in_window(run.liquidations, run.incident)
-    return Checked(run.incident, run, tuple(_unread(one, rows) for one in run.compared), run.problems)
+    rows = run.liquidations if incident.published_table is not None else affected_in_window(run.liquidations, run.incident)
+    formulas = {base.name: base for one in run.compared for base in formulas_of(one)}
+    return Checked(run.incident, run, tuple(_unread(one, rows) for one in formulas.values()), run.problems)
 
 
 def _check_formula(incident: Incident) -> None:
     try:
-        formula.find(incident.formula)
+        named(incident, incident.formula)
     except InputError as error:
         file = f"{incident.name}.toml"
         line = line_of(lines(incident.raw.decode()), "[formula]", 0, "name")

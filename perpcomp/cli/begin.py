@@ -88,7 +88,7 @@ def check(query: Query = "rehearsal", input: Input = None, as_json: AsJson = Fal
         terminal.print_json(
             {
                 "incident": checked.incident.name,
-                "coverage": None if checked.run is None else checked.run.coverage.members(),
+                "coverage": None if checked.run is None or checked.run.coverage is None else checked.run.coverage.members(),
                 "formulas": [vars(one) for one in checked.formulas],
                 "findings": [vars(problem) for problem in checked.problems],
             }
@@ -172,6 +172,9 @@ def print_checked(checked: "Checked") -> None:
     if run is None:
         for problem in checked.problems:
             terminal.say(f"The file alone was checked. {problem.what} {problem.what_to_do}")
+        return
+    if run.coverage is None:
+        terminal.say(f"Input: the claims in {run.input.file.name}, as published. {run.incident.formula} can be applied to them.")
         return
     terminal.say(f"Input: {run.coverage}. Evidence: {run.coverage.stated}.")
     rows = [[one.formula, term, str(count), str(one.liquidations)] for one in checked.formulas for term, count in one.empty.items()]

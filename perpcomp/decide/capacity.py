@@ -121,7 +121,7 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
     funds += [
         (budget.name, budget.token, fixed.to_integer(budget.amount), fixed.to_integer(prices[budget.token]))
         for budget in incident.budgets
-        if budget.token in prices
+        if budget.token in prices and not any(leg.rule and leg.token == budget.token for leg in legs)
     ]
     tokens = [leg.token for leg in legs]
     rows = []
@@ -130,7 +130,7 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
         unknown = part.filter(INCOMPLETE).height
         for source, token, available, price in funds:
             in_part = source != FUND and token in tokens
-            to_cover = sum(split(amount, legs)[tokens.index(token)] if in_part else amount for amount in amounts)
+            to_cover = sum(int(split(amount, legs)[tokens.index(token)]) if in_part else amount for amount in amounts)
             value = fixed.mul_integers(available, price)
             if value >= fixed.LIMIT:
                 what = f"The budget is worth 1e20 {unit} or more at a price of {in_full(price)} {unit}."

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from perpcomp.tables.schema import check
 
 # The equity by [valuation]: what a position was worth, whichever formula pays for it.
 EQUITY = pl.col("margin_at_reference") + pl.col("unrealized_pnl_at_reference") - pl.col("funding_at_reference")
+
+NOTHING = Entitlement(0, 0, 0)  # of a payee that was never liquidated itself, and of a claim in a published table
 
 # The rows of a comparison table whose amount lacks a liquidation that cannot be valued.
 INCOMPLETE = pl.col("rank").is_null()
@@ -29,10 +32,10 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     """
     worth, listed, notes = _worth(liquidations), [COMPARISON.empty()], []
     for name, traders in sorted(owed.items()):
-        ratios = [_ratio(entitlement, worth[trader]) for trader, entitlement in traders.items()]
+        ratios = [_ratio(entitlement, worth.get(trader, NOTHING)) for trader, entitlement in traders.items()]
         beyond = [trader for trader, ratio in zip(traders, ratios, strict=True) if ratio is not None and abs(ratio) >= fixed.LIMIT]
         if beyond:
-            notes.append(_without_ratio(name, beyond, worth[beyond[0]], traders[beyond[0]], quote))
+            notes.append(_without_ratio(name, beyond, worth.get(beyond[0], NOTHING), traders[beyond[0]], quote))
             ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
         complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
         amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
@@ -54,7 +57,7 @@ def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: 
     """A note on a formula's recovery ratios of 1e20 or more: those of `traders`, of whom the first `lost` and is `given` so much."""
     what = (
         f"The recovery ratio under {name} is 1e20 or more for {counted(len(traders), 'trader')}, so it is empty. {traders[0]} lost"
-        f" {in_full(lost.known)} {quote} at the reference price, and the formula gives {in_full(given.known)} {quote}."
+        f" {in_full(int(lost.known))} {quote} at the reference price, and the formula gives {in_full(int(given.known))} {quote}."
     )
     advice = "Read the amount, not the ratio: such a loss is next to nothing."
     return Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large")
@@ -70,7 +73,7 @@ def _ratio(given: Entitlement, lost: Entitlement) -> int | None:
     """given / lost, truncated; None without a loss, or where one of the two is incomplete."""
     if given.unknown or lost.unknown or lost.known <= 0:
         return None
-    return fixed.div_integers(given.known, lost.known)
+    return int(given.known * fixed.ONE / Fraction(lost.known))
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:

@@ -122,11 +122,14 @@ def _shortened(found: int, published: Decimal) -> str:
 
 
 def _result(expected: Expectation, liquidations: pl.DataFrame, payouts: pl.DataFrame, incident: Incident) -> int:
-    """The run's own figure, as an integer of 1e-18. Counts and margin are those of the affected markets within the window."""
-    rows = affected_in_window(liquidations, incident)
+    """The run's own figure, as an integer of 1e-18. Counts and margin are those of the affected markets within the window.
+
+    Of a run that starts from claims, traders are the accounts that are paid.
+    """
+    rows = liquidations if incident.published_table is not None else affected_in_window(liquidations, incident)
     counted = counts(rows)
     figures = {
-        "traders": counted.traders * fixed.ONE,
+        "traders": (counted.traders if incident.published_table is None else payouts.get_column("trader").n_unique()) * fixed.ONE,
         "positions": counted.positions * fixed.ONE,
         "liquidations": counted.liquidations * fixed.ONE,
         "margin": sum(fixed.to_integer(margin) for margin in rows.get_column("margin")),

@@ -31,8 +31,8 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
         for order in ORDERS:  # each-alone is the first
             opened = list(openings(eligible, {market: pool}, incident.restore, order))
             entitlements = net(of_traders(restore_position, with_costs(eligible, opened)), received[order])
-            received[order].subtract({trader: entitlement.taken_off for trader, entitlement in entitlements.items()})
-            owed = {trader: entitlement.known for trader, entitlement in entitlements.items()}
+            received[order].subtract({trader: int(entitlement.taken_off) for trader, entitlement in entitlements.items()})
+            owed = {trader: int(entitlement.known) for trader, entitlement in entitlements.items()}
             alone = alone or owed
             sizes = dict(zip(eligible.select(LOG_KEY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
             end = pool

@@ -30,7 +30,7 @@ def explain(run: RunTables, who: str) -> list[str]:
 def steps(run: RunTables, who: str) -> list[Step]:
     """The steps that answer "why this number?" for a trader's address or a transaction hash. InputError where neither is known."""
     try:
-        key = without_prefix(who, run.incident.chain.id).lower()
+        key = without_prefix(who, run.incident.chain.id or None).lower()
     except ValueError as error:
         what, what_to_do = error.args
         raise refusal(f"'{who}'", f"It {what}", what_to_do) from None
@@ -41,6 +41,8 @@ def steps(run: RunTables, who: str) -> list[Step]:
             "This is neither an address (0x and 40 hex digits) nor a transaction hash (0x and 64).",
             "Copy it from 2-liquidations.csv.",
         )
+    if run.incident.published_table is not None and key in {*run.due.outcomes[0].begin.traders, *run.due.owed}:
+        return list(_about(key, payout_steps(run, key)))
     mine = run.liquidations.filter(pl.col(column) == key)
     for_others = key in run.redirected.get_column("payee") and mine.filter("eligible").is_empty()
     if mine.is_empty() and not for_others:

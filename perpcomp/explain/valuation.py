@@ -6,6 +6,7 @@ from perpcomp import arithmetic, fixed, formula
 from perpcomp.arithmetic import number, plain
 from perpcomp.curve import Reserves, out_price
 from perpcomp.price_file import price_file, priced_at
+from perpcomp.rules.named import formulas_of
 from perpcomp.run import RunTables
 from perpcomp.steps import Row, Step, market_source, source_texts
 from perpcomp.systems.system import find
@@ -104,7 +105,11 @@ def _moved(name: str, result: str, size: int, pool: Reserves, unit: str, note: s
 def restored_steps(run: RunTables, row: Row, n: Mapping[str, str]) -> Iterator[Step]:
     """The cost of opening the position again, where [restore] opens it on the curve and the formula reads that cost."""
     restore = run.incident.restore
-    if restore is None or row["restore_notional"] is None or "restore_notional" not in formula.reads(run.formula):
+    if (
+        restore is None
+        or row["restore_notional"] is None
+        or not any("restore_notional" in formula.reads(one) for one in formulas_of(run.formula))
+    ):
         return
     listed = run.in_kind.filter(**{name: row[name] for name in LOG_KEY})
     quote, base, turn = listed.select("quote_reserve", "base_reserve", "turn").row(0)

@@ -1,4 +1,4 @@
-"""The table [formula]: how much each liquidation is owed."""
+"""The table [formula]: the formula or rule that pays."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,9 @@ from perpcomp.incident.sources import SOURCE
 
 @dataclass(frozen=True)
 class Formula:
-    """The formula by its name."""
+    """The formula or the rule by its name."""
 
-    name: Annotated[str, Key(TEXT, "An installed formula; `perpcomp formulas` lists them.", '"margin-upl-funding"')]
+    name: Annotated[
+        str, Key(TEXT, "An installed formula, as `perpcomp formulas` lists them, or a [[rule]] of this file.", '"margin-upl-funding"')
+    ]
     source: Annotated[tuple[str, ...], SOURCE]

@@ -13,12 +13,14 @@ from perpcomp.incident.eligibility import Eligibility
 from perpcomp.incident.expect import Expectation
 from perpcomp.incident.funds import Budget, InsuranceFund
 from perpcomp.incident.guards import Guards
+from perpcomp.incident.input import PublishedTable
 from perpcomp.incident.lists import beside
 from perpcomp.incident.market import Market
 from perpcomp.incident.payees import Payee, PayeeFiles
 from perpcomp.incident.quote import Quote
 from perpcomp.incident.received import Received
 from perpcomp.incident.restore import Restore
+from perpcomp.incident.rules import Rule
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import Source
 from perpcomp.incident.valuation import Valuation
@@ -29,7 +31,7 @@ from perpcomp.incident.vesting import Vesting
 class Incident:
     """One incident file, checked. `raw` is the file byte for byte; `folder` is where its relative paths start.
 
-    Exclusions, payees and account_kinds (address -> what stands there on the chain that pays) hold the lists of the incident, too.
+    published_table is the published table that the run starts from instead of logs. Exclusions, payees and account_kinds (address -> what stands there on the chain that pays) hold the lists of the incident, too.
     """
 
     name: str
@@ -39,12 +41,15 @@ class Incident:
     chain: Chain
     input: str | None
     blocks: str | None
+    published_table: PublishedTable | None
     markets: tuple[Market, ...]
     eligibility: Eligibility
     valuation: Valuation
     restore: Restore | None
     formula: str
     formula_source: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    rounding: str | None
     rounding_to: str
     allocation_source: tuple[str, ...]
     settlement: tuple[Leg, ...]
@@ -116,6 +121,7 @@ class Incident:
         named |= {market.amm: f"the market {market.name}" for market in self.markets}
         if self.fund_in_logs is not None:
             named |= {self.fund_in_logs.address: "the insurance fund", self.fund_in_logs.token: "the token of the insurance fund"}
+        named.pop("", None)  # an incident that starts from claims names no contract
         return named | {leg.address: f"the token {leg.token}" for leg in self.settlement if leg.address is not None}
 
     @property

@@ -9,6 +9,7 @@ from perpcomp import installed
 from perpcomp.findings import InputError, near_miss, refusal
 from perpcomp.incident import toml
 from perpcomp.incident.across import problems_across
+from perpcomp.incident.from_claims import ABSENT, about_logs, starts_from_claims
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import with_lists
 from perpcomp.incident.market import Market
@@ -65,7 +66,14 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
     document = toml.parse(raw, file)
     problems: list[Problem] = []
     systems = tuple(installed.names(installed.SYSTEMS))
-    read = TableReader(document, tables(systems, *_contract_key(document, systems)), problems).values()
+    described = tables(systems, *_contract_key(document, systems))
+    if starts_from_claims(document):
+        problems += about_logs(document, {field: table.name for field, table in described.items()})
+        about_claims = {field: table for field, table in described.items() if field not in ABSENT}
+        rest = {name: value for name, value in document.items() if name not in {described[field].name for field in ABSENT}}
+        read = {**ABSENT, **TableReader(rest, about_claims, problems).values()}
+    else:
+        read = TableReader(document, described, problems).values()
     if not problems:
         read, problems = with_lists(read, folder)
     problems += problems_across(read)
@@ -91,8 +99,10 @@ def _incident(read: dict[str, Any], raw: bytes, name: str, folder: Path) -> Inci
         name=name,
         input=files.file,
         blocks=files.blocks,
+        published_table=files.table,
         formula=formula.name,
         formula_source=formula.source,
+        rounding=allocation.rounding,
         rounding_to=allocation.rounded_off_to,
         allocation_source=allocation.source,
         claims=claims.period,

@@ -11,6 +11,7 @@ from typing import Any
 from perpcomp import installed
 from perpcomp.incident import toml
 from perpcomp.incident.description import ANY_NAME, Condition, Key, Table
+from perpcomp.incident.from_claims import ABSENT
 from perpcomp.incident.tables import tables
 
 Schema = dict[str, Any]
@@ -34,6 +35,10 @@ def schema() -> Schema:
     chains = {name: _table(_chain(keys).keys) for name, keys in systems.items()}
     everything = {name: key for chain in chains.values() for name, key in chain["properties"].items()}
     in_every = set.intersection(*({*chain["required"]} for chain in chains.values()))
+    described = next(iter(systems.values()))
+    about_logs = [name for name in (described[field].name for field in ABSENT) if name in whole["properties"]]
+    of_logs = [name for name in whole["required"] if name in about_logs]
+    whole["required"] = [name for name in whole["required"] if name not in about_logs]
     chain = whole["properties"]["chain"]
     chain |= {"properties": everything, "required": [name for name in chain["required"] if name in in_every]}
     return {
@@ -43,6 +48,11 @@ def schema() -> Schema:
         **whole,
         "allOf": [
             *whole.get("allOf", []),
+            {
+                "if": {"required": ["input"], "properties": {"input": {"required": ["claims"]}}},
+                "then": {"properties": dict.fromkeys(about_logs, False)},
+                "else": {"required": of_logs},
+            },
             *(
                 {
                     "if": {"required": ["system"], "properties": {"system": {"const": name}}},

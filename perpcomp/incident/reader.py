@@ -121,6 +121,12 @@ class TableReader:
         path = f"{self.header.strip('[]')}.{name}" if self.header else name
         return f"[[{path}]]" if many else f"[{path}]"
 
+    def _earlier(self, name: str) -> int:
+        """How many entries of the list of that name stand in the entries of this table's list before this one: the file counts them all."""
+        listed = self.document.get(self.header.strip("[]")) if self.number else None
+        before = listed[: self.number - 1] if isinstance(listed, list) else []
+        return sum(len(entry[name]) for entry in before if isinstance(entry, dict) and isinstance(entry.get(name), list))
+
     def _missing(self, key: Key) -> None:
         where = self.header or "the top of the file"
         advice = f"Add it to {where}: {self.written(key)}. Allowed: {key.kind.allowed}."
@@ -141,7 +147,8 @@ class TableReader:
             if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
                 self.problem(table.name, "is not a list of tables.", f"Write {header}.")
                 return _PROBLEM
-            entries = [_read(self.inside(table.name, table.keys, entry, number), table) for number, entry in enumerate(raw, 1)]
+            first = 1 + self._earlier(table.name)
+            entries = [_read(self.inside(table.name, table.keys, entry, number), table) for number, entry in enumerate(raw, first)]
             return _PROBLEM if None in entries else tuple(entries)
         if not isinstance(raw, dict):
             self.problem(table.name, "is not a table.", f"Write {header}.")

@@ -12,13 +12,14 @@ from perpcomp.incident.expect import Expectation
 from perpcomp.incident.formula import Formula
 from perpcomp.incident.funds import Budget, InsuranceFund, read_insurance_fund
 from perpcomp.incident.guards import Guards
-from perpcomp.incident.input import InputFiles
+from perpcomp.incident.input import InputFiles, read_input
 from perpcomp.incident.kinds import TEXT, choice
 from perpcomp.incident.market import Market, read_market
 from perpcomp.incident.payees import Payee, PayeeFiles
 from perpcomp.incident.quote import Quote
 from perpcomp.incident.received import Received
 from perpcomp.incident.restore import Restore, read_restore
+from perpcomp.incident.rules import Rule, read_rule
 from perpcomp.incident.settlement import Leg
 from perpcomp.incident.sources import SOURCES
 from perpcomp.incident.valuation import Valuation, read_valuation
@@ -35,7 +36,7 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
         "title": Key(TEXT, "The incident in one line.", '"BTC flash crash of 2021-02-20, 22:45 UTC"', name="title"),
         "notice": Key(TEXT, "A warning that every result shows first.", '"A rehearsal, not the incident."', default="", name="notice"),
         "system": Key(choice(*systems), "The protocol whose events are read.", f'"{systems[0]}"', name="system"),
-        "input": Table(InputFiles, "names the files of the incident", required=False, absent=InputFiles(), name="input"),
+        "input": Table(InputFiles, "names the files of the incident", required=False, absent=InputFiles(), read=read_input, name="input"),
         "chain": Table(Chain, "says where the protocol is deployed", keys=chain_keys(contract_key, several), name="chain"),
         "markets": Table(Market, "names a market and says whether it is affected", many=True, read=read_market, name="market"),
         "eligibility": Table(Eligibility, "says who is compensated", read=read_eligibility, name="eligibility"),
@@ -47,9 +48,10 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
             read=read_valuation,
             name="valuation",
         ),
-        "formula": Table(Formula, "says how much each liquidation is owed", name="formula"),
+        "formula": Table(Formula, "names the formula or rule that pays", name="formula"),
+        "rules": Table(Rule, "states a rule as data", required=False, many=True, absent=(), read=read_rule, name="rule"),
         "restore": Table(Restore, "gives positions back instead of money", required=False, read=read_restore, name="restore"),
-        "allocation": Table(Allocation, "says who keeps what rounding leaves", name="allocation"),
+        "allocation": Table(Allocation, "says how amounts are rounded, and who keeps what that leaves", name="allocation"),
         "settlement": Table(Leg, "names a token that is paid", many=True, name="settlement"),
         "quote": Table(Quote, "names the quote asset, or states what it is worth", required=False, name="quote"),
         "payee_files": Table(

@@ -13,7 +13,7 @@ from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, REST
 from perpcomp.tables.events import EVENTS, FLAGS
 from perpcomp.tables.files import to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
-from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS, REDIRECTED
+from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS, REDIRECTED, RULE_STEPS
 from perpcomp.tables.schema import Table
 
 SMALL = 5_000  # up to this many events are published as CSV as well as Parquet
@@ -56,8 +56,9 @@ def files(run: Run) -> dict[str, bytes]:
                 what = f"Two inputs of this run are called {path.name}, and a published run holds all inputs in one folder."
                 raise refusal(path.name, what, "Rename one of them.")
     progress.now("Making the files of the run")
-    published[EVENTS_FILE] = to_parquet(events.table.sort(EVENTS.key))
-    if events.table.height <= SMALL:
+    if run.incident.published_table is None:
+        published[EVENTS_FILE] = to_parquet(events.table.sort(EVENTS.key))
+    if run.incident.published_table is None and events.table.height <= SMALL:
         published["1-events.csv"] = to_csv(events.table, EVENTS)
     for name, frame in events.others.items():
         published[f"{EVENTS_FOLDER}{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
@@ -67,6 +68,8 @@ def files(run: Run) -> dict[str, bytes]:
         published[FLAGS_FILE] = to_csv(run.flags, FLAGS)
     if run.incident.payees:
         published[REDIRECTED_FILE] = to_csv(run.redirected, REDIRECTED)
+    if run.due.outcomes:
+        published["rule-steps.csv"] = to_csv(run.rule_steps, RULE_STEPS)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published |= claim_files(run.incident, run.payouts, run.claims)
     progress.now(f"Making {WORKBOOK_FILE}")

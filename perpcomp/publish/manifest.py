@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from perpcomp.findings import refusal
-from perpcomp.formula import Formula
 from perpcomp.publish.files import CSV_FILES, INPUT_NAME, WORKBOOK_FILE
 from perpcomp.publish.workbook import content_digest
+from perpcomp.rules.named import Paying
 from perpcomp.run import Run
 from perpcomp.systems.units import units
 from perpcomp.tables.events import EVENTS
@@ -34,7 +34,8 @@ NAME = f"{INPUT_NAME}(/{INPUT_NAME}){{0,2}}"
 def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
     """The manifest's bytes for a run and the files that it publishes. Numbers are texts, as many readers take JSON numbers as floats."""
     tables = {name: (getattr(run, attribute), table) for name, (attribute, table) in CSV_FILES.items()}
-    tables["1-events.parquet"] = (run.events.table, EVENTS)
+    if run.incident.published_table is None:
+        tables["1-events.parquet"] = (run.events.table, EVENTS)
     paid = counts(run.liquidations.filter("eligible"))
     document = {
         "format": FORMAT,
@@ -46,7 +47,7 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
             for role, paths in _inputs(run).items()
             if paths or role in ALWAYS
         },
-        "coverage": run.coverage.members(),
+        "coverage": {} if run.coverage is None else run.coverage.members(),
         "formula": _describe(run.formula),
         "overrides": run.overrides,
         "compared": [_describe(one) for one in run.compared],
@@ -77,7 +78,7 @@ def _inputs(run: Run) -> dict[str, Sequence[Path]]:
     return {"files": run.input.files, **each, "lists": run.incident.lists}
 
 
-def _describe(one: Formula) -> dict[str, str]:
+def _describe(one: Paying) -> dict[str, str]:
     return {"name": one.name, "source": one.source, "code_sha256": one.code_sha256}
 
 

@@ -14,15 +14,18 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp import entitlement, payees, payouts, pipeline
 from perpcomp import formula as formulas
+from perpcomp import payees, payouts, pipeline, restore
 from perpcomp.findings import INVALID_MANIFEST, WRONG_INPUT, Finding, InputError, refusal
-from perpcomp.formula import Formula
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
-from perpcomp.input import Events, Input
+from perpcomp.input import Events, Input, no_events
+from perpcomp.owed import Due, due_by, of_all
 from perpcomp.publish.files import CSV_FILES, EVENTS_FILE, EVENTS_FOLDER, REDIRECTED_FILE
 from perpcomp.publish.manifest import MANIFEST, read_manifest
+from perpcomp.rules.named import Paying, named
+from perpcomp.rules.population import Population
+from perpcomp.rules.sources import of_claims, of_liquidations
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
@@ -95,34 +98,48 @@ class Published:
 
     @cached_property
     def incident(self) -> Incident:
-        return dated(incident_of(self.folder, self.stated), self.events.logs)
+        incident = incident_of(self.folder, self.stated)
+        return incident if incident.published_table is not None else dated(incident, self.events.logs)
 
     @cached_property
     def input(self) -> Input:
         return input_of(self.folder, self.stated, self.incident)
 
+    @property
+    def formula(self) -> Paying:
+        """The formula or rule that paid."""
+        return self.due.chosen
+
     @cached_property
-    def formula(self) -> Formula:
-        """The formula that paid. InputError where it is not installed, or where the installed one does not give the published payouts."""
+    def due(self) -> Due:
+        """What the formula or rule gives. InputError where it is not installed, or where it does not give the published payouts."""
         name = self.stated["formula"]["name"]
-        if name not in formulas.installed():
+        if name not in {*formulas.installed(), *(rule.name for rule in self.incident.rules)}:
             raise refusal(str(self.folder), f"The run was paid by the formula {name}, which is not installed.", "Install its package.")
-        found = formulas.find(name)
-        owed = entitlement.net(entitlement.of_traders(found, self.liquidations), self.incident.received_by)
-        parts = payees.parts(owed, self.incident)
-        unpayable = payees.unpayable(parts, payees.contracts(self.incident, self.liquidations))
-        again = payouts.pay(found, parts, unpayable, self.liquidations, self.incident, any(problem.stops for problem in self.problems))
+        chosen = named(self.incident, name)
+        population = self._population()
+        owed, _ = of_all([chosen], self.liquidations, self.incident, population)
+        due = due_by(chosen, owed[name], self.incident, population)
+        unpayable = payees.unpayable(due.parts, payees.contracts(self.incident, self.liquidations))
+        again = payouts.pay(due, unpayable, self.liquidations, any(problem.stops for problem in self.problems))
         if not again.equals(self.payouts):
             what = f"The installed formula {name} does not give the payouts in the folder, so it cannot explain them."
-            same = found.code_sha256 == self.stated["formula"]["code_sha256"]
+            same = chosen.code_sha256 == self.stated["formula"]["code_sha256"]
             advice = (
                 "Type `perpcomp verify` with the folder." if same else "Install the version of the formula's package that made the run."
             )
             raise refusal(str(self.folder), what, advice, INVALID_MANIFEST if same else WRONG_INPUT)
-        return found
+        return due
+
+    def _population(self) -> Population:
+        if self.incident.published_table is not None:
+            return of_claims(self.incident, self.input.file)
+        return of_liquidations(self.liquidations, self.incident, restore.pools(self.incident, self.replayed))
 
     @cached_property
     def events(self) -> Events:
+        if incident_of(self.folder, self.stated).claims is not None:
+            return no_events()
         names = [name for name in self.stated["files"] if name.startswith(EVENTS_FOLDER)]
         table = self._scanned(EVENTS_FILE)
         if table.collect_schema() != EVENTS.schema:

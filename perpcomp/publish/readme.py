@@ -22,7 +22,7 @@ from perpcomp.window import affected_in_window
 TOP = 10  # rows of the table of payouts
 MOST_FINDINGS = 20
 # Lines of the summary that say what is not included, or why somebody gets less.
-NOT_INCLUDED = ("Excluded by name", "UNPAYABLE", "Not paid", "Already received", "Rounded off")
+NOT_INCLUDED = ("Excluded by name", "UNPAYABLE", "Not paid", "Already received", "Left over", "Rounded off")
 
 
 def readme(run: Run) -> bytes:
@@ -83,6 +83,8 @@ def _paid(run: Run) -> Iterator[str]:
     paid, accounts = paid_accounts(payouts), payouts.get_column("trader").n_unique()
     eligible = counts(run.liquidations.filter("eligible"))
     met = f"{counted(eligible.traders, 'trader')}, with {counted(eligible.liquidations, 'liquidation')}, may be paid by the rules."
+    if run.incident.published_table is not None:
+        met = f"{counted(accounts, 'account')} {'has' if accounts == 1 else 'have'} a claim."
     nothing = payouts.filter((pl.col("amount") > 0).any().over("trader").not_()).unique("trader", keep="first", maintain_order=True)
     reasons = nothing.get_column("reason").str.split_exact(": ", 1).struct.rename_fields(["reason_code", "reason"]).struct.unnest()
     zero = f"{accounts - paid:,} get{'s' if accounts - paid == 1 else ''} 0"
@@ -110,6 +112,11 @@ def _amounts(payouts: pl.DataFrame, tokens: list[str]) -> list[str]:
 
 
 def _not_included(run: Run, said: list[Line]) -> Iterator[str]:
+    if run.incident.published_table is not None:
+        yield "Who has no row in the claims is not paid, and is not known here. Of those who have:"
+        yield ""
+        yield from _lines_not_included(said)
+        return
     inside = affected_in_window(run.liquidations, run.incident).filter(~pl.col("eligible"))
     rows = counted(inside.height, "liquidation")
     yield from _by_reason(f"{rows} in the window {_is(inside.height)} not paid by the rules", "liquidation", inside)
@@ -117,6 +124,10 @@ def _not_included(run: Run, said: list[Line]) -> Iterator[str]:
     yield from _by_reason(f"{counted(left, 'account')} acted in the window and {_is(left)} left out", "account", run.left_out)
     yield "Each of them is in `2-liquidations.csv` or `left-out.csv`, with its reason. Also:"
     yield ""
+    yield from _lines_not_included(said)
+
+
+def _lines_not_included(said: list[Line]) -> Iterator[str]:
     for line in said:
         if line.label in NOT_INCLUDED:
             yield f"- {escaped(line.label)}: {escaped(line.value)}."
@@ -137,6 +148,9 @@ def _is(number: int) -> str:
 
 
 def _coverage(run: Run) -> Iterator[str]:
+    if run.coverage is None:
+        yield f"The run starts from the claims in `inputs/{run.input.file.name}`, as they were published: no logs were read."
+        return
     yield f"The input: {escaped(str(run.coverage))}. Evidence of how far it reaches: {escaped(run.coverage.stated)}."
 
 

@@ -4,28 +4,35 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, cut, in_full
+from perpcomp.rules.named import NamedRule
+from perpcomp.rules.sentence import sentence
 from perpcomp.run import Run
 from perpcomp.systems.units import units
-from perpcomp.totals import entitled, total_of
+from perpcomp.totals import total_of
 from perpcomp.vesting.words import in_words
 
 
 def in_one_sentence(run: Run) -> str:
     """Who is paid how much, for what, by which rule, and when it unlocks. Amounts are cut to two places."""
     markets = _listed([market.name for market in run.incident.affected])
-    what = f"for positions that were liquidated in {markets} in the window ({run.incident.eligibility.window})"
+    if run.incident.published_table is not None:
+        what = f"for the claims in {run.incident.published_table.file}"
+    else:
+        what = f"for positions that were liquidated in {markets} in the window ({run.incident.eligibility.window})"
+    kind = "rule" if isinstance(run.formula, NamedRule) else "formula"
     if any(problem.stops for problem in run.problems):
         return f"Pay nothing yet {what}: a finding puts the amounts in doubt, and payment is stopped until it is resolved."
     accounts = paid_accounts(run.payouts)
     if not accounts:
-        return f"Pay nothing {what}: the formula {run.formula.name} gives no account an amount that can be paid."
+        return f"Pay nothing {what}: the {kind} {run.formula.name} gives no account an amount that can be paid."
     legs = [leg.token for leg in run.incident.settlement]
     amounts = _listed([f"{short(total_of(run.payouts, 'amount', token))} {token}" for token in legs])
-    meaning = " ".join(run.formula.quote.split("\n\n")[0].split()).rstrip(".")
+    said = sentence(run.formula.rule) if isinstance(run.formula, NamedRule) else run.formula.quote
+    meaning = " ".join(said.split("\n\n")[0].split()).rstrip(".")
     rule = f"{run.formula.name} ({meaning[:1].lower()}{meaning[1:]})" if meaning else run.formula.name
-    owed = f"{short(entitled(run.payouts))} {units(run.incident).quote}"
+    owed = f"{short(run.due.total)} {units(run.incident).quote}"
     return (
-        f"Pay {amounts} to {counted(accounts, 'account')} {what}, for entitlements of {owed} by the formula {rule},"
+        f"Pay {amounts} to {counted(accounts, 'account')} {what}, for entitlements of {owed} by the {kind} {rule},"
         f" and unlock {in_words(run.incident.vesting)}."
     )
 

@@ -7,16 +7,21 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.coverage import Coverage
 from perpcomp.decide.compare import totals
 from perpcomp.incident.incident import Incident
+from perpcomp.incident.settlement import Leg
 from perpcomp.number_text import counted, in_full
+from perpcomp.payouts import rounding
+from perpcomp.rules.named import NamedRule
+from perpcomp.rules.sentence import sentence
 from perpcomp.run import Run, kind_in_words
 from perpcomp.systems.units import units
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import CSV_TIME
-from perpcomp.totals import counts, entitled, total_of
+from perpcomp.totals import counts, total_of
 from perpcomp.vesting.schedule import end_in_words
 from perpcomp.vesting.words import claims_end, in_words
 from perpcomp.window import affected_in_window
@@ -47,7 +52,7 @@ class Line:
 
 def summary(run: Run) -> list[Line]:
     """The run in about twenty lines, with every digit of an amount."""
-    incident, rules = run.incident, run.incident.eligibility
+    incident = run.incident
     lines, unit = [Line("Incident", incident.title)], units(incident)
     if incident.notice:
         lines.append(Line("Please note", incident.notice))
@@ -58,24 +63,10 @@ def summary(run: Run) -> list[Line]:
         lines.append(
             Line("PAYMENT IS STOPPED", "A finding puts the amounts in doubt. Every payout is 0 until it is resolved.", "findings.csv")
         )
-    window = f"{rules.window} (UTC, end not included)"
-    if rules.from_block is not None:
-        last = rules.end - timedelta(seconds=1)
-        window = f"{rules.window} (their logs are from {rules.start.strftime(CSV_TIME)} to {last.strftime(CSV_TIME)})"
-    lines.append(Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"))
-    lines.append(Line("Input reaches", str(run.coverage), f"by {run.coverage.stated}"))
-    lines += _valued(incident)
-    inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
+    lines += _of_claims(run) if run.coverage is None else _of_logs(run, run.coverage)
     lines += [
-        Line(
-            "In the window",
-            f"{counted(inside.traders, 'account')}, {counted(inside.positions, 'position')}, {counted(inside.liquidations, 'liquidation')}",
-        ),
-        Line("Compensated", f"{counted(paid.traders, 'account')}, {counted(paid.positions, 'position')}"),
-        Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
-        *_excluded(run),
-        Line("Formula", run.formula.name, f"{run.formula.source}; {cite(incident, incident.formula_source)}"),
-        Line("Sum of entitlements", f"{in_full(entitled(run.payouts))} {unit.quote}"),
+        *_paying(run),
+        Line("Sum of entitlements", f"{in_full(run.due.total if not any(problem.stops for problem in run.problems) else 0)} {unit.quote}"),
         *(Line("Already received", problem.what, "3-payouts.csv") for problem in run.problems if problem.code == "already-received"),
         *_unpayable(run),
         *(Line("Not paid", problem.what, "findings.csv") for problem in run.problems if problem.code == "unpaid-liquidation"),
@@ -84,7 +75,11 @@ def summary(run: Run) -> list[Line]:
         lines.append(Line(f"Price of {unit.quote}", f"{incident.quote.price} {unit.paid}", cite(incident, incident.quote.source)))
     for leg in incident.settlement:
         lines.append(
-            Line(f"To be paid in {leg.token}", f"{in_full(total_of(run.payouts, 'amount', leg.token))} {leg.token}", f"share {leg.share}")
+            Line(
+                f"To be paid in {leg.token}",
+                f"{in_full(total_of(run.payouts, 'amount', leg.token))} {leg.token}",
+                _part(run, leg),
+            )
         )
         lines.append(Line(f"Price of {leg.token}", f"{leg.price} {unit.paid}", f"{leg.price_policy}; {cite(incident, leg.source)}"))
     rounded = in_full(total_of(run.payouts, "rounded_off"))
@@ -107,6 +102,61 @@ def summary(run: Run) -> list[Line]:
         Line("Payouts, row hash", row_hash(run.payouts, PAYOUTS)),
     ]
     return lines
+
+
+def _of_logs(run: Run, coverage: Coverage) -> list[Line]:
+    """The window, how far the logs reach, and how many were compensated."""
+    incident, rules = run.incident, run.incident.eligibility
+    window = f"{rules.window} (UTC, end not included)"
+    if rules.from_block is not None:
+        last = rules.end - timedelta(seconds=1)
+        window = f"{rules.window} (their logs are from {rules.start.strftime(CSV_TIME)} to {last.strftime(CSV_TIME)})"
+    inside, paid = counts(affected_in_window(run.liquidations, incident)), counts(run.liquidations.filter("eligible"))
+    return [
+        Line("Window", window, f"written {rules.as_written}; {cite(incident, rules.source)}"),
+        Line("Input reaches", str(coverage), f"by {coverage.stated}"),
+        *_valued(incident),
+        Line(
+            "In the window",
+            f"{counted(inside.traders, 'account')}, {counted(inside.positions, 'position')}, {counted(inside.liquidations, 'liquidation')}",
+        ),
+        Line("Compensated", f"{counted(paid.traders, 'account')}, {counted(paid.positions, 'position')}"),
+        Line("Not compensated", _not_included(run), "2-liquidations.csv, left-out.csv"),
+        *_excluded(run),
+    ]
+
+
+def _part(run: Run, leg: Leg) -> str:
+    """Which part of an entitlement a token pays."""
+    if leg.rule is not None:
+        return f"rule {leg.rule}"
+    return f"share {leg.share}" if not run.due.legs else "the rest of each entitlement"
+
+
+def _of_claims(run: Run) -> list[Line]:
+    """What the run starts from instead of logs."""
+    accounts = len(run.due.outcomes[0].begin.traders) if run.due.outcomes else 0
+    rows = sum(run.due.outcomes[0].begin.rows) if run.due.outcomes else 0
+    text = (
+        f"{counted(rows, 'claim')} of {counted(accounts, 'account')}, as published: who is in and what was lost is not checked against logs"
+    )
+    return [Line("Starts from", text, run.input.file.name)]
+
+
+def _paying(run: Run) -> list[Line]:
+    """The formula that pays; or the rule with the sentences of it and of the rules below it."""
+    cited = cite(run.incident, run.incident.formula_source)
+    if not isinstance(run.formula, NamedRule):
+        return [Line("Formula", run.formula.name, f"{run.formula.source}; {cited}")]
+    below = [Line(f"Rule {rule.name}", sentence(rule), cite(run.incident, rule.source)) for rule in reversed(run.formula.rules)]
+    by_token = [Line(f"Pays {leg.token}", f"rule {leg.rule}") for leg in run.incident.settlement if leg.rule is not None]
+    return [
+        Line("Rule that pays", run.formula.name, cited),
+        *below,
+        *by_token,
+        *(Line("Left over", problem.what) for problem in run.problems if problem.code == "rule-left-over"),
+        Line("Rounding", f"{rounding(run.formula, run.incident)} of base units"),
+    ]
 
 
 def _unpayable(run: Run) -> list[Line]:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ import xlsxwriter
 from eth_utils.address import to_checksum_address
 
 from perpcomp.fixed import to_integer
+from perpcomp.incident.incident import Incident
 from perpcomp.number_text import counted, in_full
 from perpcomp.publish.summary import Line, summary
 from perpcomp.run import Run
@@ -23,7 +25,7 @@ from perpcomp.sheet_limits import ABOVE, shown_rows, shown_text
 from perpcomp.systems.units import units
 from perpcomp.tables.decide import EXCLUSIONS
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
-from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS
+from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS, RULE_STEPS
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table
 from perpcomp.vesting.schedule import end_in_words
 from perpcomp.vesting.vest import to_read
@@ -189,7 +191,7 @@ def workbook(run: Run) -> bytes:
         buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     )
     book.set_properties(
-        {"title": run.incident.title, "comments": run.incident.notice, "created": run.incident.eligibility.end.replace(tzinfo=None)}
+        {"title": run.incident.title, "comments": run.incident.notice, "created": _dated(run.incident).replace(tzinfo=None)}
     )
     sheets = Sheets(book, run)
     by_amount = run.payouts.sort("entitlement", "trader", "token", descending=[True, False, False])
@@ -208,6 +210,9 @@ def workbook(run: Run) -> bytes:
     sheets.table(
         "Payees", "Who receives it, largest first", "payee.csv", received, PAYEES, summed=("amount", *totals) if _one_token(run) else totals
     )
+    if run.due.outcomes:
+        shown = ("trader", "step", "kind", "before", "after", "reason") if len(run.due.outcomes) == 1 else ()
+        sheets.table("Rule", "What each step of the rule does to each trader", "rule-steps.csv", run.rule_steps, RULE_STEPS, shown=shown)
     vesting = run.incident.vesting
     dates = f"; {end_in_words(vesting)}" if vesting.estimated else ""
     sheets.table(
@@ -237,6 +242,11 @@ def workbook(run: Run) -> bytes:
     sheets.table("Left out", "Seen in the window and not paid", "left-out.csv", run.left_out, LEFT_OUT)
     book.close()
     return _repack(buffer.getvalue())
+
+
+def _dated(incident: Incident) -> datetime:
+    """When the window ends; without one, when the vesting starts."""
+    return incident.vesting.start if incident.published_table is not None else incident.eligibility.end
 
 
 def _one_token(run: Run) -> bool:

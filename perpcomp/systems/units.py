@@ -23,5 +23,7 @@ class Units:
 def units(incident: Incident) -> Units:
     """The units of an incident."""
     stated = incident.quote
-    quote = (stated and stated.asset) or find(incident.system).quote_unit
+    quote = (stated and stated.asset) or (
+        find(incident.system).quote_unit if incident.published_table is None else incident.published_table.unit
+    )
     return Units(quote, (stated and stated.priced_in) or quote)
