@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from perpcomp import fixed, formula, payees, payouts
+from perpcomp import fixed, formula, payouts
 from perpcomp.decide.published import check_expectations
 from perpcomp.entitlement import per_trader
 from perpcomp.incident.incident import Incident
+from perpcomp.owed import Due
 from perpcomp.tables.schema import TIME
 from tests import build
 from tests.build import MARKET, START, address
@@ -51,8 +52,8 @@ def paid(incident: Incident) -> pl.DataFrame:
     """700 USDC to the first trader, at 7 USDC per PERP."""
     chosen = formula.find("margin-only")
     none = liquidations().with_columns(pl.lit(None, dtype=fixed.AMOUNT).alias(n) for n in ("size_at_reference", "margin_at_reference"))
-    parts = payees.parts(per_trader([address(1)], [700 * fixed.ONE]), incident)
-    return payouts.pay(chosen, parts, {}, none, incident, stopped=False)
+    due = Due(chosen, per_trader([address(1)], [700 * fixed.ONE]), incident)
+    return payouts.pay(due, {}, none, stopped=False)
 
 
 @pytest.mark.parametrize("what", list(FIGURES))
