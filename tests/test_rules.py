@@ -139,6 +139,21 @@ def test_an_unwinding_is_exact_to_its_last_digit() -> None:
     assert [*done.amounts.numerators] == [int(value // 1) for value in expected]
 
 
+def test_a_claim_that_is_exactly_whole_is_not_cut_by_the_guard_bits() -> None:
+    """A pool of 10,000 takes 10,000 more: half of its quote, 5,000,000 to the unit, where the guard bits leave the last digit open."""
+    columns = {"size": [10_000], "open_notional": [4_000_000], "margin": [1], "funding": [0], "notional": [1]}
+    assert paid(rule(Step("amm-unwind", rounds=7), base="margin"), population(columns)) == [1_000_001]
+
+
+def test_a_short_larger_than_the_pool_and_a_market_without_a_pool_are_refused() -> None:
+    columns = {"size": [-10_000], "open_notional": [1], "margin": [1], "funding": [0], "notional": [1]}
+    unwind = rule(Step("amm-unwind", rounds=1), base="margin")
+    with pytest.raises(InputError, match="The shorts of M take 10000 out of a pool of 10000"):
+        apply(unwind, population(columns), {})
+    with pytest.raises(InputError, match="There is no pool of M"):
+        apply(unwind, replace(population(columns), pools={"N": POOL["M"]}), {})
+
+
 def test_equal_per_address_fills_to_one_level() -> None:
     assert paid(rule(Step("equal-per-address", pot=D(100_000))), population(FIVE)) == [1_100, 1_500, *[Fraction(97_400, 3)] * 3]
 

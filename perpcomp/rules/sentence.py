@@ -188,5 +188,5 @@ _READ: dict[str, Callable[..., dict[str, Any]]] = {
 
 def _unknown(name: str, words: str, example: str) -> Exception:
     return refusal(
-        f"rule {name}", f'"{words}" says nothing that is known.', f'Write it as "{example}"; `perpcomp rules` prints every rule so.'
+        f"rule {name}", f'"{words}" says nothing that is known.', f'Write it as "{example}"; the summary of a run prints its rules so.'
     )
