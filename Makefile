@@ -37,6 +37,7 @@ docs: $(READY)
 precedents: $(READY)
 	@test -n "$(PUBLISHED)" || { echo "Name the folder of the published tables: make precedents PUBLISHED=FOLDER"; exit 1; }
 	$(BIN)/python -m tests.precedents "$(PUBLISHED)"
+	PERPCOMP_PUBLISHED="$(PUBLISHED)" $(BIN)/python -m pytest tests/precedents/check_tables.py
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("perpcomp needs Python 3.11 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

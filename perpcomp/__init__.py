@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from perpcomp.audit.recount.against import Against
+    from perpcomp.audit.recount.check import Asked, Recount
     from perpcomp.audit.verify import Verdict
     from perpcomp.begin.check import Checked
     from perpcomp.begin.propose import Proposal
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __version__ = VERSION
 __all__ = [
     "check",
+    "check_published",
+    "compare_lists",
     "compute",
     "default_folder",
     "draft",
@@ -291,3 +295,30 @@ def verify_claims(
     from perpcomp.claims.on_chain import Question, check_file
 
     return check_file(file, Question(root, rpc, contract, week))
+
+
+def check_published(file: Path, asked: "Asked", sheet: str | None = None) -> "Recount":
+    """A table that somebody else published (.csv, .xlsx), added up again: its sums, and whatever contradicts itself or what was said of it."""
+    from perpcomp.audit.recount.check import check
+    from perpcomp.audit.recount.listing import read_listing
+
+    return check(read_listing(file, sheet), asked)
+
+
+def compare_lists(
+    file: Path,
+    against: Path,
+    column: str | None = None,
+    other_column: str | None = None,
+    decimals: int = 0,
+    token: str | None = None,
+    sheet: str | None = None,
+) -> "tuple[list[Finding], list[Against], int]":
+    """A published list against another, or against the payouts of a published run (its folder): findings, rows that differ, their places."""
+    from perpcomp.audit.recount import against as lists
+    from perpcomp.audit.recount.listing import read_listing
+
+    here = lists.amounts_of(read_listing(file, sheet), column, decimals, token)
+    there = lists.amounts_of(read_listing(against), other_column or column, decimals, token)
+    rows, places = lists.differences(here, there)
+    return lists.findings(here, there, rows, places), rows, places

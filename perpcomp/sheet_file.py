@@ -1,0 +1,102 @@
+"""Workbooks that somebody else made, read safely: sizes before contents, no formula's stored result, nothing hidden without a word."""
+
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from perpcomp.findings import INVALID_MANIFEST, Finding, near_miss, refusal
+from perpcomp.number_text import counted
+
+PARTS, BYTES, RATIO = 200, 64 * 2**20, 200  # of the archive; a workbook of people stays far below, a zip bomb does not
+DIGITS = 15  # that a number cell holds for certain
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet as text. `rows` has (row number, its cells); a formula is its own text, which begins with `=`. `remarks`: what a reader must know."""
+
+    name: str
+    rows: Sequence[tuple[int, Sequence[str]]]
+    remarks: Sequence[Finding]
+
+
+def read_sheet(path: Path, wanted: str | None = None) -> Sheet:
+    """The sheet of that name, or else the first one. InputError where there is none, with exit code 4 where the file is unsafe to open."""
+    import openpyxl
+
+    data = path.read_bytes()
+    _refuse_unsafe(path, data)
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data))
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError) as error:
+        raise refusal(str(path), f"The workbook cannot be read ({error}).", "Save it again as .xlsx, or as CSV.") from None
+    names = [sheet.title for sheet in book.worksheets]
+    if wanted is None and names:
+        wanted = names[0]
+    if wanted not in names:
+        raise refusal(str(path), f"The workbook has no sheet {wanted!r}.", near_miss(str(wanted), names))
+    sheet = book[wanted]
+    hidden = [row for row, shape in sheet.row_dimensions.items() if shape.hidden or (shape.height is not None and shape.height < 1)]
+    hidden_columns = [letter for letter, shape in sheet.column_dimensions.items() if shape.hidden or shape.width == 0]
+    hidden_sheets = [one.title for one in book.worksheets if one.sheet_state != "visible"]
+    rows, inexact = [], []
+    for number, cells in enumerate(sheet.iter_rows(), 1):
+        rows.append((number, [_text(cell.value) for cell in cells]))
+        inexact += [cell.coordinate for cell in cells if isinstance(cell.value, int | float) and _long(cell.value)]
+    remarks = [
+        _hidden(path, sheet.title, words, found)
+        for words, found in (("row", hidden), ("column", hidden_columns), ("sheet", hidden_sheets))
+        if found
+    ]
+    if inexact:
+        what = (
+            f"{counted(len(inexact), 'number cell')} {'holds' if len(inexact) == 1 else 'hold'} more than {DIGITS} digits: {_few(inexact)}."
+        )
+        advice = "A spreadsheet keeps 15 digits of a number. Get the amounts as text, or the CSV file."
+        remarks.append(Finding("warning", f"{path.name} {sheet.title}", what, advice, code="precision-lost"))
+    return Sheet(sheet.title, rows, remarks)
+
+
+def _hidden(path: Path, sheet: str, kind: str, found: Sequence[Any]) -> Finding:
+    what = f"{counted(len(found), kind)} {'is' if len(found) == 1 else 'are'} hidden: {_few([str(one) for one in found])}."
+    where = path.name if kind == "sheet" else f"{path.name} {sheet}"
+    advice = "Show it, and read it: what is hidden is counted here all the same." if kind != "sheet" else "Show it, and read it."
+    return Finding("error", where, what, advice, code=f"hidden-{kind}")
+
+
+def _refuse_unsafe(path: Path, data: bytes) -> None:
+    """InputError where the archive unpacks to more than any workbook of people, or declares entities."""
+    why = ""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+            total = sum(part.file_size for part in parts)
+            if len(parts) > PARTS or total > BYTES or total > RATIO * max(len(data), 1):
+                why = f"It unpacks to {counted(len(parts), 'part')} of {total:,} bytes; at most {PARTS} of {BYTES:,} are read."
+            elif any(b"<!DOCTYPE" in archive.read(part) for part in parts if part.filename.endswith((".xml", ".rels"))):
+                why = "It declares a document type, which no spreadsheet program writes."
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise refusal(str(path), f"The file is not a workbook ({error}).", "Save it again as .xlsx, or as CSV.") from None
+    if why:
+        raise refusal(str(path), f"The workbook is unsafe to open. {why}", "Ask its author for a CSV file.", INVALID_MANIFEST)
+
+
+def _long(value: int | float) -> bool:
+    return not isinstance(value, bool) and len(re.sub(r"\D", "", _text(value)).strip("0")) > DIGITS
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{Decimal(int(value)) if value.is_integer() else Decimal(repr(value)):f}"
+    return str(value).strip()
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
