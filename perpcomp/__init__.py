@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from perpcomp.audit.diff.diff import Diff
     from perpcomp.audit.recount.against import Against
     from perpcomp.audit.recount.check import Asked, Recount
     from perpcomp.audit.verify import Verdict
@@ -40,6 +41,7 @@ __all__ = [
     "compare_lists",
     "compute",
     "default_folder",
+    "diff",
     "draft",
     "events",
     "fetch",
@@ -315,10 +317,22 @@ def compare_lists(
     sheet: str | None = None,
 ) -> "tuple[list[Finding], list[Against], int]":
     """A published list against another, or against the payouts of a published run (its folder): findings, rows that differ, their places."""
+    from perpcomp.audit.diff import walk
     from perpcomp.audit.recount import against as lists
     from perpcomp.audit.recount.listing import read_listing
 
     here = lists.amounts_of(read_listing(file, sheet), column, decimals, token)
-    there = lists.amounts_of(read_listing(against), other_column or column, decimals, token)
+    if against.is_dir():
+        paid = {key: amount for key, amount in walk.paid(published(against)).items() if token in (None, key[1])}
+        there = lists.Amounts(str(against), "amount", 18, paid)
+    else:
+        there = lists.amounts_of(read_listing(against), other_column or column, decimals, token)
     rows, places = lists.differences(here, there)
     return lists.findings(here, there, rows, places), rows, places
+
+
+def diff(before: Path, after: Path) -> "Diff":
+    """Two published runs, verified first: whose payout moved, by how much and because of what, and which rows differ."""
+    from perpcomp.audit.diff import diff as runs
+
+    return runs.diff(before, after)
