@@ -31,6 +31,7 @@ class Entitlement(NamedTuple):
     unknown: int
     liquidations: int
     taken_off: int | Fraction = 0  # of what the trader received already
+    adjusted: int | Fraction | None = None  # what rulings changed; None where there is none
 
     @property
     def amount(self) -> int | None:

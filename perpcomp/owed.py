@@ -66,10 +66,11 @@ class Due:
         return int(sum(one.known for one in self.owed.values()))
 
     def before_received(self, trader: str) -> int | Fraction | None:
-        """What a trader was owed before what it received already was taken off at the end; None where a step of a rule took it off."""
+        """What a trader was owed before what it received already was taken off at the end, and before rulings; None where a step of a rule took it off."""
         if trader not in self.owed or (self.outcomes and self.outcomes[0].end.taken_off is not None):
             return None
-        return self.owed[trader].known + self.owed[trader].taken_off
+        own = self.owed[trader]
+        return own.known - (own.adjusted or 0) + own.taken_off
 
     @property
     def moved(self) -> list[Part]:

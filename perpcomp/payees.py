@@ -68,6 +68,7 @@ def _sum(parts: Sequence[Entitlement]) -> Entitlement:
         sum(part.unknown for part in parts),
         sum(part.liquidations for part in parts),
         sum(part.taken_off for part in parts),
+        sum(changes) if (changes := [part.adjusted for part in parts if part.adjusted is not None]) else None,
     )
 
 

@@ -219,6 +219,8 @@ def _reasons_for_nothing(
 def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool, quote: str) -> str:
     if entitlement.known:
         return "below-one-base-unit: the value is smaller than the token's smallest unit"
+    if entitlement.adjusted is not None and not entitlement.unknown:
+        return "adjusted: a ruling leaves nothing; see adjusted.csv"
     if entitlement.taken_off and not entitlement.unknown:
         return f"already-received: {in_full(int(entitlement.taken_off))} {quote} that are owed were received already"
     if entitlement.unknown:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from perpcomp import entitlement, payees, payouts, progress, restore, sheet_limits
+from perpcomp import adjust, entitlement, payees, payouts, progress, restore, sheet_limits
 from perpcomp import formula as formulas
 from perpcomp.against_input.exclusions import check_exclusions, kept_back
 from perpcomp.against_input.names import check_names
@@ -33,7 +33,7 @@ from perpcomp.input import Events, Input, no_events, read_events
 from perpcomp.owed import due_by, left_over, not_compared, of_all
 from perpcomp.rules.named import NamedRule, Paying, named, outcome
 from perpcomp.rules.sources import of_claims, of_liquidations
-from perpcomp.run import Run
+from perpcomp.run import Run, overrides
 from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
 from perpcomp.systems.units import units
@@ -164,6 +164,8 @@ def compute(
     problems += failed
     beside = [one for one in beside if one.name in owed]
     progress.now("Computing the payouts")
+    adjusted = adjust.table(owed[chosen.name], incident)
+    owed = {name: adjust.adjust(own, incident) for name, own in owed.items()}
     due = due_by(chosen, owed[chosen.name], incident, population)
     unpayable = payees.unpayable(due.parts, payees.contracts(incident, table))
     paid = payouts.pay(due, unpayable, table, stopped)
@@ -183,6 +185,7 @@ def compute(
     progress.now("Comparing with budgets and published figures")
     problems += published.check_budgets(paid, incident, incomplete, stopped)
     problems += published.check_expectations(table, paid, incident)
+    problems += adjust.findings(adjusted, paid, incident, not overrides(incident, chosen.name, source.instead))
     problems += notes
     progress.now("Splitting the payouts into tranches")
     claims = vest(paid, incident)
@@ -197,6 +200,7 @@ def compute(
         payouts=paid,
         payees=receivers,
         redirected=payees.redirected(due.moved or due.parts),
+        adjusted=adjusted,
         claims=claims,
         left_out=LEFT_OUT.empty(),
         comparison=comparison,

@@ -50,6 +50,9 @@ class RunTables(Protocol):
     def redirected(self) -> pl.DataFrame: ...
 
     @property
+    def adjusted(self) -> pl.DataFrame: ...
+
+    @property
     def claims(self) -> pl.DataFrame: ...
 
     @property
@@ -90,6 +93,7 @@ class Run:
     payouts: pl.DataFrame
     payees: pl.DataFrame
     redirected: pl.DataFrame
+    adjusted: pl.DataFrame
     claims: pl.DataFrame
     left_out: pl.DataFrame
     comparison: pl.DataFrame

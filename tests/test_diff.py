@@ -76,6 +76,18 @@ def test_a_formula_and_an_exclusion_are_causes_of_their_own(tmp_path: Path) -> N
     assert adds_up(found)
 
 
+def test_a_ruling_is_a_cause_with_its_words(tmp_path: Path) -> None:
+    texts = "".join(f'{name} = "a test"\n' for name in ("reason", "evidence", "author", "ruling", "source")).replace(
+        'source = "a test"', 'source = "test"'
+    )
+    ruling = f'[[adjustment]]\ntrader = "{address(3)}"\nkind = "set"\namount = 7\n{texts}date = 2021-03-01T00:00:00Z\n\n[sources]'
+    found = diff(published(tmp_path, "a"), published(tmp_path, "b", {"[sources]": ruling}))
+    (cause,) = found.causes
+    assert cause.cause.name == "[[adjustment]]"
+    assert cause.cause.details == (f"[[adjustment]] 1 added: set 7 for {address(3)}: a test; ruling: a test",)
+    assert {*cause.by} == {(address(3), "PERP")}
+
+
 def test_an_input_that_needs_another_table_is_one_cause_with_it(tmp_path: Path) -> None:
     """The second input has no log in the first window, so there is no run between the two."""
     windows = {"from = 2021-02-20T22:45:00Z": "from_block = {0}", "to = 2021-02-20T23:45:00Z": "to_block = {1}"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, claim_files, claims, decide, guards, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -108,6 +108,21 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "guards profiles": {},
     "guards vectors": {},
     "verify": {**ALWAYS, "--quiet": ()},
+    "check-published": {
+        **ALWAYS,
+        **dict.fromkeys(("--against", "--decimals", "--total", "--pot", "--count", "--quiet"), ()),
+        "--column": ("logs.jsonl.gz --column a",),
+        "--against-column": ("logs.jsonl.gz --against-column a", "logs.jsonl.gz --against . --against-column a"),
+        "--token": (),
+        "--sheet": ("logs.jsonl.gz --sheet a",),
+    },
+    "diff": {**ALWAYS, "--quiet": ()},
+    "ledger show": ALWAYS,
+    "ledger add": dict.fromkeys(
+        ("--trader", "--kind", "--amount", "--factor", "--reason", "--evidence", "--author", "--ruling", "--date", "--input"), ()
+    ),
+    "ledger from-workbook": {"--input": ()},
+    "ledger freeze": dict.fromkeys(("--until", "--author", "--evidence", "--signature", "--date", "--input"), ()),
 }
 
 

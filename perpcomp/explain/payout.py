@@ -75,11 +75,34 @@ def payout_steps(run: RunTables, trader: str) -> Iterator[Step]:
         amounts = {"entitlement": in_exact(before), "already_received": plain(received)}
         left = in_exact(max(before - received, 0))
         yield Step("entitlement left", left, "max(entitlement - already_received, 0)", amounts, quote, texts)
+    yield from _adjusted(run, trader)
     redirected = run.redirected.filter(pl.col("trader") == trader)
     if redirected.is_empty():
         yield from payee_steps(run, trader)
     for payee in redirected.get_column("payee"):
         yield from payee_steps(run, payee)
+
+
+def _adjusted(run: RunTables, trader: str) -> Iterator[Step]:
+    """Each correction of a trader's entitlement by a ruling."""
+    rules = {
+        "add": "entitlement + amount",
+        "deduct": "max(entitlement - amount, 0)",
+        "set": "amount",
+        "scale": "trunc(entitlement * factor)",
+    }
+    for row in run.adjusted.filter(pl.col("trader") == trader).iter_rows(named=True):
+        values = {} if row["kind"] == "set" else {"entitlement": plain(fixed.to_integer(row["before"]))}
+        values |= {"factor": row["factor"]} if row["stated"] is None else {"amount": plain(fixed.to_integer(row["stated"]))}
+        decided = f"{row['reason']}; evidence: {row['evidence']}; ruling: {row['ruling']}, {row['date']:%Y-%m-%d}; by {row['author']}; {row['place']}"
+        yield Step(
+            f"entitlement after adjustment {row['number']}",
+            plain(fixed.to_integer(row["after"])),
+            rules[row["kind"]],
+            values,
+            units(run.incident).quote,
+            decided,
+        )
 
 
 def _sum(name: str, of: str, amounts: list[int], total: int, unit: str) -> Step:

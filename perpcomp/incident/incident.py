@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from perpcomp.fixed import to_integer
+from perpcomp.incident.adjustments import Adjustment, Ledger, LedgerFile
 from perpcomp.incident.chain import Chain
 from perpcomp.incident.claims import ClaimFiles, ClaimPeriod
 from perpcomp.incident.eligibility import Eligibility
@@ -31,7 +32,8 @@ from perpcomp.incident.vesting import Vesting
 class Incident:
     """One incident file, checked. `raw` is the file byte for byte; `folder` is where its relative paths start.
 
-    published_table is the published table that the run starts from instead of logs. Exclusions, payees and account_kinds (address -> what stands there on the chain that pays) hold the lists of the incident, too.
+    published_table is the published table that the run starts from instead of logs. Exclusions, payees, adjustments and account_kinds
+    (address -> what stands there on the chain that pays) hold the lists of the incident, too.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Incident:
     payees: tuple[Payee, ...]
     payee_files: PayeeFiles
     received: tuple[Received, ...]
+    adjustments: tuple[Adjustment, ...]
+    ledger: LedgerFile
     vesting: Vesting
     claims: ClaimPeriod | None
     claim_files: ClaimFiles | None
@@ -68,6 +72,7 @@ class Incident:
     raw: bytes
     folder: Path
     account_kinds: Mapping[str, str] = field(default_factory=dict)
+    book: Ledger | None = None  # how the ledger ends
 
     @property
     def sha256(self) -> str:
@@ -97,8 +102,8 @@ class Incident:
 
     @property
     def lists(self) -> tuple[Path, ...]:
-        """The lists that the incident file names: exclusions, payees, account codes."""
-        names = (self.eligibility.exclude_file, self.payee_files.map, self.payee_files.code)
+        """The lists that the incident file names: exclusions, payees, account codes, the ledger."""
+        names = (self.eligibility.exclude_file, self.payee_files.map, self.payee_files.code, self.ledger.file)
         return tuple(beside(self.folder, name) for name in names if name is not None)
 
     @property

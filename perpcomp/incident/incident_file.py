@@ -11,6 +11,7 @@ from perpcomp.incident import toml
 from perpcomp.incident.across import problems_across
 from perpcomp.incident.from_claims import ABSENT, about_logs, starts_from_claims
 from perpcomp.incident.incident import Incident
+from perpcomp.incident.ledger_file import with_ledger
 from perpcomp.incident.lists import with_lists
 from perpcomp.incident.market import Market
 from perpcomp.incident.places import lines
@@ -76,6 +77,8 @@ def parse(raw: bytes, name: str, folder: Path) -> Incident:
         read = TableReader(document, described, problems).values()
     if not problems:
         read, problems = with_lists(read, folder)
+        read, of_ledger = with_ledger(read, folder)
+        problems += of_ledger
     problems += problems_across(read)
     if problems:
         places = lines(raw.decode())

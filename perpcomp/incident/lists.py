@@ -82,7 +82,8 @@ def _code(value: Any) -> str:
     return kind_of(value.lower())
 
 
-def _share(value: Any) -> Fraction:
+def text_share(value: Any) -> Fraction:
+    """A share above 0, of the text of a cell: 0.5, or 1/3."""
     parts = re.fullmatch(r"([0-9]{1,78})/(0*[1-9][0-9]{0,77})", value, re.ASCII)
     if not parts and not re.fullmatch(r"[01](\.[0-9]{1,78})?", value, re.ASCII):
         raise ValueError(f"is {value[:60]!r}, not a share.", "Write a share as 0.5 or as 1/3.")
@@ -95,7 +96,7 @@ def _share(value: Any) -> Fraction:
 def _payee_columns(file: str) -> dict[str, Key | Table]:
     """The columns of a list of payees: the keys of [[payee]] but its source, which [payees] states once."""
     described = {field: key for field, key in keys(Payee).items() if field != "source" and isinstance(key, Key)}
-    described["share"] = replace(described["share"], kind=Kind("share", "a share as 0.5 or as 1/3", _share))
+    described["share"] = replace(described["share"], kind=Kind("share", "a share as 0.5 or as 1/3", text_share))
     described["reason"] = replace(described["reason"], default=f"listed in {file}")
     return dict(described)
 

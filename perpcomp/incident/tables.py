@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from perpcomp.incident.adjustments import Adjustment, LedgerFile, read_adjustment
 from perpcomp.incident.allocation import Allocation
 from perpcomp.incident.chain import Chain, chain_keys
 from perpcomp.incident.claims import CLAIMS_KEYS, Claims, read_claims
@@ -61,6 +62,16 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
         "received": Table(
             Received, "states what a trader got already, which is taken off", required=False, many=True, absent=(), name="received"
         ),
+        "adjustments": Table(
+            Adjustment,
+            "corrects what one trader is owed, by a ruling",
+            required=False,
+            many=True,
+            absent=(),
+            read=read_adjustment,
+            name="adjustment",
+        ),
+        "ledger": Table(LedgerFile, "names the ledger of adjustments", required=False, absent=LedgerFile(), name="ledger"),
         "vesting": Table(Vesting, "says when payouts unlock", read=read_vesting, name="vesting"),
         "claims": Table(
             Claims,

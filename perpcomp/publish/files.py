@@ -13,7 +13,7 @@ from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, REST
 from perpcomp.tables.events import EVENTS, FLAGS
 from perpcomp.tables.files import to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
-from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS, REDIRECTED, RULE_STEPS
+from perpcomp.tables.payouts import ADJUSTED, CLAIMS, PAYEES, PAYOUTS, REDIRECTED, RULE_STEPS
 from perpcomp.tables.schema import Table
 
 SMALL = 5_000  # up to this many events are published as CSV as well as Parquet
@@ -24,7 +24,7 @@ FINDINGS_FILE = "findings.csv"
 WORKBOOK_FILE = "vote.xlsx"
 README_FILE = "README.md"
 EVENTS_FILE, EVENTS_FOLDER = "1-events.parquet", "events/"
-REDIRECTED_FILE, FLAGS_FILE = "redirected.csv", "flags.csv"
+REDIRECTED_FILE, ADJUSTED_FILE, FLAGS_FILE = "redirected.csv", "adjusted.csv", "flags.csv"
 
 # file name -> (attribute of Run, its table); each is published as canonical CSV
 CSV_FILES: dict[str, tuple[str, Table]] = {
@@ -70,6 +70,8 @@ def files(run: Run) -> dict[str, bytes]:
         published[REDIRECTED_FILE] = to_csv(run.redirected, REDIRECTED)
     if run.due.outcomes:
         published["rule-steps.csv"] = to_csv(run.rule_steps, RULE_STEPS)
+    if run.incident.adjustments:
+        published[ADJUSTED_FILE] = to_csv(run.adjusted, ADJUSTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published |= claim_files(run.incident, run.payouts, run.claims)
     progress.now(f"Making {WORKBOOK_FILE}")

@@ -14,14 +14,14 @@ from typing import Any
 
 import polars as pl
 
+from perpcomp import adjust, payees, payouts, pipeline, restore
 from perpcomp import formula as formulas
-from perpcomp import payees, payouts, pipeline, restore
 from perpcomp.findings import INVALID_MANIFEST, WRONG_INPUT, Finding, InputError, refusal
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input, no_events
 from perpcomp.owed import Due, due_by, of_all
-from perpcomp.publish.files import CSV_FILES, EVENTS_FILE, EVENTS_FOLDER, REDIRECTED_FILE
+from perpcomp.publish.files import ADJUSTED_FILE, CSV_FILES, EVENTS_FILE, EVENTS_FOLDER, REDIRECTED_FILE
 from perpcomp.publish.manifest import MANIFEST, read_manifest
 from perpcomp.rules.named import Paying, named
 from perpcomp.rules.population import Population
@@ -29,7 +29,7 @@ from perpcomp.rules.sources import of_claims, of_liquidations
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
-from perpcomp.tables.payouts import REDIRECTED
+from perpcomp.tables.payouts import ADJUSTED, REDIRECTED
 from perpcomp.tables.schema import Table
 from perpcomp.version import VERSION
 from perpcomp.window import dated
@@ -119,7 +119,7 @@ class Published:
         chosen = named(self.incident, name)
         population = self._population()
         owed, _ = of_all([chosen], self.liquidations, self.incident, population)
-        due = due_by(chosen, owed[name], self.incident, population)
+        due = due_by(chosen, adjust.adjust(owed[name], self.incident), self.incident, population)
         unpayable = payees.unpayable(due.parts, payees.contracts(self.incident, self.liquidations))
         again = payouts.pay(due, unpayable, self.liquidations, any(problem.stops for problem in self.problems))
         if not again.equals(self.payouts):
@@ -158,6 +158,10 @@ class Published:
     @cached_property
     def redirected(self) -> pl.DataFrame:
         return self._read(REDIRECTED_FILE, REDIRECTED) if self.incident.payees else REDIRECTED.empty()
+
+    @cached_property
+    def adjusted(self) -> pl.DataFrame:
+        return self._read(ADJUSTED_FILE, ADJUSTED) if self.incident.adjustments else ADJUSTED.empty()
 
     @cached_property
     def liquidations(self) -> pl.DataFrame:

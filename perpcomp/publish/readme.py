@@ -22,7 +22,7 @@ from perpcomp.window import affected_in_window
 TOP = 10  # rows of the table of payouts
 MOST_FINDINGS = 20
 # Lines of the summary that say what is not included, or why somebody gets less.
-NOT_INCLUDED = ("Excluded by name", "UNPAYABLE", "Not paid", "Already received", "Left over", "Rounded off")
+NOT_INCLUDED = ("Excluded by name", "UNPAYABLE", "Not paid", "Already received", "Adjusted", "Frozen", "Left over", "Rounded off")
 
 
 def readme(run: Run) -> bytes:

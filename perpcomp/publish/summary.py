@@ -32,6 +32,8 @@ COMPARED = {
     "Budget": ("budget", "budget-exceeded", "budget-not-comparable"),
     "Published figure": ("published-figure-met", "published-figure-differs"),
     "Exclusion": ("exclusion-of-nobody",),
+    "Adjusted": ("adjusted", "adjusted-more"),
+    "Frozen": ("frozen", "frozen-differs", "freeze-undone"),
     "Not in the input": ("market-without-log", "contract-without-log", "name-not-met"),
     "Check": (
         *("price-far-from-spot", "vesting-before-window-end", "window-start-estimated"),

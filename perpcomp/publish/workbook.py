@@ -25,7 +25,7 @@ from perpcomp.sheet_limits import ABOVE, shown_rows, shown_text
 from perpcomp.systems.units import units
 from perpcomp.tables.decide import EXCLUSIONS
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
-from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS, RULE_STEPS
+from perpcomp.tables.payouts import ADJUSTED, CLAIMS, PAYEES, PAYOUTS, RULE_STEPS
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table
 from perpcomp.vesting.schedule import end_in_words
 from perpcomp.vesting.vest import to_read
@@ -231,6 +231,9 @@ def workbook(run: Run) -> bytes:
         LIQUIDATIONS,
         shown=LIQUIDATION_COLUMNS,
     )
+    if run.adjusted.height:
+        heading = "Entitlements that rulings corrected, in order"
+        sheets.table("Adjusted", heading, "adjusted.csv", run.adjusted, ADJUSTED, summed=("change",))
     if run.exclusions.height:
         sheets.table(
             "Excluded",

@@ -53,6 +53,28 @@ source      | text    |      | keys of [sources] of the incident file
 """),
 )
 
+ADJUSTED = Table(
+    "adjusted",
+    ("number",),
+    columns("""
+number      | integer |      | 1, 2 …: adjustments are applied in this order
+trader      | address |      | whose entitlement is corrected
+kind        | text    |      | add, deduct, set or scale
+stated      | amount? | QUOTE | the amount that is added, deducted or set
+factor      | text?   | /1   | the share of the entitlement that stays, where it is scaled
+before      | amount  | QUOTE | the entitlement before, all tokens together
+change      | amount  | QUOTE | after - before
+after       | amount  | QUOTE | the entitlement after
+reason      | text    |      | why
+evidence    | text    |      | what shows the reason
+author      | text    |      | who asked for it
+ruling      | text    |      | who decided it, and where that is written
+date        | time    | UTC  | when it was decided
+place       | text    |      | where it is written: the entry of the incident file, or the row of the ledger
+source      | text    |      | keys of [sources] of the incident file
+"""),
+)
+
 _TRANCHE = """
 tranche           | integer  |      | 0 is the upfront part
 unlocks_at        | time     | UTC  | when the tranche unlocks; where unlocks_at_block is given, an estimate from the stated seconds a block

@@ -15,7 +15,7 @@ from perpcomp.publish.read_back import Published, incident_of
 # Fields of an incident that change no payout, or are parts of another cause.
 NO_CAUSE = {
     *("name", "title", "notice", "raw", "folder", "sources", "formula_source", "allocation_source"),
-    *("expectations", "budgets", "input", "blocks", "formula"),
+    *("expectations", "budgets", "input", "blocks", "formula", "ledger", "book"),
 }
 # Fields that several tables of the file make, or that are called otherwise there.
 TABLES = {
@@ -69,9 +69,9 @@ def steps(before: Stated, after: Stated) -> Iterator[tuple[Cause, Stated]]:
         table = TABLES.get(field.name, field.name)
         at = replace(at, incident=replace(at.incident, **{field.name: new}))
         theirs, ours = (document.get(table) for document in documents)
-        found = tuple(_keys(theirs, ours))
+        found = tuple(_rulings(before.incident, after.incident) if field.name == "adjustments" else _keys(theirs, ours))
         more = (f"and {counted(len(found) - MOST, 'more key')}",) if len(found) > MOST else ()
-        many = isinstance(theirs, list) or isinstance(ours, list)
+        many = field.name == "adjustments" or isinstance(theirs, list) or isinstance(ours, list)
         yield Cause(f"[[{table}]]" if many else f"[{table}]", found[:MOST] + more), at
 
 
@@ -89,6 +89,14 @@ def _read(source: Input) -> list[Path]:
 
 def _short(digest: str | None) -> str:
     return "absent" if digest is None else f"sha256 {digest[:12]}…"
+
+
+def _rulings(before: Incident, after: Incident) -> Iterator[str]:
+    """Each adjustment that only one run has, of the incident file or the ledger."""
+    for one, words in [(one, "removed") for one in before.adjustments if one not in after.adjustments] + [
+        (one, "added") for one in after.adjustments if one not in before.adjustments
+    ]:
+        yield f"{one.place} {words}: {one.in_words} for {one.trader}: {one.reason}; ruling: {one.ruling}"
 
 
 def _keys(before: Any, after: Any, place: str = "") -> Iterator[str]:

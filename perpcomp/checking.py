@@ -1,0 +1,71 @@
+"""Checking, among the library's functions: published runs, claim files, tables of others, and two runs against each other."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perpcomp import progress
+
+if TYPE_CHECKING:
+    from perpcomp.audit.diff.diff import Diff
+    from perpcomp.audit.recount.against import Against
+    from perpcomp.audit.recount.check import Asked, Recount
+    from perpcomp.audit.verify import Verdict
+    from perpcomp.claims.verify import FileCheck
+    from perpcomp.findings import Finding
+
+
+@progress.work()
+def verify(folder: Path) -> "Verdict":
+    """Recompute a published run from its own inputs and compare everything."""
+    from perpcomp.audit.verify import verify as check
+
+    return check(folder)
+
+
+def verify_claims(
+    file: Path, root: str | None = None, rpc: str | None = None, contract: str | None = None, week: int | None = None
+) -> "FileCheck":
+    """Check a file of claims: its root, totals, doubles and every proof; against `root`, or the root of a contract on the chain of a node."""
+    from perpcomp.claims.on_chain import Question, check_file
+
+    return check_file(file, Question(root, rpc, contract, week))
+
+
+def check_published(file: Path, asked: "Asked", sheet: str | None = None) -> "Recount":
+    """A table that somebody else published (.csv, .xlsx), added up again: its sums, and whatever contradicts itself or what was said of it."""
+    from perpcomp.audit.recount.check import check
+    from perpcomp.audit.recount.listing import read_listing
+
+    return check(read_listing(file, sheet), asked)
+
+
+def compare_lists(
+    file: Path,
+    against: Path,
+    column: str | None = None,
+    other_column: str | None = None,
+    decimals: int = 0,
+    token: str | None = None,
+    sheet: str | None = None,
+) -> "tuple[list[Finding], list[Against], int]":
+    """A published list against another, or against the payouts of a published run (its folder): findings, rows that differ, their places."""
+    from perpcomp.audit.diff import walk
+    from perpcomp.audit.recount import against as lists
+    from perpcomp.audit.recount.listing import read_listing
+    from perpcomp.publish.read_back import open_published
+
+    here = lists.amounts_of(read_listing(file, sheet), column, decimals, token)
+    if against.is_dir():
+        paid = {key: amount for key, amount in walk.paid(open_published(against)).items() if token in (None, key[1])}
+        there = lists.Amounts(str(against), "amount", 18, paid)
+    else:
+        there = lists.amounts_of(read_listing(against), other_column or column, decimals, token)
+    rows, places = lists.differences(here, there)
+    return lists.findings(here, there, rows, places), rows, places
+
+
+def diff(before: Path, after: Path) -> "Diff":
+    """Two published runs, verified first: whose payout moved, by how much and because of what, and which rows differ."""
+    from perpcomp.audit.diff import diff as runs
+
+    return runs.diff(before, after)
