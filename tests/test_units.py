@@ -67,16 +67,30 @@ account = "{3}"
 to = "{5}"
 reason = "a test"
 source = "recording"
+
+[[adjustment]]
+trader = "{2}"
+kind = "add"
+amount = 5
+reason = "a test"
+evidence = "a test"
+author = "a test"
+ruling = "a test"
+date = 2021-03-01T00:00:00Z
+source = "recording"
 """
 
 
 def commands(group: Any, before: str = "") -> Iterator[str]:
-    """Every command that takes an incident, as it is typed."""
+    """Every command that takes an incident and needs no more than that, or who is meant, as it is typed."""
     for name, command in group.commands.items():
         typed = f"{before} {name}".strip()
         if hasattr(command, "commands"):
             yield from commands(command, typed)
-        elif any(parameter.name == "query" for parameter in command.params):
+        elif any(one.name == "query" for one in command.params) and {one.name for one in command.params if one.required} <= {
+            "query",
+            "who",
+        }:
             yield typed
 
 
@@ -162,6 +176,7 @@ def test_no_command_and_no_file_of_a_run_in_dai_says_usdc(tmp_path: Path) -> Non
         "received-unused": "stated to have received 1 DAI.",
         "received-more": "DAI more than it is owed",
         "fund-covers": "EUR left.",
+        "adjusted": "adds 5 DAI to entitlements",
     }.items():
         assert any(problem.code == code and words in problem.what for problem in run.problems), code
     lines = {line.label: line.value for line in summary(run)}

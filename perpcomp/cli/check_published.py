@@ -51,8 +51,11 @@ def check_published(
     from perpcomp.audit.recount.numbers import read_stated, shown
     from perpcomp.findings import refusal
 
-    if against is None and (column or other_column):
-        raise refusal("--column", "Nothing is compared, so the option would do nothing.", "Add --against RUN or FILE, or leave it out.")
+    for option, value in (("--column", column), ("--against-column", other_column)):
+        if value is not None and against is None:
+            raise refusal(option, "Nothing is compared, so the option would do nothing.", "Add --against RUN or FILE, or leave it out.")
+    if other_column is not None and against is not None and against.is_dir():
+        raise refusal("--against-column", "A run is compared by what it pays. The option would do nothing.", "Leave it out.")
     asked = Asked(
         totals=[read_stated("--total", one) for one in total or ()],
         pots=[read_stated("--pot", one) for one in pot or ()],

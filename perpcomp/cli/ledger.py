@@ -33,6 +33,7 @@ def show(query: Named, as_json: AsJson = False) -> Sequence[Finding]:
     """The lines, once the chain of their hashes is checked, and whether the run is frozen."""
     from perpcomp.incident import incident_file
     from perpcomp.number_text import counted
+    from perpcomp.systems.units import units
     from perpcomp.tables.schema import CSV_TIME
 
     incident = incident_file.load(query)
@@ -48,7 +49,7 @@ def show(query: Named, as_json: AsJson = False) -> Sequence[Finding]:
             }
         )  # fmt: skip
         return []
-    header = ["where", "date", "trader", "what", "reason", "evidence", "author", "ruling"]
+    header = ["where", "date", "trader", f"what ({units(incident).quote})", "reason", "evidence", "author", "ruling"]
     rows = [
         [one.place, one.date.strftime(CSV_TIME), one.trader, one.in_words, one.reason, one.evidence, one.author, one.ruling]
         for one in incident.adjustments
