@@ -89,9 +89,11 @@ def check_published(
         lines = [[name, *([of] if with_tokens else []), f"{held:,}", amount] for name, of, held, amount in recount.sums]
         terminal.print_grid(header, lines, right=range(len(header) - 2, len(header)))
         if rows:
-            cells = [["" if n is None else shown(n, places) for n in (row.here, row.there, row.by)] for row in rows[:MOST]]
-            lines = [[f"{row.address} {row.token}".strip(), *line] for row, line in zip(rows, cells, strict=False)]
-            terminal.print_grid(["payee", "here", "there", "difference"], lines, right=range(1, 4))
+            lines = []
+            for row in rows[:MOST]:
+                amounts = ["" if n is None else shown(n, places) for n in (row.by, row.here, row.there)]
+                lines.append([row.address, row.token, *amounts])
+            terminal.print_grid(["payee", "token", "difference", "here", "there"], lines, right=(2, 3, 4), elsewhere="--json has all.")
             if len(rows) > MOST:
                 terminal.say(f"… and {len(rows) - MOST:,} more; --json lists all.")
     if not quiet:

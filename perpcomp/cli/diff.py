@@ -40,18 +40,19 @@ def diff(
             for detail in one.cause.details:
                 terminal.say(terminal.printable(f"     {detail}"))
     lines = [
-        [f"{who} {token}", in_full(old), in_full(new), f"{'+' if new > old else ''}{in_full(new - old)}", because]
+        [who, token, f"{'+' if new > old else ''}{in_full(new - old)}", because, in_full(old), in_full(new)]
         for (who, token), old, new, because in found.payouts()
     ]
     if lines:
-        terminal.print_grid(["payee", "before", "after", "moved by", "because of"], lines[:MOST], right=(1, 2, 3))
+        header = ["payee", "token", "moved by", "because of", "before", "after"]
+        terminal.print_grid(header, lines[:MOST], right=(2, 4, 5), elsewhere="--json has all.")
     if len(lines) > MOST and not quiet:
         terminal.say(f"… and {counted(len(lines) - MOST, 'more payout')}; --json lists all.")
     by_column = Counter((one.file, one.column) for one in found.cells)
     if by_column and not quiet:
         first = {(one.file, one.column): one for one in reversed(found.cells)}
         rows = [[*place, f"{n:,}", first[place].before, first[place].after] for place, n in by_column.items()]
-        terminal.print_grid(["file", "column", "cells", "first before", "first after"], rows, right=(2,))
+        terminal.print_grid(["file", "column", "cells", "first before", "first after"], rows, right=(2,), elsewhere="--json has all.")
         terminal.say("--json lists every cell with its row.")
     if not quiet:
         changed = f"{counted(len(lines), 'payout')} moved, {counted(len(found.cells), 'cell')} differ."

@@ -49,13 +49,13 @@ def show(query: Named, as_json: AsJson = False) -> Sequence[Finding]:
             }
         )  # fmt: skip
         return []
-    header = ["where", "date", "trader", f"what ({units(incident).quote})", "reason", "evidence", "author", "ruling"]
+    header = ["trader", f"what ({units(incident).quote})", "reason", "where", "date", "ruling", "evidence", "author"]
     rows = [
-        [one.place, one.date.strftime(CSV_TIME), one.trader, one.in_words, one.reason, one.evidence, one.author, one.ruling]
+        [one.trader, one.in_words, one.reason, one.place, one.date.strftime(CSV_TIME), one.ruling, one.evidence, one.author]
         for one in incident.adjustments
     ]
     if rows:
-        terminal.print_grid(header, rows)
+        terminal.print_grid(header, rows, elsewhere="--json has all.")
     if book is None:
         terminal.say("The incident file names no ledger.")
         return []
@@ -143,8 +143,8 @@ def _append(query: str, input: Path | None, lines: "Sequence[tuple[str, Cells]]"
     incident = incident_file.load(query)
     done = append(incident, find_input(incident, input), lines)
     if done.moved:
-        rows = [[f"{who} {token}", in_full(old), in_full(new), in_full(new - old)] for who, token, old, new in done.moved]
-        terminal.print_grid(["payee", "before", "after", "moved by"], rows, right=(1, 2, 3))
+        rows = [[who, token, in_full(new - old), in_full(old), in_full(new)] for who, token, old, new in done.moved]
+        terminal.print_grid(["payee", "token", "moved by", "before", "after"], rows, right=(2, 3, 4))
     if not done.written:
         terminal.say(f"Nothing was written: {counted(done.known, 'line')} stand{'s' if done.known == 1 else ''} in the ledger already.")
         return []
