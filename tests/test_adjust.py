@@ -274,7 +274,7 @@ def test_lines_are_appended_after_a_whole_run_and_say_what_they_move(tmp_path: P
     written = (tmp_path / "ledger.csv").read_bytes()
     wrong = call(*given, "--trader", address(9), cwd=tmp_path)
     assert wrong.returncode == 2
-    assert "which is not compensated in this run" in wrong.stderr
+    assert f"the new line adjusts {address(9)}, which is not compensated in this run" in wrong.stderr
     bad = call(*given[:-1], "yesterday", "--trader", address(2), cwd=tmp_path)
     assert "the new line date is 'yesterday'" in bad.stderr
     assert (tmp_path / "ledger.csv").read_bytes() == written

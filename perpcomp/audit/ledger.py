@@ -126,11 +126,11 @@ def _file(incident: Incident) -> Path:
 def _with(incident: Incident, name: str, data: bytes, places: Sequence[str], old: int) -> Incident:
     """The incident with the ledger of these bytes. A problem of a new line names the place that the line comes from."""
     found, book, problems = read_ledger(name, data, incident.ledger.source, incident.chain.id)
+    rows = {f"{name} row {old + 2 + n}": place for n, place in enumerate(places)}
     if problems:
-        rows = {f"{name} row {old + 2 + n}": place for n, place in enumerate(places)}
         raise InputError(replace(one, header=rows.get(one.header, one.header)).finding(f"{incident.name}.toml") for one in problems)
     own = [one for one in incident.adjustments if not one.place.startswith(f"{name} row ")]
-    return replace(incident, adjustments=(*own, *found), book=book)
+    return replace(incident, adjustments=(*own, *(replace(one, place=rows.get(one.place, one.place)) for one in found)), book=book)
 
 
 def _moved(before: Run, after: Run) -> list[tuple[str, str, int, int]]:
