@@ -396,10 +396,11 @@ def test_a_formula_of_another_installed_package_can_be_run_and_verified(tmp_path
     assert "capped-margin" in {one["name"] for one in listed}
     done = process("run", "--formula", "capped-margin", cwd=tmp_path, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
-    rows = (tmp_path / "outputs" / "rehearsal" / "3-payouts.csv").read_text()
+    what_if = "outputs/rehearsal--formula-capped-margin"
+    rows = (tmp_path / what_if / "3-payouts.csv").read_text()
     assert ",capped-margin,1,1000.000000000000000000," in rows
-    assert process("verify", "outputs/rehearsal", cwd=tmp_path, PYTHONPATH=str(target)).returncode == 0
-    without = call("verify", "outputs/rehearsal", cwd=tmp_path)
+    assert process("verify", what_if, cwd=tmp_path, PYTHONPATH=str(target)).returncode == 0
+    without = call("verify", what_if, cwd=tmp_path)
     assert without.returncode == 2
     assert "made with formulas that are not installed: capped-margin" in without.stderr
 

@@ -585,7 +585,7 @@ def test_who_closed_under_water_is_left_out_for_that_also_after_trading_on(tmp_p
 def test_a_market_that_the_query_does_not_name_is_an_error(tmp_path: Path) -> None:
     rows = position(1, address(1), 1, 30_000, 10_000, 42_000)
     rows += [{**row, "market": "0x" + "ee" * 20} for row in position(2, address(2), 1, 30_000, 10_000, 42_000)]
-    with pytest.raises(InputError, match=f"does not name the market 0x{'ee' * 20}: 1 liquidations, first in block 10002"):
+    with pytest.raises(InputError, match=f"does not name the market 0x{'ee' * 20}: 1 liquidation, first in block 10002"):
         build.run(tmp_path, rows)
 
 

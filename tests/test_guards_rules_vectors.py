@@ -150,7 +150,7 @@ def test_the_differences_are_made_from_the_profiles(tmp_path: Path) -> None:
     assert [row[0] for row in behaviour] == [*profiles.QUESTIONS.values()]
     assert all(text != code for _, text, code in behaviour)
     assert [row[0] for row in rows if row[1] == "(not said)"] == [*profiles.SILENT]
-    done = call("guards", "profiles", cwd=tmp_path)
+    done = call("guards", "profiles", cwd=tmp_path, COLUMNS="400")
     assert done.returncode == 0
     for row in rows:
         for cell in row:
@@ -158,7 +158,7 @@ def test_the_differences_are_made_from_the_profiles(tmp_path: Path) -> None:
 
 
 def test_vectors_takes_one_file_and_verdicts_one_query(tmp_path: Path) -> None:
-    for words, missing in ((["vectors"], "Missing argument 'FILE'"), (["vector", str(VECTORS)], "unexpected extra argument")):
+    for words, missing in ((["vectors"], "Missing argument 'FILE'"), (["vector", str(VECTORS)], "Too many arguments")):
         done = call("guards", *words, cwd=tmp_path)
         assert done.returncode == 2
         assert missing in done.stderr

@@ -565,7 +565,7 @@ def test_a_block_list_dates_them(tmp_path: Path, name: str) -> None:
 
 def test_a_null_timestamp_counts_as_missing(tmp_path: Path) -> None:
     path = written(tmp_path, with_line(4, setting(blockTimestamp=None)))
-    assert "logs.jsonl row 4: 1 logs have no blockTimestamp" in refused(path)[0]
+    assert "logs.jsonl row 4: 1 log has no blockTimestamp" in refused(path)[0]
     assert read(path, block_list(tmp_path)).equals(read(written(tmp_path, LINES, "dated.jsonl")))
 
 

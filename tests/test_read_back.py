@@ -233,7 +233,7 @@ def test_an_error_of_the_run_is_an_error_of_its_folder(tmp_path: Path) -> None:
     """So that `--run` never makes a run look better than it was."""
     wrong = made(tmp_path, {address(1): 5_000}, payee(address(1), build.MARKET))
     perpcomp.publish_run(wrong, tmp_path / "o")
-    done = call("payouts", "--run", "o", cwd=tmp_path)
+    done = call("payouts", "--run", "o", cwd=tmp_path, COLUMNS="400")
     assert done.returncode == 1
     assert next(problem.what for problem in wrong.problems if problem.code == "unpayable") in done.stderr
     assert done.stdout.count(build.MARKET) == 1
@@ -245,7 +245,7 @@ def test_an_error_of_the_run_is_an_error_of_its_folder(tmp_path: Path) -> None:
 def test_a_what_if_has_a_folder_of_its_own_and_verifies(tmp_path: Path) -> None:
     assert call("run", "--quiet", cwd=tmp_path).returncode == 0
     official = (tmp_path / "outputs" / "rehearsal" / MANIFEST).read_bytes()
-    done = call("run", "--formula", "margin-only", cwd=tmp_path)
+    done = call("run", "--formula", "margin-only", cwd=tmp_path, COLUMNS="400")
     assert "in outputs/rehearsal--formula-margin-only." in done.stderr
     assert "This is a what-if (formula margin-only), not the run that the incident file states." in done.stdout
     assert (tmp_path / "outputs" / "rehearsal" / MANIFEST).read_bytes() == official

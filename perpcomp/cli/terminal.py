@@ -140,7 +140,8 @@ def print_table(
     ordered = frame.sort(largest, descending=True, nulls_last=True, maintain_order=True) if largest else frame
 
     def cells(row: Mapping[str, Any]) -> list[str]:
-        return [readable(markets.get(str(row.get(c.name)), row.get(c.name)), places(c.unit)) for c in columns]
+        named = {**row, "market": markets.get(str(row.get("market")), row.get("market"))}
+        return [readable(named.get(c.name), places(c.unit)) for c in columns]
 
     print_grid(
         [f"{c.name} ({of(c.unit)})" if c.unit else c.name for c in columns],
