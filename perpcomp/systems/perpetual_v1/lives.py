@@ -73,7 +73,8 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     positions = positions.join(_migrations(tables, before_crash), on="market", how="left")
     line = pl.concat([part.join(positions, on=POSITION).drop(POSITION) for part in lines], how="diagonal").sort("position", *ORDER)
     exchanged, notional = pl.col("exchanged_position_size"), pl.col("position_notional")
-    line = line.with_columns(
+    line = line.with_row_index("row").with_columns(
+        pl.when(BEGINS_POSITION).then("row").forward_fill().alias("begins"),
         pl.when(exchanged > 0).then(notional).otherwise(-notional).add(pl.col("realized_pnl")).fill_null(0).alias("signed_notional_moved"),
         pl.col("margin_moved").fill_null(0),
         pl.col("kind").is_in(["open"]).fill_null(False).alias("from_nothing"),
@@ -83,45 +84,51 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     for summed in ("signed_notional_moved", "margin_moved"):
         fixed.check_sum(line, summed)
 
+    opens, first_event = pl.col("opens"), pl.when("is_event").then("row").backward_fill().gather("begins")
     line = line.with_columns(
         _running(pl.col("signed_notional_moved"), BEGINS_POSITION).alias("signed_notional"),
         _running(pl.col("margin_moved"), BEGINS_POSITION).alias("margin_moved_so_far"),
-        pl.col("size").forward_fill().shift(1).over("position").alias("size_expected"),
+        pl.col("size").gather(_last(pl.col("size").is_not_null(), before=True)).alias("size_expected"),
         # Events of a position that was open before the first log belong to life 1 too.
-        (pl.col("opens").cum_sum() + (~pl.col("opens").filter(pl.col("is_event")).first())).over("position").cast(pl.Int64).alias("life"),
+        (_running(opens.cast(pl.Int64), BEGINS_POSITION) + (~opens).gather(first_event).cast(pl.Int64)).alias("life"),
+        _last(opens).alias("opened_in"),
     )
     line = line.with_columns(
-        pl.when("from_nothing")
-        .then(pl.col("signed_notional") - pl.col("signed_notional_moved"))
-        .forward_fill()
-        .over("position")
-        .alias("base"),
-        (pl.col("margin") - pl.col("margin_moved_so_far")).forward_fill().shift(1).over("position").alias("margin_base"),
+        (pl.col("signed_notional") - pl.col("signed_notional_moved")).gather(_last(pl.col("from_nothing"))).alias("base"),
+        (pl.col("margin") - pl.col("margin_moved_so_far")).gather(_last(pl.col("margin").is_not_null(), before=True)).alias("margin_base"),
     )
     size_before = pl.col("size") - exchanged
     broken = pl.col("is_event") & ~pl.col("from_nothing") & (size_before != pl.col("size_expected")).fill_null(False)
     line = line.with_columns(
         (pl.col("signed_notional") - pl.col("base")).alias("signed_after"),
-        (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs().alias("open_notional_replayed"),
-        (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
         # A reverse carries the open notional over, so an event that is missing before it is missing in the next life's sums too.
         (_running(broken.cast(pl.Int64), BEGINS_POSITION | pl.col("from_nothing")) == 0).alias("continuous"),
     )
-    line = line.with_columns(
-        pl.when("opens").then("block_time").forward_fill().over("position").alias("opened_at"),
-        pl.when("opens")
-        .then(
-            fixed.ratio(pl.col("signed_after").abs(), pl.col("margin")).fill_null(-fixed.amount(1))
-        )  # a null would take the earlier life's
-        .forward_fill()
-        .over("position")
-        .alias("leverage_at_open"),
-        pl.when("opens").then("continuous").forward_fill().alias("continuous_at_open"),
-    ).with_columns(
-        pl.when("continuous").then("open_notional_replayed"),
-        pl.when(pl.col("continuous_at_open") & (pl.col("leverage_at_open") >= 0)).then("leverage_at_open"),
+    leverage = fixed.ratio(pl.col("signed_after").abs(), pl.col("margin"))
+    openings = line.filter("opens").select(
+        pl.col("row").alias("opened_in"),
+        pl.col("block_time").alias("opened_at"),
+        pl.when(pl.col("continuous") & (leverage >= 0)).then(leverage).alias("leverage_at_open"),
     )
-    return _since_crash(line, before_crash, tables).select(*ORDER, *REPLAYED)
+    before = (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs()
+    return (
+        _since_crash(line, before_crash, tables)
+        .join(openings, on="opened_in", how="left", maintain_order="left")
+        .with_columns(
+            pl.when("continuous").then(before).alias("open_notional_replayed"),
+            (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
+        )
+        .select(*ORDER, *REPLAYED)
+    )
+
+
+def _last(stated: pl.Expr, before: bool = False) -> pl.Expr:
+    """The row of the position's last event up to this one, or `before` this one, of which `stated` is true; null where there is none.
+
+    A value of that row is gathered by it: a third of the cost of a window for each value, which hashes every position again.
+    """
+    row = pl.when(stated).then("row").forward_fill().shift(int(before))
+    return pl.when(row >= pl.col("begins")).then(row)
 
 
 def _running(value: pl.Expr, begins: pl.Expr) -> pl.Expr:
@@ -182,5 +189,5 @@ def _since_crash(line: pl.DataFrame, before_crash: pl.Expr, tables: dict[str, pl
     )
     line = line.filter(pl.col("kind").is_in(CLOSING)).join(then.select("position", "life_then", *names), on="position", how="left")
     held_then = pl.col("life_then") == pl.col("life")
-    was_open = held_then.fill_null(pl.col("opened_at").is_null())  # no event before the crash, and none that opened it: open, unknown
+    was_open = held_then.fill_null(pl.col("opened_in").is_null())  # no event before the crash, and none that opened it: open, unknown
     return line.with_columns(pl.when(was_open).then(name).otherwise(nothing).alias(name) for name in names)
