@@ -201,7 +201,8 @@ def evaluate_all(node: Node, terms: Mapping[str, Sequence[Value]], rows: int) ->
             return [*terms[str(node.leaf)]]
         case "literal":
             return [node.leaf] * rows
-    values = zip(*(evaluate_all(child, terms, rows) for child in node.inputs), strict=True)
+    operands_of = [evaluate_all(child, terms, rows) for child in node.inputs]
+    values = zip(*operands_of, strict=True)
     match node.op:
         case "if":
             return [yes if condition is True else no for condition, yes, no in values]
@@ -211,6 +212,8 @@ def evaluate_all(node: Node, terms: Mapping[str, Sequence[Value]], rows: int) ->
             largest = max if node.op == "max" else min
             return [largest((v for v in several if v is not None), default=None) for several in values]
     step = STEPS[node.op]
+    if not any(None in operand for operand in operands_of):  # almost always: a third of the time of the lines below
+        return [*map(step, *operands_of)]
     match node.op:
         case "at_least" | "at_most":  # as Polars: no bound where that is null
             return [value if bound is None or value is None else step(bound, value) for bound, value in values]

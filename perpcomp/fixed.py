@@ -22,8 +22,7 @@ QUOTIENT = "truncated quotient"
 
 def truncate(numerator: int, denominator: int) -> int:
     """Signed division as in Solidity, towards zero. Python's // floors: one unit off for negative values."""
-    quotient = abs(numerator) // abs(denominator)
-    return -quotient if (numerator < 0) != (denominator < 0) else quotient
+    return numerator // denominator if (numerator < 0) == (denominator < 0) else -(-numerator // denominator)
 
 
 def mul_integers(a: int, b: int) -> int:

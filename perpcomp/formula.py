@@ -122,6 +122,11 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
     values = liquidations.select(pl.when(known).then(values)).to_series()
     columns = {name: arithmetic.terms(liquidations.get_column(name)) for name in terms}
     second = arithmetic.evaluate_all(node, columns, liquidations.height)
+    expected = second if known.all() else [value if complete else None for value, complete in zip(second, known, strict=True)]
+    signed = chosen.negative or not (values < 0).any()
+    # Whole lists are compared first, in a tenth of the time; the rows are read where that fails, to name one.
+    if signed and values.null_count() == (~known).sum() and fixed.to_integers(values) == expected:
+        return values
     for n, (value, other, complete) in enumerate(zip(fixed.to_integers(values), second, known, strict=True)):
         if complete and (value is None or value != other or (value < 0 and not chosen.negative)):
             transaction, log = liquidations.select("transaction_hash", "log_index").row(n)

@@ -28,16 +28,19 @@ def of_all(
     The first one is the one that pays: InputError where it cannot be applied. A rule beside it that cannot be applied is named and left out.
     """
     owed, problems, known = dict[str, Mapping[str, Entitlement]](), list[Finding](), Known()
+    eligible, given = table.filter("eligible"), dict[str, list[int | None]]()
     for one in dict.fromkeys(asked):
         if isinstance(one, NamedRule):
             try:
                 owed[one.name] = entitlements(outcome(one, population, known), population)
             except InputError as error:
-                if not owed:
+                if not owed and not given:
                     raise
                 problems += not_compared(error)
         else:
-            owed[one.name] = entitlement.net(entitlement.of_traders(one, table), incident.received_by)
+            given[one.name] = entitlement.given(one, eligible)
+    for name, sums in entitlement.each_per_trader(eligible.get_column("trader"), given).items():
+        owed[name] = entitlement.net(sums, incident.received_by)
     return owed, problems
 
 

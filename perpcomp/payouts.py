@@ -5,7 +5,7 @@ the last leg taking the remainder. What a rule gives is exact, and so are its le
 down, or by largest remainder where the total is to be met to the unit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import lcm
 
@@ -62,7 +62,7 @@ def pay(due_to: Due, unpayable: Mapping[str, str], liquidations: pl.DataFrame, s
     shares = list((nothing if stopped else leg_values(due_to)).values())
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
-        values = [int(share[k] * worth / Fraction(fixed.ONE)) for share in shares]
+        values = [int(v // fixed.ONE if v >= 0 else -(-v // fixed.ONE)) for v in (share[k] * worth for share in shares)]
         payable = [0 if why else share[k] for share, why in zip(shares, refused, strict=True)]
         units = in_units(payable, leg, worth, rounding(chosen, incident))
         if takes_rest(due_to) and k < len(incident.settlement) - 1:
@@ -85,7 +85,7 @@ def pay(due_to: Due, unpayable: Mapping[str, str], liquidations: pl.DataFrame, s
             "amount_base_units": [str(paid_units) for paid_units in units],
             "rounded_off": fixed.from_integers(
                 [
-                    0 if why else _rounded_off(share[k], value, Fraction(paid_units * price, unit), worth)
+                    0 if why else _rounded_off(share[k], value, paid_units * price, unit, worth)
                     for share, value, paid_units, why in zip(shares, values, units, refused, strict=True)
                 ]
             ),
@@ -114,10 +114,10 @@ def unpaid(chosen: Paying, owed: Mapping[str, Entitlement]) -> list[Finding]:
     return [Finding("error", "3-payouts.csv", what, advice, code="unpaid-liquidation")]
 
 
-def split(entitlement: Exact, legs: Iterable[Leg]) -> list[Exact]:
+def split(entitlement: Exact, legs: Sequence[Leg]) -> list[Exact]:
     """The value of each leg: its share, and the last leg takes the rest, so that they add up. Shares of a whole number are floored."""
-    shares = [Entitlement(entitlement, 0, 1).part(leg.share) for leg in legs]
-    return [*shares[:-1], entitlement - sum(shares[:-1])]
+    shares = [Entitlement(entitlement, 0, 1).part(leg.share) for leg in legs[:-1]]
+    return [*shares, entitlement - sum(shares)]
 
 
 def base_units(value: Exact, leg: Leg, worth: int = fixed.ONE) -> int:
@@ -142,11 +142,13 @@ def in_units(values: Sequence[Exact], leg: Leg, worth: int, mode: str) -> list[i
     return units
 
 
-def _rounded_off(exactly: Exact, value: int, paid: Fraction, worth: int) -> int:
-    """What the units that are paid leave of a value, cut to whole 1e-18: below 0 where a unit was added. `value` is the exact one cut down."""
+def _rounded_off(exactly: Exact, value: int, paid: int, unit: int, worth: int) -> int:
+    """What the units that are paid leave of a value, cut to whole 1e-18: below 0 where a unit was added. `value` is the exact one cut
+    down; the units are worth `paid` / `unit`.
+    """
     if isinstance(exactly, int):
-        return value - int(paid)
-    return int(exactly * worth / fixed.ONE - paid)
+        return value - paid // unit
+    return int(exactly * worth / fixed.ONE - Fraction(paid, unit))
 
 
 def takes_rest(due_to: Due) -> bool:

@@ -238,7 +238,7 @@ def _against_input(run: Run, found: Found) -> tuple[Run, list[Finding]]:
     return replace(run, left_out=others, exclusions=excluded), problems
 
 
-def _kept_back(chosen: Paying, found: Found, incident: Incident) -> dict[str, entitlement.Entitlement]:
+def _kept_back(chosen: Paying, found: Found, incident: Incident) -> Mapping[str, entitlement.Entitlement]:
     """What the formula or rule would give if nobody were excluded."""
     if isinstance(chosen, NamedRule):
         population = of_liquidations(found.without_exclusions, incident, restore.pools(incident, found.replayed))

@@ -7,7 +7,7 @@ from fractions import Fraction
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.entitlement import Entitlement, compensated, per_trader
+from perpcomp.entitlement import Entitlement, Sums, columns_of, compensated, per_trader
 from perpcomp.findings import Finding
 from perpcomp.number_text import counted, in_full
 from perpcomp.tables.decide import COMPARISON
@@ -30,27 +30,38 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be valued, amount is the sum of the others
     (null without any), and recovery_ratio and rank are null.
     """
-    worth, listed, notes = _worth(liquidations), [COMPARISON.empty()], []
-    for name, traders in sorted(owed.items()):
-        ratios = [_ratio(entitlement, worth.get(trader, NOTHING)) for trader, entitlement in traders.items()]
-        beyond = [trader for trader, ratio in zip(traders, ratios, strict=True) if ratio is not None and abs(ratio) >= fixed.LIMIT]
-        if beyond:
-            notes.append(_without_ratio(name, beyond, worth.get(beyond[0], NOTHING), traders[beyond[0]], quote))
+    worth, listed, notes = _worth(liquidations), [COMPARISON.empty()], list[Finding]()
+    losses = [k if k > 0 and not u else None for k, u in zip(worth.known, worth.unknown, strict=True)]
+    by_trader = dict(zip(worth.traders, losses, strict=True))
+    for name, owed_by in sorted(owed.items()):
+        traders, (known, unknown, number) = list(owed_by), columns_of(owed_by)
+        given = [None if lacking else amount for amount, lacking in zip(known, unknown, strict=True)]
+        lost = losses if traders == worth.traders else [by_trader.get(trader) for trader in traders]
+        ratios = _ratios(given, lost)
+        if beyond := [row for row, ratio in enumerate(ratios) if ratio is not None and abs(ratio) >= fixed.LIMIT]:
+            names = [traders[row] for row in beyond]
             ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
-        complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
-        amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
-        whole = pl.when("complete").then("amount")
+            notes.append(_without_ratio(name, names, worth.get(names[0], NOTHING), owed_by[names[0]], quote))
+        amounts = [int(k) if u < n else None for k, u, n in zip(known, unknown, number, strict=True)]
+        frame = pl.DataFrame({"amount": fixed.from_integers(amounts), "unknown": pl.Series(unknown, dtype=pl.Int64)})
+        whole = pl.when(pl.col("unknown") == 0).then("amount")
         columns = {
-            "trader": list(traders),
+            "trader": traders,
             "formula": [name] * len(traders),
-            "amount": amount,
+            "amount": frame["amount"],
             "recovery_ratio": fixed.from_integers(ratios),
-            "rank": pl.DataFrame({"amount": amount, "complete": complete})
-            .select(whole.rank("min", descending=True).cast(pl.Int64))
-            .to_series(),
+            "rank": frame.select(whole.rank("min", descending=True).cast(pl.Int64)).to_series(),
         }
         listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
     return check(pl.concat(listed), COMPARISON), notes
+
+
+def _ratios(given: Sequence[int | Fraction | None], lost: Sequence[int | None]) -> list[int | None]:
+    """given / lost of each row, truncated; None where one of the two is. Every loss is above 0."""
+    return [
+        None if a is None or b is None else int(a * fixed.ONE // b if a >= 0 else -(-a * fixed.ONE // b))
+        for a, b in zip(given, lost, strict=True)
+    ]
 
 
 def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: Entitlement, quote: str) -> Finding:
@@ -63,17 +74,10 @@ def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: 
     return Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large")
 
 
-def _worth(liquidations: pl.DataFrame) -> dict[str, Entitlement]:
+def _worth(liquidations: pl.DataFrame) -> Sums:
     """The equity by [valuation] that each eligible trader lost."""
     eligible = liquidations.filter("eligible")
     return per_trader(eligible.get_column("trader"), compensated(eligible.select(EQUITY).to_series(), eligible))
-
-
-def _ratio(given: Entitlement, lost: Entitlement) -> int | None:
-    """given / lost, truncated; None without a loss, or where one of the two is incomplete."""
-    if given.unknown or lost.unknown or lost.known <= 0:
-        return None
-    return int(given.known * fixed.ONE / Fraction(lost.known))
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:

@@ -77,7 +77,7 @@ def outcome(one: NamedRule, population: Population, known: Known | None = None) 
     return apply(one.rule, population, {rule.name: rule for rule in one.rules}, known)
 
 
-def entitlements(done: Outcome, population: Population) -> dict[str, Entitlement]:
+def entitlements(done: Outcome, population: Population) -> Mapping[str, Entitlement]:
     """The result by address, less what was received already where no step of the rule took it off."""
     found = done.entitlements()
     return found if done.end.taken_off is not None else net(found, population.received)
