@@ -7,7 +7,7 @@ find one that is missing at the position's end.
 import polars as pl
 
 from perpcomp.findings import Finding, Level
-from perpcomp.ingest.raw_frame import LOG_ORDER
+from perpcomp.ingest.raw_frame import LOG_ORDER, increases
 from perpcomp.number_text import counted
 
 MOST = 20  # findings: a lost range breaks many positions
@@ -24,7 +24,10 @@ def gaps(sizes: pl.LazyFrame, level: Level, what_to_do: str, side_only: bool = F
     position = pl.struct("trader", "market").hash(0).alias("position")
     start, end = (_side(name) if side_only else pl.col(name) for name in ("size_before", "size_after"))
     before = pl.when(pl.col("size_before").is_not_null()).then(start.hash(0)).alias("before")
-    line = sizes.select(position, LOG_ORDER.alias("place"), before, end.hash(0).alias("after")).sort("position", "place")
+    rows = sizes.select(position, LOG_ORDER.alias("place"), before, end.hash(0).alias("after")).collect(engine="streaming")
+    # Most inputs are in order by place. Then one stable sort does, in a fifth of the time of a sort by both.
+    in_order = rows if increases(rows.get_column("place")) else rows.sort("place")
+    line = in_order.lazy().sort("position", maintain_order=True)
     same = pl.col("position") == pl.col("position").shift()
     broken = line.with_columns(pl.col("place").shift().alias("last")).filter(same & (pl.col("before") != pl.col("after").shift()))
     found = broken.select("position", "place", "last").collect(engine="streaming").sort("place")
