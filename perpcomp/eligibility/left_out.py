@@ -47,15 +47,16 @@ def left_out(
     rows = pl.concat(seen).filter(in_window(incident))
     if flag_event is not None:
         rows = pl.concat([rows, _flagged(tables[flag_event], liquidations, incident).select(rows.collect_schema().names())])
-    others = rows.join(known, on="trader", how="anti").collect(engine="streaming")
-    counts = others.group_by("trader", "kind").len().sort("trader", "kind")
-    counted = counts.group_by("trader").agg(pl.format("{} {}", "len", "kind").sort().str.join(", ").alias("counted"))
-    under_water, flagged = pl.col("bad_debt") > 0, pl.col("kind").is_in(FLAGGED)
-    last = (
-        others.sort("block_number", "log_index")
-        .group_by("trader")
-        .agg(pl.col(*named[1:]).last(), under_water.any().alias("under_water"), flagged.any().alias("flagged"))
+    # A row a trader and kind, not an event, is put in order; then only the last event of each trader is read.
+    place, under_water = LOG_ORDER.alias("place"), (pl.col("bad_debt") > 0).any().alias("under_water")
+    others = rows.join(known, on="trader", how="anti").group_by("trader", "kind").agg(pl.len(), place.max(), under_water)
+    kinds = others.collect(engine="streaming").with_columns(
+        pl.format("{} {}", "len", "kind").alias("counted"), pl.col("kind").is_in(FLAGGED).alias("flagged")
     )
+    by_trader = kinds.sort("trader", "counted").group_by("trader", maintain_order=True)
+    told = by_trader.agg(pl.col("counted").str.join(", "), pl.col("place").max(), pl.col("under_water", "flagged").any())
+    at_last = pl.col("place").is_in(told.get_column("place").implode())
+    last = rows.select(*named, place).filter(at_last).collect(engine="streaming").join(told, on=["trader", "place"]).unique("trader")
     code = (
         pl.when("under_water")
         .then(pl.lit("closed-under-water"))
@@ -70,7 +71,7 @@ def left_out(
         .then(pl.lit("flagged, but not liquidated in the window: "))
         .otherwise(pl.lit("not liquidated in the window; in it: "))
     )
-    rest = last.join(counted, on="trader").select(*named, code.alias("reason_code"), (sentence + pl.col("counted")).alias("reason"))
+    rest = last.select(*named, code.alias("reason_code"), (sentence + pl.col("counted")).alias("reason"))
     return check(pl.concat([taken_out, rest]), LEFT_OUT)
 
 
