@@ -132,9 +132,13 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: Insu
         for kind in group:
             tables[kind.name] = _no_rows(kind, at_house)  # most pieces hold few of the events
             if (kind.topic0,) in parts:
-                rows = decode(parts[kind.topic0,].filter(ours if at_house else ~ours), kind).with_columns(chain)
-                tables[kind.name] = (rows if at_house else rows.rename({"address": "market"})).select(tables[kind.name].columns)
+                rows = decode(parts[kind.topic0,].filter(ours if at_house else ~ours), kind)
+                market = () if at_house else (pl.col("address").alias("market"),)
+                tables[kind.name] = rows.select(chain, *IDENTITY, *market, *kind.schema)
     return tables
+
+
+IDENTITY = tuple(c.name for c in LOG_COLUMNS if c.name != "chain_id")
 
 
 @cache
