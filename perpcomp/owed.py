@@ -63,6 +63,11 @@ class Due:
         """What is owed, by trader and payee."""
         return payees.parts(self.owed, self.incident)
 
+    @cached_property
+    def by_payee(self) -> dict[str, Entitlement]:
+        """What is owed, by payee, sorted by address."""
+        return payees.per_payee(self.parts)
+
     @property
     def total(self) -> int:
         """All that is owed, in whole 1e-18: of a rule the exact sum, cut once."""

@@ -49,7 +49,7 @@ def pay(due_to: Due, unpayable: Mapping[str, str], liquidations: pl.DataFrame, s
     if chosen.negative:
         what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
         raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
-    due = payees.per_payee(parts)
+    due = due_to.by_payee
     refused = [unpayable.get(payee) for payee in due]
     amounts: list[Exact] = [0 if stopped else entitlement.known for entitlement in due.values()]
     whole = [int(amount) for amount in amounts]
@@ -166,7 +166,7 @@ def leg_values(due_to: Due) -> dict[str, list[Exact]]:
 
     InputError where the rules' values are not the whole entitlement, or more than it.
     """
-    incident, due = due_to.incident, payees.per_payee(due_to.parts)
+    incident, due = due_to.incident, due_to.by_payee
     if not due_to.legs:
         return {payee: split(entitlement.known, incident.settlement) for payee, entitlement in due.items()}
     paid, rest = [payees.per_payee(payees.parts(one, incident)) for one in due_to.legs], takes_rest(due_to)

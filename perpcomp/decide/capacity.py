@@ -125,8 +125,10 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
     ]
     tokens = [leg.token for leg in legs]
     rows = []
-    for (name,), part in sorted(comparison.group_by("formula"), key=lambda group: str(group[0])):
-        amounts = [fixed.mul_integers(amount, worth) for amount in fixed.to_integers(part.get_column("amount")) if amount is not None]
+    for (name,), part in sorted(comparison.group_by("formula"), key=lambda group: str(group[0])) if funds else ():
+        amounts = [amount for amount in fixed.to_integers(part.get_column("amount")) if amount is not None]
+        if worth != fixed.ONE:
+            amounts = [fixed.mul_integers(amount, worth) for amount in amounts]
         unknown = part.filter(INCOMPLETE).height
         for source, token, available, price in funds:
             in_part = source != FUND and token in tokens

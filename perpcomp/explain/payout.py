@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from perpcomp import arithmetic, fixed, formula, payees, payouts
+from perpcomp import arithmetic, fixed, formula, payouts
 from perpcomp.arithmetic import plain, term
 from perpcomp.entitlement import given
 from perpcomp.explain.rule import in_exact, rule_steps
@@ -114,7 +114,7 @@ def _sum(name: str, of: str, amounts: list[int], total: int, unit: str) -> Step:
 def payee_steps(run: RunTables, payee: str) -> Iterator[Step]:
     """From what a payee is owed, for itself and for traders whose payee it is, to tokens and tranches."""
     paid = run.payouts.filter(pl.col("trader") == payee)
-    owed, legs = payees.per_payee(run.due.parts)[payee].known, run.incident.settlement
+    owed, legs = run.due.by_payee[payee].known, run.incident.settlement
     yield from _for_traders(run, payee, owed)
     parts = payouts.leg_values(run.due)[payee]
     if payouts.takes_rest(run.due):
