@@ -9,7 +9,7 @@ import pytest
 
 from perpcomp import fixed, totals
 from perpcomp.decide import compare
-from perpcomp.entitlement import Entitlement, incomplete, of_traders, per_trader
+from perpcomp.entitlement import Entitlement, each_per_trader, incomplete, of_traders, per_trader
 from perpcomp.explain.explain import explain
 from perpcomp.findings import Finding
 from perpcomp.fixed import ONE, to_integer
@@ -135,6 +135,11 @@ def test_entitlements_are_summed_per_trader_and_unknown_rows_counted() -> None:
     assert [owed[trader].amount for trader in owed] == [-3, 1, None]
     assert [trader for trader, entitlement in incomplete(owed).items()] == ["b", "c"]
     assert per_trader([], []) == {}
+
+
+def test_several_columns_are_added_up_as_each_alone() -> None:
+    traders, columns = ["b", "a", "b"], {"one": [1, None, 3], "other": [-(10**30), 5, 1]}
+    assert each_per_trader(traders, columns) == {name: per_trader(traders, values) for name, values in columns.items()}
 
 
 def test_an_entitlement_beyond_what_a_column_sums_is_still_exact() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.incident import incident_file
 from perpcomp.ingest.exports.exporter import Wanted
+from perpcomp.ingest.exports.sheet import Sheet
 from perpcomp.ingest.exports.subgraph import PAGE
 from perpcomp.ingest.raw_frame import RAW_SCHEMA
 from perpcomp.run import Run
@@ -673,3 +677,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, data: by
     path = tmp_path / name
     path.write_bytes(data)
     assert f"{name}: The file cannot be read (" in refused([path])
+
+
+CELL = st.sampled_from(["0x" + "ab" * 32, "0x" + "cd" * 32, "0x" + "Ef" * 32, "0x" + "ab" * 31, "0x" + "ag" * 32, "ab" * 33, "", None])
+
+
+@pytest.mark.property
+@given(st.lists(CELL, max_size=30), st.lists(st.integers(1, 5), min_size=30, max_size=30), st.booleans())
+def test_the_quick_look_at_a_column_and_the_search_for_bad_rows_agree(cells: list[str | None], times: list[int], optional: bool) -> None:
+    column = [cell for cell, repeated in zip(cells, times, strict=False) for _ in range(repeated)]
+    frame = pl.DataFrame({"row": range(len(column)), "transaction_hash": column}, schema={"row": pl.Int64, "transaction_hash": pl.String})
+    sheet = Sheet("made", frame, {"transaction_hash": "tx"})
+    found = sheet.cells("transaction_hash", "hash", optional).to_list()
+    missing = [cell or None for cell in column]
+    good = [optional if cell is None else re.fullmatch("0x[0-9a-fA-F]{64}", cell) is not None for cell in missing]
+    assert found == [cell.lower() if cell and ok else None for cell, ok in zip(missing, good, strict=True)]
+    assert [problem.where for problem in sheet.problems] == [f"made row {row}" for row, ok in enumerate(good) if not ok][:20]
