@@ -7,7 +7,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.curve import Reserves
-from perpcomp.entitlement import net, of_traders
+from perpcomp.entitlement import compensated, net, of_traders
 from perpcomp.formulas.restore_position import restore_position
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.restore import ORDERS
@@ -67,13 +67,11 @@ def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFra
     restore_notional and restore_fee are those of the whole position.
     """
     eligible = liquidations.filter("eligible")
-    parts = list(zip(*(fixed.to_integers(eligible.get_column(name)) for name in ("size", "compensated_size")), strict=True))
+    has_share = (pl.col("size") != 0) & pl.col("compensated_size").is_not_null()
 
     def share(values: pl.Series) -> pl.Series:
-        amounts = zip(fixed.to_integers(values), parts, strict=True)
-        return fixed.from_integers(
-            [None if v is None or kept is None or not size else fixed.truncate(v * kept, abs(size)) for v, (size, kept) in amounts]
-        )
+        amounts = fixed.from_integers(compensated(values, eligible))
+        return eligible.select(pl.when(has_share).then(amounts)).to_series()
 
     left = eligible.select((pl.col("margin_at_reference") - pl.col("funding_at_reference")).clip(0)).to_series()
     known = pl.col("open_notional_at_reference").is_not_null()
