@@ -97,3 +97,54 @@ what       | text    |  | what was found
 what_to_do | text?   |  | what to do about it; null where there is nothing to say
 """),
 )
+
+PREFERENCES = Table(
+    "preferences",
+    ("option", "other"),
+    columns("""
+option           | text    |      | a formula or rule
+other            | text    |      | another one
+prefer           | integer |      | traders who get more under option than under other, by exact amounts
+prefer_other     | integer |      | traders who get more under other
+indifferent      | integer |      | traders who get the same; traders of whom one amount is unknown are in none of the three
+money_moved      | amount  | USDC | what those who prefer option get more under it, added up and truncated
+money_moved_back | amount  | USDC | what those who prefer other get more under that, added up and truncated
+"""),
+)
+
+ELECTIONS = Table(
+    "elections",
+    ("voting_type", "option"),
+    columns("""
+voting_type | text   |       | a voting type of Snapshot: single-choice, approval, ranked-choice, copeland or weighted
+option      | text   |       | a formula or rule that may be paid
+score       | amount | votes | what it would get if every trader voted for the own payout, truncated
+elected     | flag   |       | whether no other option has a higher score; several where they tie
+"""),
+)
+
+FAIRNESS = Table(
+    "fairness",
+    ("option",),
+    columns("""
+option                  | text     |      | a formula or rule
+traders                 | integer  |      | eligible traders
+total                   | amount   | USDC | what it gives in all, truncated
+recovery_min            | text?    | /1   | the smallest amount / loss of a trader with a loss, as a fraction; null where an amount or loss is unknown
+recovery_median         | text?    | /1   | the middle one; of an even number, the mean of the middle two
+recovery_max            | text?    | /1   | the largest one: above 1 somebody is paid more than the loss
+total_recovery          | text?    | /1   | total / the sum of all losses, as a fraction
+paid_above_loss         | integer? |      | traders who are paid more than they lost
+gini                    | text?    | /1   | 0 where all are paid the same, near 1 where one has it all, as a fraction; null where a total is 0, or an amount unknown or below 0
+top_1                   | text?    | /1   | share of the largest amount in the total, as a fraction
+top_2                   | text?    | /1   | share of the 2 largest
+top_10                  | text?    | /1   | share of the 10 largest
+envy_pairs              | integer? |      | pairs of traders who lost the same and get different amounts
+equal_pairs             | integer? |      | pairs of traders who lost the same
+envy_examples           | text?    | USDC | up to three of them, with the largest differences
+monotonicity_violations | integer? |      | pairs of traders of whom one lost more and gets less
+ordered_pairs           | integer? |      | pairs of traders of whom one lost more
+monotonicity_examples   | text?    | USDC | up to three of them, with the largest differences
+why_not                 | text?    |      | why a figure is null
+"""),
+)

@@ -1,0 +1,113 @@
+"""Who prefers which option: by pairs, as a matrix, and whether one beats all others or they go in a ring; and who gains and loses most."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import polars as pl
+
+from perpcomp.decide.field import Field, better, sum_where
+from perpcomp.tables.decide import PREFERENCES
+from perpcomp.tables.schema import check, frame_of
+
+MOST = 5  # so many traders are named on each side
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How many traders get more under an option than under another, less, or the same; and the money moved each way (1e-18, exact).
+
+    `moved` is what those who prefer it get more under it, `moved_back` what the others get more under the other one.
+    """
+
+    more: int
+    less: int
+    same: int
+    moved: Fraction
+    moved_back: Fraction
+
+
+@dataclass(frozen=True)
+class Condorcet:
+    """The option that beats every other by a majority of traders; or the rings of majorities; or neither, where there are ties."""
+
+    winner: str | None
+    rings: tuple[tuple[str, ...], ...] = ()
+
+
+Matrix = Mapping[tuple[str, str], Pair]
+
+
+def matrix(field: Field) -> dict[tuple[str, str], Pair]:
+    """(option, other) -> their pair, for every two options in both directions."""
+    pairs: dict[tuple[str, str], Pair] = {}
+    for n, one in enumerate(field.options):
+        for other in field.options[n + 1 :]:
+            up, down = better(one, other)
+            both = sum(a and b for a, b in zip(one.known, other.known, strict=True))
+            more, less = sum(up), sum(down)
+            gained = sum_where(one.amounts, up) - sum_where(other.amounts, up)
+            lost = sum_where(other.amounts, down) - sum_where(one.amounts, down)
+            pairs[one.name, other.name] = Pair(more, less, both - more - less, gained, lost)
+            pairs[other.name, one.name] = Pair(less, more, both - more - less, lost, gained)
+    return pairs
+
+
+def condorcet(pairs: Matrix, names: Sequence[str]) -> Condorcet:
+    """Whether one of these options beats all others. Options that are in a ring with each other are listed by name."""
+    beats = {name: {other for other in names if other != name and pairs[name, other].more > pairs[name, other].less} for name in names}
+    for name in names:
+        if len(beats[name]) == len(names) - 1:
+            return Condorcet(name)
+    return Condorcet(None, tuple(_rings(beats, names)))
+
+
+def _rings(beats: Mapping[str, set[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """For each group of options that reach each other by majorities: one shortest ring through its first, in the order of beating."""
+    rings, seen = [], set[str]()
+    for start in names:
+        if start in seen:
+            continue
+        paths, here = {start: (start,)}, [start]
+        found: tuple[str, ...] | None = None
+        while here and found is None:
+            following = []
+            for name in here:
+                if start in beats[name]:
+                    found = paths[name]
+                    break
+                for other in sorted(beats[name] - paths.keys()):
+                    paths[other] = (*paths[name], other)
+                    following.append(other)
+            here = following
+        if found is not None:
+            rings.append(found)
+            seen |= set(found)
+    return rings
+
+
+def most_changed(field: Field, chosen: str, other: str) -> tuple[list[tuple[str, Fraction]], list[tuple[str, Fraction]]]:
+    """The traders who gain and who lose most under `other` against `chosen`, with the exact difference; the largest first, by address."""
+    one, base = field.option(other), field.option(chosen)
+    up, down = better(one, base)
+    gains = [(one.amounts[n] - base.amounts[n], trader) for n, trader in enumerate(field.traders) if up[n] or down[n]]
+    ordered = sorted(gains, key=lambda gain: (-gain[0], gain[1]))
+    reverse = sorted(gains, key=lambda gain: (gain[0], gain[1]))
+    return [(t, d) for d, t in ordered[:MOST] if d > 0], [(t, d) for d, t in reverse[:MOST] if d < 0]
+
+
+def table(pairs: Matrix) -> pl.DataFrame:
+    """The preferences table. Money is cut to whole 1e-18."""
+    rows = [
+        {
+            "option": name,
+            "other": other,
+            "prefer": pair.more,
+            "prefer_other": pair.less,
+            "indifferent": pair.same,
+            "money_moved": int(pair.moved),
+            "money_moved_back": int(pair.moved_back),
+        }
+        for (name, other), pair in sorted(pairs.items())
+    ]
+    return check(frame_of(rows, PREFERENCES), PREFERENCES)
