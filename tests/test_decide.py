@@ -24,9 +24,7 @@ ABC_LOST = (30_000, 22_500, 8_000)
 
 def field(options: Mapping[str, Sequence[int | Fraction]], lost: Sequence[int | None] = ABC_LOST) -> Field:
     """A field of these amounts, in whole units of the quote asset."""
-    made = [
-        Option(name, Amounts.of([Fraction(value) * ONE for value in values]), [True] * len(values)) for name, values in options.items()
-    ]
+    made = [Option(name, Amounts.of([Fraction(value) * ONE for value in values]), [True] * len(values)) for name, values in options.items()]
     return Field([address(n) for n in range(1, len(lost) + 1)], made, [None if loss is None else loss * ONE for loss in lost])
 
 
@@ -101,12 +99,6 @@ def test_dust_below_the_last_digit_is_a_preference_only_where_it_is_in_the_rule(
     assert (pair.more, pair.less, pair.same, pair.moved) == (3, 0, 0, 1)
 
 
-def test_who_gains_and_loses_most() -> None:
-    gains, losses = preferences.most_changed(shutdown("op2", "op4"), "op2", "op4")
-    assert [trader for trader, _ in gains] == [address(4), address(3)]
-    assert [trader for trader, _ in losses] == [address(5), address(2), address(1)]
-
-
 @pytest.mark.property
 @given(st.lists(st.tuples(st.integers(-3, 6), st.integers(0, 6), st.integers(1, 3)), min_size=1, max_size=12))
 def test_pairs_are_counted_as_if_each_were_looked_at(rows: list[tuple[int, int, int]]) -> None:
@@ -134,8 +126,10 @@ def test_an_unknown_amount_or_loss_leaves_measures_out_with_the_reason() -> None
     found = fairness.fairness(Field([address(1), address(2)], [lacking], [ONE, ONE]))[0]
     assert (found.gini, found.envy, found.why_not) == (None, None, "the amounts of 1 of 2 traders are not known")
     unknown_loss = fairness.fairness(field({"f": [1, 2]}, [1, None]))[0]
-    assert (unknown_loss.gini, unknown_loss.recovery, unknown_loss.why_not) == (F(1, 6), None, "what was lost is not known for every trader")
+    assert (unknown_loss.gini, unknown_loss.recovery, unknown_loss.why_not) == (
+        F(1, 6),
+        None,
+        "what was lost is not known for every trader",
+    )
     below = fairness.fairness(field({"f": [-1, 2]}, [1, 2]))[0]
     assert (below.gini, below.top) == (None, (None, None, None))
-
-

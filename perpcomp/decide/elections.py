@@ -40,11 +40,10 @@ class Election:
 
 def elections(field: Field) -> dict[str, Election]:
     """Voting type -> its result, over the options that may be paid and the traders whose amounts are all known."""
-    options = [one for one in field.options if one.payable]
-    names, count = [one.name for one in options], len(options)
-    rankings, approvals, weights = ballots(options)
+    names = [one.name for one in field.options if one.payable]
+    count, (rankings, approvals, weights) = len(names), ballots(field)
     counted = {
-        SINGLE: single_choice(Counter(ballot[0] for ballot in rankings.elements()), count),
+        SINGLE: single_choice(rankings, count),
         APPROVAL: approval(approvals, count),
         RANKED: ranked_choice(rankings, count),
         COPELAND: copeland(rankings, count),
@@ -53,31 +52,51 @@ def elections(field: Field) -> dict[str, Election]:
     return {kind: Election(dict(zip(names, scores, strict=True))) for kind, scores in counted.items()}
 
 
-def ballots(options: Sequence[Option]) -> tuple[Counter[Ballot], Counter[Ballot], list[int]]:
+def ballots(field: Field) -> tuple[Counter[Ballot], Counter[Ballot], list[int]]:
     """The traders' rankings and approvals, equal ones counted together, and the sum of their weighted votes (1e-18)."""
-    rankings, approvals, weights = Counter[Ballot](), Counter[Ballot](), [0] * len(options)
-    exact = [one.amounts for one in options]
-    fractional = any(amounts.denominator != 1 for amounts in exact)
-    places = range(len(options))
-    for n, amounts in enumerate(zip(*(amounts.cut() for amounts in exact), strict=True)):
-        if not all(one.known[n] for one in options):
-            continue
-        values: Sequence[int | Fraction] = amounts
-        if fractional and len(set(amounts)) < len(amounts):  # the last digits may decide
-            values = [column[n] for column in exact]
-        if len(set(values)) < 2:
-            continue
-        total = sum(values)
-        rankings[tuple(sorted(places, key=lambda k, of=values: -of[k]))] += 1
-        approvals[tuple(k for k in places if values[k] * len(options) >= total)] += 1
-        for k in places:
-            weights[k] += int(values[k] * fixed.ONE // total)
-    return rankings, approvals, weights
+    at = [n for n, one in enumerate(field.options) if one.payable]
+    options, places = [field.options[n] for n in at], range(len(at))
+    before = pl.DataFrame({str(k): pl.repeat(0, len(field.traders), dtype=pl.Int64, eager=True) for k in places})
+    differs = pl.repeat(False, len(field.traders), dtype=pl.Boolean, eager=True)
+    known = pl.repeat(bool(options), len(field.traders), dtype=pl.Boolean, eager=True)
+    for option in options:
+        known &= option.is_known
+    for k, m in combinations(places, 2):
+        more, less = field.better[at[k], at[m]]
+        differs |= more | less
+        # An option's place is the number of options before it: those that pay more, and of equal ones those with an earlier name.
+        before = before.with_columns(pl.col(str(k)) + less.cast(pl.Int64), pl.col(str(m)) + (~less).cast(pl.Int64))
+    voters = (differs & known).arg_true().to_list()
+    rankings = Counter[Ballot]()
+    for *positions, number in before[voters].group_by(pl.all()).len().iter_rows():
+        rankings[tuple(sorted(places, key=positions.__getitem__))] += number
+    return rankings, *_parts(options, voters)
 
 
-def single_choice(votes: Counter[int], options: int) -> list[Fraction]:
-    """The votes for each option."""
-    return [Fraction(votes[k]) for k in range(options)]
+def _parts(options: Sequence[Option], voters: Sequence[int]) -> tuple[Counter[Ballot], list[int]]:
+    """Who approves what, and the sum of the weighted votes: both look at an option's part of all that a trader would get."""
+    columns, count = [one.amounts.cut() for one in options], len(options)
+    exact = all(one.amounts.denominator == 1 for one in options)
+    approvals, weights = Counter[Ballot](), [0] * count
+    for n in voters:
+        own = [column[n] for column in columns]
+        total = sum(own)
+        ahead = [value * count - total for value in own]
+        if not exact and any(-count < lead < count for lead in ahead):  # the cut digits may decide
+            fractions = [one.amounts[n] for one in options]
+            ahead = [1 if value * count >= sum(fractions) else -1 for value in fractions]
+        approvals[tuple(k for k, lead in enumerate(ahead) if lead >= 0)] += 1
+        if total:
+            weights = [weight + value * fixed.ONE // total for weight, value in zip(weights, own, strict=True)]
+    return approvals, weights
+
+
+def single_choice(votes: Counter[Ballot], options: int) -> list[Fraction]:
+    """The first places of each option."""
+    first = Counter[int]()
+    for ballot, number in votes.items():
+        first[ballot[0]] += number
+    return [Fraction(first[k]) for k in range(options)]
 
 
 def approval(votes: Counter[Ballot], options: int) -> list[Fraction]:

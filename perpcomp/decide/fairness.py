@@ -5,11 +5,11 @@ amount / loss, where there is a loss. Two traders envy if they lost the same and
 one lost more than another and is paid less. Both are counted without looking at every pair.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from heapq import nsmallest
+from operator import mul
 
 import polars as pl
 
@@ -20,7 +20,6 @@ from perpcomp.tables.schema import check, frame_of
 
 TOP = (1, 2, 10)  # shares of so many largest payouts; no policy, only what is shown
 EXAMPLES = 3  # so many are named
-_SCALE = 1 << 128  # by which a ratio is enlarged before it is cut: only ratios that are then equal are compared as fractions
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,9 @@ class Example:
 
     def __str__(self) -> str:
         (lost, other_lost), (paid, other_paid) = self.lost, map(int, self.paid)
-        return f"{self.first} lost {exact(lost)} and gets {exact(paid)}, {self.second} lost {exact(other_lost)} and gets {exact(other_paid)}"
+        return (
+            f"{self.first} lost {exact(lost)} and gets {exact(paid)}, {self.second} lost {exact(other_lost)} and gets {exact(other_paid)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Fairness:
     total: Fraction
     recovery: tuple[Fraction, Fraction, Fraction] | None  # smallest, median, largest
     total_recovery: Fraction | None
-    above_loss: int
+    above_loss: int | None
     gini: Fraction | None
     top: tuple[Fraction | None, ...]  # for each of TOP
     envy: Pairs | None
@@ -63,46 +64,58 @@ class Fairness:
     why_not: str | None
 
 
+class _Losses:
+    """What the traders lost (1e-18, signed), with what every option's measures need of it."""
+
+    def __init__(self, lost: Sequence[int]) -> None:
+        self.lost = lost
+        self.losses = [max(0, loss) for loss in lost]
+        self.total = sum(self.losses)
+        self.column = pl.Series(self.losses, dtype=pl.Int128)
+        self.losers = [n for n, loss in enumerate(lost) if loss > 0]
+        place = {loss: n for n, loss in enumerate(sorted(set(lost)))}
+        self.places = pl.Series([place[loss] for loss in lost], dtype=pl.Int64)  # equal where as much was lost, larger where more
+
+
 def fairness(field: Field) -> list[Fairness]:
     """The measures of each option. One that is incomplete has its total and nothing else: what is unknown could change every other."""
-    lost = [loss for loss in field.lost if loss is not None]
-    known = len(lost) == len(field.traders)
-    by_loss = sorted(range(len(lost)), key=lost.__getitem__) if known else []
-    return [_of(one, field, lost if known else None, by_loss) for one in field.options]
+    known = [loss for loss in field.lost if loss is not None]
+    losses = _Losses(known) if len(known) == len(field.traders) else None
+    return [_of(one, field, losses) for one in field.options]
 
 
-def _of(one: Option, field: Field, lost: Sequence[int] | None, by_loss: Sequence[int]) -> Fairness:
+def _of(one: Option, field: Field, losses: _Losses | None) -> Fairness:
     count, total = len(field.traders), one.total
     if not one.complete:
-        unknown = sum(not known for known in one.known)
-        why = f"the amounts of {unknown} of {count} traders are not known"
-        return Fairness(one.name, count, total, None, None, 0, None, (None,) * len(TOP), None, None, why)
+        why = f"the amounts of {(~one.is_known).sum()} of {count} traders are not known"
+        return Fairness(one.name, count, total, None, None, None, None, (None,) * len(TOP), None, None, why)
     negative = bool(one.ascending) and one.amounts.numerators[one.ascending[0]] < 0
-    shares = (None,) * len(TOP) if negative or not total else tuple(top_share(one, k) for k in TOP)
-    if lost is None:
+    undefined = negative or not total
+    shares = (None,) * len(TOP) if undefined else tuple(top_share(one, k) for k in TOP)
+    alike = None if undefined else gini(one)
+    if losses is None:
         why = "what was lost is not known for every trader"
-        return Fairness(one.name, count, total, None, None, 0, None if negative else gini(one), shares, None, None, why)
-    losses = sum(max(0, loss) for loss in lost)
+        return Fairness(one.name, count, total, None, None, None, alike, shares, None, None, why)
     return Fairness(
         option=one.name,
         traders=count,
         total=total,
-        recovery=recovery(one, lost),
-        total_recovery=total / losses if losses else None,
-        above_loss=_paid_more(one, lost),
-        gini=None if negative else gini(one),
+        recovery=recovery(one, losses),
+        total_recovery=total / losses.total if losses.total else None,
+        above_loss=paid_more(one, losses),
+        gini=alike,
         top=shares,
-        envy=envy(one, field, lost, by_loss),
-        monotonicity=monotonicity(one, field, lost, by_loss),
+        envy=envy(one, field, losses),
+        monotonicity=monotonicity(one, field, losses),
         why_not="some amounts are below 0, so there is no Gini and no top share" if negative else None,
     )
 
 
-def gini(one: Option) -> Fraction | None:
-    """sum((2k - n - 1) * x_k) / (n * sum(x)) over the amounts x in ascending order; None where they sum to 0."""
+def gini(one: Option) -> Fraction:
+    """sum((2k - n - 1) * x_k) / (n * sum(x)) over the amounts x in ascending order. They are not below 0, and do not sum to 0."""
     values, n = one.amounts.numerators, len(one.ascending)
-    total = sum(values)
-    return Fraction(sum((2 * k - n - 1) * values[at] for k, at in enumerate(one.ascending, 1)), n * total) if total else None
+    ordered = [values[at] for at in one.ascending]
+    return Fraction(sum(map(mul, range(1 - n, n, 2), ordered)), n * sum(ordered))
 
 
 def top_share(one: Option, k: int) -> Fraction:
@@ -111,107 +124,89 @@ def top_share(one: Option, k: int) -> Fraction:
     return Fraction(sum(values[at] for at in one.ascending[-k:]), sum(values))
 
 
-def recovery(one: Option, lost: Sequence[int]) -> tuple[Fraction, Fraction, Fraction] | None:
-    """The smallest, median and largest amount / loss of those who lost; of an even number, the median is the mean of the middle two."""
-    values = one.amounts.numerators
-    losers = [n for n, loss in enumerate(lost) if loss > 0]
-    if not losers:
+def recovery(one: Option, losses: _Losses) -> tuple[Fraction, Fraction, Fraction] | None:
+    """The smallest, median and largest amount / loss of those who lost; of an even number, the median is the mean of the middle two.
+
+    Ratios are sorted as integers: two different ones are at least 1 / loss / loss apart, so enlarged by more than that they stay apart.
+    """
+    values, lost = one.amounts.numerators, losses.losses
+    if not losses.losers:
         return None
-    keys = [values[n] * _SCALE // lost[n] for n in losers]
-    order = sorted(range(len(losers)), key=keys.__getitem__)
+    bits = 2 * max(lost).bit_length()
+    keys = [(values[n] << bits) // lost[n] for n in losses.losers]
+    order = sorted(keys)
 
     def ranked(rank: int) -> Fraction:
-        """The ratio of this rank: exactly the right one also among those that are equal once cut."""
-        key = keys[order[rank]]
-        first = last = rank
-        while first > 0 and keys[order[first - 1]] == key:
-            first -= 1
-        while last + 1 < len(order) and keys[order[last + 1]] == key:
-            last += 1
-        same = {(values[losers[at]], lost[losers[at]]) for at in order[first : last + 1]}
-        if len(same) == 1:
-            (value, loss), *_ = same
-            return Fraction(value, loss * one.amounts.denominator)
-        ratios = sorted(Fraction(values[losers[at]], lost[losers[at]] * one.amounts.denominator) for at in order[first : last + 1])
-        return ratios[rank - first]
+        at = losses.losers[keys.index(order[rank])]
+        return Fraction(values[at], lost[at] * one.amounts.denominator)
 
     middle = len(order) // 2
     median = ranked(middle) if len(order) % 2 else (ranked(middle - 1) + ranked(middle)) / 2
     return ranked(0), median, ranked(len(order) - 1)
 
 
-def _paid_more(one: Option, lost: Sequence[int]) -> int:
+def paid_more(one: Option, losses: _Losses) -> int:
     """How many are paid more than they lost."""
-    denominator = one.amounts.denominator
-    return sum(value > max(0, loss) * denominator for value, loss in zip(one.amounts.numerators, lost, strict=True))
+    same = (one.whole == losses.column).arg_true().to_list() if one.amounts.denominator != 1 else []
+    above = [one.amounts.numerators[n] > losses.losses[n] * one.amounts.denominator for n in same]
+    return int((one.whole > losses.column).sum()) + sum(above)
 
 
-def envy(one: Option, field: Field, lost: Sequence[int], by_loss: Sequence[int]) -> Pairs:
+def envy(one: Option, field: Field, losses: _Losses) -> Pairs:
     """Pairs of traders who lost the same and are paid differently, of all pairs who lost the same."""
-    values, count, equal = one.amounts.numerators, 0, 0
-    worst: list[tuple[int, int, int]] = []
-    for _, group in groupby(by_loss, key=lost.__getitem__):
-        places = list(group)
-        if len(places) < 2:
-            continue
-        pairs = _pairs(len(places))
-        equal += pairs
-        count += pairs - sum(map(_pairs, Counter(values[n] for n in places).values()))
-        low, high = min(places, key=lambda n: (values[n], n)), max(places, key=lambda n: (values[n], -n))
-        if values[low] != values[high]:
-            worst.append((values[high] - values[low], low, high))
-    return Pairs(count, equal, _examples(worst, one, field, lost))
+    frame = pl.DataFrame({"loss": losses.places, "rank": one.ranks}).with_row_index("n")
+    frame = frame.filter(pl.len().over("loss") > 1)
+    if frame.is_empty():
+        return Pairs(0, 0, ())
+    equal = _pairs(frame.group_by("loss").len().get_column("len"))
+    same = _pairs(frame.group_by("loss", "rank").len().get_column("len"))
+    ends = frame.sort("loss", "rank", "n").group_by("loss", maintain_order=True).agg(low=pl.col("n").first(), high=pl.col("n").last())
+    values = one.amounts.numerators
+    worst = [(values[high] - values[low], low, high) for low, high in ends.select("low", "high").iter_rows() if values[high] != values[low]]
+    return Pairs(equal - same, equal, _examples(worst, one, field, losses.lost))
 
 
-def monotonicity(one: Option, field: Field, lost: Sequence[int], by_loss: Sequence[int]) -> Pairs:
+def monotonicity(one: Option, field: Field, losses: _Losses) -> Pairs:
     """Ordered pairs of which the first lost more and is paid less, of all pairs of which the first lost more."""
-    values, worst = one.amounts.numerators, list[tuple[int, int, int]]()
-    best: int | None = None  # who is paid most of those who lost less
-    rising, sizes = True, []
-    for _, group in groupby(by_loss, key=lost.__getitem__):
-        places = list(group)
-        sizes.append(len(places))
-        if best is not None:
-            below = [(values[best] - values[n], n, best) for n in places if values[n] < values[best]]
-            rising = rising and not below
-            worst = sorted([*worst, *below], key=lambda pair: (-pair[0], pair[1]))[:EXAMPLES] if below else worst
-        top = max(places, key=lambda n: (values[n], -n))
-        best = top if best is None or values[top] > values[best] else best
-    ordered = _pairs(len(by_loss)) - sum(map(_pairs, sizes))
-    count = 0 if rising else inversions([lost[n] for n in by_loss], [values[n] for n in by_loss])
-    return Pairs(count, ordered, _examples(worst, one, field, lost))
+    frame = pl.DataFrame({"loss": losses.places, "rank": one.ranks}).with_row_index("n").sort("loss", "rank", "n")
+    groups = frame.group_by("loss", maintain_order=True).agg(pl.col("rank").max().alias("top"), size=pl.len())
+    ordered = _pairs(pl.Series([frame.height])) - _pairs(groups.get_column("size"))
+    before = groups.select("loss", best=pl.col("top").cum_max().shift(1))  # the best paid of those who lost less
+    below = frame.join(before, on="loss", how="left", maintain_order="left").filter(pl.col("rank") < pl.col("best"))
+    if below.is_empty():
+        return Pairs(0, ordered, ())
+    first = dict(frame.unique("rank", keep="first", maintain_order=True).select("rank", "n").iter_rows())
+    values = one.amounts.numerators
+    worst = [(values[first[best]] - values[n], n, first[best]) for n, best in below.select("n", "best").iter_rows()]
+    return Pairs(inversions(frame.get_column("rank")), ordered, _examples(worst, one, field, losses.lost))
 
 
-def inversions(groups: Sequence[int], values: Sequence[int]) -> int:
-    """Pairs of which one stands in a later group with a smaller value. `groups` rise. O(n log n): one column pass for each binary digit.
+def inversions(ranks: pl.Series) -> int:
+    """Pairs of which the later one is smaller. O(n log n): one pass over the column for each binary digit.
 
-    Values become ranks. Within a group larger ranks stand first in line to be counted, so that no pair of one group counts. Going from
-    the highest digit of the ranks down, two of equal higher digits are in the wrong order where the earlier one has the digit and the
-    later one has not.
+    From the highest digit down, two of equal higher digits are in the wrong order where the earlier one has the digit and the later one
+    has not.
     """
-    ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
-    order = sorted(range(len(values)), key=lambda n: (groups[n], values[n]))
-    line = pl.DataFrame({"rank": pl.Series([ranks[values[n]] for n in order], dtype=pl.Int64)})
-    count = 0
-    for digit in reversed(range(max(1, (len(ranks) - 1).bit_length()))):
-        line = line.with_columns(
-            one=pl.col("rank") // (1 << digit) % 2,
-            higher=pl.col("rank") // (1 << digit + 1),
-        ).sort("higher", maintain_order=True)
-        seen = line.select("higher", "one", before=pl.col("one").cum_sum() - pl.col("one"))
-        start = seen.group_by("higher", maintain_order=True).agg(pl.col("before").first().alias("start"))
-        wrong = seen.filter(pl.col("one") == 0).join(start, on="higher", how="left", maintain_order="left")
-        count += int(wrong.select((pl.col("before") - pl.col("start")).sum()).item())
+    line, count, largest = pl.DataFrame({"rank": ranks}), 0, ranks.max()
+    assert isinstance(largest, int)
+    for digit in reversed(range(largest.bit_length())):
+        line = line.with_columns(one=pl.col("rank") // (1 << digit) % 2, higher=pl.col("rank") // (1 << (digit + 1)))
+        line = line.sort("higher", maintain_order=True).with_columns(seen=pl.col("one").cum_sum() - pl.col("one"))
+        start = line.group_by("higher", maintain_order=True).agg(pl.col("seen").first().alias("start"))
+        wrong = line.filter(pl.col("one") == 0).join(start, on="higher", how="left", maintain_order="left")
+        count += int(wrong.select((pl.col("seen") - pl.col("start")).sum()).item())
     return count
 
 
-def _pairs(n: int) -> int:
-    return n * (n - 1) // 2
+def _pairs(sizes: pl.Series) -> int:
+    """Pairs within groups of these sizes."""
+    numbers = sizes.cast(pl.Int64)
+    return int((numbers * (numbers - 1) // 2).sum())
 
 
 def _examples(worst: Sequence[tuple[int, int, int]], one: Option, field: Field, lost: Sequence[int]) -> tuple[Example, ...]:
     """The pairs (difference, place paid less, place paid more) with the largest differences, equal ones by address."""
-    chosen = sorted(worst, key=lambda pair: (-pair[0], pair[1]))[:EXAMPLES]
+    chosen = nsmallest(EXAMPLES, worst, key=lambda pair: (-pair[0], pair[1]))
     return tuple(
         Example(field.traders[low], field.traders[high], (lost[low], lost[high]), (one.amounts[low], one.amounts[high]))
         for _, low, high in chosen
@@ -236,7 +231,7 @@ def table(found: Sequence[Fairness]) -> pl.DataFrame:
             "recovery_median": text(one.recovery and one.recovery[1]),
             "recovery_max": text(one.recovery and one.recovery[2]),
             "total_recovery": text(one.total_recovery),
-            "paid_above_loss": None if one.why_not and one.monotonicity is None else one.above_loss,
+            "paid_above_loss": one.above_loss,
             "gini": text(one.gini),
             **{f"top_{k}": text(share) for k, share in zip(TOP, one.top, strict=True)},
             "envy_pairs": of(one.envy, lambda pairs: pairs.count),

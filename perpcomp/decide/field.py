@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import compress
+from itertools import combinations, compress
 
 import polars as pl
 
@@ -35,15 +35,34 @@ class Option:
         return pl.Series(self.amounts.cut(), dtype=pl.Int128)
 
     @cached_property
+    def is_known(self) -> pl.Series:
+        """`known` as a column."""
+        return pl.Series(self.known, dtype=pl.Boolean)
+
+    @cached_property
     def complete(self) -> bool:
         """Whether every trader's amount is known."""
         return all(self.known)
 
     @cached_property
+    def _whole_decides(self) -> bool:
+        """Whether the amounts cut down are in the same order as the exact ones, equal ones included."""
+        return self.amounts.denominator == 1 or self.whole.n_unique() == len(self.whole)
+
+    @cached_property
     def ascending(self) -> list[int]:
-        """Places of the traders whose amount is known, the smallest amount first, equal ones by address."""
-        values = self.amounts.numerators
-        return sorted(compress(range(len(values)), self.known), key=values.__getitem__)
+        """Places of the traders, the smallest amount first, equal ones by address."""
+        if self._whole_decides:
+            return self.whole.to_frame("whole").with_row_index("n").sort("whole", "n").get_column("n").to_list()
+        return sorted(range(len(self.amounts)), key=self.amounts.numerators.__getitem__)
+
+    @cached_property
+    def ranks(self) -> pl.Series:
+        """For each trader in order a number that is larger where the amount is larger, and equal where it is equal; from 1."""
+        if self._whole_decides:
+            return self.whole.rank("dense").cast(pl.Int64)
+        place = {value: n for n, value in enumerate(sorted(set(self.amounts.numerators)), 1)}
+        return pl.Series([place[value] for value in self.amounts.numerators], dtype=pl.Int64)
 
     @property
     def total(self) -> Fraction:
@@ -59,9 +78,10 @@ class Field:
     options: Sequence[Option]
     lost: Sequence[int | None]
 
-    def option(self, name: str) -> Option:
-        """The option of that name; KeyError where there is none."""
-        return {one.name: one for one in self.options}[name]
+    @cached_property
+    def better(self) -> dict[tuple[int, int], tuple[pl.Series, pl.Series]]:
+        """For the places of every two options, the first one earlier: who gets more under the first, and who under the second."""
+        return {(n, m): better(self.options[n], self.options[m]) for n, m in combinations(range(len(self.options)), 2)}
 
     def names(self) -> list[str]:
         """The names of all options, in order."""
@@ -75,20 +95,19 @@ def option(name: str, owed: Mapping[str, Entitlement], traders: Sequence[str], p
     return Option(name, amounts or Amounts([int(one.known) for one in own]), [not one.unknown for one in own], payable)
 
 
-def better(one: Option, other: Option) -> tuple[list[bool], list[bool]]:
+def better(one: Option, other: Option) -> tuple[pl.Series, pl.Series]:
     """Who gets more under `one`, and who under `other`, trader by trader, by exact amounts; only where both are known."""
-    frame = pl.DataFrame({"a": one.whole, "b": other.whole, "known": [a and b for a, b in zip(one.known, other.known, strict=True)]})
-    more = frame.select((pl.col("a") > pl.col("b")) & pl.col("known")).to_series().to_list()
-    less = frame.select((pl.col("a") < pl.col("b")) & pl.col("known")).to_series().to_list()
+    known = one.is_known & other.is_known
+    more, less = (one.whole > other.whole) & known, (one.whole < other.whole) & known
     first, second = one.amounts, other.amounts
     if first.denominator != 1 or second.denominator != 1:
-        same = frame.with_row_index("n").filter((pl.col("a") == pl.col("b")) & pl.col("known")).get_column("n").to_list()
-        for n in same:
-            left, right = first.numerators[n] * second.denominator, second.numerators[n] * first.denominator
-            more[n], less[n] = left > right, left < right
+        same = (~more & ~less & known).arg_true().to_list()
+        leads = [first.numerators[n] * second.denominator - second.numerators[n] * first.denominator for n in same]
+        more[[n for n, lead in zip(same, leads, strict=True) if lead > 0]] = True
+        less[[n for n, lead in zip(same, leads, strict=True) if lead < 0]] = True
     return more, less
 
 
-def sum_where(amounts: Amounts, chosen: Sequence[bool]) -> Fraction:
+def sum_where(amounts: Amounts, chosen: pl.Series) -> Fraction:
     """The exact sum of the amounts of some traders."""
-    return Fraction(sum(compress(amounts.numerators, chosen)), amounts.denominator)
+    return Fraction(sum(compress(amounts.numerators, chosen.to_list())), amounts.denominator)

@@ -6,11 +6,9 @@ from fractions import Fraction
 
 import polars as pl
 
-from perpcomp.decide.field import Field, better, sum_where
+from perpcomp.decide.field import Field, sum_where
 from perpcomp.tables.decide import PREFERENCES
 from perpcomp.tables.schema import check, frame_of
-
-MOST = 5  # so many traders are named on each side
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,13 @@ Matrix = Mapping[tuple[str, str], Pair]
 def matrix(field: Field) -> dict[tuple[str, str], Pair]:
     """(option, other) -> their pair, for every two options in both directions."""
     pairs: dict[tuple[str, str], Pair] = {}
-    for n, one in enumerate(field.options):
-        for other in field.options[n + 1 :]:
-            up, down = better(one, other)
-            both = sum(a and b for a, b in zip(one.known, other.known, strict=True))
-            more, less = sum(up), sum(down)
-            gained = sum_where(one.amounts, up) - sum_where(other.amounts, up)
-            lost = sum_where(other.amounts, down) - sum_where(one.amounts, down)
-            pairs[one.name, other.name] = Pair(more, less, both - more - less, gained, lost)
-            pairs[other.name, one.name] = Pair(less, more, both - more - less, lost, gained)
+    for (n, m), (up, down) in field.better.items():
+        one, other = field.options[n], field.options[m]
+        both, more, less = ((one.is_known & other.is_known).sum(), up.sum(), down.sum())
+        gained = sum_where(one.amounts, up) - sum_where(other.amounts, up)
+        lost = sum_where(other.amounts, down) - sum_where(one.amounts, down)
+        pairs[one.name, other.name] = Pair(more, less, both - more - less, gained, lost)
+        pairs[other.name, one.name] = Pair(less, more, both - more - less, lost, gained)
     return pairs
 
 
@@ -84,16 +80,6 @@ def _rings(beats: Mapping[str, set[str]], names: Sequence[str]) -> list[tuple[st
             rings.append(found)
             seen |= set(found)
     return rings
-
-
-def most_changed(field: Field, chosen: str, other: str) -> tuple[list[tuple[str, Fraction]], list[tuple[str, Fraction]]]:
-    """The traders who gain and who lose most under `other` against `chosen`, with the exact difference; the largest first, by address."""
-    one, base = field.option(other), field.option(chosen)
-    up, down = better(one, base)
-    gains = [(one.amounts[n] - base.amounts[n], trader) for n, trader in enumerate(field.traders) if up[n] or down[n]]
-    ordered = sorted(gains, key=lambda gain: (-gain[0], gain[1]))
-    reverse = sorted(gains, key=lambda gain: (gain[0], gain[1]))
-    return [(t, d) for d, t in ordered[:MOST] if d > 0], [(t, d) for d, t in reverse[:MOST] if d < 0]
 
 
 def table(pairs: Matrix) -> pl.DataFrame:

@@ -107,8 +107,8 @@ other            | text    |      | another one
 prefer           | integer |      | traders who get more under option than under other, by exact amounts
 prefer_other     | integer |      | traders who get more under other
 indifferent      | integer |      | traders who get the same; traders of whom one amount is unknown are in none of the three
-money_moved      | amount  | USDC | what those who prefer option get more under it, added up and truncated
-money_moved_back | amount  | USDC | what those who prefer other get more under that, added up and truncated
+money_moved      | amount  | QUOTE | what those who prefer option get more under it, added up and truncated
+money_moved_back | amount  | QUOTE | what those who prefer other get more under that, added up and truncated
 """),
 )
 
@@ -129,7 +129,7 @@ FAIRNESS = Table(
     columns("""
 option                  | text     |      | a formula or rule
 traders                 | integer  |      | eligible traders
-total                   | amount   | USDC | what it gives in all, truncated
+total                   | amount   | QUOTE | what it gives in all, truncated
 recovery_min            | text?    | /1   | the smallest amount / loss of a trader with a loss, as a fraction; null where an amount or loss is unknown
 recovery_median         | text?    | /1   | the middle one; of an even number, the mean of the middle two
 recovery_max            | text?    | /1   | the largest one: above 1 somebody is paid more than the loss
@@ -141,10 +141,10 @@ top_2                   | text?    | /1   | share of the 2 largest
 top_10                  | text?    | /1   | share of the 10 largest
 envy_pairs              | integer? |      | pairs of traders who lost the same and get different amounts
 equal_pairs             | integer? |      | pairs of traders who lost the same
-envy_examples           | text?    | USDC | up to three of them, with the largest differences
+envy_examples           | text?    | QUOTE | up to three of them, with the largest differences
 monotonicity_violations | integer? |      | pairs of traders of whom one lost more and gets less
 ordered_pairs           | integer? |      | pairs of traders of whom one lost more
-monotonicity_examples   | text?    | USDC | up to three of them, with the largest differences
+monotonicity_examples   | text?    | QUOTE | up to three of them, with the largest differences
 why_not                 | text?    |      | why a figure is null
 """),
 )
