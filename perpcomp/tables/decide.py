@@ -148,3 +148,22 @@ monotonicity_examples   | text?    | QUOTE | up to three of them, with the large
 why_not                 | text?    |      | why a figure is null
 """),
 )
+
+SENSITIVITY = Table(
+    "sensitivity",
+    ("number",),
+    columns("""
+number    | integer  |      | of the row: by market, kind and price
+option    | text     |      | the formula or rule that pays
+market    | text     |      | the market whose reference price changes, the others staying
+kind      | text     |      | class: how the option follows the price; segment: the total between two prices; jump; elasticity at the reference price; budget: prices at which the total meets it; break-even: where a trader's sum leaves 0; order-change: where two traders change their order; not-listed
+price     | text?    | QUOTE per base | where it happens, or begins; a fraction
+to        | text?    | QUOTE per base | where it ends; null where it does not
+ends      | text?    |      | [ or ] where the price at that end belongs to it, ( or ) where not
+intercept | text?    | QUOTE | of a segment: the total is intercept + slope * price, without the cut of each liquidation to 1e-18; of a jump: the value at the price; of elasticity: its figure
+slope     | text?    | base | of a segment
+trader    | address? |      | who is concerned
+other     | address? |      | of an order-change: who gets more below the price, where trader gets more above it
+text      | text?    |      | the class with its reason, the budget, or what happens
+"""),
+)

@@ -7,6 +7,9 @@ from fractions import Fraction
 
 from perpcomp.decide import elections, fairness, preferences
 from perpcomp.decide.field import Field, Option
+from perpcomp.decide.sensitivity.pieces import at_least, line
+from perpcomp.decide.sensitivity.rules import of_rule
+from perpcomp.decide.sensitivity.table import described
 from perpcomp.fixed import ONE
 from perpcomp.incident.rule_steps import Step
 from perpcomp.incident.rules import Rule
@@ -15,6 +18,7 @@ from perpcomp.rules.population import Population
 from tests.bench.measure import Line
 
 TRADERS, COMPARED_SECONDS = 100_000, 5
+HOLDERS, SENSITIVITY_SECONDS = 5_000, 1
 POT = Decimal(500_000_000)
 RULES = [
     Rule("whole", ("claim",)),
@@ -39,6 +43,21 @@ def lines() -> Iterator[Line]:
     seconds = time.process_time() - start
     what = f"{len(RULES)} rules for {TRADERS:,} traders: applied, preferences, elections, fairness"
     yield Line(what, f"{seconds:.2f} CPU-s", target=f"< {COMPARED_SECONDS} CPU-s", met=seconds < COMPARED_SECONDS)
+
+
+    yield _sensitivity()
+
+
+def _sensitivity() -> Line:
+    rows = [at_least(line(n * 7_919 % 100_003 - 90_000_000 - n, (n * 31 % 997 + 1) * (-1) ** (n % 3 == 0)), 0) for n in range(HOLDERS)]
+    accounts = [f"0x{n:040x}" for n in range(HOLDERS)]
+    rule = Rule("r", ("claim",), steps=(Step("cap-per-trader", cap=Decimal(20_000), excess="kept"),))
+    start = time.process_time()
+    shape = of_rule(rule, {}, lambda _: rows, Population(accounts, lambda _: (), lambda _: ()))
+    found = [*described(shape, accounts, Fraction(100_000), {"pot": Fraction(ONE)})]
+    seconds = time.process_time() - start
+    what = f"sensitivity of {HOLDERS:,} traders under a cap: {len(found):,} segments, break-evens and changes of order"
+    return Line(what, f"{seconds:.2f} CPU-s", target=f"< {SENSITIVITY_SECONDS} CPU-s", met=seconds < SENSITIVITY_SECONDS)
 
 
 def _compared(population: Population, lost: list[int]) -> None:
