@@ -44,7 +44,6 @@ def lines() -> Iterator[Line]:
     what = f"{len(RULES)} rules for {TRADERS:,} traders: applied, preferences, elections, fairness"
     yield Line(what, f"{seconds:.2f} CPU-s", target=f"< {COMPARED_SECONDS} CPU-s", met=seconds < COMPARED_SECONDS)
 
-
     yield _sensitivity()
 
 

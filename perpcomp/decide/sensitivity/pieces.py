@@ -15,26 +15,35 @@ Line = tuple[Number, Number]
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """`lines[n]` holds between the prices `cuts[n - 1]` and `cuts[n]` (both left out), `at[n]` is the value at `cuts[n]`."""
+    """`lines[n]` holds between the prices `cuts[n - 1]` and `cuts[n]` (both left out), `at[n]` is the value at `cuts[n]`.
+
+    `at[n]` is None where the lines on both sides meet.
+    """
 
     cuts: tuple[Fraction, ...]
     lines: tuple[Line, ...]
-    at: tuple[Number, ...]
+    at: tuple[Number | None, ...]
 
     def value(self, price: Number) -> Number:
         """The value at a price."""
         n = bisect_left(self.cuts, price)
         if n < len(self.cuts) and self.cuts[n] == price:
-            return self.at[n]
+            return self.value_at(n)
         return _of(self.lines[n], price)
+
+    def value_at(self, n: int) -> Number:
+        """The value at the n-th cut."""
+        value = self.at[n]
+        return _of(self.lines[n], self.cuts[n]) if value is None else value
 
     def jumps(self) -> list[tuple[Fraction, Number, Number, Number]]:
         """(price, the limit from below, the value, the limit from above) where these are not one number."""
         found = []
         for cut, value, (before, after) in zip(self.cuts, self.at, pairwise(self.lines), strict=True):
-            low, high = _of(before, cut), _of(after, cut)
-            if not low == value == high:
-                found.append((cut, low, value, high))
+            if value is not None:
+                low, high = _of(before, cut), _of(after, cut)
+                if not low == value == high:
+                    found.append((cut, low, value, high))
         return found
 
 
@@ -47,29 +56,35 @@ def times(one: Pieces, factor: Number) -> Pieces:
     """Each value times a factor."""
     if factor == 1:
         return one
-    return Pieces(one.cuts, tuple((a * factor, s * factor) for a, s in one.lines), tuple(value * factor for value in one.at))
+    return Pieces(
+        one.cuts,
+        tuple((a * factor, s * factor) for a, s in one.lines),
+        tuple(None if value is None else value * factor for value in one.at),
+    )
 
 
 def added(functions: Sequence[Pieces]) -> Pieces:
     """The sum of many, by one walk over all their cuts."""
     a: Number = sum((one.lines[0][0] for one in functions), 0)
     s: Number = sum((one.lines[0][1] for one in functions), 0)
-    changes: list[tuple[Fraction, Number, Line]] = []  # at a cut: value less the line before it, and the line after less that before
+    changes: list[tuple[Fraction, Number | None, Line]] = []  # at a cut: value less the line before it, and the line after less that before
     for one in functions:
         for cut, value, (before, after) in zip(one.cuts, one.at, pairwise(one.lines), strict=True):
-            changes.append((cut, value - _of(before, cut), (after[0] - before[0], after[1] - before[1])))
+            step = None if value is None else value - _of(before, cut)
+            changes.append((cut, step, (after[0] - before[0], after[1] - before[1])))
     changes.sort(key=lambda change: _sorting(change[0]))
-    cuts, lines, at = list[Fraction](), [(a, s)], list[Number]()
+    cuts, lines, at = list[Fraction](), [(a, s)], list[Number | None]()
     n = 0
     while n < len(changes):
-        cut, step = changes[n][0], Fraction(0)
-        value = a + s * cut
+        cut = changes[n][0]
+        before, step = (a, s), None
         while n < len(changes) and changes[n][0] == cut:
-            step += changes[n][1]
+            if changes[n][1] is not None:
+                step = (step or 0) + changes[n][1]  # type: ignore[operator]
             a, s = a + changes[n][2][0], s + changes[n][2][1]
             n += 1
         cuts.append(cut)
-        at.append(value + step)
+        at.append(None if step is None else _of(before, cut) + step)
         lines.append((a, s))
     return simple(Pieces(tuple(cuts), tuple(lines), tuple(at)))
 
@@ -83,7 +98,7 @@ def compared(one: Pieces, other: Pieces, true: Callable[[Number, Number], bool])
     """Where `true(value, other value)` holds: it can change at a crossing, or at a cut of either."""
     cuts, left, right = _together(one, other, crossings=True)
     parts = [true(_of(a, inside), _of(b, inside)) for a, b, inside in zip(left.lines, right.lines, _between(cuts), strict=True)]
-    return Truth(tuple(cuts), tuple(parts), tuple(true(a, b) for a, b in zip(left.at, right.at, strict=True)))
+    return Truth(tuple(cuts), tuple(parts), tuple(true(left.value_at(n), right.value_at(n)) for n in range(len(cuts))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,39 +127,60 @@ def where(condition: Truth, yes: Pieces, no: Pieces) -> Pieces:
     cuts = _merged(condition.cuts, yes.cuts, no.cuts)
     held, one, other = condition.over(cuts), over(yes, cuts), over(no, cuts)
     lines = tuple(a if true else b for true, a, b in zip(held.parts, one.lines, other.lines, strict=True))
-    return simple(Pieces(cuts, lines, tuple(a if true else b for true, a, b in zip(held.at, one.at, other.at, strict=True))))
+    at = tuple(one.value_at(n) if true else other.value_at(n) for n, true in enumerate(held.at))
+    return simple(Pieces(cuts, lines, at))
 
 
 def at_least(one: Pieces, bound: Number) -> Pieces:
     """max(value, bound)."""
-    if not one.cuts:
-        (a, s) = one.lines[0]
-        crossing = Fraction(bound - a) / s if s else Fraction(0)
-        if crossing > 0:
-            low: Line = (bound, 0)
-            return Pieces((crossing,), (low, (a, s)) if s > 0 else ((a, s), low), (bound,))
-        return one if (s > 0 or (s == 0 and a >= bound)) else line(bound, 0)
-    return chosen(one, line(bound, 0), lambda a, b: a >= b)
+    return _bounded(one, bound, 1)
 
 
 def at_most(one: Pieces, bound: Number) -> Pieces:
     """min(value, bound)."""
-    return times(at_least(times(one, -1), -bound), -1)
+    return _bounded(one, bound, -1)
+
+
+def _bounded(one: Pieces, bound: Number, sign: int) -> Pieces:
+    """The value, or the bound where sign * value is below sign * bound: piece by piece, with a cut where a line meets the bound."""
+    flat: Line = (bound, 0)
+    cuts, lines, at = list[Fraction](), list[Line](), list[Number | None]()
+    for n, (a, s) in enumerate(one.lines):
+        low = one.cuts[n - 1] if n else 0
+        high = one.cuts[n] if n < len(one.cuts) else None
+        rising = s * sign
+        crossing = Fraction(bound - a) / s if s else None
+        if crossing is None:
+            lines.append((a, s) if a * sign >= bound * sign else flat)
+        elif crossing <= low:
+            lines.append((a, s) if rising > 0 else flat)
+        elif high is not None and crossing >= high:
+            lines.append(flat if rising > 0 else (a, s))
+        else:
+            lines += [flat, (a, s)] if rising > 0 else [(a, s), flat]
+            cuts.append(crossing)
+            at.append(None)
+        if high is not None:
+            value = one.at[n]
+            cuts.append(high)
+            at.append(None if value is None else value if value * sign >= bound * sign else bound)
+    return simple(Pieces(tuple(cuts), tuple(lines), tuple(at)))
 
 
 def over(one: Pieces, cuts: Sequence[Fraction]) -> Pieces:
     """The same function with more cuts."""
     if len(cuts) == len(one.cuts):
         return one
-    at = tuple(one.value(cut) for cut in cuts)
-    return Pieces(tuple(cuts), tuple(one.lines[bisect_left(one.cuts, inside)] for inside in _between(cuts)), at)
+    own = dict(zip(one.cuts, one.at, strict=True))
+    lines = tuple(one.lines[bisect_left(one.cuts, inside)] for inside in _between(cuts))
+    return Pieces(tuple(cuts), lines, tuple(own.get(cut) for cut in cuts))
 
 
 def simple(one: Pieces) -> Pieces:
     """The same function without cuts at which nothing changes."""
-    kept = [n for n, cut in enumerate(one.cuts) if one.lines[n] != one.lines[n + 1] or one.at[n] != _of(one.lines[n], cut)]
-    if len(kept) == len(one.cuts):
+    if all(before != after for before, after in pairwise(one.lines)):
         return one
+    kept = [n for n in range(len(one.cuts)) if one.lines[n] != one.lines[n + 1] or one.value_at(n) != _of(one.lines[n], one.cuts[n])]
     lines = (one.lines[0], *(one.lines[n + 1] for n in kept))
     return Pieces(tuple(one.cuts[n] for n in kept), lines, tuple(one.at[n] for n in kept))
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.decide.sensitivity.pieces import Number, Pieces, added, crossing_of, times
+from perpcomp.decide.sensitivity.pieces import Number, Pieces, added, crossing_of, line, times
 from perpcomp.decide.sensitivity.rows import NoClosedForm, functions
 from perpcomp.decide.sensitivity.rules import Shape, of_rows, of_rule
 from perpcomp.formula import find
@@ -135,7 +135,7 @@ def fits(total: Pieces, budget: Number) -> list[Interval]:
     ends = [Fraction(0), *total.cuts, None]
     for n, ((low, high), part) in enumerate(zip(pairwise(ends), total.lines, strict=True)):
         assert low is not None
-        if n and total.at[n - 1] <= budget:
+        if n and total.value_at(n - 1) <= budget:
             add(low, low, True, True)
         crossing = crossing_of(part, (budget, 0))
         first = n == 0  # the price 0 belongs to the first piece
@@ -175,28 +175,45 @@ def _order(functions_of: Sequence[Pieces], traders: Sequence[str], reference: Fr
 
 def swaps(one: Pieces, other: Pieces) -> list[tuple[Fraction, bool]]:
     """The prices at which two amounts that are both above 0 there change their order; and whether the one is larger above the price."""
-    if not one.cuts and not other.cuts:
-        crossing = crossing_of(one.lines[0], other.lines[0])
-        lead = [] if crossing is None or crossing <= 0 else [crossing]
-    else:
-        apart = added([one, times(other, -1)])
-        ends = [Fraction(0), *apart.cuts, None]
-        lead = [*apart.cuts]
-        for (low, high), part in zip(pairwise(ends), apart.lines, strict=True):
-            crossing = crossing_of(part, (0, 0))
-            if crossing is not None and low is not None and crossing > low and (high is None or crossing < high):
-                lead.append(crossing)
-        lead.sort()
+    inside = _crossings(one, other)
+    if inside is not None:
+        return inside
+    apart = added([one, times(other, -1)])
+    lead = sorted({*apart.cuts, *(price for price, _ in _crossings(apart, line(0, 0), touching=True) or ())})
     found = []
     for n, price in enumerate(lead):
-        if one.value(price) <= 0 or other.value(price) <= 0:
-            continue
         below = (lead[n - 1] if n else Fraction(0)) + price
         above = price + lead[n + 1] if n + 1 < len(lead) else 2 * price + 2
-        before, after = (one.value(at / 2) - other.value(at / 2) for at in (below, above))
-        if (before > 0 > after) or (before < 0 < after):
+        before, after = (apart.value(at / 2) for at in (below, above))
+        if one.value(price) > 0 and other.value(price) > 0 and ((before > 0 > after) or (before < 0 < after)):
             found.append((price, after > 0))
     return found
+
+
+def _crossings(one: Pieces, other: Pieces, touching: bool = False) -> list[tuple[Fraction, bool]] | None:
+    """Where two lines cross inside their pieces, both above 0 there; None where they meet at an end of a piece, or one jumps.
+
+    `touching` lists all crossings, at any height.
+    """
+    if not touching and any(value is not None for value in (*one.at, *other.at)):
+        return None
+    found = []
+    for n, part in enumerate(one.lines):
+        for m, beside in enumerate(other.lines):
+            crossing = crossing_of(part, beside) if touching or (part != (0, 0) and beside != (0, 0)) else None
+            if crossing is None or crossing <= 0:
+                continue
+            ends = [cut for cuts, k in ((one.cuts, n), (other.cuts, m)) for cut in cuts[max(0, k - 1) : k + 1]]
+            if not touching and crossing in ends:
+                return None
+            if _lies(crossing, one, n) and _lies(crossing, other, m) and (touching or part[0] + part[1] * crossing > 0):
+                found.append((crossing, part[1] > beside[1]))
+    return sorted(found)
+
+
+def _lies(price: Fraction, one: Pieces, n: int) -> bool:
+    """Whether a price lies inside the n-th piece."""
+    return (n == 0 or one.cuts[n - 1] < price) and (n == len(one.cuts) or price < one.cuts[n])
 
 
 def _quote(value: Number) -> str:
