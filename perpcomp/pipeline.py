@@ -20,6 +20,7 @@ from perpcomp.coverage import Coverage, coverage
 from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.restore_orders import in_kind, orders
+from perpcomp.decide.side_by_side import field_of
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
@@ -31,6 +32,7 @@ from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
 from perpcomp.input import Events, Input, no_events, read_events
 from perpcomp.owed import due_by, left_over, not_compared, of_all
+from perpcomp.rules.apply import Known
 from perpcomp.rules.named import NamedRule, Paying, named, outcome
 from perpcomp.rules.sources import of_claims, of_liquidations
 from perpcomp.run import Run, overrides
@@ -160,7 +162,8 @@ def compute(
     table = found.table
     stopped = any(problem.stops for problem in found.problems)
     progress.now("Computing what each formula and rule gives")
-    owed, failed = of_all([chosen, *beside], table, incident, population)
+    known = Known()
+    owed, failed = of_all([chosen, *beside], table, incident, population, known)
     problems += failed
     beside = [one for one in beside if one.name in owed]
     progress.now("Computing the payouts")
@@ -171,7 +174,7 @@ def compute(
     paid = payouts.pay(due, unpayable, table, stopped)
     receivers = payees.table(paid, due.parts, unpayable, _account_kinds(incident, source))
     progress.now("Comparing the formulas")
-    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table, units(incident).quote)
+    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, due.owed, table, units(incident).quote)
     incomplete = len(entitlement.incomplete(due.owed))
     flags, balance, unknown = None, None, list[Finding]()
     if incident.published_table is None:
@@ -213,6 +216,8 @@ def compute(
         flags=flags,
         coverage=found.coverage,
         due=due,
+        population=population,
+        field=field_of(beside, owed, table, population, known),
     )
     if incident.published_table is None:
         run, about = _against_input(run, found)

@@ -1,6 +1,5 @@
-"""All installed formulas side by side, trader by trader: amounts, recovery, ranks, and who is better off under which."""
+"""All installed formulas side by side, trader by trader: amounts, what they differ from the formula or rule that pays, recovery and ranks."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -22,20 +21,22 @@ NOTHING = Entitlement(0, 0, 0)  # of a payee that was never liquidated itself, a
 INCOMPLETE = pl.col("rank").is_null()
 
 
-def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame, quote: str) -> tuple[pl.DataFrame, list[Finding]]:
+def compare(
+    owed: Mapping[str, Mapping[str, Entitlement]], chosen: Mapping[str, Entitlement], liquidations: pl.DataFrame, quote: str
+) -> tuple[pl.DataFrame, list[Finding]]:
     """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table; and notes on it.
 
     recovery_ratio is amount / loss, truncated, loss being the trader's equity by [valuation] (summed over positions, then clamped at
     0); null without a loss, and where it is 1e20 or more, which no column holds: a note names such traders. Amounts are exact
     entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be valued, amount is the sum of the others
-    (null without any), and recovery_ratio and rank are null.
+    (null without any), and difference, recovery_ratio and rank are null. difference is from what is `chosen`, the formula or rule that pays.
     """
-    worth, listed, notes = _worth(liquidations), [COMPARISON.empty()], []
+    lost, listed, notes = worth(liquidations), [COMPARISON.empty()], []
     for name, traders in sorted(owed.items()):
-        ratios = [_ratio(entitlement, worth.get(trader, NOTHING)) for trader, entitlement in traders.items()]
+        ratios = [_ratio(entitlement, lost.get(trader, NOTHING)) for trader, entitlement in traders.items()]
         beyond = [trader for trader, ratio in zip(traders, ratios, strict=True) if ratio is not None and abs(ratio) >= fixed.LIMIT]
         if beyond:
-            notes.append(_without_ratio(name, beyond, worth.get(beyond[0], NOTHING), traders[beyond[0]], quote))
+            notes.append(_without_ratio(name, beyond, lost.get(beyond[0], NOTHING), traders[beyond[0]], quote))
             ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
         complete = pl.Series([not entitlement.unknown for entitlement in traders.values()], dtype=pl.Boolean)
         amount = fixed.from_integers([entitlement.amount for entitlement in traders.values()]).alias("amount")
@@ -44,6 +45,7 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
             "trader": list(traders),
             "formula": [name] * len(traders),
             "amount": amount,
+            "difference": fixed.from_integers([_difference(one, chosen.get(trader)) for trader, one in traders.items()]),
             "recovery_ratio": fixed.from_integers(ratios),
             "rank": pl.DataFrame({"amount": amount, "complete": complete})
             .select(whole.rank("min", descending=True).cast(pl.Int64))
@@ -63,7 +65,7 @@ def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: 
     return Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large")
 
 
-def _worth(liquidations: pl.DataFrame) -> dict[str, Entitlement]:
+def worth(liquidations: pl.DataFrame) -> dict[str, Entitlement]:
     """The equity by [valuation] that each eligible trader lost."""
     eligible = liquidations.filter("eligible")
     return per_trader(eligible.get_column("trader"), compensated(eligible.select(EQUITY).to_series(), eligible))
@@ -74,6 +76,11 @@ def _ratio(given: Entitlement, lost: Entitlement) -> int | None:
     if given.unknown or lost.unknown or lost.known <= 0:
         return None
     return int(given.known * fixed.ONE / Fraction(lost.known))
+
+
+def _difference(given: Entitlement, chosen: Entitlement | None) -> int | None:
+    """given - chosen, truncated; None where one of the two is incomplete or absent."""
+    return None if chosen is None or given.unknown or chosen.unknown else int(given.known - chosen.known)
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:
@@ -90,17 +97,3 @@ def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
         above, below = sum(amount > 0 for amount in amounts), sum(amount < 0 for amount in amounts)
         result.append((str(name), sum(amounts), above, below, rows.filter(INCOMPLETE).height))
     return result
-
-
-def preferences(comparison: pl.DataFrame) -> dict[tuple[str, str], int]:
-    """(f, g) -> how many traders get more under f than under g, by exact amounts. Incomplete amounts are not compared."""
-    amounts: dict[str, dict[str, int]] = defaultdict(dict)
-    for name in comparison.get_column("formula").unique():
-        rows = comparison.filter(pl.col("formula") == name, ~INCOMPLETE)
-        known = fixed.to_integers(rows.get_column("amount"))
-        amounts[name] = {trader: amount for trader, amount in zip(rows.get_column("trader"), known, strict=True) if amount is not None}
-
-    def better(f: str, g: str) -> int:
-        return sum(amount > amounts[g][trader] for trader, amount in amounts[f].items() if trader in amounts[g])
-
-    return {(f, g): better(f, g) for f in sorted(amounts) for g in sorted(amounts) if f != g}

@@ -9,6 +9,7 @@ COMPARISON = Table(
 trader         | address  |      | eligible trader
 formula        | text     |      | an installed formula
 amount         | amount?  | QUOTE | what the formula gives: the sum of the liquidations that can be valued; null where none can
+difference     | amount?  | QUOTE | amount less what the formula or rule that pays gives, exact before it is truncated; null where one of the two is incomplete
 recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null without a loss, where a liquidation cannot be valued, or where it is 1e20 or more
 rank           | integer? |      | 1 is the largest amount under this formula; null where a liquidation of the trader cannot be valued
 """),
