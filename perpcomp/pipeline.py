@@ -19,6 +19,7 @@ from perpcomp.against_input.statements import check_statements
 from perpcomp.coverage import Coverage, coverage
 from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
+from perpcomp.decide.alarms import alarms
 from perpcomp.decide.restore_orders import in_kind, orders
 from perpcomp.decide.side_by_side import field_of
 from perpcomp.eligibility.decide import decide
@@ -174,7 +175,7 @@ def compute(
     paid = payouts.pay(due, unpayable, table, stopped)
     receivers = payees.table(paid, due.parts, unpayable, _account_kinds(incident, source))
     progress.now("Comparing the formulas")
-    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, due.owed, table, units(incident).quote)
+    comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table, units(incident).quote)
     incomplete = len(entitlement.incomplete(due.owed))
     flags, balance, unknown = None, None, list[Finding]()
     if incident.published_table is None:
@@ -189,7 +190,7 @@ def compute(
     problems += published.check_budgets(paid, incident, incomplete, stopped)
     problems += published.check_expectations(table, paid, incident)
     problems += adjust.findings(adjusted, paid, incident, not overrides(incident, chosen.name, source.instead))
-    problems += notes
+    problems += notes + alarms(due, table, incident)
     progress.now("Splitting the payouts into tranches")
     claims = vest(paid, incident)
     problems += checks.findings(paid, incident)

@@ -69,6 +69,9 @@ class RunTables(Protocol):
     def capacity(self) -> pl.DataFrame: ...
 
     @property
+    def differences(self) -> pl.DataFrame: ...
+
+    @property
     def preferences(self) -> pl.DataFrame: ...
 
     @property
@@ -134,6 +137,11 @@ class Run:
     def rule_steps(self) -> pl.DataFrame:
         """The rule-steps table: what each step of the rule that pays does, and of every rule below it; empty where a formula pays."""
         return check(pl.concat([RULE_STEPS.empty(), *(one.table() for one in self.due.every_rule)]), RULE_STEPS)
+
+    @cached_property
+    def differences(self) -> pl.DataFrame:
+        """The differences table: what each other formula and rule gives a trader more or less than the one that pays."""
+        return preferences.differences(self.field, self.formula.name)
 
     @cached_property
     def preferences(self) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""All installed formulas side by side, trader by trader: amounts, what they differ from the formula or rule that pays, recovery and ranks."""
+"""All installed formulas side by side, trader by trader: amounts, recovery and ranks."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -21,15 +21,13 @@ NOTHING = Entitlement(0, 0, 0)  # of a payee that was never liquidated itself, a
 INCOMPLETE = pl.col("rank").is_null()
 
 
-def compare(
-    owed: Mapping[str, Mapping[str, Entitlement]], chosen: Mapping[str, Entitlement], liquidations: pl.DataFrame, quote: str
-) -> tuple[pl.DataFrame, list[Finding]]:
+def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.DataFrame, quote: str) -> tuple[pl.DataFrame, list[Finding]]:
     """The comparison table: what each formula (by name) gives each trader of `liquidations`, the published table; and notes on it.
 
     recovery_ratio is amount / loss, truncated, loss being the trader's equity by [valuation] (summed over positions, then clamped at
     0); null without a loss, and where it is 1e20 or more, which no column holds: a note names such traders. Amounts are exact
     entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be valued, amount is the sum of the others
-    (null without any), and difference, recovery_ratio and rank are null. difference is from what is `chosen`, the formula or rule that pays.
+    (null without any), and recovery_ratio and rank are null.
     """
     lost, listed, notes = worth(liquidations), [COMPARISON.empty()], []
     for name, traders in sorted(owed.items()):
@@ -45,7 +43,6 @@ def compare(
             "trader": list(traders),
             "formula": [name] * len(traders),
             "amount": amount,
-            "difference": fixed.from_integers([_difference(one, chosen.get(trader)) for trader, one in traders.items()]),
             "recovery_ratio": fixed.from_integers(ratios),
             "rank": pl.DataFrame({"amount": amount, "complete": complete})
             .select(whole.rank("min", descending=True).cast(pl.Int64))
@@ -76,11 +73,6 @@ def _ratio(given: Entitlement, lost: Entitlement) -> int | None:
     if given.unknown or lost.unknown or lost.known <= 0:
         return None
     return int(given.known * fixed.ONE / Fraction(lost.known))
-
-
-def _difference(given: Entitlement, chosen: Entitlement | None) -> int | None:
-    """given - chosen, truncated; None where one of the two is incomplete or absent."""
-    return None if chosen is None or given.unknown or chosen.unknown else int(given.known - chosen.known)
 
 
 def wide(comparison: pl.DataFrame) -> pl.DataFrame:

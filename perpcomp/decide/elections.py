@@ -2,7 +2,8 @@
 
 Readings. Each trader has one vote. Who gets the same under every option does not vote. Single choice: the option that pays the trader
 most, of equal ones the first by name. Approval: every option that pays at least the trader's own average. Ranked choice and Copeland:
-all options, the largest payout first, equal ones by name, because Snapshot counts full rankings only. Weighted: in proportion to the
+all options, the largest payout first, equal ones by name, because Snapshot counts full rankings only; what the reverse order of equal
+ones would elect stands beside it. Weighted: in proportion to the
 payouts, each part cut to whole 1e-18 of a vote.
 
 Scores are counted as Snapshot's voting module does. Source: https://github.com/snapshot-labs/snapshot.js/tree/master/src/voting
@@ -28,31 +29,46 @@ Ballot = tuple[int, ...]  # options by their place, from 0
 
 @dataclass(frozen=True)
 class Election:
-    """The scores (votes) of each option by one voting type, and who is elected: several where the highest score is theirs together."""
+    """The scores (votes) of each option by one voting type; and the scores where equal payouts are ranked in the reverse order of names."""
 
     scores: Mapping[str, Fraction]
+    reverse: Mapping[str, Fraction]
 
     @property
     def elected(self) -> list[str]:
-        most = max(self.scores.values(), default=Fraction(0))
-        return [name for name, score in self.scores.items() if score == most and most > 0]
+        """Who has the highest score: several where it is theirs together."""
+        return _highest(self.scores)
+
+    @property
+    def elected_in_reverse(self) -> list[str]:
+        """The same in the reverse order: another result says that equal payouts decide."""
+        return _highest(self.reverse)
+
+
+def _highest(scores: Mapping[str, Fraction]) -> list[str]:
+    most = max(scores.values(), default=Fraction(0))
+    return [name for name, score in scores.items() if score == most and most > 0]
 
 
 def elections(field: Field) -> dict[str, Election]:
     """Voting type -> its result, over the options that may be paid and the traders whose amounts are all known."""
     names = [one.name for one in field.options if one.payable]
-    count, (rankings, approvals, weights) = len(names), ballots(field)
-    counted = {
+    by_name, in_reverse = (_scores(field, len(names), reverse) for reverse in (False, True))
+    return {kind: Election(dict(zip(names, by_name[kind], strict=True)), dict(zip(names, in_reverse[kind], strict=True))) for kind in TYPES}
+
+
+def _scores(field: Field, count: int, reverse: bool) -> dict[str, list[Fraction]]:
+    rankings, approvals, weights = ballots(field, reverse)
+    return {
         SINGLE: single_choice(rankings, count),
         APPROVAL: approval(approvals, count),
         RANKED: ranked_choice(rankings, count),
         COPELAND: copeland(rankings, count),
         WEIGHTED: [Fraction(weight, fixed.ONE) for weight in weights],
     }
-    return {kind: Election(dict(zip(names, scores, strict=True))) for kind, scores in counted.items()}
 
 
-def ballots(field: Field) -> tuple[Counter[Ballot], Counter[Ballot], list[int]]:
+def ballots(field: Field, reverse: bool) -> tuple[Counter[Ballot], Counter[Ballot], list[int]]:
     """The traders' rankings and approvals, equal ones counted together, and the sum of their weighted votes (1e-18)."""
     at = [n for n, one in enumerate(field.options) if one.payable]
     options, places = [field.options[n] for n in at], range(len(at))
@@ -64,8 +80,9 @@ def ballots(field: Field) -> tuple[Counter[Ballot], Counter[Ballot], list[int]]:
     for k, m in combinations(places, 2):
         more, less = field.better[at[k], at[m]]
         differs |= more | less
-        # An option's place is the number of options before it: those that pay more, and of equal ones those with an earlier name.
-        before = before.with_columns(pl.col(str(k)) + less.cast(pl.Int64), pl.col(str(m)) + (~less).cast(pl.Int64))
+        # An option's place is the number of options before it: those that pay more, and of equal ones those with an earlier name, or a later one.
+        later = more if reverse else ~less
+        before = before.with_columns(pl.col(str(k)) + (~later).cast(pl.Int64), pl.col(str(m)) + later.cast(pl.Int64))
     voters = (differs & known).arg_true().to_list()
     rankings = Counter[Ballot]()
     for *positions, number in before[voters].group_by(pl.all()).len().iter_rows():
@@ -135,7 +152,13 @@ def copeland(votes: Counter[Ballot], options: int) -> list[Fraction]:
 def table(results: Mapping[str, Election]) -> pl.DataFrame:
     """The elections table. Scores are cut to whole 1e-18 of a vote."""
     rows = [
-        {"voting_type": kind, "option": name, "score": int(score * fixed.ONE), "elected": name in result.elected}
+        {
+            "voting_type": kind,
+            "option": name,
+            "score": int(score * fixed.ONE),
+            "elected": name in result.elected,
+            "elected_in_reverse": name in result.elected_in_reverse,
+        }
         for kind, result in results.items()
         for name, score in result.scores.items()
     ]

@@ -1,4 +1,4 @@
-"""Who prefers which option: by pairs, as a matrix, and whether one beats all others or they go in a ring; and who gains and loses most."""
+"""Who prefers which option: by pairs, as a matrix, and whether one beats all others or they go in a ring; and who gains and loses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import polars as pl
 
+from perpcomp import fixed
 from perpcomp.decide.field import Field, sum_where
-from perpcomp.tables.decide import PREFERENCES
+from perpcomp.tables.decide import DIFFERENCES, PREFERENCES
 from perpcomp.tables.schema import check, frame_of
 
 
@@ -97,3 +98,26 @@ def table(pairs: Matrix) -> pl.DataFrame:
         for (name, other), pair in sorted(pairs.items())
     ]
     return check(frame_of(rows, PREFERENCES), PREFERENCES)
+
+
+def differences(field: Field, chosen: str) -> pl.DataFrame:
+    """The differences table: what every other option gives each trader, less what the chosen one gives; empty where that is not compared."""
+    base = next((one for one in field.options if one.name == chosen), None)
+    rows = [
+        {"option": one.name, "trader": trader, "difference": int(difference), "exact": str(difference)}
+        for one in field.options
+        for n, trader in enumerate(field.traders)
+        if base is not None and one is not base and base.known[n] and one.known[n]
+        for difference in [one.amounts[n] - base.amounts[n]]
+    ]
+    return check(frame_of(rows, DIFFERENCES), DIFFERENCES)
+
+
+def pairs_of(preferences: pl.DataFrame) -> Matrix:
+    """The pairs of a preferences table, its money cut as there."""
+    amounts = (fixed.to_integers(preferences.get_column(name)) for name in ("money_moved", "money_moved_back"))
+    counts = preferences.select("option", "other", "prefer", "prefer_other", "indifferent").iter_rows()
+    return {
+        (option, other): Pair(more, less, same, Fraction(moved or 0), Fraction(back or 0))
+        for (option, other, more, less, same), moved, back in zip(counts, *amounts, strict=True)
+    }

@@ -12,6 +12,7 @@ from perpcomp.run import Run
 from perpcomp.tables.decide import (
     CAPACITY,
     COMPARISON,
+    DIFFERENCES,
     ELECTIONS,
     FAIRNESS,
     FINDINGS,
@@ -43,6 +44,7 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "4-claims.csv": ("claims", CLAIMS),
     "payee.csv": ("payees", PAYEES),
     "comparison.csv": ("comparison", COMPARISON),
+    "differences.csv": ("differences", DIFFERENCES),
     "preferences.csv": ("preferences", PREFERENCES),
     "elections.csv": ("elections", ELECTIONS),
     "fairness.csv": ("fairness", FAIRNESS),

@@ -192,6 +192,10 @@ class Published:
         return self._table("capacity")
 
     @cached_property
+    def differences(self) -> pl.DataFrame:
+        return self._table("differences")
+
+    @cached_property
     def preferences(self) -> pl.DataFrame:
         return self._table("preferences")
 

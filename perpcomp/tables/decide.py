@@ -9,7 +9,6 @@ COMPARISON = Table(
 trader         | address  |      | eligible trader
 formula        | text     |      | an installed formula
 amount         | amount?  | QUOTE | what the formula gives: the sum of the liquidations that can be valued; null where none can
-difference     | amount?  | QUOTE | amount less what the formula or rule that pays gives, exact before it is truncated; null where one of the two is incomplete
 recovery_ratio | amount?  | /1   | amount / loss at the reference price, truncated; null without a loss, where a liquidation cannot be valued, or where it is 1e20 or more
 rank           | integer? |      | 1 is the largest amount under this formula; null where a liquidation of the trader cannot be valued
 """),
@@ -99,6 +98,17 @@ what_to_do | text?   |  | what to do about it; null where there is nothing to sa
 """),
 )
 
+DIFFERENCES = Table(
+    "differences",
+    ("option", "trader"),
+    columns("""
+option     | text    |      | a formula or rule other than the one that pays
+trader     | address |      | eligible trader; who has an unknown amount under one of the two has no row
+difference | amount  | QUOTE | what it gives less what the one that pays gives: exact, then truncated
+exact      | text    | 1e-18 QUOTE | the same, exact: a whole number or a fraction
+"""),
+)
+
 PREFERENCES = Table(
     "preferences",
     ("option", "other"),
@@ -121,6 +131,7 @@ voting_type | text   |       | a voting type of Snapshot: single-choice, approva
 option      | text   |       | a formula or rule that may be paid
 score       | amount | votes | what it would get if every trader voted for the own payout, truncated
 elected     | flag   |       | whether no other option has a higher score; several where they tie
+elected_in_reverse | flag | | the same where a trader ranks equal payouts in the reverse order of names: another result says that equal payouts decide
 """),
 )
 
