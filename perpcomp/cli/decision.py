@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import polars as pl
 
@@ -36,6 +37,14 @@ def in_words(found: Condorcet) -> str:
         rings = "; ".join(" beats ".join((*ring, ring[0])) for ring in found.rings)
         return f"No formula beats all others. They beat each other in a ring, so the order of votes decides: {rings}."
     return "No formula beats all others, because some pairs are tied."
+
+
+def in_full(run: RunTables) -> dict[str, Any]:
+    """All tables of a comparison for JSON, with the winner by pairs or the rings."""
+    found = winner(run)
+    names = ("comparison", "differences", "preferences", "elections", "fairness", "capacity")
+    tables = {name: terminal.plain_rows(getattr(run, name)) for name in names}
+    return {**tables, "condorcet": {"winner": found.winner, "rings": [list(ring) for ring in found.rings]}}
 
 
 def winner(run: RunTables) -> Condorcet:

@@ -23,6 +23,7 @@ class Compared(StrEnum):
     ELECTIONS = "elections"
     FAIRNESS = "fairness"
     CAPACITY = "capacity"
+    ALL = "all"
 
 
 class Solver(StrEnum):
@@ -42,7 +43,9 @@ def compare(
     query: Query = "rehearsal",
     input: Input = None,
     run: PublishedRun = None,
-    table: Annotated[Compared, typer.Option("--table", help="Which table --csv prints; --json prints all.")] = Compared.COMPARISON,
+    table: Annotated[
+        Compared, typer.Option("--table", help="Which table --json and --csv print; with --json also all.")
+    ] = Compared.COMPARISON,
     against: Annotated[
         str | None, typer.Option("--against", metavar="NAME", help="Show who gains and loses most under this formula or rule.")
     ] = None,
@@ -62,25 +65,22 @@ def compare(
         from perpcomp.decide.votes import conflict_of, read_votes
 
         conflict = conflict_of(read_votes(votes), done.payouts)
-    if form.as_csv:
-        attribute, described = CSV_FILES[f"{table.value}.csv"]
-        terminal.print_csv(getattr(done, attribute), described)
-    elif form.as_json:
-        from perpcomp.cli.decision import winner
-
-        found = winner(done)
-        everything = {name.value: terminal.plain_rows(getattr(done, name.value)) for name in Compared}
-        everything["condorcet"] = {"winner": found.winner, "rings": [list(ring) for ring in found.rings]}  # type: ignore[assignment]
-        if conflict is not None:
-            everything["votes"] = conflict.fields()  # type: ignore[assignment]
-        terminal.print_json(everything)
-    else:
+    if form.to_read:
         from perpcomp.cli.comparison import print_comparison
 
         print_comparison(done, against)
         if conflict is not None:
             print()
             terminal.print_text([str(conflict)])
+    elif table is Compared.ALL:
+        if form.as_csv:
+            raise refusal("--csv", "Several tables are no CSV file.", "Name one with --table, or give --json.")
+        from perpcomp.cli.decision import in_full
+
+        terminal.print_json(in_full(done) | ({} if conflict is None else {"votes": conflict.fields()}))
+    else:
+        attribute, described = CSV_FILES[f"{table.value}.csv"]
+        terminal.print_table(getattr(done, attribute), described, (), form, done.incident)
     return done.problems
 
 

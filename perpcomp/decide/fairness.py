@@ -148,7 +148,7 @@ def recovery(one: Option, losses: _Losses) -> tuple[Fraction, Fraction, Fraction
 def paid_more(one: Option, losses: _Losses) -> int:
     """How many are paid more than they lost."""
     same = (one.whole == losses.column).arg_true().to_list() if one.amounts.denominator != 1 else []
-    above = [one.amounts.numerators[n] > losses.losses[n] * one.amounts.denominator for n in same]
+    above: list[bool] = [one.amounts.numerators[n] > losses.losses[n] * one.amounts.denominator for n in same]
     return int((one.whole > losses.column).sum()) + sum(above)
 
 
@@ -200,8 +200,7 @@ def inversions(ranks: pl.Series) -> int:
 
 def _pairs(sizes: pl.Series) -> int:
     """Pairs within groups of these sizes."""
-    numbers = sizes.cast(pl.Int64)
-    return int((numbers * (numbers - 1) // 2).sum())
+    return sum(size * (size - 1) // 2 for size in sizes.to_list())
 
 
 def _examples(worst: Sequence[tuple[int, int, int]], one: Option, field: Field, lost: Sequence[int]) -> tuple[Example, ...]:

@@ -42,7 +42,7 @@ def matrix(field: Field) -> dict[tuple[str, str], Pair]:
     pairs: dict[tuple[str, str], Pair] = {}
     for (n, m), (up, down) in field.better.items():
         one, other = field.options[n], field.options[m]
-        both, more, less = ((one.is_known & other.is_known).sum(), up.sum(), down.sum())
+        both, more, less = (int(which.sum()) for which in (one.is_known & other.is_known, up, down))
         gained = sum_where(one.amounts, up) - sum_where(other.amounts, up)
         lost = sum_where(other.amounts, down) - sum_where(one.amounts, down)
         pairs[one.name, other.name] = Pair(more, less, both - more - less, gained, lost)
@@ -61,11 +61,12 @@ def condorcet(pairs: Matrix, names: Sequence[str]) -> Condorcet:
 
 def _rings(beats: Mapping[str, set[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
     """For each group of options that reach each other by majorities: one shortest ring through its first, in the order of beating."""
-    rings, seen = [], set[str]()
+    rings, seen = list[tuple[str, ...]](), set[str]()
     for start in names:
         if start in seen:
             continue
-        paths, here = {start: (start,)}, [start]
+        paths: dict[str, tuple[str, ...]] = {start: (start,)}
+        here = [start]
         found: tuple[str, ...] | None = None
         while here and found is None:
             following = []

@@ -95,7 +95,7 @@ def _pieces(value: Value) -> Pieces:
     return line(value, 0)
 
 
-def evaluate(node: Node, terms: Row) -> Value:
+def evaluate(node: Node, terms: Row) -> Any:
     """The node's value for one row: a number, a function of the price, a truth that may depend on it, a text, or None for an unknown."""
     if node.op == "column":
         return terms[str(node.leaf)]
@@ -107,7 +107,7 @@ def evaluate(node: Node, terms: Row) -> Value:
     return _moving(node.op, values)
 
 
-def _constant(op: str, values: Sequence[Any]) -> Value:
+def _constant(op: str, values: Sequence[Any]) -> Any:
     """As arithmetic.py computes it for one row."""
     match op:
         case "if":
