@@ -44,8 +44,8 @@ def compare(
     input: Input = None,
     run: PublishedRun = None,
     table: Annotated[
-        Compared, typer.Option("--table", help="Which table --json and --csv print; with --json also all.")
-    ] = Compared.COMPARISON,
+        Compared | None, typer.Option("--table", help="Which table --json and --csv print (comparison); with --json also all.")
+    ] = None,
     against: Annotated[
         str | None, typer.Option("--against", metavar="NAME", help="Show who gains and loses most under this formula or rule.")
     ] = None,
@@ -57,6 +57,14 @@ def compare(
     """Every formula and rule side by side: who gets what, who prefers which, what a vote would elect, how fair each is."""
     from perpcomp.publish.files import CSV_FILES
 
+    if form.to_read and table is not None:
+        raise refusal("--table", "To read, all tables are printed. The option would do nothing.", "Add --json or --csv, or leave it out.")
+    if against is not None and not form.to_read:
+        raise refusal("--against", "The table holds every trader under every formula. The option would do nothing.", "Leave it out.")
+    if votes is not None and not form.to_read and table is not Compared.ALL:
+        raise refusal(
+            "--votes", "One table is printed. The option would do nothing.", "Add --table all --json, or leave --json and --csv out."
+        )
     done = tables(context, run, query, input)
     if against is not None and against not in (names := done.comparison.get_column("formula").unique().sort().to_list()):
         raise refusal("--against", f"{against} is not compared.", near_miss(against, names))
@@ -79,7 +87,7 @@ def compare(
 
         terminal.print_json(in_full(done) | ({} if conflict is None else {"votes": conflict.fields()}))
     else:
-        attribute, described = CSV_FILES[f"{table.value}.csv"]
+        attribute, described = CSV_FILES[f"{(table or Compared.COMPARISON).value}.csv"]
         terminal.print_table(getattr(done, attribute), described, (), form, done.incident)
     return done.problems
 
@@ -126,8 +134,16 @@ def budget(
     import perpcomp
     from perpcomp.cli.solved import answers, print_answers
 
+    if by is not Solver.MONTHS and (given := [o for o, value in (("--income", income), ("--share", share)) if value is not None]):
+        raise refusal(
+            ", ".join(given), "Only months are paid from an income. The option would do nothing.", "Add --by months, or leave it out."
+        )
+    if by is Solver.MONTHS and (given := [o for o, value in (("--budget", name), ("--amount", amount)) if value is not None]):
+        raise refusal(", ".join(given), "Months pay all claims, whatever a budget is. The option would do nothing.", "Leave it out.")
+    if name is not None and amount is not None:
+        raise refusal("--amount, --budget", "Both are given.", "Give one of them.")
     done = perpcomp.compute(query, input, formula)
-    found = answers(done, name, amount, None if by is None else by.value, income, share)
+    found = answers(done, name, amount, None if by is None else by.value, income, share or "1")
     if as_json:
         terminal.print_json([one.fields() for one in found])
     else:

@@ -80,8 +80,6 @@ def answers(run: Run, name: str | None, amount: str | None, by: str | None, inco
 def _budgets(run: Run, name: str | None, amount: str | None) -> list[tuple[str, Claims, int, str, int]]:
     """(name, claims in the budget's base units, its base units, asset, decimals)."""
     incident, values, quote = run.incident, _claims(run), units(run.incident).quote
-    if amount is not None and name is not None:
-        raise refusal("--amount, --budget", "Both are given.", "Give one of them.")
     if amount is not None:
         return [(f"{amount} {quote}", Claims(values, Fraction(1)), _number(amount, "--amount"), quote, 18)]
     names = [one.name for one in incident.budgets]
