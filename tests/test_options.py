@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money, side_by_side  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call

@@ -126,8 +126,8 @@ def budget(
     by: Annotated[Solver | None, typer.Option("--by", help="What to solve for; without it, all but months.")] = None,
     income: Annotated[str | None, typer.Option("--income", metavar="AMOUNT", help="For months: what comes in each month.")] = None,
     share: Annotated[
-        str, typer.Option("--share", metavar="SHARE", help="For months: the share of the income that is paid, as 0.175.")
-    ] = "1",
+        str | None, typer.Option("--share", metavar="SHARE", help="For months: the share of the income that is paid, as 0.175; else all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, amounts as exact text.")] = False,
 ) -> Sequence[Finding]:
     """What fits a budget: the largest scale, cap, threshold or number of traders, or the fewest months; each proven by its neighbour."""
