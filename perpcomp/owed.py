@@ -21,13 +21,14 @@ from perpcomp.systems.units import units
 
 
 def of_all(
-    asked: Iterable[Paying], table: pl.DataFrame, incident: Incident, population: Population
+    asked: Iterable[Paying], table: pl.DataFrame, incident: Incident, population: Population, known: Known | None = None
 ) -> tuple[dict[str, Mapping[str, Entitlement]], list[Finding]]:
     """Name -> what each trader is owed, less what it received already. `table` is the published table of liquidations.
 
     The first one is the one that pays: InputError where it cannot be applied. A rule beside it that cannot be applied is named and left out.
+    `known` is filled with the outcome of each rule.
     """
-    owed, problems, known = dict[str, Mapping[str, Entitlement]](), list[Finding](), Known()
+    owed, problems, known = dict[str, Mapping[str, Entitlement]](), list[Finding](), Known() if known is None else known
     eligible, given = table.filter("eligible"), dict[str, list[int | None]]()
     for one in dict.fromkeys(asked):
         if isinstance(one, NamedRule):

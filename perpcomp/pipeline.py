@@ -19,7 +19,9 @@ from perpcomp.against_input.statements import check_statements
 from perpcomp.coverage import Coverage, coverage
 from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
+from perpcomp.decide.alarms import alarms
 from perpcomp.decide.restore_orders import in_kind, orders
+from perpcomp.decide.side_by_side import field_of
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
@@ -31,6 +33,7 @@ from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
 from perpcomp.input import Events, Input, no_events, read_events
 from perpcomp.owed import due_by, left_over, not_compared, of_all
+from perpcomp.rules.apply import Known
 from perpcomp.rules.named import NamedRule, Paying, named, outcome
 from perpcomp.rules.sources import of_claims, of_liquidations
 from perpcomp.run import Run, overrides
@@ -160,7 +163,8 @@ def compute(
     table = found.table
     stopped = any(problem.stops for problem in found.problems)
     progress.now("Computing what each formula and rule gives")
-    owed, failed = of_all([chosen, *beside], table, incident, population)
+    known = Known()
+    owed, failed = of_all([chosen, *beside], table, incident, population, known)
     problems += failed
     beside = [one for one in beside if one.name in owed]
     progress.now("Computing the payouts")
@@ -186,7 +190,7 @@ def compute(
     problems += published.check_budgets(paid, incident, incomplete, stopped)
     problems += published.check_expectations(table, paid, incident)
     problems += adjust.findings(adjusted, paid, incident, not overrides(incident, chosen.name, source.instead))
-    problems += notes
+    problems += notes + alarms(due, table, incident)
     progress.now("Splitting the payouts into tranches")
     claims = vest(paid, incident)
     problems += checks.findings(paid, incident)
@@ -213,6 +217,8 @@ def compute(
         flags=flags,
         coverage=found.coverage,
         due=due,
+        population=population,
+        field=field_of(beside, owed, table, population, known),
     )
     if incident.published_table is None:
         run, about = _against_input(run, found)

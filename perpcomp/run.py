@@ -8,11 +8,15 @@ from typing import Protocol
 import polars as pl
 
 from perpcomp.coverage import Coverage
+from perpcomp.decide import elections, fairness, preferences
+from perpcomp.decide.field import Field
+from perpcomp.decide.sensitivity.table import sensitivity
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input
 from perpcomp.owed import Due
 from perpcomp.rules.named import Paying
+from perpcomp.rules.population import Population
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.decide import FINDINGS
 from perpcomp.tables.payouts import RULE_STEPS
@@ -65,6 +69,21 @@ class RunTables(Protocol):
     def capacity(self) -> pl.DataFrame: ...
 
     @property
+    def differences(self) -> pl.DataFrame: ...
+
+    @property
+    def preferences(self) -> pl.DataFrame: ...
+
+    @property
+    def elections(self) -> pl.DataFrame: ...
+
+    @property
+    def fairness(self) -> pl.DataFrame: ...
+
+    @property
+    def sensitivity(self) -> pl.DataFrame: ...
+
+    @property
     def in_kind(self) -> pl.DataFrame: ...
 
     @property
@@ -81,7 +100,8 @@ class RunTables(Protocol):
 class Run:
     """Every table of a run, checked, with what they were computed from and every problem found.
 
-    `formula` is the formula or rule that pays, `due` what it gives each trader.
+    `formula` is the formula or rule that pays, `due` what it gives each trader, `field` what all that are compared give. `population` is
+    whom rules are applied to.
     """
 
     incident: Incident
@@ -105,6 +125,8 @@ class Run:
     exclusions: pl.DataFrame
     coverage: Coverage | None  # None where the run starts from claims
     due: Due
+    population: Population
+    field: Field
     flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
     @property
@@ -115,6 +137,31 @@ class Run:
     def rule_steps(self) -> pl.DataFrame:
         """The rule-steps table: what each step of the rule that pays does, and of every rule below it; empty where a formula pays."""
         return check(pl.concat([RULE_STEPS.empty(), *(one.table() for one in self.due.every_rule)]), RULE_STEPS)
+
+    @cached_property
+    def differences(self) -> pl.DataFrame:
+        """The differences table: what each other formula and rule gives a trader more or less than the one that pays."""
+        return preferences.differences(self.field, self.formula.name)
+
+    @cached_property
+    def preferences(self) -> pl.DataFrame:
+        """The preferences table: who prefers which formula or rule, and the money that moves."""
+        return preferences.table(preferences.matrix(self.field))
+
+    @cached_property
+    def elections(self) -> pl.DataFrame:
+        """The elections table: what each voting type would elect."""
+        return elections.table(elections.elections(self.field))
+
+    @cached_property
+    def fairness(self) -> pl.DataFrame:
+        """The fairness table: the measures of each formula and rule."""
+        return fairness.table(fairness.fairness(self.field))
+
+    @cached_property
+    def sensitivity(self) -> pl.DataFrame:
+        """The sensitivity table of the formula or rule that pays."""
+        return sensitivity(self.formula, self.liquidations, self.incident, self.population)
 
     @cached_property
     def findings(self) -> pl.DataFrame:

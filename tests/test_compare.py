@@ -30,7 +30,7 @@ def test_recovery_and_rank_of_a_b_and_c(tmp_path: Path) -> None:
 
 
 def test_who_is_better_off_under_which(tmp_path: Path) -> None:
-    better = compare.preferences(thread(tmp_path).comparison)
+    better = {(one, other): more for one, other, more, *_ in thread(tmp_path).preferences.iter_rows()}
     assert better["margin-upl-funding", "margin-only"] == 2, "A and B"
     assert better["margin-only", "margin-upl-funding"] == 1, "C"
     assert better["margin-upl-funding", "restore-position"] == better["restore-position", "margin-upl-funding"] == 0

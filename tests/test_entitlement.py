@@ -110,13 +110,14 @@ def test_nothing_is_called_enough_while_a_liquidation_is_unknown(tmp_path: Path,
 
 
 def test_the_comparison_marks_an_incomplete_amount_and_prefers_nothing_by_it(tmp_path: Path) -> None:
-    comparison = half_known(tmp_path).comparison
+    run = half_known(tmp_path)
+    comparison = run.comparison
     rows = {row["formula"]: row for row in comparison.iter_rows(named=True)}
     assert (rows["restore-position"]["rank"], rows["restore-position"]["recovery_ratio"]) == (None, None)
     assert rows["margin-only"]["rank"] == 1
     assert comparison.filter(compare.INCOMPLETE)["formula"].to_list() == ["equity-snapshot", "restore-position"]
     assert {name: lacking for name, *_, lacking in compare.totals(comparison) if lacking} == {"equity-snapshot": 1, "restore-position": 1}
-    better = compare.preferences(comparison)
+    better = {(one, other): more for one, other, more, *_ in run.preferences.iter_rows()}
     assert all(count == 0 for pair, count in better.items() if "restore-position" in pair)
     assert better["margin-upl-funding", "margin-only"] == 1
 

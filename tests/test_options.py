@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money, side_by_side  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -90,7 +90,23 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--quiet": (),
     },
     "prices": {**FORMS, "--input": (), "--market": ()},
-    "compare": {**FORMS, "--input": BESIDE_RUN["--input"], "--run": ()},
+    "compare": {
+        **FORMS,
+        "--input": BESIDE_RUN["--input"],
+        "--run": (),
+        "--table": ("rehearsal --table fairness",),
+        "--against": ("rehearsal --against margin-only --json", "rehearsal --against margin-only --csv"),
+        "--votes": (f"rehearsal --votes {LOGS} --csv", f"rehearsal --votes {LOGS} --json"),
+    },
+    "sensitivity": {**FORMS, **BESIDE_RUN},
+    "budget": {
+        **ALWAYS,
+        **dict.fromkeys(("--input", "--formula", "--by"), ()),
+        "--budget": ("rehearsal --budget a --amount 1", "rehearsal --budget a --by months --income 1"),
+        "--amount": ("rehearsal --budget a --amount 1", "rehearsal --amount 1 --by months --income 1"),
+        "--income": ("rehearsal --income 1", "rehearsal --income 1 --by cap"),
+        "--share": ("rehearsal --share 0.5", "rehearsal --share 0.5 --by cap"),
+    },
     "explain": {
         **ALWAYS,
         **{option: tuple(f"0x12 {rest}" for rest in calls) for option, calls in BESIDE_RUN.items()},

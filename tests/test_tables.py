@@ -22,7 +22,22 @@ pytestmark = pytest.mark.money
 
 ROOMS = [events, liquidations, payouts, decide, guards]
 TABLES = list({t.name: t for room in ROOMS for t in vars(room).values() if isinstance(t, Table)}.values())
-UNITS = {"", "QUOTE", "QUOTE per base", "PAID", "PAID per token", "base", "token", "base units", "/1", "/1 a day", "s", "UTC"}
+UNITS = {
+    "",
+    "QUOTE",
+    "QUOTE per base",
+    "PAID",
+    "PAID per token",
+    "base",
+    "token",
+    "base units",
+    "1e-18 QUOTE",
+    "votes",
+    "/1",
+    "/1 a day",
+    "s",
+    "UTC",
+}
 each_table = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
 
 

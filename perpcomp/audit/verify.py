@@ -24,7 +24,15 @@ WORDS = {
     WORKBOOK_FILE: compare_workbooks,
     README_FILE: compare_texts,
 }  # files that each version of perpcomp words in its way
-ADDED = ("payee.csv", README_FILE)  # files that the first versions did not publish
+ADDED = (
+    "payee.csv",
+    README_FILE,
+    "differences.csv",
+    "preferences.csv",
+    "elections.csv",
+    "fairness.csv",
+    "sensitivity.csv",
+)  # files that the first versions did not publish
 
 
 @dataclass(frozen=True)

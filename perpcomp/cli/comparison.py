@@ -6,7 +6,8 @@ from typing import Any
 
 from perpcomp import fixed
 from perpcomp.cli import terminal
-from perpcomp.decide.compare import preferences, totals, wide
+from perpcomp.cli.decision import print_decision
+from perpcomp.decide.compare import totals, wide
 from perpcomp.run import RunTables
 from perpcomp.systems.units import units
 from perpcomp.tables.decide import RESTORE_ORDERS
@@ -14,13 +15,14 @@ from perpcomp.tables.decide import RESTORE_ORDERS
 ALL_DIGITS = "--csv and --json hold every digit."
 
 
-def print_comparison(run: RunTables) -> None:
+def print_comparison(run: RunTables, against: str | None) -> None:
     """The tables of `compare`: by trader; the formulas; the money at hand; the orders of restoring. The incident's formula is the first."""
     sums = {name: (total, *counts) for name, total, *counts in totals(run.comparison)}
     names = sorted(sums, key=lambda name: (name != run.formula.name, -sums[name][0], name))
     _traders(run, names, {name: sums[name][0] for name in names})
     print()
     _formulas(run, names, sums)
+    print_decision(run, names, against)
     if run.capacity.height:
         print()
         _money(run, names)
@@ -47,14 +49,14 @@ def _traders(run: RunTables, names: Sequence[str], sums: dict[str, int]) -> None
 
 def _formulas(run: RunTables, names: Sequence[str], sums: dict[str, tuple[Any, ...]]) -> None:
     """A row a formula: its total, how many traders it pays, and how many get more than under each other one."""
-    better = preferences(run.comparison)
+    better = {(str(one), str(other)): int(more) for one, other, more in run.preferences.select("option", "other", "prefer").iter_rows()}
     header, columns = [f"formula, total in {units(run.incident).quote}", "total", "paid"], {"below 0": 2, "incomplete": 3}
     counted = [name for name, n in columns.items() if any(sums[formula][n] for formula in names)]
     header += [*counted, *(f"> {n}" for n, _ in enumerate(names, 1))]
     rows = []
     for number, name in enumerate(names, 1):
         total, paid = sums[name][:2]
-        more = ["" if name == other else str(better[name, other]) for other in names]
+        more = ["" if name == other else str(better.get((name, other), "")) for other in names]
         counts = [str(sums[name][columns[column]]) for column in counted]
         rows.append([f"{number} {name}", terminal.readable(fixed.from_integer(total)), str(paid), *counts, *more])
     terminal.print_grid(header, rows, range(1, len(header)), elsewhere=ALL_DIGITS)

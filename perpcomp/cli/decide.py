@@ -44,23 +44,6 @@ def prices(
 
 
 @command(LOOK)
-def compare(
-    *, context: typer.Context, query: Query = "rehearsal", input: Input = None, run: PublishedRun = None, form: Form
-) -> Sequence[Finding]:
-    """Every installed formula side by side, trader by trader, and who is better off under which."""
-    from perpcomp.tables.decide import COMPARISON
-
-    done = tables(context, run, query, input)
-    if form.to_read:
-        from perpcomp.cli.comparison import print_comparison
-
-        print_comparison(done)
-    else:
-        terminal.print_table(done.comparison, COMPARISON, (), form, done.incident)
-    return done.problems
-
-
-@command(LOOK)
 def explain(
     context: typer.Context,
     who: Annotated[str, typer.Argument(metavar="TRADER|TX", help="An address, or a transaction hash.")],

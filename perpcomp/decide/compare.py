@@ -1,6 +1,5 @@
-"""All installed formulas side by side, trader by trader: amounts, recovery, ranks, and who is better off under which."""
+"""All installed formulas side by side, trader by trader: amounts, recovery and ranks."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -30,18 +29,18 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be valued, amount is the sum of the others
     (null without any), and recovery_ratio and rank are null.
     """
-    worth, listed, notes = _worth(liquidations), [COMPARISON.empty()], list[Finding]()
-    losses = [k if k > 0 and not u else None for k, u in zip(worth.known, worth.unknown, strict=True)]
-    by_trader = dict(zip(worth.traders, losses, strict=True))
+    sums, listed, notes = worth(liquidations), [COMPARISON.empty()], list[Finding]()
+    losses = [k if k > 0 and not u else None for k, u in zip(sums.known, sums.unknown, strict=True)]
+    by_trader = dict(zip(sums.traders, losses, strict=True))
     for name, owed_by in sorted(owed.items()):
         traders, (known, unknown, number) = list(owed_by), columns_of(owed_by)
         given = [None if lacking else amount for amount, lacking in zip(known, unknown, strict=True)]
-        lost = losses if traders == worth.traders else [by_trader.get(trader) for trader in traders]
+        lost = losses if traders == sums.traders else [by_trader.get(trader) for trader in traders]
         ratios = _ratios(given, lost)
         if beyond := [row for row, ratio in enumerate(ratios) if ratio is not None and abs(ratio) >= fixed.LIMIT]:
             names = [traders[row] for row in beyond]
             ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
-            notes.append(_without_ratio(name, names, worth.get(names[0], NOTHING), owed_by[names[0]], quote))
+            notes.append(_without_ratio(name, names, sums.get(names[0], NOTHING), owed_by[names[0]], quote))
         amounts = [int(k) if u < n else None for k, u, n in zip(known, unknown, number, strict=True)]
         frame = pl.DataFrame({"amount": fixed.from_integers(amounts), "unknown": pl.Series(unknown, dtype=pl.Int64)})
         whole = pl.when(pl.col("unknown") == 0).then("amount")
@@ -74,7 +73,7 @@ def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: 
     return Finding("note", "comparison.csv", what, advice, code="recovery-ratio-too-large")
 
 
-def _worth(liquidations: pl.DataFrame) -> Sums:
+def worth(liquidations: pl.DataFrame) -> Sums:
     """The equity by [valuation] that each eligible trader lost."""
     eligible = liquidations.filter("eligible")
     return per_trader(eligible.get_column("trader"), compensated(eligible.select(EQUITY).to_series(), eligible))
@@ -94,17 +93,3 @@ def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
         above, below = sum(amount > 0 for amount in amounts), sum(amount < 0 for amount in amounts)
         result.append((str(name), sum(amounts), above, below, rows.filter(INCOMPLETE).height))
     return result
-
-
-def preferences(comparison: pl.DataFrame) -> dict[tuple[str, str], int]:
-    """(f, g) -> how many traders get more under f than under g, by exact amounts. Incomplete amounts are not compared."""
-    amounts: dict[str, dict[str, int]] = defaultdict(dict)
-    for name in comparison.get_column("formula").unique():
-        rows = comparison.filter(pl.col("formula") == name, ~INCOMPLETE)
-        known = fixed.to_integers(rows.get_column("amount"))
-        amounts[name] = {trader: amount for trader, amount in zip(rows.get_column("trader"), known, strict=True) if amount is not None}
-
-    def better(f: str, g: str) -> int:
-        return sum(amount > amounts[g][trader] for trader, amount in amounts[f].items() if trader in amounts[g])
-
-    return {(f, g): better(f, g) for f in sorted(amounts) for g in sorted(amounts) if f != g}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from perpcomp.fixed import to_integer
 from perpcomp.incident.adjustments import Adjustment, Ledger, LedgerFile
+from perpcomp.incident.alarms import Alarms
 from perpcomp.incident.chain import Chain
 from perpcomp.incident.claims import ClaimFiles, ClaimPeriod
 from perpcomp.incident.eligibility import Eligibility
@@ -68,6 +69,7 @@ class Incident:
     insurance_fund: InsuranceFund | None
     expectations: tuple[Expectation, ...]
     guards: Guards
+    alarms: Alarms | None
     sources: dict[str, Source]
     raw: bytes
     folder: Path

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from perpcomp.incident.adjustments import Adjustment, LedgerFile, read_adjustment
+from perpcomp.incident.alarms import Alarms
 from perpcomp.incident.allocation import Allocation
 from perpcomp.incident.chain import Chain, chain_keys
 from perpcomp.incident.claims import CLAIMS_KEYS, Claims, read_claims
@@ -90,6 +91,7 @@ def tables(systems: tuple[str, ...], contract_key: str, several: bool) -> Mappin
             Expectation, "states a published figure that results are compared with", required=False, many=True, absent=(), name="expect"
         ),
         "guards": Table(Guards, "states liquidation guards to try on history", required=False, absent=Guards(), name="guards"),
+        "alarms": Table(Alarms, "asks for warnings of payouts that are not plausible", required=False, name="alarms"),
         "sources": SOURCES,
     }
 

@@ -9,7 +9,18 @@ from perpcomp.findings import refusal
 from perpcomp.publish.readme import readme
 from perpcomp.publish.workbook import workbook
 from perpcomp.run import Run
-from perpcomp.tables.decide import CAPACITY, COMPARISON, FINDINGS, IN_KIND, RESTORE_ORDERS
+from perpcomp.tables.decide import (
+    CAPACITY,
+    COMPARISON,
+    DIFFERENCES,
+    ELECTIONS,
+    FAIRNESS,
+    FINDINGS,
+    IN_KIND,
+    PREFERENCES,
+    RESTORE_ORDERS,
+    SENSITIVITY,
+)
 from perpcomp.tables.events import EVENTS, FLAGS
 from perpcomp.tables.files import to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
@@ -33,6 +44,11 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
     "4-claims.csv": ("claims", CLAIMS),
     "payee.csv": ("payees", PAYEES),
     "comparison.csv": ("comparison", COMPARISON),
+    "differences.csv": ("differences", DIFFERENCES),
+    "preferences.csv": ("preferences", PREFERENCES),
+    "elections.csv": ("elections", ELECTIONS),
+    "fairness.csv": ("fairness", FAIRNESS),
+    "sensitivity.csv": ("sensitivity", SENSITIVITY),
     "capacity.csv": ("capacity", CAPACITY),
     "restore-in-kind.csv": ("in_kind", IN_KIND),
     "restore-orders.csv": ("restore_orders", RESTORE_ORDERS),

@@ -192,6 +192,26 @@ class Published:
         return self._table("capacity")
 
     @cached_property
+    def differences(self) -> pl.DataFrame:
+        return self._table("differences")
+
+    @cached_property
+    def preferences(self) -> pl.DataFrame:
+        return self._table("preferences")
+
+    @cached_property
+    def elections(self) -> pl.DataFrame:
+        return self._table("elections")
+
+    @cached_property
+    def fairness(self) -> pl.DataFrame:
+        return self._table("fairness")
+
+    @cached_property
+    def sensitivity(self) -> pl.DataFrame:
+        return self._table("sensitivity")
+
+    @cached_property
     def in_kind(self) -> pl.DataFrame:
         return self._table("in_kind")
 

@@ -97,3 +97,85 @@ what       | text    |  | what was found
 what_to_do | text?   |  | what to do about it; null where there is nothing to say
 """),
 )
+
+DIFFERENCES = Table(
+    "differences",
+    ("option", "trader"),
+    columns("""
+option     | text    |      | a formula or rule other than the one that pays
+trader     | address |      | eligible trader; who has an unknown amount under one of the two has no row
+difference | amount  | QUOTE | what it gives less what the one that pays gives: exact, then truncated
+exact      | text    | 1e-18 QUOTE | the same, exact: a whole number or a fraction
+"""),
+)
+
+PREFERENCES = Table(
+    "preferences",
+    ("option", "other"),
+    columns("""
+option           | text    |      | a formula or rule
+other            | text    |      | another one
+prefer           | integer |      | traders who get more under option than under other, by exact amounts
+prefer_other     | integer |      | traders who get more under other
+indifferent      | integer |      | traders who get the same; traders of whom one amount is unknown are in none of the three
+money_moved      | amount  | QUOTE | what those who prefer option get more under it, added up and truncated
+money_moved_back | amount  | QUOTE | what those who prefer other get more under that, added up and truncated
+"""),
+)
+
+ELECTIONS = Table(
+    "elections",
+    ("voting_type", "option"),
+    columns("""
+voting_type | text   |       | a voting type of Snapshot: single-choice, approval, ranked-choice, copeland or weighted
+option      | text   |       | a formula or rule that may be paid
+score       | amount | votes | what it would get if every trader voted for the own payout, truncated
+elected     | flag   |       | whether no other option has a higher score; several where they tie
+elected_in_reverse | flag | | the same where a trader ranks equal payouts in the reverse order of names: another result says that equal payouts decide
+"""),
+)
+
+FAIRNESS = Table(
+    "fairness",
+    ("option",),
+    columns("""
+option                  | text     |      | a formula or rule
+traders                 | integer  |      | eligible traders
+total                   | amount   | QUOTE | what it gives in all, truncated
+recovery_min            | text?    | /1   | the smallest amount / loss of a trader with a loss, as a fraction; null where an amount or loss is unknown
+recovery_median         | text?    | /1   | the middle one; of an even number, the mean of the middle two
+recovery_max            | text?    | /1   | the largest one: above 1 somebody is paid more than the loss
+total_recovery          | text?    | /1   | total / the sum of all losses, as a fraction
+paid_above_loss         | integer? |      | traders who are paid more than they lost
+gini                    | text?    | /1   | 0 where all are paid the same, near 1 where one has it all, as a fraction; null where a total is 0, or an amount unknown or below 0
+top_1                   | text?    | /1   | share of the largest amount in the total, as a fraction
+top_2                   | text?    | /1   | share of the 2 largest
+top_10                  | text?    | /1   | share of the 10 largest
+envy_pairs              | integer? |      | pairs of traders who lost the same and get different amounts
+equal_pairs             | integer? |      | pairs of traders who lost the same
+envy_examples           | text?    | QUOTE | up to three of them, with the largest differences
+monotonicity_violations | integer? |      | pairs of traders of whom one lost more and gets less
+ordered_pairs           | integer? |      | pairs of traders of whom one lost more
+monotonicity_examples   | text?    | QUOTE | up to three of them, with the largest differences
+why_not                 | text?    |      | why a figure is null
+"""),
+)
+
+SENSITIVITY = Table(
+    "sensitivity",
+    ("number",),
+    columns("""
+number    | integer  |      | of the row: by market, kind and price
+option    | text     |      | the formula or rule that pays
+market    | text     |      | the market whose reference price changes, the others staying
+kind      | text     |      | class: how the option follows the price; segment: the total between two prices; jump; elasticity at the reference price; budget: prices at which the total meets it; break-even: where a trader's sum leaves 0; order-change: where two traders change their order; not-listed
+price     | text?    | QUOTE per base | where it happens, or begins; a fraction
+to        | text?    | QUOTE per base | where it ends; null where it does not
+ends      | text?    |      | [ or ] where the price at that end belongs to it, ( or ) where not
+intercept | text?    | QUOTE | of a segment: the total is intercept + slope * price, without the cut of each liquidation to 1e-18; of a jump: the value at the price; of elasticity: its figure
+slope     | text?    | base | of a segment
+trader    | address? |      | who is concerned
+other     | address? |      | of an order-change: who gets more below the price, where trader gets more above it
+text      | text?    |      | the class with its reason, the budget, or what happens
+"""),
+)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.bench import claims, decoding, fetching, guards_history, guards_rules, replaying, scaling, startup, vesting
+from tests.bench import claims, decoding, fetching, guards_history, guards_rules, replaying, scaling, side_by_side, startup, vesting
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -13,6 +13,7 @@ BENCHES = {
     "replaying": replaying.lines,
     "scaling": scaling.lines,
     "vesting": vesting.lines,
+    "side-by-side": side_by_side.lines,
     "guards-rules": guards_rules.lines,
     "guards-history": guards_history.lines,
     "claims": claims.lines,

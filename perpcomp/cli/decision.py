@@ -1,0 +1,120 @@
+"""What `perpcomp compare` prints for a vote: who beats whom, what would be elected, who gains and loses, and how fair each option is."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.cli import terminal
+from perpcomp.decide.preferences import Condorcet, condorcet, pairs_of
+from perpcomp.run import RunTables
+from perpcomp.systems.units import units
+
+MOST = 5  # so many traders are named on each side
+WITH_EXAMPLES = "fairness.csv and --table fairness --csv hold the fractions and examples."
+
+
+def print_decision(run: RunTables, names: Sequence[str], against: str | None) -> None:
+    """The blocks of a decision, after the formulas; `names` are the formulas in the order of the screen, the one that pays first. `against` is whose gains are shown."""
+    if len(names) > 1:
+        print()
+        _majorities(run)
+        print()
+        _elected(run)
+        print()
+        _moved(run, names, against)
+    print()
+    _fairness(run, names)
+
+
+def in_words(found: Condorcet) -> str:
+    """Whether one option beats all others, or which go in a ring."""
+    if found.winner is not None:
+        return f"{found.winner} beats every other formula that may be paid: more traders get more under it than less, against each."
+    if found.rings:
+        rings = "; ".join(" beats ".join((*ring, ring[0])) for ring in found.rings)
+        return f"No formula beats all others. They beat each other in a ring, so the order of votes decides: {rings}."
+    return "No formula beats all others, because some pairs are tied."
+
+
+def in_full(run: RunTables) -> dict[str, Any]:
+    """All tables of a comparison for JSON, with the winner by pairs or the rings."""
+    found = winner(run)
+    names = ("comparison", "differences", "preferences", "elections", "fairness", "capacity")
+    tables = {name: terminal.plain_rows(getattr(run, name)) for name in names}
+    return {**tables, "condorcet": {"winner": found.winner, "rings": [list(ring) for ring in found.rings]}}
+
+
+def winner(run: RunTables) -> Condorcet:
+    """The winner or the rings among what may be paid, from the published tables."""
+    return condorcet(pairs_of(run.preferences), run.elections.get_column("option").unique().sort().to_list())
+
+
+def _majorities(run: RunTables) -> None:
+    terminal.print_text([in_words(winner(run))])
+
+
+def _elected(run: RunTables) -> None:
+    rows = []
+    for (kind,), part in run.elections.group_by("voting_type", maintain_order=True):
+        by_name, in_reverse = (", ".join(part.filter(flag).get_column("option")) or "nobody" for flag in ("elected", "elected_in_reverse"))
+        votes = terminal.readable(part.get_column("score").max(), 2)
+        rows.append([str(kind), by_name, votes, "" if in_reverse == by_name else in_reverse])
+    header = ["own payout voted", "elected", "votes", "if equal payouts rank in reverse"]
+    terminal.print_grid(header, rows, (2,), elsewhere="elections.csv of a run holds all scores.")
+
+
+def _moved(run: RunTables, names: Sequence[str], against: str | None) -> None:
+    """Against the formula that pays: the money that moves; and the traders with the largest gains and losses under one of the others."""
+    chosen, quote = names[0], units(run.incident).quote
+    of_name = {row["option"]: row for row in run.preferences.filter(other=chosen).iter_rows(named=True)}
+    rows = [
+        [
+            name,
+            f"{row['prefer']} of {row['prefer'] + row['prefer_other'] + row['indifferent']}",
+            terminal.readable(row["money_moved"]),
+            terminal.readable(row["money_moved_back"]),
+        ]
+        for name, row in ((name, of_name[name]) for name in names[1:] if name in of_name)
+    ]
+    header = [f"than {chosen}", "traders prefer", f"they gain ({quote})", f"others lose ({quote})"]
+    terminal.print_grid(header, rows, (1, 2, 3), elsewhere="preferences.csv of a run holds every pair.")
+    print()
+    other = against or next((name for name in (winner(run).winner, *names[1:]) if name not in (None, chosen)), names[1])
+    own = run.differences.filter(option=other)
+    gains = own.filter(pl.col("difference") > 0).sort("difference", "trader", descending=[True, False]).head(MOST)
+    losses = own.filter(pl.col("difference") < 0).sort("difference", "trader").head(MOST)
+    rows = [
+        [str(trader), terminal.readable(amount)] for trader, amount in pl.concat([gains, losses]).select("trader", "difference").iter_rows()
+    ]
+    terminal.print_grid([f"{other} against {chosen}", f"gains or loses most ({quote})"], rows, (1,))
+    terminal.say("--against NAME shows another one; differences.csv of a run holds every trader.")
+
+
+def _fairness(run: RunTables, names: Sequence[str]) -> None:
+    """A row an option; fractions are cut to decimals."""
+    rows = []
+    of_name = {row["option"]: row for row in run.fairness.iter_rows(named=True)}
+    for name in (name for name in names if name in of_name):
+        row = of_name[name]
+        counts = [_count(row["monotonicity_violations"], row["ordered_pairs"]), _count(row["envy_pairs"], row["equal_pairs"])]
+        figures = ("recovery_median", "gini", "top_1", "recovery_min", "recovery_max")
+        above = "" if row["paid_above_loss"] is None else str(row["paid_above_loss"])
+        rows.append([name, *counts, above, *(_decimal(row[figure]) for figure in figures)])
+    header = ["fairness", "lost more, gets less", "lost same, gets other", "above loss", "median recovery", "Gini", "top 1", "min", "max"]
+    terminal.print_grid(header, rows, range(1, len(header)), elsewhere=WITH_EXAMPLES)
+
+
+def _count(number: int | None, of: int | None) -> str:
+    return "" if number is None else f"{number} of {of}"
+
+
+def _decimal(fraction: str | None) -> str:
+    """A fraction cut to three places."""
+    if fraction is None:
+        return ""
+    value = Fraction(fraction)
+    whole = fixed.truncate(value.numerator * fixed.ONE, value.denominator)
+    return terminal.readable(fixed.from_integer(whole), 3) if abs(whole) < fixed.LIMIT else "above 1e20"

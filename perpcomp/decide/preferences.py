@@ -1,0 +1,124 @@
+"""Who prefers which option: by pairs, as a matrix, and whether one beats all others or they go in a ring; and who gains and loses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.decide.field import Field, sum_where
+from perpcomp.tables.decide import DIFFERENCES, PREFERENCES
+from perpcomp.tables.schema import check, frame_of
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How many traders get more under an option than under another, less, or the same; and the money moved each way (1e-18, exact).
+
+    `moved` is what those who prefer it get more under it, `moved_back` what the others get more under the other one.
+    """
+
+    more: int
+    less: int
+    same: int
+    moved: Fraction
+    moved_back: Fraction
+
+
+@dataclass(frozen=True)
+class Condorcet:
+    """The option that beats every other by a majority of traders; or the rings of majorities; or neither, where there are ties."""
+
+    winner: str | None
+    rings: tuple[tuple[str, ...], ...] = ()
+
+
+Matrix = Mapping[tuple[str, str], Pair]
+
+
+def matrix(field: Field) -> dict[tuple[str, str], Pair]:
+    """(option, other) -> their pair, for every two options in both directions."""
+    pairs: dict[tuple[str, str], Pair] = {}
+    for (n, m), (up, down) in field.better.items():
+        one, other = field.options[n], field.options[m]
+        both, more, less = (int(which.sum()) for which in (one.is_known & other.is_known, up, down))
+        gained = sum_where(one.amounts, up) - sum_where(other.amounts, up)
+        lost = sum_where(other.amounts, down) - sum_where(one.amounts, down)
+        pairs[one.name, other.name] = Pair(more, less, both - more - less, gained, lost)
+        pairs[other.name, one.name] = Pair(less, more, both - more - less, lost, gained)
+    return pairs
+
+
+def condorcet(pairs: Matrix, names: Sequence[str]) -> Condorcet:
+    """Whether one of these options beats all others. Options that are in a ring with each other are listed by name."""
+    beats = {name: {other for other in names if other != name and pairs[name, other].more > pairs[name, other].less} for name in names}
+    for name in names:
+        if len(beats[name]) == len(names) - 1:
+            return Condorcet(name)
+    return Condorcet(None, tuple(_rings(beats, names)))
+
+
+def _rings(beats: Mapping[str, set[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """For each group of options that reach each other by majorities: one shortest ring through its first, in the order of beating."""
+    rings, seen = list[tuple[str, ...]](), set[str]()
+    for start in names:
+        if start in seen:
+            continue
+        paths: dict[str, tuple[str, ...]] = {start: (start,)}
+        here = [start]
+        found: tuple[str, ...] | None = None
+        while here and found is None:
+            following = []
+            for name in here:
+                if start in beats[name]:
+                    found = paths[name]
+                    break
+                for other in sorted(beats[name] - paths.keys()):
+                    paths[other] = (*paths[name], other)
+                    following.append(other)
+            here = following
+        if found is not None:
+            rings.append(found)
+            seen |= set(found)
+    return rings
+
+
+def table(pairs: Matrix) -> pl.DataFrame:
+    """The preferences table. Money is cut to whole 1e-18."""
+    rows = [
+        {
+            "option": name,
+            "other": other,
+            "prefer": pair.more,
+            "prefer_other": pair.less,
+            "indifferent": pair.same,
+            "money_moved": int(pair.moved),
+            "money_moved_back": int(pair.moved_back),
+        }
+        for (name, other), pair in sorted(pairs.items())
+    ]
+    return check(frame_of(rows, PREFERENCES), PREFERENCES)
+
+
+def differences(field: Field, chosen: str) -> pl.DataFrame:
+    """The differences table: what every other option gives each trader, less what the chosen one gives; empty where that is not compared."""
+    base = next((one for one in field.options if one.name == chosen), None)
+    rows = [
+        {"option": one.name, "trader": trader, "difference": int(difference), "exact": str(difference)}
+        for one in field.options
+        for n, trader in enumerate(field.traders)
+        if base is not None and one is not base and base.known[n] and one.known[n]
+        for difference in [one.amounts[n] - base.amounts[n]]
+    ]
+    return check(frame_of(rows, DIFFERENCES), DIFFERENCES)
+
+
+def pairs_of(preferences: pl.DataFrame) -> Matrix:
+    """The pairs of a preferences table, its money cut as there."""
+    amounts = (fixed.to_integers(preferences.get_column(name)) for name in ("money_moved", "money_moved_back"))
+    counts = preferences.select("option", "other", "prefer", "prefer_other", "indifferent").iter_rows()
+    return {
+        (option, other): Pair(more, less, same, Fraction(moved or 0), Fraction(back or 0))
+        for (option, other, more, less, same), moved, back in zip(counts, *amounts, strict=True)
+    }
