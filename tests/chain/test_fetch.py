@@ -348,13 +348,19 @@ def test_a_store_of_something_else_is_refused(crash_chain: TradedChain, about: I
 PULL = """
 import sys
 from pathlib import Path
+from perpcomp import progress
 from perpcomp.incident import incident_file
 from perpcomp.ingest.node import held, pull
 from perpcomp.ingest.node.fetch import Settings
 from perpcomp.systems.perpetual_v1.events import TOPICS
 query, url, store, first, last = sys.argv[1:]
 how = held.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
-pull.fetch(incident_file.load(query), sorted(TOPICS), [url], how, lambda state: print(state.done, flush=True))
+advance = progress.advance
+def told(*said):
+    print(said, flush=True)
+    advance(*said)
+progress.advance = told
+pull.fetch(incident_file.load(query), sorted(TOPICS), [url], how)
 """
 
 
