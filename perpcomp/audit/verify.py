@@ -79,7 +79,7 @@ def verify(folder: Path) -> Verdict:
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:
             continue
         if other_tool and name in WORDS:
-            found, remarks = WORDS[name](name, data, expected[name])
+            found, remarks = WORDS[name](name, data, expected)
             notes += remarks
         elif not (found := compare(name, data, expected[name])):
             notes.append(f"{name} has other bytes than a run here gives, and the same content.")
