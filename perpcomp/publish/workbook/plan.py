@@ -91,7 +91,8 @@ def letter(column: int) -> str:
 
 def span(sheet: str, column: int, rows: int) -> str:
     """A column's cells from the first row of a sheet with so many rows, as a formula on any sheet names them."""
-    return f"'{sheet}'!${letter(column)}${FIRST_ROW}:${letter(column)}${HEADER_ROW + max(rows, 1)}"
+    name = f"'{sheet}'" if " " in sheet else sheet  # as every program writes it
+    return f"{name}!${letter(column)}${FIRST_ROW}:${letter(column)}${HEADER_ROW + max(rows, 1)}"
 
 
 def number(value: int | Fraction | Decimal | None) -> float | None:
