@@ -263,5 +263,5 @@ def test_a_run_with_changed_inputs_checks_nothing(folder: Path, tmp_path: Path) 
     copy = Path(shutil.copytree(folder, tmp_path / "out"))
     file = copy / "inputs" / "made-up.toml"
     file.write_text(file.read_text().replace("price = 7", "price = 8"))
-    with pytest.raises(InputError, match="own inputs were changed: inputs/made-up.toml"):
+    with pytest.raises(InputError, match="own inputs were changed"):
         check(folder / "vote.xlsx", copy)
