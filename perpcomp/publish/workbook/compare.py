@@ -48,15 +48,15 @@ def _rules(run: Run, positions: Positions, compared: Sequence[Rule], traders: in
     """The rules side by side: totals, and how many accounts are above, at and below 0; then the other tables."""
     quote = units(run.incident).quote
     whole = traders == len(_everybody(compared))
-    heads = (("formula", 24), (f"total ({quote})", 16), ("accounts above 0", 12), ("accounts at 0", 12), ("accounts below 0", 12))
+    heads = (("formula", 24), (f"total ({quote})", 16), ("accounts above 0", 16), ("accounts at 0", 16), ("accounts below 0", 12))
     more = (
         (f"largest ({quote})", 16),
-        ("accounts incomplete", 12),
-        ("may be paid?", 12),
+        ("accounts incomplete", 16),
+        ("may be paid?", 14),
         ("in this workbook", 18),
         ("source", 22),
-        ("", 12),
-        ("", 12),
+        ("", 16),
+        ("", 16),
     )
     rows = []
     for k, rule in enumerate(compared):

@@ -70,7 +70,9 @@ def cell_of(column: TableColumn, value: Any, file: str) -> Cell:
     if column.kind == "time":
         return Cell(value.strftime(CSV_TIME), "text")
     if isinstance(value, Decimal):
-        return Cell(float(value), "percent" if column.unit == "/1" and column.name == "covered" else "number")
+        return Cell(
+            float(value), "percent" if column.name == "covered" else "money" if column.unit in ("QUOTE", "PAID", "token") else "number"
+        )
     if isinstance(value, int):
         return Cell(value, "whole")
     return Cell(shown_text(value, file), "digits" if column.kind == "digits" else "wrapped")

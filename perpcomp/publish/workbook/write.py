@@ -22,9 +22,9 @@ HIGHEST = 409  # points; a spreadsheet refuses a file with a higher row
 MONEY = "#,##0.00;[Red]-#,##0.00;0.00"
 LOCKED = {"locked": True, "valign": "top"}
 FORMS: dict[str, dict[str, object]] = {
-    "text": {"quote_prefix": True},
-    "wrapped": {"quote_prefix": True, "text_wrap": True},
-    "small": {"quote_prefix": True, "text_wrap": True, "font_size": 9, "font_color": "#444444"},
+    "text": {"quote_prefix": True, "indent": 1},
+    "wrapped": {"quote_prefix": True, "indent": 1, "text_wrap": True},
+    "small": {"quote_prefix": True, "indent": 1, "text_wrap": True, "font_size": 9, "font_color": "#444444"},
     "bold": {"bold": True, "text_wrap": True},
     "title": {"bold": True, "font_size": 14},
     "state": {"bold": True, "font_color": "#1F4E79"},
