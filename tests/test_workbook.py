@@ -21,11 +21,15 @@ from perpcomp.publish.workbook.write import written
 from perpcomp.run import Run
 from tests import build, office
 from tests.build import address, position
+from tests.test_adjust import computed as ruled
+from tests.test_adjust import frozen, line
 from tests.test_payees import made as paid_by_others
 from tests.test_payees import payee
+from tests.test_precedents import run_of
 
 pytestmark = pytest.mark.money
 LIVE = ("Claims", "Positions", "Vesting", "Compare", "Compare traders")
+PRECEDENTS = Path(__file__).parent / "precedents"
 SHARE = 'share = "{}"'
 SETTLED_IN_TWO = """share = 0.3
 price = 7
@@ -73,7 +77,7 @@ def differing(plan: Book, results: Mapping[str, list[list[Any]]], unit: float = 
 
 
 @pytest.mark.office
-@pytest.mark.parametrize("name", ["rehearsal", "two tokens", "other payees"])
+@pytest.mark.parametrize("name", ["rehearsal", "two tokens", "other payees", "rulings", "a rule by token"])
 def test_libreoffice_computes_what_the_engine_computed(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     run = {
         "rehearsal": lambda: request.getfixturevalue("rehearsal"),
@@ -83,13 +87,16 @@ def test_libreoffice_computes_what_the_engine_computed(name: str, request: pytes
             {address(1): 5_000, address(2): 700},
             payee(address(1), address(7), SHARE.format("1/3")) + payee(address(1), address(8), SHARE.format("2/3")),
         ),
+        "rulings": lambda: ruled(tmp_path, [line(1), line(2, "set", "0.5"), line(3, "deduct", "50000"), line(1, "add", "7.25")]),
+        "a rule by token": lambda: run_of(PRECEDENTS / "origin-two-tokens.toml"),
     }[name]()
     plan, results = planned(run), office.recalculated(workbook(run))
-    assert sum(1 for _ in formulas(plan)) > 60
+    assert sum(1 for _ in formulas(plan)) > 50
     assert not differing(plan, results, unit=1e-6 if name == "two tokens" else 0)
     says = [row[3] for row in results["Check"][HEADER_ROW:] if row[3]]
     assert set(says) == {"YES"}
     assert len(says) >= 7
+    assert any(row[1] == "amounts are values" for row in results["Check"]) == (name == "a rule by token")
 
 
 @pytest.mark.office
@@ -234,3 +241,9 @@ def test_a_stopped_payment_says_that_amounts_are_values(rehearsal: Run) -> None:
     sheets = {sheet.name: sheet for sheet in planned(run).sheets}
     assert sheets["Claims"].heading.endswith("Amounts are values in 29 of them")
     assert ("Claims: accounts whose amounts are values", 29) in [(row[0].value, row[1].value) for row in sheets["Check"].rows]
+
+
+def test_a_frozen_run_is_final_and_any_other_a_draft(tmp_path: Path) -> None:
+    freeze = frozen(tmp_path, [line(1)])
+    assert planned(ruled(tmp_path, [line(1)])).state.value == "As published. DRAFT."
+    assert planned(ruled(tmp_path, [line(1), freeze])).state.value == "As published. FINAL."

@@ -2,9 +2,9 @@
 
 from perpcomp.run import Run
 
-DRAFT = "DRAFT"
+DRAFT, FINAL = "DRAFT", "FINAL"
 
 
 def status(run: Run) -> str:
-    """DRAFT: nothing freezes a run yet, so every run may still change."""
-    return DRAFT
+    """FINAL where the payouts are those that a ruling of the ledger freezes; DRAFT otherwise."""
+    return FINAL if any(problem.code == "frozen" for problem in run.problems) else DRAFT

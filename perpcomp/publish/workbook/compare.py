@@ -6,11 +6,13 @@ from fractions import Fraction
 
 from perpcomp.decide.compare import NOTHING
 from perpcomp.entitlement import Entitlement
+from perpcomp.incident.adjustments import ADD, DEDUCT, SCALE, SET, Adjustment
 from perpcomp.publish.workbook.inputs import FORMULA
-from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Column, Sheet, checksummed, letter, number, span
+from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Column, Sheet, checksummed, letter, literal, number, span
 from perpcomp.publish.workbook.positions import Positions
 from perpcomp.publish.workbook.published import cell_of
 from perpcomp.publish.workbook.rules import Rule, equities
+from perpcomp.publish.workbook.spelled import LONGEST
 from perpcomp.run import Run
 from perpcomp.sheet_limits import shown_rows
 from perpcomp.systems.units import units
@@ -105,6 +107,9 @@ def _traders(run: Run, positions: Positions, compared: Sequence[Rule]) -> Sheet:
     whole, proposal = len(shown) == len(ranked), FIRST_RULE + len(compared)
     last = HEADER_ROW + max(len(shown), 1)
     ranks = _ranks(chosen)
+    by_trader: dict[str, list[Adjustment]] = {}
+    for one in run.incident.adjustments:
+        by_trader.setdefault(one.trader, []).append(one)
     ranked_live = whole and not any(one.unknown for one in chosen.values())
     rows = []
     for at, trader in enumerate(shown, FIRST_ROW):
@@ -112,6 +117,7 @@ def _traders(run: Run, positions: Positions, compared: Sequence[Rule]) -> Sheet:
         for rule in compared:
             live = rule.name not in positions.values_only
             formula = _live(positions.rules[rule.name], positions.trader, at, received.get(trader, 0)) if live else ""
+            formula = _corrected(formula, by_trader.get(trader, [])) if live else ""
             cells.append(_owed(rule.owed.get(trader), formula))
         picked, own, worth = letter(proposal), chosen.get(trader), lost.get(trader)
         cells.append(_owed(own, f"INDEX({letter(FIRST_RULE)}{at}:{letter(proposal - 1)}{at},1,formula_number)"))
@@ -143,7 +149,21 @@ def _everybody(compared: Sequence[Rule]) -> set[str]:
 def _live(values: str, traders: str, at: int, received: int) -> str:
     """The formula of a trader's entitlement: its rows of a column added up, less what it received already (1e-18 of the quote asset)."""
     own = f"SUMIFS({values},{traders},A{at})"
-    return own if not received else f"({own}-MIN(MAX({own},0),{number(received)!r}))"
+    return own if not received else f"({own}-MIN(MAX({own},0),{literal(received)}))"
+
+
+def _corrected(formula: str, rulings: Sequence[Adjustment]) -> str:
+    """The formula of an entitlement after rulings, in their order; "" where no cell holds it."""
+    for one in rulings:
+        amount = "" if one.amount is None else literal(one.amount)
+        steps = {
+            ADD: f"({formula}+{amount})",
+            DEDUCT: f"MAX({formula}-{amount},MIN({formula},0))",
+            SCALE: f"({formula})*{one.factor}",
+            SET: amount,
+        }
+        formula = steps[one.kind]
+    return formula if len(formula) <= LONGEST else ""
 
 
 def _owed(own: Entitlement | None, formula: str) -> Cell:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from eth_utils.address import to_checksum_address
 
 from perpcomp.fixed import ONE
+from perpcomp.number_text import exact
 from perpcomp.sheet_limits import ABOVE
 
 HEADER_ROW = ABOVE  # counted from 1, on every sheet: the heading, the state, the notice and the totals are above it
@@ -98,6 +99,11 @@ def span(sheet: str, column: int, rows: int) -> str:
 def number(value: int | Fraction | Decimal | None) -> float | None:
     """An amount (in 1e-18, or a Decimal) as the number of a cell."""
     return None if value is None else float(value if isinstance(value, Decimal) else value / ONE)
+
+
+def literal(value: int | Decimal) -> str:
+    """An amount (in 1e-18, or a Decimal) in a formula: the 15 digits that a number has, as every program saves them, and no exponent."""
+    return exact(Decimal(f"{number(value):.15g}"))
 
 
 def within(live: str, exact: str, least: str) -> str:

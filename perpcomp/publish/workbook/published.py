@@ -12,7 +12,7 @@ from perpcomp.sheet_limits import shown_rows, shown_text
 from perpcomp.systems.units import units
 from perpcomp.tables.decide import EXCLUSIONS, FINDINGS
 from perpcomp.tables.liquidations import LEFT_OUT
-from perpcomp.tables.payouts import REDIRECTED, RULE_STEPS
+from perpcomp.tables.payouts import ADJUSTED, REDIRECTED, RULE_STEPS
 from perpcomp.tables.schema import CSV_TIME, Table
 from perpcomp.tables.schema import Column as TableColumn
 
@@ -21,12 +21,14 @@ WIDE = {"reason": 90, "what": 90, "what_to_do": 70, "where": 40, "evidence": 50}
 
 
 def sheets(run: Run) -> list[Sheet]:
-    """Left out and Findings always; Rule where one pays, Redirected and Excluded where the incident file names any."""
+    """Left out and Findings always; Rule where one pays, Adjusted, Redirected and Excluded where the incident file names any."""
     names = {market.amm: market.name for market in run.incident.markets}
     left_out = run.left_out.with_columns(pl.col("market").replace(names))
     found = [sheet("Left out", "Seen in the window and not paid", "left-out.csv", left_out, LEFT_OUT, run, texts=("market",))]
     if run.due.outcomes:
         found.append(sheet("Rule", "What each step of the rule does to each trader", "rule-steps.csv", run.rule_steps, RULE_STEPS, run))
+    if run.adjusted.height:
+        found.append(sheet("Adjusted", "Entitlements that rulings corrected, in order", "adjusted.csv", run.adjusted, ADJUSTED, run))
     if run.redirected.height:
         found.append(sheet("Redirected", "Who is paid for another account", "redirected.csv", run.redirected, REDIRECTED, run))
     if run.exclusions.height:

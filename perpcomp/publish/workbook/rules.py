@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from perpcomp import arithmetic, entitlement, fixed
 from perpcomp import formula as formulas
+from perpcomp.adjust import adjust
 from perpcomp.decide.compare import EQUITY
 from perpcomp.entitlement import Entitlement
 from perpcomp.formula import Formula
@@ -19,7 +20,7 @@ class Rule:
 
     `tree` and `values` are those of a formula: one amount (1e-18 of the quote asset) a row of the liquidations table, None where unknown. A
     rule of the incident file has none: its steps look at all traders, which no cell can follow. `owed` is what each trader gets, less
-    what was received already.
+    what was received already, as rulings corrected it.
     """
 
     paying: Paying
@@ -48,7 +49,7 @@ def _formula(one: Formula, run: Run) -> Rule:
     values = tuple(next(rows) if flag else 0 for flag in table.get_column("eligible"))
     tree = formulas.tree(one)
     owed = entitlement.net(entitlement.per_trader(eligible.get_column("trader"), paid), run.incident.received_by)
-    return Rule(one, owed, tree, tuple(arithmetic.columns(tree)), values)
+    return Rule(one, adjust(owed, run.incident), tree, tuple(arithmetic.columns(tree)), values)
 
 
 def _owed(one: Paying, run: Run) -> Mapping[str, Entitlement]:

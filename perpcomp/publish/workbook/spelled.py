@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from perpcomp.arithmetic import Node
-from perpcomp.number_text import exact
+from perpcomp.publish.workbook.plan import literal
 
 LONGEST = 8_000  # characters; a spreadsheet refuses a formula of more than 8,192
 INFIX = {
@@ -60,7 +60,7 @@ def _literal(value: object) -> str:
     if isinstance(value, bool):
         return "TRUE()" if value else "FALSE()"
     if isinstance(value, int):
-        return exact(value) if value >= 0 else f"({exact(value)})"
+        return literal(value) if value >= 0 else f"({literal(value)})"
     if value is None:
         return '""'
     return '"' + str(value).replace('"', '""') + '"'
