@@ -224,7 +224,7 @@ def compute(
         run, about = _against_input(run, found)
     else:
         about = []
-    in_sheets = {"3-payouts.csv": paid, "4-claims.csv": claims, "2-liquidations.csv": table, "left-out.csv": run.left_out}
+    in_sheets = {"3-payouts.csv": paid, "2-liquidations.csv": table, "left-out.csv": run.left_out}
     in_sheets |= {"rule-steps.csv": run.rule_steps} if due.outcomes else {}
     problems += sheet_limits.findings(incident, in_sheets) + about + payees.kind_findings(receivers)
     return replace(run, problems=tuple(problems))

@@ -12,7 +12,7 @@ from perpcomp.number_text import counted
 
 ROWS = 1_048_576  # of a sheet of .xlsx
 CHARACTERS = 32_767  # of a cell
-ABOVE = 4  # rows above those of a table: the heading, the notice, the totals and the header
+ABOVE = 5  # rows above those of a table: the heading, the state, the notice, the totals and the header
 EXCERPT = 10_000  # rows that a sheet shows of a table that it cannot hold
 
 

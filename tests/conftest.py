@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 import perpcomp
 from perpcomp.run import Run
+from tests.office import SOFFICE
 
 LAB = Path(__file__).parent / "lab"
 
@@ -40,6 +41,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid)
 
     return Together(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without LibreOffice its tests are left out; the summary says so, and .ci/run installs it."""
+    if SOFFICE is None:
+        without = [item for item in items if item.get_closest_marker("office")]
+        items[:] = [item for item in items if item not in without]
+        config.hook.pytest_deselected(items=without)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if SOFFICE is None:
+        terminalreporter.write_line(
+            "LEFT OUT: the tests marked office, because there is no LibreOffice (soffice) here. .ci/run installs it."
+        )
 
 
 @cache

@@ -90,8 +90,9 @@ def test_summary_and_workbook_show_what_is_unpayable(tmp_path: Path) -> None:
     published = perpcomp.publish_run(run, tmp_path / "out")
     (tmp_path / "vote.xlsx").write_bytes(published["vote.xlsx"])
     book = load_workbook(tmp_path / "vote.xlsx")
-    assert ("UNPAYABLE", "10,500 USDC of 2 addresses") in [(row[0].value, row[1].value) for row in book["Summary"].iter_rows()]
-    assert any(cell.value == "Total 10,500 USDC" for cell in book["Payees"][3])
+    assert ("UNPAYABLE", "10,500 USDC of 2 addresses") in [(row[0].value, row[1].value) for row in book["Read me"].iter_rows()]
+    reasons = {str(row[0].value).lower(): str(row[-1].value) for row in book["Claims"].iter_rows()}
+    assert [who for who, reason in reasons.items() if reason.startswith("unpayable: ")] == [ZERO, low(4)]
     done = call("verify", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 

@@ -23,11 +23,12 @@ from perpcomp import sheet_limits
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.number_text import in_full
-from perpcomp.publish import folder, workbook
+from perpcomp.publish import folder
 from perpcomp.publish.files import CSV_FILES, files
 from perpcomp.publish.manifest import MANIFEST, manifest
 from perpcomp.publish.summary import summary
-from perpcomp.publish.workbook import content_digest
+from perpcomp.publish.workbook import content_digest, write
+from perpcomp.publish.workbook.plan import HEADER_ROW
 from perpcomp.run import Run
 from perpcomp.tables.files import read
 from perpcomp.totals import total_of
@@ -68,43 +69,27 @@ def test_the_folder_holds_what_the_design_promises(published: dict[str, bytes]) 
 
 
 def test_the_workbook_reads_back_exact(rehearsal: Run, published: dict[str, bytes]) -> None:
-    book = load_workbook(io.BytesIO(published["vote.xlsx"]))
-    assert book.sheetnames == ["Summary", "Payouts", "Payees", "Claims", "Liquidations", "Left out"]
+    book = load_workbook(io.BytesIO(published["vote.xlsx"]), data_only=True)
     assert book.properties.created.isoformat() == "2021-02-21T00:45:01", "the incident's date, not the clock's"
-    sheet = book["Payouts"]
-    header = [cell.value for cell in sheet[4]]
-    rows = [dict(zip(header, (c.value for c in row), strict=True)) for row in sheet.iter_rows(min_row=5)]
+    sheet = book["Claims"]
+    header = [cell.value for cell in sheet[HEADER_ROW]]
+    rows = [dict(zip(header, (c.value for c in row), strict=True)) for row in sheet.iter_rows(min_row=HEADER_ROW + 1)]
     assert len(rows) == rehearsal.payouts.height
-    by_trader = {row["trader"].lower(): row for row in rows}
+    by_trader = {row["account"].lower(): row for row in rows}
     for row in rehearsal.payouts.iter_rows(named=True):
         shown = by_trader[row["trader"]]
-        assert is_checksum_address(shown["trader"])
-        assert shown["amount_base_units (base units)"] == row["amount_base_units"]
-        for name in ("entitlement", "value", "amount"):
-            unit = {"amount": "token"}.get(name, "USDC")
-            assert shown[f"{name}, exact ({unit})"] == f"{row[name]:f}"
-            assert abs(Decimal(shown[f"{name} ({unit})"]) - row[name]) < Decimal("1e-9")
+        assert is_checksum_address(shown["account"])
+        assert shown["exact, published (base units of PERP, 10^-18)"] == row["amount_base_units"]
+        assert abs(Decimal(shown["entitlement (USDC)"]) - row["entitlement"]) < Decimal("1e-9")
+        assert abs(Decimal(shown["paid (PERP)"]) - row["amount"]) < Decimal("1e-9")
     amounts = [row["entitlement (USDC)"] for row in rows]
     assert amounts == sorted(amounts, reverse=True)
-    assert any(c.value == "Total 8,220.331472917692825739 token" for c in sheet[3])
-
-
-def test_nothing_in_the_workbook_is_hidden_or_a_formula(published: dict[str, bytes]) -> None:
-    book = load_workbook(io.BytesIO(published["vote.xlsx"]))
-    for sheet in book:
-        assert sheet.sheet_state == "visible"
-        assert not any(d.hidden for d in sheet.row_dimensions.values())
-        assert not any(d.hidden for d in sheet.column_dimensions.values())
-        assert sheet.auto_filter.ref is None
-        assert sheet.freeze_panes
-        assert "DRAFT" in str(sheet.oddFooter.center.text)
-        assert not [c.coordinate for row in sheet.iter_rows() for c in row if c.data_type == "f"]
-        assert "A rehearsal, not the historical incident" in str(sheet["A2"].value)
+    assert any(c.value == "8,220.331472917692825739 PERP" for c in sheet[HEADER_ROW - 1])
 
 
 def test_the_summary_answers_on_one_screen(published: dict[str, bytes]) -> None:
-    sheet = load_workbook(io.BytesIO(published["vote.xlsx"]))["Summary"]
-    lines = {row[0].value: f"{row[1].value} {row[2].value}" for row in sheet.iter_rows(min_row=5)}
+    sheet = load_workbook(io.BytesIO(published["vote.xlsx"]))["Read me"]
+    lines = {row[0].value: f"{row[1].value} {row[2].value}" for row in sheet.iter_rows(min_row=HEADER_ROW + 1)}
     assert "2021-02-20T22:45:00Z to 2021-02-21T00:45:01Z (UTC" in lines["Window"]
     assert "+08:00" in lines["Window"], "as written, and in UTC"
     assert "30 accounts, 31 positions, 31 liquidations" in lines["In the window"]
@@ -117,7 +102,7 @@ def test_hostile_words_in_a_query_stay_words(tmp_path: Path) -> None:
     """A title cannot become a formula; the loader refuses one that starts like it, and cells are text anyway."""
     done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"A made-up incident": "<b>&amp; [red] title"})
     book = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))
-    assert book["Summary"]["A1"].value == "<b>&amp; [red] title"
+    assert book["Read me"]["A1"].value == "<b>&amp; [red] title"
 
 
 SCRIPT = """
@@ -324,30 +309,32 @@ def test_large_runs_in_one_go(large: Run) -> None:
 # The workbook's limits.
 
 
+def traders(folder: Path, count: int) -> Run:
+    return build.run(folder, [row for n in range(1, count + 1) for row in position(n, address(n), 1, 30_000, 10_000, 42_000)])
+
+
 def test_a_sheet_with_fewer_rows_than_its_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for 1,050 traders with 1,001 dates: a sheet holds 1,048,576 rows, and XlsxWriter leaves the others out without a word."""
+    """A sheet holds 1,048,576 rows, and XlsxWriter leaves the others out without a word."""
     monkeypatch.setattr(sheet_limits, "ROWS", 12)
     monkeypatch.setattr(sheet_limits, "EXCERPT", 5)
-    rows = [row for n in range(1, 4) for row in position(n, address(n), 1, 30_000, 10_000, 42_000)]
-    done = build.run(tmp_path, rows)
-    assert done.claims.height == 12
+    done = traders(tmp_path, 8)
     book = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))
     claims = book["Claims"]
-    assert claims["A1"].value == "Claims by trader and tranche: 5 of 12 rows, with the totals of all; all rows are in 4-claims.csv"
+    assert claims["A1"].value == "What each account is paid, largest first: 5 of 8; all are in 3-payouts.csv"
     assert claims.max_row == sheet_limits.ABOVE + 5
-    assert f"Total {in_full(total_of(done.claims, 'amount'))} token" in [cell.value for cell in claims[3]]
-    assert book["Payouts"]["A1"].value == "Payouts, largest first: 3 rows"
-    (finding,) = [problem for problem in done.problems if problem.code == "sheet-too-short"]
-    assert (finding.level, finding.where) == ("warning", "4-claims.csv")
-    assert finding.what == "vote.xlsx shows 5 of the 12 rows, because a sheet has at most 12 rows."
+    assert f"{in_full(total_of(done.payouts, 'amount'))} PERP" in [cell.value for cell in claims[HEADER_ROW - 1]], "of all"
+    assert book["Positions"]["A1"].value.endswith(": 5 of 8; all are in 2-liquidations.csv")
+    found = [problem for problem in done.problems if problem.code == "sheet-too-short"]
+    assert [(one.level, one.where) for one in found] == [("warning", "3-payouts.csv"), ("warning", "2-liquidations.csv")]
+    assert found[0].what == "vote.xlsx shows 5 of the 8 rows, because a sheet has at most 12 rows."
 
 
 def test_a_table_that_just_fits_a_sheet_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet_limits, "ROWS", 12 + sheet_limits.ABOVE)
-    done = build.run(tmp_path, [row for n in range(1, 4) for row in position(n, address(n), 1, 30_000, 10_000, 42_000)])
+    monkeypatch.setattr(sheet_limits, "ROWS", 8 + sheet_limits.ABOVE)
+    done = traders(tmp_path, 8)
     book = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))
-    assert book["Claims"]["A1"].value == "Claims by trader and tranche: 12 rows"
-    assert book["Claims"].max_row == 12 + sheet_limits.ABOVE
+    assert book["Claims"]["A1"].value == "What each account is paid, largest first: 8"
+    assert book["Claims"].max_row == 8 + sheet_limits.ABOVE
     assert not [problem for problem in done.problems if problem.code == "sheet-too-short"]
 
 
@@ -355,7 +342,7 @@ def test_a_table_that_just_fits_a_sheet_is_whole(tmp_path: Path, monkeypatch: py
 def test_a_text_that_is_longer_than_a_cell_is_cut_with_words(character: str, tmp_path: Path) -> None:
     title = "T" + character * 40_000
     done = build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000), {"A made-up incident": title})
-    shown = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))["Summary"]["A1"].value
+    shown = load_workbook(io.BytesIO(files(done)["vote.xlsx"]))["Read me"]["A1"].value
     length = 40_001 if character == "x" else 80_001
     assert shown.startswith("T" + character * 1000)
     assert shown.endswith(f" … (cut: {length:,} characters; the whole text is in inputs/made-up.toml)")
@@ -364,17 +351,18 @@ def test_a_text_that_is_longer_than_a_cell_is_cut_with_words(character: str, tmp
 
 
 def test_every_call_of_xlsxwriter_is_checked() -> None:
-    """A method that returns a code and raises nothing stands inside `_done`, or is returned to it by `cell`."""
-    tree = ast.parse(Path(workbook.__file__).read_text())
-    checked = {id(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_done"}
-    returned = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code"}
-    without_code = {"set_landscape", "set_paper", "fit_to_pages", "freeze_panes"}
+    """A method that returns a code and raises nothing stands inside `_done`."""
+    tree = ast.parse(Path(write.__file__).read_text())
+    checked = {
+        id(inner) for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_done" for inner in ast.walk(node)
+    }
+    without_code = {"set_landscape", "set_paper", "set_margins", "fit_to_pages", "freeze_panes", "protect"}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("sheet.")]
     assert len(calls) > 15
     for call in calls:
-        assert id(call) in checked | returned or ast.unparse(call.func).removeprefix("sheet.") in without_code, ast.unparse(call)
+        assert id(call) in checked or ast.unparse(call.func).removeprefix("sheet.") in without_code, ast.unparse(call)
     with pytest.raises(RuntimeError, match="-1"):
-        workbook._done(-1)
+        write._done(-1)
 
 
 def test_a_summary_counts_one_account_in_the_singular(tmp_path: Path) -> None:
@@ -383,4 +371,4 @@ def test_a_summary_counts_one_account_in_the_singular(tmp_path: Path) -> None:
     assert lines["In the window"] == "1 account, 1 position, 1 liquidation"
     assert lines["Compensated"] == "1 account, 1 position"
     assert lines["Not compensated"].endswith("0 accounts seen in the window and left out")
-    assert load_workbook(io.BytesIO(files(done)["vote.xlsx"]))["Payouts"]["A1"].value == "Payouts, largest first: 1 row"
+    assert load_workbook(io.BytesIO(files(done)["vote.xlsx"]))["Claims"]["A1"].value == "What each account is paid, largest first: 1"

@@ -97,22 +97,20 @@ def _compare_workbook(name: str, published: bytes, recomputed: bytes) -> Iterato
         yield Difference(name, "another content digest", "the same cells: formats, names or properties were changed")
 
 
-def sheets(data: bytes) -> dict[str, Sequence[Sequence[Any]]]:
-    """Sheet -> its rows of openpyxl cells."""
+def sheets(data: bytes, results: bool = False) -> dict[str, Sequence[Sequence[Any]]]:
+    """Sheet -> its rows of openpyxl cells: their formulas, or the stored results of these."""
     from openpyxl import load_workbook
 
-    return {sheet.title: list(sheet.iter_rows()) for sheet in load_workbook(io.BytesIO(data))}
+    return {sheet.title: list(sheet.iter_rows()) for sheet in load_workbook(io.BytesIO(data), data_only=results)}
 
 
 def _by_place(data: bytes) -> dict[str, object]:
-    """Every cell of a workbook that holds something: "Sheet!B7" -> its value."""
-    return {
-        f"{name}!{cell.coordinate}": cell.value
-        for name, rows in sheets(data).items()
-        for row in rows
-        for cell in row
-        if cell.value is not None
-    }
+    """Every cell of a workbook that holds something: "Sheet!B7" -> its value or formula, "Sheet!B7 result" -> what that gave."""
+    found: dict[str, object] = {}
+    for results, word in ((False, ""), (True, " result")):
+        for name, rows in sheets(data, results).items():
+            found |= {f"{name}!{cell.coordinate}{word}": cell.value for row in rows for cell in row if cell.value is not None}
+    return {place: value for place, value in found.items() if found.get(place.removesuffix(" result")) != value or " result" not in place}
 
 
 def compare_json(where: str, published: Any, recomputed: Any) -> list[Difference]:

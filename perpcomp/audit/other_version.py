@@ -2,28 +2,32 @@
 
 Versions may say a finding or a line of the workbook in other words. `findings.csv` is compared by the level and the `stops` of each
 finding, row by row. In the workbook each table is compared cell by cell in every column that both versions have, and each number
-that the published summary or a heading states must be in the same line of the recomputed one. Each number of `README.md` must be in
-the recomputed one. Tables in CSV and Parquet files are
-not compared here: verify compares them in full, whatever version made them.
+that the published summary or a heading states must be in the same line of the recomputed one. A workbook without formulas, as the
+first version made it, is compared with the recomputed tables (static_workbook.py). Each number of `README.md` must be in the
+recomputed one. Tables in CSV and Parquet files are not compared here: verify compares them in full, whatever version made them.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from perpcomp.audit import static_workbook
 from perpcomp.audit.compare import UNREADABLE, Cells, Difference, compare_rows, csv_cells, sheets
-from perpcomp.publish.workbook import HEADER_ROW, SUMMARY
+from perpcomp.audit.static_workbook import SUMMARY, compare_tables, lines
+from perpcomp.publish.workbook.plan import HEADER_ROW
+from perpcomp.publish.workbook.read_me import READ_ME
 
 NUMBER = re.compile(r"[0-9a-f]{64}|[0-9][0-9,]*(?:\.[0-9]+)?")
 DATA_OF_FINDINGS = ("level", "stops")
 
 Rows = Sequence[Sequence[Any]]
+Lines = Mapping[tuple[str, int], str]
 
 
-def compare_findings(name: str, published: bytes, recomputed: bytes) -> tuple[list[Difference], list[str]]:
+def compare_findings(name: str, published: bytes, expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
     """Differences of the data in findings.csv, and notes on what is not compared."""
-    theirs, ours = csv_cells(published), csv_cells(recomputed)
+    theirs, ours = csv_cells(published), csv_cells(expected[name])
     lacking = [column for column in DATA_OF_FINDINGS if not theirs or column not in theirs[0]]
     if lacking:
         return [Difference(f"{name} {column}", "no such column", "a column of the table") for column in lacking], []
@@ -37,30 +41,41 @@ def _columns(cells: Cells, names: Sequence[str]) -> Cells:
     return [[row[place] if place < len(row) else "" for place in places] for row in cells]
 
 
-def compare_workbooks(name: str, published: bytes, recomputed: bytes) -> tuple[list[Difference], list[str]]:
+def compare_workbooks(name: str, published: bytes, expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
     """Differences of the data in two workbooks, and notes on what is not compared."""
     try:
         theirs = sheets(published)
     except UNREADABLE as error:
         return [Difference(name, f"cannot be read ({error})", "a workbook")], []
-    ours = sheets(recomputed)
-    differences, notes = list[Difference](), [f"{name}: words differ. Compared: numbers of the summary and cells of the tables."]
+    ours = sheets(expected[name])
+    notes = [f"{name}: words differ. Compared: numbers of the summary and cells of the tables."]
+    if SUMMARY in theirs:
+        before, now = lines(theirs[SUMMARY], static_workbook.HEADER_ROW), lines(ours[READ_ME], HEADER_ROW)
+        differences, skipped = _compare_lines(f"{name} {SUMMARY}", before, now)
+        found, remarks = compare_tables(name, theirs, expected)
+        notes += [f"{name} {SUMMARY}: the line {title} is in one of the two only, and is not compared." for title in skipped]
+        return differences + found, notes + remarks
+    differences = list[Difference]()
     notes += [f"{name}: the sheet {sheet} is in one of the two only, and is not compared." for sheet in sorted({*theirs} ^ {*ours})]
     for sheet in theirs:
         if sheet not in ours:
             continue
         place = f"{name} {sheet}"
         differences += _compare_numbers(f"{place} heading", _head(theirs[sheet]), _head(ours[sheet]))
-        kind, by = ("line", _compare_summaries) if sheet == SUMMARY else ("column", _compare_tables)
-        found, skipped = by(place, theirs[sheet], ours[sheet])
+        if sheet == READ_ME:
+            kind = "line"
+            found, skipped = _compare_lines(place, lines(theirs[sheet], HEADER_ROW), lines(ours[sheet], HEADER_ROW))
+        else:
+            kind = "column"
+            found, skipped = _compare_tables(place, theirs[sheet], ours[sheet])
         differences += found
         notes += [f"{place}: the {kind} {title} is in one of the two only, and is not compared." for title in skipped]
     return differences, notes
 
 
-def compare_texts(name: str, published: bytes, recomputed: bytes) -> tuple[list[Difference], list[str]]:
+def compare_texts(name: str, published: bytes, expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
     """A difference for each number of a text that the recomputed text does not state, and the note that words are not compared."""
-    theirs, ours = (_numbers(data.decode("utf-8", "replace")) for data in (published, recomputed))
+    theirs, ours = (_numbers(data.decode("utf-8", "replace")) for data in (published, expected[name]))
     lacking = [Difference(name, number, "not stated") for number in sorted(theirs - ours)]
     return lacking, [f"{name}: words differ. Compared: its numbers."]
 
@@ -85,22 +100,11 @@ def _numbers(text: str) -> Counter[str]:
     return Counter(plain for number in NUMBER.findall(text) if (plain := number.replace(",", "")) != "0")
 
 
-def _compare_summaries(place: str, published: Rows, recomputed: Rows) -> tuple[list[Difference], list[str]]:
+def _compare_lines(place: str, theirs: Lines, ours: Lines) -> tuple[list[Difference], list[str]]:
     """Differences of numbers in the lines that both summaries have, and the labels of all other lines."""
-    theirs, ours = _lines(published), _lines(recomputed)
     both = [key for key in theirs if key in ours]
     differences = [found for key in both for found in _compare_numbers(f"{place} {key[0]}", theirs[key], ours[key])]
     return differences, sorted(label for label, _ in {*theirs} ^ {*ours})
-
-
-def _lines(rows: Rows) -> dict[tuple[str, int], str]:
-    """(label, how many lines with this label are above) -> all that stands beside it."""
-    seen, lines = Counter[str](), {}
-    for row in rows[HEADER_ROW:]:
-        label = _text(row[0])
-        lines[label, seen[label]] = " ".join(map(_text, row[1:]))
-        seen[label] += 1
-    return lines
 
 
 def _compare_tables(place: str, published: Rows, recomputed: Rows) -> tuple[list[Difference], list[str]]:

@@ -63,7 +63,7 @@ def verify(folder: Path) -> Verdict:
     if altered := list(_altered(folder, inputs)):
         # Without its inputs the run cannot be made again, so nothing is compared but hashes.
         return Verdict(len(published), tuple(dict.fromkeys([*altered, *_altered(folder, published)])), tuple(stray))
-    again = _recompute(folder, stated)
+    again = recompute(folder, stated)
     expected = files(again)
     document = json.loads(manifest(again, expected))
     if "coverage" not in stated:  # older versions did not state it
@@ -87,7 +87,7 @@ def verify(folder: Path) -> Verdict:
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:
             continue
         if other_tool and name in WORDS:
-            found, remarks = WORDS[name](name, data, expected[name])
+            found, remarks = WORDS[name](name, data, expected)
             notes += remarks
         elif not (found := compare(name, data, expected[name])):
             notes.append(f"{name} has other bytes than a run here gives, and the same content.")
@@ -156,7 +156,7 @@ def _comparable(document: Json, other_versions: bool, other_tool: bool) -> Json:
     return kept
 
 
-def _recompute(folder: Path, stated: Json) -> Run:
+def recompute(folder: Path, stated: Json) -> Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
     compared = [entry["name"] for entry in stated["compared"]]
     incident = incident_of(folder, stated)

@@ -40,6 +40,7 @@ def _run(arguments: list[str]) -> int:
         begin,
         check,
         check_published,
+        check_sheet,
         claim_files,
         claims,
         completion,

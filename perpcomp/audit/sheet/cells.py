@@ -1,0 +1,205 @@
+"""The cells of one sheet against its plan: rows by their key, so that a reader may sort; formulas by their text, moved to their row."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from eth_utils.address import is_checksum_address
+
+from perpcomp.audit.sheet.dressing import display
+from perpcomp.audit.sheet.found import ERROR, Found, shown
+from perpcomp.publish.workbook.check import CHECK
+from perpcomp.publish.workbook.inputs import INPUTS, VALUE
+from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Sheet, letter
+from perpcomp.publish.workbook.positions import EPOCH
+
+NEAR = 1e-9
+UNIT = 1e-6  # a live amount may be one base unit off where its token has few decimals
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+REFERENCE = re.compile(r"(?<![A-Za-z0-9_.$'!])(\$?[A-Z]{1,3})([0-9]+)(?![0-9A-Za-z_(.])")
+PEOPLE = ("account", "trader", "payee", "address")
+
+
+class Both(NamedTuple):
+    """A cell as it stands in the file, and the result that is stored with it."""
+
+    cell: Any
+    result: Any
+
+
+class Seen:
+    """What a check of all sheets found on its way: parameters that were changed, and stored results that are missing."""
+
+    def __init__(self) -> None:
+        self.changed_inputs = False
+        self.without_result = 0
+
+
+def compare(sheet: Any, results: Any, made: Sheet, state: Cell, notice: str, seen: Seen) -> Iterator[Found]:
+    """Every difference of a sheet from its plan."""
+    above = [Cell(made.heading, "title"), state, Cell(notice, "text")]
+    for row, expected in enumerate(above, 1):
+        yield from _cell(_both(sheet, results, row, 1), expected, f"{made.name}!A{row}", row, row, seen, made)
+    for at, column in enumerate(made.columns, 1):
+        if column.above is not None:
+            place = f"{made.name}!{letter(at - 1)}{HEADER_ROW - 1}"
+            yield from _cell(_both(sheet, results, HEADER_ROW - 1, at), column.above, place, 0, 0, seen, made, total=True)
+        head = sheet.cell(HEADER_ROW, at).value
+        if (head or "") != column.header:
+            yield Found("header-differs", ERROR, f"{made.name}!{letter(at - 1)}{HEADER_ROW}", shown(head), shown(column.header))
+    last = max((cell.row for row in sheet.iter_rows(min_row=FIRST_ROW) for cell in row if cell.value is not None), default=HEADER_ROW)
+    rows = range(FIRST_ROW, last + 1)
+    if made.key:
+        yield from _by_key(sheet, results, made, rows, seen)
+        return
+    for at, cells in enumerate(made.rows, FIRST_ROW):
+        yield from _row(sheet, results, made, at, at, cells, seen)
+    for number in range(FIRST_ROW + len(made.rows), last + 1):
+        yield Found("extra-row", ERROR, f"{made.name} row {number}", shown(sheet.cell(number, 1).value), "(no such row)")
+
+
+def _by_key(sheet: Any, results: Any, made: Sheet, rows: range, seen: Seen) -> Iterator[Found]:
+    ours = {_key(cells[k].value for k in made.key): (at, cells) for at, cells in enumerate(made.rows, FIRST_ROW)}
+    met = Counter[tuple[str, ...]]()
+    whose = made.columns[0].header in PEOPLE
+    for row in rows:
+        own = [sheet.cell(row, k + 1).value for k in made.key]
+        key, place = _key(own), f"{made.name}!{letter(made.key[0])}{row}"
+        if whose and (wrong := _bad_address(str(own[0] or ""))):
+            yield Found("bad-address", ERROR, place, shown(own[0]), "a checksummed address", wrong)
+        if key not in ours:
+            code = "unknown-recipient" if whose else "extra-row"
+            yield Found(
+                code,
+                ERROR,
+                f"{made.name} row {row}",
+                " ".join(map(shown, own)),
+                "(no such row)",
+                _look_alike(str(own[0]), ours) if whose else "",
+            )
+            continue
+        met[key] += 1
+        if met[key] > 1:
+            yield Found("duplicate-recipient" if whose else "extra-row", ERROR, f"{made.name} row {row}", " ".join(map(shown, own)), "once")
+            continue
+        at, cells = ours[key]
+        yield from _row(sheet, results, made, row, at, cells, seen)
+    for key, (_, cells) in ours.items():
+        if not met[key]:
+            money = next((f", {cell.value}" for cell in cells if cell.form in ("token", "money")), "")
+            yield Found(
+                "missing-recipient" if whose else "missing-row", ERROR, made.name, "(no such row)", f"{cells[made.key[0]].value}{money}"
+            )
+
+
+def _row(sheet: Any, results: Any, made: Sheet, row: int, planned: int, cells: Sequence[Cell], seen: Seen) -> Iterator[Found]:
+    for at in range(len(made.columns)):
+        expected = cells[at] if at < len(cells) else Cell()
+        yield from _cell(
+            _both(sheet, results, row, at + 1), expected, f"{made.name}!{letter(at)}{row}", row, planned, seen, made, column=at
+        )
+
+
+def _cell(
+    both: Both, expected: Cell, place: str, row: int, planned: int, seen: Seen, made: Sheet, column: int = -1, total: bool = False
+) -> Iterator[Found]:
+    """Every difference of one cell."""
+    cell, value = both.cell, both.cell.value
+    total = total or made.name == CHECK
+    if expected.formula:
+        if not isinstance(value, str) or not value.startswith("="):
+            yield Found("total-differs" if total else "formula-missing", ERROR, place, shown(value), f"={expected.formula}")
+        elif _text(value) != _text("=" + _moved(expected.formula, planned, row)):
+            yield Found("total-differs" if total else "formula-differs", ERROR, place, value, f"={_moved(expected.formula, planned, row)}")
+        elif both.result is None and expected.value != "":
+            seen.without_result += 1
+        elif not seen.changed_inputs and not same(both.result, expected.value, UNIT if expected.form.endswith("token") else 0):
+            yield Found("total-differs" if total else "cached-value-differs", ERROR, place, shown(both.result), shown(expected.value))
+    elif not same(value, expected.value):
+        if made.name == INPUTS and column == VALUE:
+            seen.changed_inputs = True
+            yield Found(
+                "parameter-differs",
+                ERROR,
+                place,
+                shown(value),
+                shown(expected.value),
+                "The file is a what-if: its amounts are not the published ones.",
+            )
+        elif expected.form == "digits" and isinstance(value, int | float):
+            yield Found(
+                "precision-lost", ERROR, place, shown(value), shown(expected.value), "A number holds 15 digits; the amount was a text."
+            )
+        elif expected.form == "digits" and column >= 0 and not total:
+            yield Found("amount-differs", ERROR, place, shown(value), shown(expected.value))
+        else:
+            yield Found("total-differs" if total else "value-differs", ERROR, place, shown(value), shown(expected.value))
+    if cell.data_type == "f" and not expected.formula and same(value, expected.value):
+        yield Found("formula-differs", ERROR, place, "a formula", shown(expected.value))
+    if expected.link and (cell.hyperlink is None or cell.hyperlink.target != expected.link):
+        yield Found("link-differs", ERROR, place, shown(cell.hyperlink.target if cell.hyperlink else None), expected.link)
+    if not expected.link and cell.hyperlink is not None:
+        yield Found("link-differs", ERROR, place, shown(cell.hyperlink.target), "(empty)")
+    if value is not None:
+        yield from display(cell, expected.form, place)
+
+
+def same(value: Any, expected: Any, unit: float = 0) -> bool:
+    """Whether a cell holds what is expected: texts to the letter, numbers as programs save them."""
+    if expected is None or expected == "":
+        return value is None or value == ""
+    if isinstance(expected, str):
+        return isinstance(value, str) and value == expected
+    value = _serial(value) if hasattr(value, "year") else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(abs(value - expected) <= max(unit, NEAR * max(1, abs(expected))))
+
+
+def _serial(value: Any) -> float:
+    """A date as the number that a spreadsheet holds."""
+    return float((value - EPOCH).total_seconds() / 86_400)
+
+
+def _both(sheet: Any, results: Any, row: int, column: int) -> Both:
+    return Both(sheet.cell(row, column), results.cell(row, column).value)
+
+
+def _key(values: Any) -> tuple[str, ...]:
+    """What identifies a row: addresses in any case, dates and numbers to the second."""
+    texts = []
+    for value in values:
+        number = _serial(value) if hasattr(value, "year") else value
+        texts.append(f"{number:.4f}" if isinstance(number, float) else str(number or "").lower())
+    return tuple(texts)
+
+
+def _moved(formula: str, planned: int, row: int) -> str:
+    """The formula of a row, as it stands in another row: references to its own row move, those with a $ stay."""
+    if planned == row:
+        return formula
+    return REFERENCE.sub(lambda hit: f"{hit[1]}{row}" if int(hit[2]) == planned else hit[0], formula)
+
+
+def _text(formula: str) -> str:
+    return re.sub(r"\s+", "", formula)
+
+
+def _bad_address(text: str) -> str:
+    """What is wrong with an address; "" where nothing is."""
+    strange = [f"U+{ord(c):04X}" for c in text if not ("0" <= c <= "9" or "a" <= c <= "f" or "A" <= c <= "F" or c == "x")]
+    if strange:
+        return f"It holds {', '.join(strange[:3])}, which only looks like a digit or is not seen."
+    if not ADDRESS.fullmatch(text):
+        return "An address is 0x and 40 hex digits."
+    return "" if is_checksum_address(text) else "Its checksum is wrong: a letter has another case, or a digit is another."
+
+
+def _look_alike(text: str, ours: Any) -> str:
+    """The address of the run that begins and ends as this one does."""
+    low = text.lower()
+    for key in ours:
+        if key[0] != low and key[0][:6] == low[:6] and key[0][-4:] == low[-4:]:
+            return f"It looks like {key[0]}, and is another account."
+    return ""

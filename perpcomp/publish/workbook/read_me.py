@@ -1,0 +1,102 @@
+"""The sheets of words: Read me, Provenance, Glossary."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from perpcomp import fixed
+from perpcomp.glossary import GLOSSARY
+from perpcomp.number_text import counted
+from perpcomp.publish.sentence import in_one_sentence, paid_accounts, short
+from perpcomp.publish.status import DRAFT, status
+from perpcomp.publish.summary import Line, summary
+from perpcomp.publish.workbook.check import CHECK
+from perpcomp.publish.workbook.plan import Cell, Column, Sheet
+from perpcomp.run import Run
+from perpcomp.sheet_limits import shown_text
+from perpcomp.systems.units import units
+from perpcomp.tables.files import row_hash
+from perpcomp.tables.schema import Table
+from perpcomp.totals import total_of
+from perpcomp.version import VERSION
+
+READ_ME = "Read me"
+CHECKS = (
+    f"Look at the sheet {CHECK}: every line says YES. It adds up the exact amounts to the last base unit.",
+    "Find your account on Claims. Positions shows each of its positions, and what every formula gives it.",
+    "Change a yellow cell on Inputs. Every live number follows, and each sheet says WHAT-IF until the value is the original one again.",
+    "`perpcomp check-sheet FILE FOLDER` says whether a copy of this file still is the run. `perpcomp verify FOLDER` computes all again.",
+)
+
+
+def read_me(run: Run) -> Sheet:
+    """What is voted on, who pays, what it costs and what is left out; then the summary of the run with its sources."""
+    lines = [*_front(run), *summary(run), *(Line(f"How to check, {k}", text) for k, text in enumerate(CHECKS, 1))]
+    file = f"inputs/{run.incident.name}.toml"
+    rows = [
+        [
+            Cell(shown_text(line.label, file), "bold"),
+            Cell(shown_text(line.value, file), "wrapped"),
+            Cell(shown_text(line.source, file), "small"),
+        ]
+        for line in lines
+    ]
+    columns = [Column("what", 24), Column("value", 84), Column("source", 62)]
+    return Sheet(READ_ME, shown_text(run.incident.title, file), columns, rows)
+
+
+def _front(run: Run) -> Iterator[Line]:
+    yield Line("What is proposed", in_one_sentence(run))
+    draft = "the run is not frozen, and may still change before the vote" if status(run) == DRAFT else "the run is frozen"
+    yield Line("Status", f"{status(run)}: {draft}")
+    paid, accounts = paid_accounts(run.payouts), run.payouts.get_column("trader").n_unique()
+    nothing = f"{accounts - paid:,} may be paid by the rules and get{'s' if accounts - paid == 1 else ''} 0"
+    left = f"{counted(run.left_out.height, 'account')} acted in the window and {'is' if run.left_out.height == 1 else 'are'} left out"
+    yield Line("Who is paid", f"{counted(paid, 'account')} {'is' if paid == 1 else 'are'} paid; {nothing}; {left}", "Claims, Left out")
+    legs = (f"{short(total_of(run.payouts, 'amount', leg.token))} {leg.token}" for leg in run.incident.settlement)
+    yield Line("What it costs", f"{' and '.join(legs)}, for entitlements of {short(run.due.total)} {units(run.incident).quote}")
+    sources = run.capacity.filter(formula=run.formula.name)
+    for row in sources.iter_rows(named=True):
+        need, held = (fixed.to_integer(row[name]) for name in ("to_cover", "available_value"))
+        part = f"{need * 10_000 // held / 100:,.2f} %" if held > 0 else "there is nothing in it"
+        least = "at least " if row["unknown"] else ""
+        amount = f"{short(fixed.to_integer(row['available']))} {row['token']}"
+        yield Line(f"Share of {row['source_of_funds']}", f"{least}{part} of {amount}", "Compare")
+    who = (
+        "The incident file names these sources; which one pays is for the vote to say."
+        if sources.height
+        else "The incident file names no money."
+    )
+    yield Line("Who pays", who)
+    if run.coverage is None:
+        yield Line(
+            "Coverage", f"The run starts from the claims in inputs/{run.input.file.name}, as they were published: no logs were read."
+        )
+    else:
+        yield Line("Coverage", f"{run.coverage}. Evidence: {run.coverage.stated}.")
+
+
+def provenance(run: Run, tables: dict[str, tuple[pl.DataFrame, Table]], inputs: dict[str, str]) -> Sheet:
+    """Every table of the run with its rows and row hash, every input with its hash, the chain and the blocks."""
+    rows = [
+        [Cell(name, "bold"), Cell("output", "text"), Cell(frame.height, "whole"), Cell(row_hash(frame, table), "digits")]
+        for name, (frame, table) in tables.items()
+    ]
+    rows += [
+        [Cell(name, "bold"), Cell("input", "text"), Cell("", "text"), Cell(digest, "digits")] for name, digest in sorted(inputs.items())
+    ]
+    facts = [("made by", f"perpcomp {VERSION}")]
+    if run.coverage is not None:
+        facts.append(("chain id", str(run.incident.chain.id)))
+        facts.append(("first and last block", f"{run.coverage.first_block} to {run.coverage.last_block}"))
+    rows += [[Cell(what, "bold"), Cell("fact", "text"), Cell("", "text"), Cell(text, "digits")] for what, text in facts]
+    columns = [Column("file", 34), Column("kind", 10), Column("rows", 10), Column("row sha256 of an output, sha256 of an input", 70)]
+    return Sheet("Provenance", "Where every number comes from", columns, rows, (0,))
+
+
+def glossary() -> Sheet:
+    """The words of the field."""
+    rows = [
+        [Cell(word, "bold"), Cell(meaning, "wrapped")] for word, meaning in sorted(GLOSSARY.items(), key=lambda entry: entry[0].lower())
+    ]
+    return Sheet("Glossary", "The words of the field", [Column("word", 22), Column("meaning", 120)], rows, (0,))
