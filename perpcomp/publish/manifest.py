@@ -122,6 +122,12 @@ def _refuse_deep_nesting(text: str) -> None:
             raise ValueError(f"it nests deeper than {DEEPEST} levels")
 
 
+def parse_strictly(text: str) -> Any:
+    """The JSON value of a manifest. ValueError for a key that is listed twice, NaN, or deeper nesting than any manifest has."""
+    _refuse_deep_nesting(text)
+    return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a published run.
 
@@ -131,8 +137,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         text = path.read_text(encoding="utf-8")
-        _refuse_deep_nesting(text)
-        document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        document = parse_strictly(text)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else type(document).__name__
             raise ValueError(f"its format is {found!r}, not {FORMAT}")
