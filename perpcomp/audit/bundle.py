@@ -15,6 +15,7 @@ from perpcomp.audit.archive import DAMAGED, pack
 from perpcomp.audit.statement import RUN, Block, statement
 from perpcomp.findings import refusal
 from perpcomp.ingest.proof.evidence import folder_of
+from perpcomp.publish.files import EVENTS_FILE
 from perpcomp.publish.manifest import MANIFEST
 from perpcomp.publish.read_back import open_published
 from perpcomp.writing import write_whole
@@ -36,7 +37,7 @@ def bundle(folder: Path, store: Path | None = None) -> bytes:
         files |= _evidence(store or Path("store") / run.incident.name, proof)
     files[LOCK_FILE] = lock()
     files[VERIFIER] = verifier()
-    files[MANIFEST] = statement(files, run.stated, run.incident.chain.id, last_block(run.events.table), run.incident.settlement, proof)
+    files[MANIFEST] = statement(files, run.stated, run.incident.chain.id, last_block(folder, run.stated), run.incident.settlement, proof)
     return pack(files)
 
 
@@ -51,9 +52,12 @@ def verifier() -> bytes:
     return resources.files("perpcomp.audit").joinpath("standalone.py").read_bytes()
 
 
-def last_block(events: pl.LazyFrame | pl.DataFrame) -> Block:
-    """The last block with a trade in the events table."""
-    last = events.lazy().select("block_number", "block_hash").sort("block_number").last().collect()
+def last_block(folder: Path, stated: Mapping[str, Any]) -> Block:
+    """The last block with a trade in the run's events; number 0 for a run that starts from a published table."""
+    if EVENTS_FILE not in stated["files"]:
+        return Block("0", "")
+    events = pl.scan_parquet(folder / EVENTS_FILE, glob=False)
+    last = events.select("block_number", "block_hash").sort("block_number").last().collect()
     (number, block_hash) = last.row(0) if last.height else (0, None)
     return Block(str(number), block_hash or "")
 

@@ -50,7 +50,7 @@ def _of_bundle(folder: Path, run: Path) -> list[Difference]:
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     files = {name: (folder / name).read_bytes() for name in names if name != MANIFEST}
     incident = incident_of(run, stated)
-    block = bundle.last_block(pl.scan_parquet(run / EVENTS_FILE, glob=False))
+    block = bundle.last_block(run, stated)
     again = statement(files, stated, incident.chain.id, block, incident.settlement, bundle.proved_range(run, stated))
     wrong = []
     if again != (found := (folder / MANIFEST).read_bytes()):
@@ -94,6 +94,8 @@ def rpc(asked: Asked) -> Level:
         return skipped("rpc", "no node was named: add --rpc URL")
     run = Path(asked.run)
     stated = read_manifest(run)
+    if EVENTS_FILE not in stated["files"]:
+        return skipped("rpc", "the run starts from a published table and has no events", WRONG_INPUT)
     incident = incident_of(run, stated)
     blocks = _some_blocks(Published(run, stated))
     if not blocks:

@@ -36,7 +36,8 @@ def check(asked: Asked, seconds: float = SECONDS, memory: int = BYTES) -> list[L
         done = subprocess.run(command, input=json.dumps(asdict(asked)), capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return [skipped(name, f"The check was ended after {seconds:,.0f} seconds.", WRONG_INPUT) for name in asked.levels]
-    answered = [Level.read(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = [line.replace(f"{asked.bundle}/", "") for line in done.stdout.splitlines()]  # places in the bundle, wherever it was unpacked
+    answered = [Level.read(json.loads(line)) for line in lines if line.startswith("{")]
     lacking = asked.levels[len(answered) :]
     if lacking:
         last = (done.stderr.strip().splitlines() or ["no words"])[-1][:200]
