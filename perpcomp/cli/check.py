@@ -36,13 +36,11 @@ def verify(
     quiet: Quiet = False,
 ) -> Sequence[Finding]:
     """Check a bundle or a run in levels: hashes, everything made again from its inputs, proof, nodes, claims."""
-    from perpcomp import progress
+    import perpcomp
     from perpcomp.audit.level import DOES_NOT_PROVE
-    from perpcomp.audit.levels import check_levels
     from perpcomp.number_text import counted
 
-    with progress.work():
-        report = check_levels(run, rpc or (), published, signer or (), signatures)
+    report = perpcomp.verify_levels(run, rpc or (), published, signer or (), signatures)
     differences = report.differences
     if as_json:
         terminal.print_json(

@@ -24,15 +24,14 @@ def bundle(
     """Pack a published run into one file that anybody can verify offline: inputs, results, hashes, lock, and a verifier of its own."""
     from hashlib import sha256
 
-    from perpcomp import progress
+    import perpcomp
     from perpcomp.audit import bundle as audit
     from perpcomp.audit.levels import open_bundle
     from perpcomp.publish.manifest import MANIFEST
 
-    with progress.work():
-        target = audit.target_of(run, out)
-        audit.write(target, data := audit.bundle(run, store))
-        files, _ = open_bundle(target)
+    target = audit.target_of(run, out)
+    audit.write(target, data := perpcomp.pack_run(run, store))
+    files, _ = open_bundle(target)
     if not quiet:
         terminal.say(f"{target}: {len(files)} files, {len(data):,} bytes.")
         terminal.say(f"Manifest sha256 {sha256(files[MANIFEST]).hexdigest()}.")
