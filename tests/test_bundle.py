@@ -189,6 +189,7 @@ UNSAFE: dict[str, Callable[[bytes], bytes]] = {
     "a manifest in other bytes": lambda data: pack(
         {**members(data), "manifest.json": json.dumps(json.loads(members(data)["manifest.json"])).encode()}
     ),
+    "a long manifest": lambda data: pack({**members(data), "manifest.json": b" " * 16_000_001}),
     "a deep manifest": lambda data: pack({**members(data), "manifest.json": b"[" * 100_000}),
     "a key twice": lambda data: pack({**members(data), "manifest.json": b'{"predicate":{},"predicate":{}}'}),
 }
@@ -226,6 +227,21 @@ def test_a_whole_bundle_passes_and_says_what_that_does_not_prove(packed: Path) -
     for level in ("proof", "rpc", "claims", "sheet"):
         assert f"{level} SKIPPED: " in done.stderr
     assert done.stderr.endswith("PASS: 34 files compared, 0 differences.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.zip"], "error: nowhere.zip: There is no such file or folder."),
+        (["r.zip", "--signer", "0x12"], "error: --signer: It is '0x12', not an address."),
+        (["r.zip", "--signer", "0x" + "Ab" * 20], "error: --signer: It is 0xAbAb"),
+        (["r.zip", "--signatures", "nowhere.json"], "error: nowhere.json: There are no signatures of the bundle."),
+    ],
+)
+def test_wrong_usage_is_one_error(words: list[str], said: str, packed: Path) -> None:
+    done = call("verify", *words, cwd=packed.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said)
 
 
 # Forgeries whose hashes all fit.

@@ -1,6 +1,8 @@
 """The verifier of one file: nothing of perpcomp in it, its own keccak, and what it says of what it does not rebuild."""
 
 import ast
+import csv
+import io
 import re
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from tiny_keccak import keccak256
 from perpcomp.audit import bundle, standalone
 from perpcomp.claims.eip55 import checksummed
 from tests.conftest import LAB
+from tests.test_bundle import forged
 
 pytestmark = pytest.mark.money
 
@@ -112,3 +115,38 @@ def test_what_is_no_bundle_is_said_without_a_traceback(place: str, words: str, c
     done = alone(place, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (code, "")
     assert words in done.stdout
+
+
+CELLS = [
+    ("1-events.csv", "funding_payment", "events decoded from the logs"),
+    ("2-liquidations.csv", "margin", "liquidations: size, margin, open notional, funding payment"),
+    ("2-liquidations.csv", "open_notional", "liquidations: size, margin, open notional, funding payment"),
+    ("2-liquidations.csv", "bad_debt", "liquidations: size, margin, open notional, funding payment"),
+    ("comparison.csv", "amount", "by trader"),
+    ("3-payouts.csv", "entitlement", "settlement: value, base units, rounded off"),
+    ("3-payouts.csv", "value", "settlement: value, base units, rounded off"),
+    ("3-payouts.csv", "amount_base_units", "settlement: value, base units, rounded off"),
+    ("3-payouts.csv", "rounded_off", "settlement: value, base units, rounded off"),
+    ("4-claims.csv", "amount_base_units", "vesting: date and base units of each tranche"),
+    ("4-claims.csv", "unlocks_at_unix", "vesting: date and base units of each tranche"),
+]
+
+
+@pytest.mark.parametrize(("name", "column", "check"), CELLS)
+def test_it_finds_one_unit_in_each_table_it_rebuilds(name: str, column: str, check: str, tmp_path: Path) -> None:
+    """Every row of the four formulas in turn would be slow: one row that is paid, with all hashes and totals brought in line."""
+
+    def one_more(files: dict[str, bytes]) -> None:
+        header, *rows = csv.reader(files[f"run/{name}"].decode().splitlines())
+        at = header.index(column)
+        row = next(n for n, cells in enumerate(rows) if cells[at].strip("-0.") and len(cells[at]) > 9)
+        rows[row][at] = rows[row][at][:-1] + str((int(rows[row][at][-1]) + 1) % 10)
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([header, *rows])
+        files[f"run/{name}"] = out.getvalue().encode()
+
+    (tmp_path / "r.zip").write_bytes(forged(bundle.bundle(LAB.parent.parent / "outputs" / "rehearsal"), one_more))
+    done = alone("r.zip", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "PASS: sha256 of each file" in done.stdout
+    assert any(line.startswith("FAIL: ") and check in line for line in done.stdout.splitlines()), done.stdout

@@ -14,6 +14,7 @@ from perpcomp.audit.level import DOES_NOT_PROVE, Level, failed, skipped
 from perpcomp.audit.statement import RUN, Statement, read_statement
 from perpcomp.audit.verify import stray_files
 from perpcomp.findings import INVALID_MANIFEST, refusal
+from perpcomp.incident.kinds import address
 from perpcomp.number_text import counted
 from perpcomp.publish.manifest import MANIFEST, read_manifest
 from perpcomp.publish.read_back import altered, input_hashes
@@ -56,8 +57,11 @@ def check_levels(
 
     InputError: exit code 4 where an archive or manifest is unsafe (nothing was parsed or written), 2 where the path is neither.
     """
+    if not path.exists():
+        raise refusal(str(path), "There is no such file or folder.", "Give a bundle, or the folder of a run such as outputs/rehearsal.")
+    _refuse_odd_addresses(signers)
     elsewhere = None if published is None else in_child.absolute(published)
-    if not path.is_dir() and path.exists():
+    if not path.is_dir():
         return _bundle(path, urls, elsewhere, signers, signed)
     if signers or signed is not None:
         raise refusal(str(path), "A run's folder is not signed; a bundle is.", "Type `perpcomp bundle` and `perpcomp sign` first.")
@@ -70,6 +74,14 @@ def check_levels(
         return Report((integrity, *_in_child(asked), _sheet()))
     recomputed = _in_child(in_child.Asked(asked.run, None, ("recompute",)))
     return Report((integrity, *recomputed, *_unparsed()[1:]))
+
+
+def _refuse_odd_addresses(signers: Sequence[str]) -> None:
+    for one in signers:
+        try:
+            address(one)
+        except ValueError as error:
+            raise refusal("--signer", f"It {error.args[0]}", error.args[1]) from None
 
 
 def _in_child(asked: in_child.Asked) -> list[Level]:

@@ -66,7 +66,7 @@ def verify(
         for note in _notes(report):
             terminal.say(f"note: {note}")
         for one in report.levels:
-            limit = "" if one.result == "SKIPPED" else f" It does not prove {DOES_NOT_PROVE[one.name]}."
+            limit = "" if one.result != "PASS" else f" It does not prove {DOES_NOT_PROVE[one.name]}."
             terminal.say(f"{one.name} {one.result}: {one.said.rstrip('.')}.{limit}")
     terminal.print_problems([problem for one in report.levels for problem in one.problems])
     if not quiet:

@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
 ENTITLED = "entitlement_1e18_{}"  # the total of entitlements, by the quote asset in lower case
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
+MOST_CHARACTERS = 16_000_000
 DEEPEST = 20  # levels of nesting that a manifest may have
 NAME = f"{INPUT_NAME}(/{INPUT_NAME}){{0,2}}"
 
@@ -123,7 +124,9 @@ def _refuse_deep_nesting(text: str) -> None:
 
 
 def parse_strictly(text: str) -> Any:
-    """The JSON value of a manifest. ValueError for a key that is listed twice, NaN, or deeper nesting than any manifest has."""
+    """The JSON value of a manifest. ValueError for a key that is listed twice, NaN, or more characters or levels than any manifest has."""
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"it has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read")
     _refuse_deep_nesting(text)
     return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
 
