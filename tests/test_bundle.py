@@ -30,8 +30,6 @@ from tests.build import address, position
 from tests.commands import call
 from tests.planned import WITH_FILES
 
-pytestmark = pytest.mark.money
-
 ROOT = Path(__file__).parent.parent
 REHEARSAL = ROOT / "outputs" / "rehearsal"
 MANY = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
@@ -233,7 +231,7 @@ def test_a_whole_bundle_passes_and_says_what_that_does_not_prove(packed: Path) -
     ("words", "said"),
     [
         (["nowhere.zip"], "error: nowhere.zip: There is no such file or folder."),
-        (["r.zip", "--signer", "0x12"], "error: --signer: It is '0x12', not an address."),
+        (["r.zip", "--signer", "0x12"], 'error: --signer: It is "0x12", not an address.'),
         (["r.zip", "--signer", "0x" + "Ab" * 20], "error: --signer: It is 0xAbAb"),
         (["r.zip", "--signatures", "nowhere.json"], "error: nowhere.json: There are no signatures of the bundle."),
     ],
@@ -379,7 +377,7 @@ def test_a_write_that_fails_leaves_what_stood_there_and_no_rubbish(
 WRITES = """
 import sys
 from pathlib import Path
-from perpcomp.audit.bundle import write
+from perpcomp.writing import write_whole as write
 target, one, other = (Path(word) for word in sys.argv[1:])
 pair = one.read_bytes(), other.read_bytes()
 print("up", flush=True)

@@ -26,8 +26,6 @@ from perpcomp.systems.system import find
 from tests.conftest import LAB
 from tests.fake_node import FakeNode, installed
 
-pytestmark = pytest.mark.money
-
 REHEARSAL = LAB.parent.parent / "outputs" / "rehearsal"
 TEMPLATE = json.loads((LAB / "audit" / "receipts.json").read_text())["headers"][0]
 OPENS_ALL = "0x" + "ff" * 256  # a Bloom filter that excludes nothing

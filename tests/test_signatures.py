@@ -16,8 +16,6 @@ from perpcomp.audit.standalone import keccak
 from tests.commands import call
 from tests.test_bundle import members
 
-pytestmark = pytest.mark.money
-
 ROOT = Path(__file__).parent.parent
 KEYS = [bytes([n]) * 32 for n in (1, 2)]
 WHO = [Account.from_key(key).address for key in KEYS]

@@ -134,12 +134,13 @@ CELLS = [
 
 @pytest.mark.parametrize(("name", "column", "check"), CELLS)
 def test_it_finds_one_unit_in_each_table_it_rebuilds(name: str, column: str, check: str, tmp_path: Path) -> None:
-    """Every row of the four formulas in turn would be slow: one row that is paid, with all hashes and totals brought in line."""
+    """The first row that holds an amount, one unit more, with all hashes and totals brought in line."""
 
     def one_more(files: dict[str, bytes]) -> None:
         header, *rows = csv.reader(files[f"run/{name}"].decode().splitlines())
         at = header.index(column)
-        row = next(n for n, cells in enumerate(rows) if cells[at].strip("-0.") and len(cells[at]) > 9)
+        ours = [n for n, cells in enumerate(rows) if name != "comparison.csv" or "restore-position" in cells]
+        row = next(n for n in ours if rows[n][at].strip("-0.") and len(rows[n][at]) > 9)
         rows[row][at] = rows[row][at][:-1] + str((int(rows[row][at][-1]) + 1) % 10)
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows([header, *rows])
