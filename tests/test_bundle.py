@@ -217,14 +217,12 @@ def test_a_file_that_its_hash_does_not_fit_is_named_and_nothing_is_parsed(data: 
 def test_a_whole_bundle_passes_and_says_what_that_does_not_prove(packed: Path) -> None:
     done = call("verify", str(packed), cwd=packed.parent)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "integrity PASS: 34 files by the hashes of manifest.json, sha256 " in done.stderr
-    assert (
-        "recompute PASS: 32 files made again from the inputs, 0 differences. It does not prove that the input holds every log"
-        in done.stderr
-    )
+    count = len(members(packed.read_bytes())) - 1
+    assert f"integrity PASS: {count} files by the hashes of manifest.json, sha256 " in done.stderr
+    assert "made again from the inputs, 0 differences. It does not prove that the input holds every log" in done.stderr
     for level in ("proof", "rpc", "claims", "sheet"):
         assert f"{level} SKIPPED: " in done.stderr
-    assert done.stderr.endswith("PASS: 34 files compared, 0 differences.\n")
+    assert done.stderr.endswith(f"PASS: {count} files compared, 0 differences.\n")
 
 
 @pytest.mark.parametrize(
