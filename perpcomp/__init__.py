@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perpcomp import progress
-from perpcomp.checking import check_published, compare_lists, diff, verify, verify_claims
+from perpcomp.checking import check_published, compare_lists, diff, pack_run, verify, verify_claims, verify_levels
 from perpcomp.fetching import fetch, plan_fetch, search
 from perpcomp.version import VERSION
 
@@ -44,6 +44,7 @@ __all__ = [
     "guarded",
     "has_input",
     "liquidations",
+    "pack_run",
     "plan_fetch",
     "positions",
     "prices",
@@ -55,6 +56,7 @@ __all__ = [
     "unlocked",
     "verify",
     "verify_claims",
+    "verify_levels",
     "with_account_kinds",
 ]
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 from perpcomp import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perpcomp.audit.diff.diff import Diff
+    from perpcomp.audit.levels import Report
     from perpcomp.audit.recount.against import Against
     from perpcomp.audit.recount.check import Asked, Recount
     from perpcomp.audit.verify import Verdict
@@ -20,6 +23,24 @@ def verify(folder: Path) -> "Verdict":
     from perpcomp.audit.verify import verify as check
 
     return check(folder)
+
+
+@progress.work()
+def pack_run(folder: Path, store: Path | None = None) -> bytes:
+    """The bundle of a published run, as bytes; `store` holds the headers of --prove (default store/NAME)."""
+    from perpcomp.audit.bundle import bundle
+
+    return bundle(folder, store)
+
+
+@progress.work()
+def verify_levels(
+    path: Path, rpc: "Sequence[str]" = (), published: Path | None = None, signers: "Sequence[str]" = (), signatures: Path | None = None
+) -> "Report":
+    """Check a bundle or a run's folder level by level: hashes first, all that parses in a process of its own."""
+    from perpcomp.audit.levels import check_levels
+
+    return check_levels(path, rpc, published, signers, signatures)
 
 
 def verify_claims(

@@ -7,8 +7,12 @@ from pathlib import Path
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file at once: write it beside the old one under a temporary name, sync it, rename it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    write_synced(temporary, data)
-    temporary.replace(path)
+    try:
+        write_synced(temporary, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -19,7 +19,14 @@ from tests.commands import call
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # Every README of the project; queries/README.md has a test module of its own (test_queries.py).
-READMES = ("README.md", "outputs/README.md", "perpcomp/formulas/README.md", "perpcomp/guards/README.md", "perpcomp/ingest/README.md")
+READMES = (
+    "README.md",
+    "outputs/README.md",
+    "perpcomp/audit/README.md",
+    "perpcomp/formulas/README.md",
+    "perpcomp/guards/README.md",
+    "perpcomp/ingest/README.md",
+)
 
 
 def lines(readme: str, language: str) -> list[str]:
@@ -66,6 +73,13 @@ OUTPUTS = {
     "perpcomp payouts --formula margin-only": [*published("3-payouts.csv", "trader"), "10,000.00", "1,442.48"],
     "perpcomp claims --json": [*(f'"{units}"' for units in published("4-claims.csv", "amount_base_units")), "the tranche dates bind"],
     "perpcomp events": ["2021-01-05T10:00:35Z", "2021-02-21T03:00:35Z", "position_size_after (base)"],
+    "perpcomp bundle outputs/rehearsal": ["outputs/rehearsal.bundle.zip: ", "Manifest sha256 "],
+    "perpcomp verify outputs/rehearsal.bundle.zip": [
+        "integrity PASS: ",
+        "recompute PASS: ",
+        " files compared, 0 differences.",
+    ],
+    "perpcomp sign outputs/rehearsal.bundle.zip": ['"primaryType": "Manifest"', '"total": "8220331472917692825739"'],
     "perpcomp verify outputs/rehearsal": ["PASS: ", " files compared, 0 differences."],
     "perpcomp guards": [*published("2-liquidations.csv", "trader"), "verdicts.csv in outputs/rehearsal/guards."],
     "perpcomp guards --replay --sweep": ["verdicts.csv, replay.csv, paths.csv, dropped.csv, sweep.csv in outputs/rehearsal/guards."],

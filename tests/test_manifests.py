@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import perpcomp
+from perpcomp.audit.corrections import CHANGES_PAYOUTS, since
 from perpcomp.version import VERSION
 from tests.commands import call
 
@@ -77,9 +79,13 @@ def test_a_changed_amount_in_the_frozen_run_is_named_by_its_cell(copy: Path, car
     (copy / "3-payouts.csv").write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
     if careful:
         restate(copy)
-    differences = perpcomp.verify(copy).differences
+    verdict = perpcomp.verify(copy)
+    differences = verdict.differences
     assert differences[0].where == "3-payouts.csv row 2 amount_base_units"
     assert int(differences[0].published) == int(differences[0].recomputed) + 1
+    (explained,) = [note for note in verdict.notes if "changes payouts" in note]
+    assert explained.startswith("perpcomp 0.1.0 made the run, and 0.2.0 changes payouts (CHANGELOG.md, Changes payouts): ")
+    assert explained.endswith("It may be why these differ: 3-payouts.csv (1 row: 2).")
 
 
 def test_a_changed_word_of_a_finding_is_caught_by_the_hash_alone(copy: Path) -> None:
@@ -152,3 +158,12 @@ def test_a_run_of_this_version_may_not_differ_by_a_word(copy: Path) -> None:
     places = {difference.where for difference in perpcomp.verify(copy).differences}
     assert any(place.startswith("findings.csv row ") for place in places)
     assert any(place.startswith("vote.xlsx Summary!") for place in places)
+
+
+def test_every_version_that_changes_payouts_is_known_to_verify() -> None:
+    """A release that changes an amount must say so where an older run is verified, too."""
+    sections = re.split(r"^## (\S+)$", (FROZEN.parents[3] / "CHANGELOG.md").read_text(), flags=re.M)
+    changing = {version for version, text in zip(sections[1::2], sections[2::2], strict=True) if "**Changes payouts:**" in text}
+    assert set(CHANGES_PAYOUTS) == changing - {"0.1.0"}, "the first changed nothing"
+    assert list(since("0.1.0", "0.2.0")) == ["0.2.0"]
+    assert since("0.2.0", "0.2.0") == since("0.1.0", "0.1.9") == since("nonsense", "0.2.0") == {}

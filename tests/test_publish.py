@@ -261,22 +261,28 @@ def replaced(run: Run, **changes: Any) -> Run:
     return replace(run, incident=replace(run.incident, **changes))
 
 
-@pytest.mark.parametrize("nth", range(1, 28, 3))
-def test_a_disk_that_fails_leaves_the_old_run_whole(nth: int, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_at_any_write_leaves_the_old_run_whole(
+    rehearsal: Run, published: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The N-th write fails, for every N: also while the last file is written."""
+    old = {**published, MANIFEST: manifest(rehearsal, published)}
+    new = {name: data + b" " if name.endswith(".csv") else data for name, data in old.items()}
     where = tmp_path / "out"
-    old = perpcomp.publish_run(rehearsal, where)
-    calls = 0
+    folder.write(where, old)
+    calls, fails_at = 0, 0
 
     def full(descriptor: int) -> None:
         nonlocal calls
         calls += 1
-        if calls == nth:
+        if calls == fails_at:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        perpcomp.publish_run(rehearsal, where)
-    assert {p.relative_to(where).as_posix(): p.read_bytes() for p in where.rglob("*") if p.is_file()} == old
+    for fails_at in range(1, len(new) + 1):
+        calls = 0
+        with pytest.raises(InputError, match="No space left on device"):
+            folder.write(where, new)
+        assert {p.relative_to(where).as_posix(): p.read_bytes() for p in where.rglob("*") if p.is_file()} == old, fails_at
 
 
 def test_a_disk_that_fails_at_the_first_run_leaves_nothing(rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,7 +359,7 @@ def test_shells_complete_words(tmp_path: Path) -> None:
         ("payots", "perpcomp: No such command 'payots'. Did you mean 'payouts'? Type perpcomp --help for what it takes."),
         ("run a b", "perpcomp run: Too many arguments: b. Type perpcomp run --help for what it takes."),
         ("run --engine x", "perpcomp run: Invalid value for '--engine': 'x' is not one of 'local', 'dask'. Type perpcomp run --help"),
-        ("verify", "perpcomp verify: Missing argument 'RUN'. Type perpcomp verify --help for what it takes."),
+        ("verify", "perpcomp verify: Missing argument 'BUNDLE|RUN'. Type perpcomp verify --help for what it takes."),
     ],
 )
 def test_a_wrong_command_line_is_one_error_in_the_form_of_all(words: str, said: str, tmp_path: Path) -> None:

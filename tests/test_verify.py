@@ -104,10 +104,12 @@ def change_cell(where: Path) -> None:
     ],
 )
 def test_other_tampering_is_found(copy: Path, tamper: Callable[[Path], object], place: str) -> None:
+    """With the old manifest a file is named by its hash, and not parsed if it is no text; with one brought in line its cells are compared."""
     tamper(copy)
-    for _ in range(2):  # with the old manifest, and with one brought in line
+    for restates in (False, True):
         verdict = perpcomp.verify(copy)
-        assert any(d.where.startswith(place) for d in verdict.differences), verdict.differences
+        named = place if restates else place.split()[0]
+        assert any(d.where.startswith(named) for d in verdict.differences), verdict.differences
         if place in ("extra.txt", "left-out.csv"):
             break
         restated(copy)

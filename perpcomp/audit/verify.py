@@ -1,13 +1,14 @@
 """Making a published run again from its own inputs, and reporting every difference."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from perpcomp import formula, pipeline, progress
 from perpcomp.audit.compare import Difference, compare, compare_json
+from perpcomp.audit.corrections import explained
 from perpcomp.audit.other_version import compare_findings, compare_texts, compare_workbooks
 from perpcomp.findings import refusal
 from perpcomp.publish.files import FINDINGS_FILE, README_FILE, WORKBOOK_FILE, files
@@ -16,6 +17,7 @@ from perpcomp.publish.manifest import ENTITLED, MANIFEST, manifest, read_manifes
 from perpcomp.publish.read_back import altered, incident_of, input_hashes, input_of
 from perpcomp.run import Run
 from perpcomp.systems.units import units
+from perpcomp.version import VERSION
 
 Json = dict[str, Any]
 ENTITLED_BEFORE = ENTITLED.format("usdc")  # as the first version called the total of every quote asset
@@ -24,6 +26,7 @@ WORDS = {
     WORKBOOK_FILE: compare_workbooks,
     README_FILE: compare_texts,
 }  # files that each version of perpcomp words in its way
+TEXTS = (".csv", ".md")
 ADDED = (
     "payee.csv",
     README_FILE,
@@ -52,17 +55,18 @@ def verify(folder: Path) -> Verdict:
     """Check that a folder holds what its manifest states, recompute the run, and compare every file: differing cells first.
 
     Of a run that another version of perpcomp made, findings.csv and vote.xlsx are compared by the data in them (other_version.py), and
-    a note says so; all other files must be the same whatever version made them. InputError where the folder is no run, or where its
+    a note says so; all other files must be the same whatever version made them. A file that its manifest does not fit is compared by its
+    hash, and parsed only if it is text: a changed Parquet file can abort its reader. InputError where the folder is no run, or where its
     inputs can no longer be read.
     """
     progress.now("Reading the published files")
     stated = read_manifest(folder)
     inputs = input_hashes(stated)
     published = {name: entry["sha256"] for name, entry in stated["files"].items()}
-    stray = [said for said in map(about_stray_file, sorted(_present(folder) - set(published))) if said is not None]
-    if altered := list(_altered(folder, inputs)):
+    _, stray = stray_files(folder, published)
+    if changed := list(_altered(folder, inputs)):
         # Without its inputs the run cannot be made again, so nothing is compared but hashes.
-        return Verdict(len(published), tuple(dict.fromkeys([*altered, *_altered(folder, published)])), tuple(stray))
+        return Verdict(len(published), tuple(dict.fromkeys([*changed, *_altered(folder, published)])), tuple(stray))
     again = recompute(folder, stated)
     expected = files(again)
     document = json.loads(manifest(again, expected))
@@ -82,10 +86,13 @@ def verify(folder: Path) -> Verdict:
         document["tables"].pop(name, None)
 
     progress.now("Comparing every file")
+    unfit = dict(altered(folder, published))
     differences, notes = list[Difference](), [f"{name} is published by this version only, and is not compared." for name in unknown]
     for name in sorted(expected):
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:
             continue
+        if name in unfit and not name.endswith(TEXTS):
+            continue  # named by its hash below
         if other_tool and name in WORDS:
             found, remarks = WORDS[name](name, data, expected)
             notes += remarks
@@ -96,6 +103,7 @@ def verify(folder: Path) -> Verdict:
     differences += _other_files(folder, stated, expected)
     if other_tool:
         notes += _other_code(stated, document)
+        notes += explained(differences, str(stated["tool"].get("version")), VERSION)
     differences += compare_json(
         MANIFEST, _comparable(stated, bool(versions), other_tool), _comparable(document, bool(versions), other_tool)
     )
@@ -113,19 +121,23 @@ def _altered(folder: Path, hashes: Mapping[str, str]) -> Iterator[Difference]:
 
 def _other_files(folder: Path, stated: Json, expected: dict[str, bytes]) -> Iterator[Difference]:
     """Files that only the folder, only its manifest, or only the recomputed run has."""
-    for name in sorted(_present(folder) - set(stated["files"]) - {MANIFEST}):
-        if about_stray_file(name) is None:
-            yield Difference(name, "not in the manifest", "no such file")
+    for name in stray_files(folder, stated["files"])[0]:
+        yield Difference(name, "not in the manifest", "no such file")
     for name in sorted(set(stated["files"]) - set(expected)):
         yield Difference(name, "listed in the manifest", "no such file")
     for name in sorted(set(expected) - set(stated["files"])):
         yield Difference(name, "not in the manifest", "a file of the run")
 
 
-def _present(folder: Path) -> set[str]:
-    """Every file in the folder of a run, except what `perpcomp guards` wrote there."""
+def stray_files(folder: Path, listed: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The files in the folder of a run that are neither listed nor harmless; and what the harmless ones are, in sentences.
+
+    What `perpcomp guards` wrote there is passed over.
+    """
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
-    return {name for name in names if not name.startswith(ASIDE)}
+    others = sorted(name for name in names - {MANIFEST, *listed} if not name.startswith(ASIDE))
+    said = {name: about_stray_file(name) for name in others}
+    return [name for name, words in said.items() if words is None], [words for words in said.values() if words is not None]
 
 
 def _other_versions(stated: Json, document: Json) -> list[str]:

@@ -19,7 +19,7 @@ BEGIN, FOLLOW, LOOK, PUBLISH, CHECK = PANELS = ("Begin", "Follow the money", "Lo
 
 EXIT_CODES = (
     "Exit codes: 0: fine. 1: an error-level finding or a difference. 2: wrong usage or wrong input. "
-    "3: the network cannot serve the logs. 4: invalid manifest, or files that do not fit it. 130: interrupted."
+    "3: the network cannot serve the logs. 4: an unsafe bundle, an invalid manifest, or files that do not fit it. 130: interrupted."
 )
 
 

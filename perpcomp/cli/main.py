@@ -49,6 +49,7 @@ def _run(arguments: list[str]) -> int:
         guards,
         ledger,
         money,
+        publish,
         side_by_side,
     )
     from perpcomp.cli.app import app

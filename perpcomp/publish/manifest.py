@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
 ENTITLED = "entitlement_1e18_{}"  # the total of entitlements, by the quote asset in lower case
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
+MOST_CHARACTERS = 16_000_000
 DEEPEST = 20  # levels of nesting that a manifest may have
 NAME = f"{INPUT_NAME}(/{INPUT_NAME}){{0,2}}"
 
@@ -122,6 +123,14 @@ def _refuse_deep_nesting(text: str) -> None:
             raise ValueError(f"it nests deeper than {DEEPEST} levels")
 
 
+def parse_strictly(text: str) -> Any:
+    """The JSON value of a manifest. ValueError for a key that is listed twice, NaN, or more characters or levels than any manifest has."""
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"it has {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read")
+    _refuse_deep_nesting(text)
+    return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a published run.
 
@@ -131,8 +140,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         text = path.read_text(encoding="utf-8")
-        _refuse_deep_nesting(text)
-        document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        document = parse_strictly(text)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, dict) else type(document).__name__
             raise ValueError(f"its format is {found!r}, not {FORMAT}")

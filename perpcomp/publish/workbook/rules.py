@@ -63,7 +63,7 @@ def _owed(one: Paying, run: Run) -> Mapping[str, Entitlement]:
     }
 
 
-def equities(run: Run) -> tuple[list[int | None], dict[str, Entitlement]]:
+def equities(run: Run) -> tuple[list[int | None], Mapping[str, Entitlement]]:
     """What each row's position was worth by [valuation], in the compensated part; and each trader's sum. 0 where not eligible."""
     eligible = run.liquidations.filter("eligible")
     part = entitlement.compensated(eligible.select(EQUITY).to_series(), eligible)
