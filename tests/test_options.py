@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, check_published, claim_files, claim_terms, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -42,6 +42,13 @@ BESIDE_RUN: dict[str, tuple[str, ...]] = {
     "--formula": ("--run o --formula margin-only",),
 }
 FORMS: dict[str, tuple[str, ...]] = {"--json": ("rehearsal --json --csv",), "--csv": ("rehearsal --json --csv",)}
+PAYS = f"o --contract 0x{'0a' * 20}"
+TERMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(["--contract", "--chain", "--terms", "--shape"], ()),
+    "--distribution": (f"{PAYS} --distribution 3",),
+    "--attestor": (f"{PAYS} --attestor 0x{'0a' * 20}",),
+    "--expires": (f"{PAYS} --expires 2027-03-01T00:00:00Z",),
+}
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "init": {
         "--system": (),
@@ -88,6 +95,12 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--contract": (f"claims.json --contract 0x{'0a' * 20}",),
         "--week": ("claims.json --week 3",),
         "--quiet": (),
+    },
+    "claims terms": {**TERMS, "--out": (), "--quiet": ()},
+    "claims signatures": {
+        **{option: tuple(f"{rest} s.csv" for rest in calls) for option, calls in TERMS.items()},
+        **ALWAYS,
+        **dict.fromkeys(["--rpc", "--out", "--quiet"], ()),
     },
     "prices": {**FORMS, "--input": (), "--market": ()},
     "compare": {**FORMS, "--input": BESIDE_RUN["--input"], "--run": ()},

@@ -43,7 +43,7 @@ def query_name(query: str) -> str:
     return query
 
 
-def block_or_time(text: str | None) -> "int | datetime | None":
+def block_or_time(text: str | None, option: str = "--at") -> "int | datetime | None":
     """A block number, or a time with its zone."""
     from datetime import datetime
 
@@ -52,9 +52,9 @@ def block_or_time(text: str | None) -> "int | datetime | None":
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise refusal("--at", f"'{text}' is neither a block nor a time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
+        raise refusal(option, f"'{text}' is neither a block nor a time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
     if moment.tzinfo is None:
-        raise refusal("--at", f"{text} has no zone.", "Add Z, or an offset such as +08:00.")
+        raise refusal(option, f"{text} has no zone.", "Add Z, or an offset such as +08:00.")
     return moment
 
 
