@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, check_published, claim_files, claim_terms, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import begin, check, check_published, claim_files, claim_follow, claim_terms, claim_terms, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -49,6 +49,7 @@ TERMS: dict[str, tuple[str, ...]] = {
     "--attestor": (f"{PAYS} --attestor 0x{'0a' * 20}",),
     "--expires": (f"{PAYS} --expires 2027-03-01T00:00:00Z",),
 }
+FOLLOWED = f"o --logs {LOGS}"
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "init": {
         "--system": (),
@@ -95,6 +96,16 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--contract": (f"claims.json --contract 0x{'0a' * 20}",),
         "--week": ("claims.json --week 3",),
         "--quiet": (),
+    },
+    "claims follow": {
+        "--json": (f"{FOLLOWED} --json --csv",),
+        "--csv": (f"{FOLLOWED} --json --csv",),
+        "--logs": (f"{FOLLOWED} --rpc {NODE}",),
+        "--rpc": (f"{FOLLOWED} --rpc {NODE}",),
+        "--from-block": (f"{FOLLOWED} --from-block 5",),
+        "--contract": (),
+        "--at": (),
+        "--redistribute": (),
     },
     "claims terms": {**TERMS, "--out": (), "--quiet": ()},
     "claims signatures": {
