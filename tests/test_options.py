@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, check_published, claim_files, claim_follow, claim_terms, claim_terms, claims, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import (  # noqa: F401 - importing a panel registers its commands
+    begin,
+    check,
+    check_published,
+    claim_files,
+    claim_follow,
+    claim_terms,
+    claims,
+    decide,
+    diff,
+    guards,
+    ledger,
+    money,
+)
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call

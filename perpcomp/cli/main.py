@@ -36,7 +36,21 @@ def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     import typer
 
-    from perpcomp.cli import begin, check, check_published, claim_files, claim_follow, claim_terms, claim_terms, claims, completion, decide, diff, guards, ledger, money  # noqa: F401 - importing a panel registers its commands
+    from perpcomp.cli import (  # noqa: F401 - importing a panel registers its commands
+        begin,
+        check,
+        check_published,
+        claim_files,
+        claim_follow,
+        claim_terms,
+        claims,
+        completion,
+        decide,
+        diff,
+        guards,
+        ledger,
+        money,
+    )
     from perpcomp.cli.app import app
 
     if completion.VARIABLE in os.environ:
