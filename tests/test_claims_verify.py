@@ -13,6 +13,7 @@ import perpcomp
 from perpcomp.claims import on_chain
 from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.payee_list import Row
+from perpcomp.claims.tokens import pinned
 from perpcomp.claims.trees.dialects import DIALECTS
 from perpcomp.claims.verify import FileCheck
 from perpcomp.findings import InputError
@@ -188,7 +189,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(content: Any, said
 
 
 def test_selectors_are_the_hashes_of_their_views() -> None:
-    for views in (on_chain.ROOT_VIEWS, on_chain.WEEK_VIEW, on_chain.TOKEN_VIEWS, on_chain.BALANCE_VIEW):
+    for views in (on_chain.ROOT_VIEWS, on_chain.WEEK_VIEW, on_chain.TOKEN_VIEWS, on_chain.BALANCE_VIEW, on_chain.DECIMALS_VIEW):
         for name, data in views.items():
             assert data == "0x" + keccak(text=name)[:4].hex(), name
 
@@ -225,6 +226,20 @@ def test_the_contracts_root_and_money_are_compared(tmp_path: Path, monkeypatch: 
     answers["0x2eb4a7ab"] = "0x" + "44" * 32
     assert not on(tmp_path).passed
     assert not on(tmp_path, root=root).passed
+
+
+def test_decimals_that_contradict_the_pinned_list_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usdc = next(one for one in pinned() if one.chain == 100)
+    answers = {
+        "0x2eb4a7ab": document("uniswap")["merkleRoot"],
+        "0xfc0c546a": "0x" + "0" * 24 + usdc.address[2:],
+        "0x313ce567": f"0x{6:064x}",
+    }
+    contract_with(monkeypatch, answers)
+    assert on(tmp_path).passed
+    answers["0x313ce567"] = f"0x{18:064x}"
+    assert "counts 18 decimals, and the pinned list says 6" in str(on(tmp_path).findings[-1])
+    assert not on(tmp_path).passed
 
 
 def test_a_root_of_a_week_is_asked_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

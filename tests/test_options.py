@@ -14,6 +14,7 @@ from perpcomp.cli import (  # noqa: F401 - importing a panel registers its comma
     check_published,
     claim_files,
     claim_follow,
+    claim_ready,
     claim_terms,
     claims,
     decide,
@@ -120,6 +121,7 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--at": (),
         "--redistribute": (),
     },
+    "claims ready": {"--rpc": (), "--earlier": ()},
     "claims terms": {**TERMS, "--out": (), "--quiet": ()},
     "claims signatures": {
         **{option: tuple(f"{rest} s.csv" for rest in calls) for option, calls in TERMS.items()},

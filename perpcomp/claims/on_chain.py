@@ -7,6 +7,7 @@ from pathlib import Path
 
 from perpcomp.claims.claim_file import ClaimFile, read_claim_file
 from perpcomp.claims.node import Node, ask
+from perpcomp.claims.tokens import pinned
 from perpcomp.claims.verify import DIFFERS, FileCheck, check_claims
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.kinds import address
@@ -15,18 +16,20 @@ from perpcomp.incident.kinds import address
 ROOT_VIEWS = {"merkleRoot()": "0x2eb4a7ab", "MERKLE_ROOT()": "0x51e75e8b", "root()": "0xebf0c717"}
 WEEK_VIEW = {"weekMerkleRoots(uint256)": "0xdd8c9c9d"}
 TOKEN_VIEWS = {"token()": "0xfc0c546a", "TOKEN()": "0x82bfefc8", "ASSET()": "0x4800d97f"}
+DECIMALS_VIEW = {"decimals()": "0x313ce567"}
 BALANCE_VIEW = {"balanceOf(address)": "0x70a08231"}
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """A contract's root as 0x and 64 digits, and by which view; its token and the balance of it (base units), None where it names none."""
+    """A contract's root as 0x and 64 digits, and by which view; its token, the balance of it (base units) and its decimals, None where it names none."""
 
     chain_id: int
     view: str
     root: str
     token: str | None
     balance: int | None
+    decimals: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ def meets(file: ClaimFile, asked: Question) -> tuple[str | None, list[Finding]]:
     if found.balance is not None and found.balance < owed:
         what = f"It holds {found.balance:,} base units of {found.token}, and the claims add up to {owed:,}."
         said.append(Finding("warning", at, what, "Fund the rest, unless so much was claimed already."))
+    listed = next((one for one in pinned() if (one.chain, one.address) == (found.chain_id, found.token)), None)
+    if listed is not None and found.decimals not in (None, listed.decimals):
+        what = f"{listed.symbol} at {listed.address} counts {found.decimals} decimals, and the pinned list says {listed.decimals}."
+        said.append(Finding("error", at, what, "Do not fund it: the node or the list is wrong.", code=DIFFERS))
     return found.root, said
 
 
@@ -98,7 +105,13 @@ async def _deployed(node: Node, contract: str, week: int | None) -> Deployed:
     named = await _first(node, contract, TOKEN_VIEWS.items())
     token = None if named is None else f"0x{named[1][-40:]}"
     held = None if token is None else await balance(node, token, contract)
-    return Deployed(chain_id, view, root, token, held)
+    return Deployed(chain_id, view, root, token, held, None if token is None else await decimals(node, token))
+
+
+async def decimals(node: Node, token: str) -> int | None:
+    """How many decimals a token counts; None where it does not say."""
+    answer = await node.word(token, DECIMALS_VIEW["decimals()"])
+    return None if answer is None else int(answer, 16)
 
 
 async def balance(node: Node, token: str, account: str) -> int | None:

@@ -42,6 +42,7 @@ def _run(arguments: list[str]) -> int:
         check_published,
         claim_files,
         claim_follow,
+        claim_ready,
         claim_terms,
         claims,
         completion,
