@@ -93,6 +93,42 @@ def test_files_of_others_pass_and_are_named_by_their_dialect(make: Callable[[Any
     assert (checked.dialect, checked.root) == (dialect, recorded.get("root") or recorded["merkleRoot"])
 
 
+def test_morphos_answers_are_read_by_their_proofs(tmp_path: Path) -> None:
+    """Its server gives an account's claims of several tokens; a list of them, or under "data"."""
+    made = DIALECTS["cumulative"].tree(rows(TOKEN), "list")
+    entries = [
+        {
+            "user": checksummed(leaf.account),
+            "asset": {"id": f"{TOKEN}-1", "address": checksummed(TOKEN), "chain_id": 1},
+            "claimable": str(leaf.amount),
+            "proof": ["0x" + node.hex() for node in proof],
+            "tx_data": "0x",
+        }
+        for leaf, proof in zip(made.leaves, made.nodes.proofs, strict=True)
+    ]
+    for content in ({"timestamp": "1", "data": entries}, entries, {"root": made.root, "data": entries[:2]}):
+        checked = check(content, tmp_path, made.root)
+        assert checked.passed, checked.findings
+        assert (checked.dialect, checked.totals.keys()) == ("cumulative", {TOKEN})
+    entries[0]["claimable"] = "1"
+    assert "of 1 of 5 claims is wrong" in str(check({"data": entries}, tmp_path, made.root).findings)
+
+
+def test_a_report_of_balancers_is_compared_by_its_root(tmp_path: Path) -> None:
+    """address -> amount, which its scripts hash as tokens of 18 decimals."""
+    recorded, listed = lab("tree_perp_merkle_redeem"), {row.account: row.amount for row in rows()}
+    in_tokens = {checksummed(who): f"{amount // 10**18}.{amount % 10**18:018d}" for who, amount in listed.items()}
+    for report in (in_tokens, {who: str(amount) for who, amount in listed.items()}):
+        checked = check(report, tmp_path, recorded["root"])
+        assert (checked.passed, checked.dialect, checked.proofs) == (True, "perp-redeem", 0)
+        assert [finding.level for finding in check(report, tmp_path).findings] == ["warning"]
+    first_one = next(iter(in_tokens))
+    assert not check({**in_tokens, first_one: "1.5"}, tmp_path, recorded["root"]).passed
+    for wrong in ("1e-7", 1.5, "1.0000000000000000001", "-1.0"):
+        with pytest.raises(InputError, match="no amount of a token with 18 decimals"):
+            check({**in_tokens, first_one: wrong}, tmp_path)
+
+
 def test_eulers_list_has_no_proofs_and_is_compared_with_the_published_root(tmp_path: Path) -> None:
     made = DIALECTS["multi-token"].tree(rows(TOKEN), "list")
     pairs = [[leaf.number, leaf.account, [[t, str(n)] for t, n in leaf.parts]] for leaf in made.leaves]

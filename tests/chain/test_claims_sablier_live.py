@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from perpcomp.claims.files import of_format
 from perpcomp.claims.payments.sablier import tranches_of
 from perpcomp.claims.plan import Plan, plan
@@ -48,11 +50,12 @@ class Streams:
     lockup: str
     run: Run
 
-    def plan(self, binding: str) -> Plan:
-        """The rehearsal paid by Sablier in this token."""
+    def plan(self, binding: str, cliff_reading: str = "") -> Plan:
+        """The rehearsal paid by Sablier in this token; with a reading, after a cliff of a month."""
         claims = f'[claims]\nformats = ["sablier"]\nchain = 100\npayer = "{self.payer}"\nsource = "F18"\n\n'
         raw = self.run.incident.raw.decode().replace(PERP, self.token).replace("[insurance_fund]", f"{claims}[insurance_fund]")
-        raw = raw.replace('binding = "tranches"', f'binding = "{binding}"')
+        cliff = f'cliff = 1\ncliff_reading = "{cliff_reading}"\n' if cliff_reading else ""
+        raw = raw.replace('binding = "tranches"\n', f'binding = "{binding}"\n{cliff}')
         incident = incident_file.parse(raw.encode(), "rehearsal", self.run.incident.folder)
         assert incident.claim_files is not None
         return plan(incident, incident.claim_files, self.run.payouts, vest(self.run.payouts, incident))
@@ -160,6 +163,29 @@ def test_a_line_is_withdrawn_by_every_trader_at_every_date(node_tools: NodeTools
         due = {tranche.unlocks_at: {row.account: row.amount for row in tranche.so_far} for tranche in made.tranches}
         assert [*due] == sorted(due)
         assert len(due) == 4
+        withdraw_all(bank, made, streams, due)
+
+
+@pytest.mark.parametrize("reading", ["rest-from-cliff", "length-from-cliff"])
+def test_a_line_after_a_cliff_is_withdrawn_by_every_trader(reading: str, node_tools: NodeTools, rehearsal: Run) -> None:
+    """As a MerkleLL campaign creates the streams, from the list and the sheet of parameters."""
+    with lockup(node_tools, rehearsal) as bank:
+        made = bank.plan("line", reading)
+        files = of_format(made, "sablier")
+        rows, sheet = listed(files["perp.csv"]), json.loads(files["perp-parameters.json"])
+        assert (sheet["campaign"], sheet["cliffDuration"]) == ("MerkleLL", 31 * 86_400)  # March 2021
+        start = sheet["vestingStartTime"]
+        for row in rows:
+            amount = units(row["amount"])
+            amounts = tuple(amount * int(sheet[name]) // 10**18 for name in ("startUnlockPercentage", "cliffUnlockPercentage"))
+            cliff, end = start + sheet["cliffDuration"], start + sheet["totalDuration"]
+            bank.create("createWithTimestampsLL", row["address"].lower(), amount, start, end, amounts, sheet["granularity"], cliff)
+        bank.blocks.step()
+        streams = {row["address"].lower(): n for n, row in enumerate(rows, 1)}
+        for time in range(start - 1, start + sheet["totalDuration"] + 2, 86_399 * 5):
+            at = datetime.fromtimestamp(time, UTC)
+            assert bank.streamed(streams, time) == {row.account: unlocked_of(row.amount, made.vesting, at) for row in made.rows}
+        due = {tranche.unlocks_at: {row.account: row.amount for row in tranche.so_far} for tranche in made.tranches}
         withdraw_all(bank, made, streams, due)
 
 
