@@ -256,6 +256,13 @@ def test_a_published_run_is_followed_from_a_file_of_logs(tmp_path: Path) -> None
     assert max(map(len, shown.stdout.splitlines())) <= 100
 
 
+def test_logs_without_a_claim_of_the_contracts_are_named(tmp_path: Path) -> None:
+    """Else a wrong address would read as nobody having claimed."""
+    written(tmp_path, log(SIGNATURE, (), VALUES, address=OTHER))
+    done = call("claims", "follow", RUN, "--logs", "logs.jsonl", "--contract", CONTRACT, cwd=tmp_path)
+    assert (done.returncode, f"The logs hold no claim from {CONTRACT}" in done.stderr) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -200,6 +200,12 @@ def test_a_message_that_would_bind_nothing_is_refused(words: tuple[str, str], sa
     assert said in done.stderr
 
 
+def test_the_contract_must_be_named(tmp_path: Path) -> None:
+    done = call("claims", "terms", RUN[0], cwd=tmp_path)
+    assert (done.returncode, "--contract" in done.stderr, done.stdout) == (2, True, "")
+    assert "object at" not in call("claims", "terms", "--help", cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

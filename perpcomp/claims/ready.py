@@ -70,7 +70,7 @@ def by_earlier_runs(folder: Path, earlier: Sequence[Path]) -> Iterator[Finding]:
             raise refusal("--earlier", f"{other} holds no claim tree in claims/.", "Give the folder of a published run with trees.")
         for (dialect, root), file in own.items():
             if (dialect, root) in before:
-                what = f"{file} has the root {root}, which {other / before[dialect, root]} has, too."
+                what = f"Its root {root} is that of {other / before[dialect, root]}, too."
                 if dialect == PERP_REDEEM.name:
                     advice = "Seed it in no contract that has it: a leaf names neither run nor week, so every proof would pay twice."
                     yield Finding("error", str(folder / file), what, advice, code=REUSED)

@@ -101,6 +101,10 @@ def follow(
     paying = contracts_of(contract or (), incident)
     events = source.read(incident, sorted(paying))
     found = followed(incident, done.payouts, done.claims, events, paying, leaves_of(run), moment)
+    findings = [*found.findings]
+    if not events:
+        what = f"The logs hold no claim from {', '.join(sorted(paying))}: nothing was claimed, or these are other contracts or blocks."
+        findings.append(Finding("warning", str(source.logs or "--rpc"), what, "Check the contracts and the range of blocks."))
     frame, table, columns = (
         (found.redistributed, REDISTRIBUTED, ("trader", "token", "claimed", "amount", "share"))
         if redistribute
@@ -122,8 +126,8 @@ def follow(
         terminal.say(f"Claims {'ended' if period.until <= moment else 'end'} at {period.until:%Y-%m-%dT%H:%M:%SZ}; then: {period.then}.")
     if redistribute and (period is None or period.until > moment):
         what = "Claims are still open, so what is redistributed here can still be claimed by those it belongs to."
-        return [*found.findings, Finding("warning", "--redistribute", what, "Redistribute when claims have ended, as [claims] until says.")]
-    return found.findings
+        findings.append(Finding("warning", "--redistribute", what, "Redistribute when claims have ended, as [claims] until says."))
+    return findings
 
 
 def contracts_of(given: Sequence[str], incident: "Incident") -> "Mapping[str, str | None]":
