@@ -4,9 +4,10 @@ Claims are counted by account and token, over all contracts together: Perp's eve
 first.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 
 import polars as pl
 
@@ -16,9 +17,11 @@ from perpcomp.claims.payee_list import NAMED
 from perpcomp.claims.redistribute import largest_remainder
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.incident.vesting import Vesting
 from perpcomp.tables.claims import FOLLOWED, REDISTRIBUTED
 from perpcomp.tables.schema import CSV_TIME, check, frame_of
-from perpcomp.vesting.vest import unlocked_of
+from perpcomp.vesting.curves import curve
+from perpcomp.vesting.schedule import schedule, step_at
 
 Key = tuple[str, str]  # account, symbol of the token
 
@@ -64,14 +67,16 @@ def follow(
     rows = payouts.sort("trader", "token").select("trader", "token", "amount_base_units").iter_rows()
     accounts = {(trader, token): _Account(int(units)) for trader, token, units in rows if int(units)}
     findings = list(_add(accounts, [one for one in events if one.time <= at], symbols, paying, leaves))
-    findings += _too_much(accounts, incident)
+    at_time = _curves(incident.vesting)
+    now = at_time(at)
+    findings += _too_much(accounts, at_time, incident.vesting.estimated)
     closed = incident.claims is not None and incident.claims.until <= at
     dates: dict[Key, list[tuple[int, int]]] = {}
     for trader, token, unix, units in claims.sort("tranche").select("trader", "token", "unlocks_at_unix", "amount_base_units").iter_rows():
         dates.setdefault((trader, token), []).append((unix, int(units)))
     table = []
     for (trader, token), one in accounts.items():
-        unlocked = unlocked_of(one.total, incident.vesting, at)
+        unlocked = now(one.total)
         waiting = max(unlocked - one.claimed, 0)
         table.append(
             {
@@ -132,18 +137,24 @@ def _parts(one: Claimed, paying: Mapping[str, str | None], leaves: Mapping[int, 
     return ((token, one.amount),)
 
 
-def _too_much(accounts: Mapping[Key, _Account], incident: Incident) -> Iterator[Finding]:
-    """An error for an account that claimed more than its payout, or more than had unlocked then."""
+def _curves(vesting: Vesting) -> Callable[[datetime], Callable[[int], int]]:
+    """Time -> what of any amount has unlocked then; a time is looked at once."""
+    dates = schedule(vesting)
+    return cache(lambda time: curve(vesting, dates, step_at(vesting, time)))
+
+
+def _too_much(accounts: Mapping[Key, _Account], at_time: Callable[[datetime], Callable[[int], int]], estimated: bool) -> Iterator[Finding]:
+    """An error for an account that claimed more than its payout, or more than had unlocked then, where dates are no estimates."""
     over, early = list[str](), list[str]()
     for (trader, token), one in accounts.items():
         so_far = 0
         for event, amount in one.claims:
             so_far += amount
-            unlocked = unlocked_of(one.total, incident.vesting, event.time)
+            unlocked = at_time(event.time)(one.total)
             if so_far > one.total:
                 over.append(f"{trader} ({so_far} of {one.total} base units of {token})")
                 break
-            if so_far > unlocked and not event.vests_later and not incident.vesting.estimated:
+            if so_far > unlocked and not event.vests_later and not estimated:
                 early.append(f"{trader} ({so_far} at {event.time.strftime(CSV_TIME)}, when {unlocked} base units of {token} had unlocked)")
                 break
     kinds = ((over, "claimed more than the run pays", "claimed-too-much"), (early, "claimed before it had unlocked", "claimed-early"))

@@ -62,7 +62,9 @@ class ClaimLogs:
         folder = kept.with_name(f"{kept.name}-claims-{sha256(','.join(contracts).encode()).hexdigest()[:8]}")
         found = fetch_everywhere(sorted(TOPICS), [self.rpc], chain, (self.from_block, None), folder, contracts)
         terminal.say(f"Logs of blocks {found.first:,} to {found.last:,} of chain {found.chain_id}.")
-        return [one for piece in own_pieces(found.file, None) or () for one in claims_in(piece(), "the node's logs")]
+        pieces = own_pieces(found.file, None)
+        assert pieces is not None, "the file was written just now"
+        return [one for piece in pieces for one in claims_in(piece(), "the node's logs")]
 
 
 @command(FOLLOW, claims)
