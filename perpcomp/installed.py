@@ -1,7 +1,8 @@
 """What installed packages add to perpcomp by entry points: formulas (group `perpcomp.formulas`) and protocols (`perpcomp.systems`)."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -11,6 +12,19 @@ from perpcomp.findings import near_miss, refusal
 FORMULAS = "perpcomp.formulas"
 SYSTEMS = "perpcomp.systems"
 _ONE = {FORMULAS: "formula", SYSTEMS: "system"}  # what messages call one entry of a group
+
+
+@contextmanager
+def same_recursion_limit() -> Iterator[None]:
+    """Around the import of web3 or eth-account, whose py_ecc raises Python's limit to 100,000 for the whole process.
+
+    A deeply nested JSON of a node or a file would then overflow the stack and kill the process, instead of being refused.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def names(group: str) -> list[str]:

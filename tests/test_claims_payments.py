@@ -258,7 +258,7 @@ def test_hedgeys_two_lists_add_up_and_an_early_end_is_said(tmp_path: Path) -> No
         (
             "sablier",
             {**LINE, 'binding = "line"\n': 'binding = "line"\ncliff = 5\ncliff_reading = "accrues"\n'},
-            "has a cliff beside a line",
+            'cliff_reading = "accrues": the line runs on before the cliff',
         ),
         ("hedgey", {**LINE, "length = 90": "length = 7776001", '"fixed-days"': '"seconds"'}, "no whole number of days"),
     ],

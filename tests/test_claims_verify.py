@@ -13,6 +13,7 @@ import perpcomp
 from perpcomp.claims import on_chain
 from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.payee_list import Row
+from perpcomp.claims.tokens import pinned
 from perpcomp.claims.trees.dialects import DIALECTS
 from perpcomp.claims.verify import FileCheck
 from perpcomp.findings import InputError
@@ -90,6 +91,42 @@ def test_files_of_others_pass_and_are_named_by_their_dialect(make: Callable[[Any
     recorded = lab(truth)
     assert checked.passed, checked.findings
     assert (checked.dialect, checked.root) == (dialect, recorded.get("root") or recorded["merkleRoot"])
+
+
+def test_morphos_answers_are_read_by_their_proofs(tmp_path: Path) -> None:
+    """Its server gives an account's claims of several tokens; a list of them, or under "data"."""
+    made = DIALECTS["cumulative"].tree(rows(TOKEN), "list")
+    entries = [
+        {
+            "user": checksummed(leaf.account),
+            "asset": {"id": f"{TOKEN}-1", "address": checksummed(TOKEN), "chain_id": 1},
+            "claimable": str(leaf.amount),
+            "proof": ["0x" + node.hex() for node in proof],
+            "tx_data": "0x",
+        }
+        for leaf, proof in zip(made.leaves, made.nodes.proofs, strict=True)
+    ]
+    for content in ({"timestamp": "1", "data": entries}, entries, {"root": made.root, "data": entries[:2]}):
+        checked = check(content, tmp_path, made.root)
+        assert checked.passed, checked.findings
+        assert (checked.dialect, checked.totals.keys()) == ("cumulative", {TOKEN})
+    entries[0]["claimable"] = "1"
+    assert "of 1 of 5 claims is wrong" in str(check({"data": entries}, tmp_path, made.root).findings)
+
+
+def test_a_report_of_balancers_is_compared_by_its_root(tmp_path: Path) -> None:
+    """address -> amount, which its scripts hash as tokens of 18 decimals."""
+    recorded, listed = lab("tree_perp_merkle_redeem"), {row.account: row.amount for row in rows()}
+    in_tokens = {checksummed(who): f"{amount // 10**18}.{amount % 10**18:018d}" for who, amount in listed.items()}
+    for report in (in_tokens, {who: str(amount) for who, amount in listed.items()}):
+        checked = check(report, tmp_path, recorded["root"])
+        assert (checked.passed, checked.dialect, checked.proofs) == (True, "perp-redeem", 0)
+        assert [finding.level for finding in check(report, tmp_path).findings] == ["warning"]
+    first_one = next(iter(in_tokens))
+    assert not check({**in_tokens, first_one: "1.5"}, tmp_path, recorded["root"]).passed
+    for wrong in ("1e-7", 1.5, "1.0000000000000000001", "-1.0"):
+        with pytest.raises(InputError, match="no amount of a token with 18 decimals"):
+            check({**in_tokens, first_one: wrong}, tmp_path)
 
 
 def test_eulers_list_has_no_proofs_and_is_compared_with_the_published_root(tmp_path: Path) -> None:
@@ -188,7 +225,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(content: Any, said
 
 
 def test_selectors_are_the_hashes_of_their_views() -> None:
-    for views in (on_chain.ROOT_VIEWS, on_chain.WEEK_VIEW, on_chain.TOKEN_VIEWS, on_chain.BALANCE_VIEW):
+    for views in (on_chain.ROOT_VIEWS, on_chain.WEEK_VIEW, on_chain.TOKEN_VIEWS, on_chain.BALANCE_VIEW, on_chain.DECIMALS_VIEW):
         for name, data in views.items():
             assert data == "0x" + keccak(text=name)[:4].hex(), name
 
@@ -225,6 +262,20 @@ def test_the_contracts_root_and_money_are_compared(tmp_path: Path, monkeypatch: 
     answers["0x2eb4a7ab"] = "0x" + "44" * 32
     assert not on(tmp_path).passed
     assert not on(tmp_path, root=root).passed
+
+
+def test_decimals_that_contradict_the_pinned_list_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usdc = next(one for one in pinned() if one.chain == 100)
+    answers = {
+        "0x2eb4a7ab": document("uniswap")["merkleRoot"],
+        "0xfc0c546a": "0x" + "0" * 24 + usdc.address[2:],
+        "0x313ce567": f"0x{6:064x}",
+    }
+    contract_with(monkeypatch, answers)
+    assert on(tmp_path).passed
+    answers["0x313ce567"] = f"0x{18:064x}"
+    assert "counts 18 decimals, and the pinned list says 6" in str(on(tmp_path).findings[-1])
+    assert not on(tmp_path).passed
 
 
 def test_a_root_of_a_week_is_asked_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,7 +215,7 @@ def test_rows_are_built_by_column_name() -> None:
 
 READERS = (
     *("text_file.py", "decide/votes.py", "rules/sources.py", "claims/payee_list.py", "tables/files.py", "audit/compare.py"),
-    "audit/recount/listing.py",
+    *("audit/recount/listing.py", "claims/signatures.py"),
     *("ingest/exports/read.py", "ingest/node/store.py"),
 )
 

@@ -8,7 +8,24 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import begin, check, check_published, claim_files, claims, decide, diff, guards, ledger, money, side_by_side  # noqa: F401 - importing a panel registers its commands
+from perpcomp.cli import (  # noqa: F401 - importing a panel registers its commands
+    begin,
+    check,
+    check_published,
+    check_sheet,
+    claim_files,
+    claim_follow,
+    claim_ready,
+    claim_terms,
+    claims,
+    decide,
+    diff,
+    guards,
+    ledger,
+    money,
+    publish,
+    side_by_side,
+)
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -42,6 +59,14 @@ BESIDE_RUN: dict[str, tuple[str, ...]] = {
     "--formula": ("--run o --formula margin-only",),
 }
 FORMS: dict[str, tuple[str, ...]] = {"--json": ("rehearsal --json --csv",), "--csv": ("rehearsal --json --csv",)}
+PAYS = f"o --contract 0x{'0a' * 20}"
+TERMS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(["--contract", "--chain", "--terms", "--shape"], ()),
+    "--distribution": (f"{PAYS} --distribution 3",),
+    "--attestor": (f"{PAYS} --attestor 0x{'0a' * 20}",),
+    "--expires": (f"{PAYS} --expires 2027-03-01T00:00:00Z",),
+}
+FOLLOWED = f"o --logs {LOGS}"
 IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "init": {
         "--system": (),
@@ -88,6 +113,23 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--contract": (f"claims.json --contract 0x{'0a' * 20}",),
         "--week": ("claims.json --week 3",),
         "--quiet": (),
+    },
+    "claims follow": {
+        "--json": (f"{FOLLOWED} --json --csv",),
+        "--csv": (f"{FOLLOWED} --json --csv",),
+        "--logs": (f"{FOLLOWED} --rpc {NODE}",),
+        "--rpc": (f"{FOLLOWED} --rpc {NODE}",),
+        "--from-block": (f"{FOLLOWED} --from-block 5",),
+        "--contract": (),
+        "--at": (),
+        "--redistribute": (),
+    },
+    "claims ready": {"--rpc": (), "--earlier": ()},
+    "claims terms": {**TERMS, "--out": (), "--quiet": ()},
+    "claims signatures": {
+        **{option: tuple(f"{rest} s.csv" for rest in calls) for option, calls in TERMS.items()},
+        **ALWAYS,
+        **dict.fromkeys(["--rpc", "--out", "--quiet"], ()),
     },
     "prices": {**FORMS, "--input": (), "--market": ()},
     "compare": {

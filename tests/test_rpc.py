@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -183,3 +185,19 @@ def test_an_error_message_in_a_batch_may_hold_escapes(monkeypatch: pytest.Monkey
     no = '{"jsonrpc":"2.0","id":NEXT,"error":{"code":-32005,"message":"too \\"many\\""}}'
     with pytest.raises(RpcError, match='too "many"'):
         batch(monkeypatch, f"[{ONE[0]},{no}]")
+
+
+def test_a_node_cannot_overflow_the_stack_with_a_deeply_nested_answer() -> None:
+    """In a process of its own: the libraries that reach nodes and read messages raise Python's limit of recursion when they are imported."""
+    script = """
+import perpcomp.ingest.node.providers
+from perpcomp.claims.terms import Agreement, Claimant, Shape, messages
+from perpcomp.ingest.node.results import BadAnswer, read_strictly
+messages(Agreement("", "11" * 32, 1, "0x" + "c0" * 20, Shape()), [Claimant("0x" + "0a" * 20, "", ())])[0].digest
+try:
+    read_strictly(b"[" * 100_000)
+except BadAnswer:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr

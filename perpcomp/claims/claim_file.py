@@ -1,7 +1,8 @@
 """A published file of claims, ours or anybody's, as leaves with what the file states about them."""
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from perpcomp.incident.kinds import address
 ROOTS = ("merkleRoot", "root", "merkle_root")
 TOTALS = ("tokenTotal", "total_amount", "totalAmount", "total")
 ACCOUNTS = ("account", "address", "user", "recipient")
+AMOUNTS = ("amount", "claimable")
+TOKENS = ("token", "reward", "asset")  # of a leaf that names its token
+CLAIMS = ("claims", "proofs", "data")  # "data" in the answer of Morpho's server for an account
 PROOFS = ("proof", "proofs", "merkleProof", "merkleProofs")
 # Types of a dump's leaf -> the dialect, and what each value is
 ENCODINGS = {
@@ -31,8 +35,8 @@ ENCODINGS = {
     ("address", "address", "uint256"): (CUMULATIVE, ("account", "token", "amount")),
 }
 KNOWN = (
-    "Known are a dump of OpenZeppelin's StandardMerkleTree, Uniswap's and Sablier's files, and JSON with a root and claims "
-    "(address, amount, proof)."
+    "Known are a dump of OpenZeppelin's StandardMerkleTree, Uniswap's, Sablier's and Morpho's files, a report of Balancer's (address: amount), "
+    "and JSON with a root and claims (address, amount, proof)."
 )
 
 
@@ -79,16 +83,20 @@ class _Reader:
         self.problems: list[Finding] = []
 
     def read(self, document: Any) -> ClaimFile:
-        if isinstance(document, list):
+        if isinstance(document, list) and not (document and isinstance(document[0], dict)):
             found = self._pairs(document)
+        elif isinstance(document, list):
+            found = self._claims({"claims": document})
         elif not isinstance(document, dict):
             raise refusal(self.where, "The file holds no claims.", KNOWN)
         elif "format" in document or "leafEncoding" in document:
             found = self._dump(document)
         elif "merkle_tree" in document:
             found = self._sablier(document)
-        elif "claims" in document or "proofs" in document:
+        elif any(name in document for name in CLAIMS):
             found = self._claims(document)
+        elif document and all(re.fullmatch("0x[0-9a-fA-F]{40}", key, re.ASCII) for key in document):
+            found = self._report(document)
         else:
             raise refusal(self.where, f"The file's keys are {', '.join(list(document)[:8]) or 'none'}.", KNOWN)
         if self.problems:
@@ -151,8 +159,8 @@ class _Reader:
         return ClaimFile(dump.dialect, dump.leaves, dump.proofs, root or dump.root, self._total(document), statements)
 
     def _claims(self, document: Mapping[str, Any]) -> ClaimFile:
-        claims = document.get("claims", document.get("proofs"))
-        entries: Iterable[tuple[str, Any]]
+        claims = document[next(name for name in CLAIMS if name in document)]
+        entries: list[tuple[str, Any]]
         if isinstance(claims, dict):
             entries = [(str(who), {"account": who, **claim} if isinstance(claim, dict) else claim) for who, claim in claims.items()]
         elif isinstance(claims, list):
@@ -171,13 +179,28 @@ class _Reader:
         if self.problems:
             return ClaimFile(UNISWAP, leaves, proofs, None, None)
         root = self._root(document)
-        several = any(token for leaf in leaves for token, _ in leaf.parts)
-        candidates = (MULTI_TOKEN,) if several else (UNISWAP, SABLIER) if indexed else (PERP_REDEEM, OZ_STANDARD)
+        pairs = any("tokenAmounts" in claim for _, claim in entries)
+        named = (MULTI_TOKEN,) if pairs else (CUMULATIVE,) if any(leaf.parts[0][0] for leaf in leaves) else ()
+        candidates = named or ((UNISWAP, SABLIER) if indexed else (PERP_REDEEM, OZ_STANDARD))
         fits = (one for one in candidates for leaf, proof in zip(leaves, proofs, strict=True) if root_by(one.hashed(leaf), proof) == root)
         dialect = next(fits, candidates[0])
         stated = document.get("tokenTotals")
         totals = {address(token): base_units(n) for token, n in stated.items()} if isinstance(stated, dict) else self._total(document)
         return ClaimFile(dialect, leaves, proofs, root, totals)
+
+    def _report(self, document: Mapping[str, Any]) -> ClaimFile:
+        """Balancer's report of a week: address -> amount, without root and proofs.
+
+        Amounts with a point are tokens of 18 decimals, as its scripts take them; a report without any point is in base units.
+        """
+        in_units = not any("." in str(amount) for amount in document.values())
+        leaves = []
+        for n, (who, amount) in enumerate(document.items()):
+            try:
+                leaves.append(Leaf(n, address(who), (("", base_units(amount) if in_units else _of_18_decimals(amount)),)))
+            except ValueError as error:
+                self._problem(who, error)
+        return ClaimFile(PERP_REDEEM, leaves, None, None, None)
 
     def _pairs(self, document: list[Any]) -> ClaimFile:
         """Euler's list of [index, account, [[token, amount], …]], which has neither root nor proofs."""
@@ -232,7 +255,16 @@ def _first_of(claim: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 def _parts(claim: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
     if "tokenAmounts" in claim:
         return tuple((address(token), base_units(amount)) for token, amount in claim["tokenAmounts"])
-    return (("", base_units(claim["amount"])),)
+    token = next((claim[name] for name in TOKENS if name in claim), None)
+    named = "" if token is None else address(token["address"] if isinstance(token, dict) else token)
+    return ((named, base_units(_first_of(claim, AMOUNTS))),)
+
+
+def _of_18_decimals(amount: Any) -> int:
+    if not isinstance(amount, str) or not re.fullmatch(r"[0-9]+(\.[0-9]{1,18})?", amount, re.ASCII):
+        raise ValueError(f"has the amount {amount!r}, which is no amount of a token with 18 decimals.", "Ask for the report as text.")
+    whole, _, rest = amount.partition(".")
+    return int(whole) * 10**18 + int(rest.ljust(18, "0"))
 
 
 def _proof_in(nodes: list[bytes], place: Any) -> Proof:

@@ -43,8 +43,9 @@ def table(
 ) -> Sequence[Finding]:
     """When each payout unlocks; with --at, what is unlocked at a time.
 
-    `perpcomp claims QUERY` is short for `perpcomp claims table QUERY`. Also: `perpcomp claims schedule`, for any amount;
-    `perpcomp claims tree` and `perpcomp claims verify`, for lists and files of anybody.
+    `perpcomp claims QUERY` is short for `perpcomp claims table QUERY`. Also: `perpcomp claims schedule`, for any amount; `claims tree` and
+    `claims verify`, for lists and files of anybody; and of a published run `claims terms` and `claims signatures`, what claimants sign,
+    `claims ready`, before anybody pays, and `claims follow`, who claimed.
     """
     from perpcomp.tables.payouts import CLAIMS
     from perpcomp.vesting.vest import to_read

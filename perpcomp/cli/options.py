@@ -3,7 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -43,7 +43,7 @@ def query_name(query: str) -> str:
     return query
 
 
-def block_or_time(text: str | None) -> "int | datetime | None":
+def block_or_time(text: str | None, option: str = "--at") -> "int | datetime | None":
     """A block number, or a time with its zone."""
     from datetime import datetime
 
@@ -52,9 +52,9 @@ def block_or_time(text: str | None) -> "int | datetime | None":
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise refusal("--at", f"'{text}' is neither a block nor a time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
+        raise refusal(option, f"'{text}' is neither a block nor a time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
     if moment.tzinfo is None:
-        raise refusal("--at", f"{text} has no zone.", "Add Z, or an offset such as +08:00.")
+        raise refusal(option, f"{text} has no zone.", "Add Z, or an offset such as +08:00.")
     return moment
 
 
@@ -176,6 +176,11 @@ class Workers:
             raise refusal("--scheduler", "Only the engine dask has a scheduler.", "Add --engine dask.")
 
 
+def _default(field: "Field[Any]") -> Any:
+    """The default of an option of a group; none where the option must be given."""
+    return inspect.Parameter.empty if field.default is MISSING else field.default
+
+
 def with_option_groups(function: Callable[..., Result]) -> Callable[..., Result]:
     """The function for Typer: each parameter that is a dataclass of options is replaced by that dataclass's fields."""
     signature = inspect.signature(function)
@@ -184,7 +189,7 @@ def with_option_groups(function: Callable[..., Result]) -> Callable[..., Result]
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for parameter in signature.parameters.values()
         for name, default, annotation in (
-            [(field.name, field.default, field.type) for field in fields(groups[parameter.name])]
+            [(field.name, _default(field), field.type) for field in fields(groups[parameter.name])]
             if parameter.name in groups
             else [(parameter.name, parameter.default, parameter.annotation)]
         )

@@ -13,6 +13,8 @@ contract StandardClaims {
     bytes32 immutable root;
     mapping(address => bool) public claimed;
 
+    event Claimed(address indexed account, uint256 amount);
+
     constructor(Token token_, bytes32 root_) {
         (token, root) = (token_, root_);
     }
@@ -22,6 +24,7 @@ contract StandardClaims {
         require(MerkleProof.verifyCalldata(proof, root, leaf), "wrong proof");
         require(!claimed[account], "claimed");
         claimed[account] = true;
+        emit Claimed(account, amount);
         token.transfer(account, amount);
     }
 }
@@ -31,6 +34,8 @@ contract CumulativeClaims {
     address immutable owner = msg.sender;
     bytes32 public root;
     mapping(address => mapping(address => uint256)) public claimed;
+
+    event Claimed(address indexed account, address indexed reward, uint256 amount);
 
     function setRoot(bytes32 newRoot, bytes32) external {
         require(msg.sender == owner && newRoot != root, "not the owner, or the same root");
@@ -43,6 +48,7 @@ contract CumulativeClaims {
         require(claimable > claimed[account][reward], "claimed");
         uint256 due = claimable - claimed[account][reward];
         claimed[account][reward] = claimable;
+        emit Claimed(account, reward, due);
         Token(reward).transfer(account, due);
     }
 }
@@ -58,6 +64,8 @@ contract MultiTokenClaims {
     bytes32 public merkleRoot;
     mapping(uint256 => bool) public claimed;
 
+    event ClaimedAndAgreed(uint256 indexed index, address indexed account);
+
     function updateMerkleRoot(bytes32 newMerkleRoot) external {
         require(msg.sender == owner, "not the owner");
         merkleRoot = newMerkleRoot;
@@ -67,6 +75,7 @@ contract MultiTokenClaims {
         require(MerkleProof.verifyCalldata(proof, merkleRoot, keccak256(abi.encode(index, account, amounts))), "wrong proof");
         require(!claimed[index], "claimed");
         claimed[index] = true;
+        emit ClaimedAndAgreed(index, account);
         for (uint256 n = 0; n < amounts.length; n++) Token(amounts[n].token).transfer(account, amounts[n].amount);
     }
 }

@@ -16,13 +16,19 @@ LISTENING = re.compile(r"Listening on (127\.0\.0\.1:\d+)")
 
 @contextmanager
 def chain(
-    anvil: Path, number: int, timestamp: int, accounts: int = 40, options: tuple[str, ...] = (), chain_id: int = CHAIN_ID
+    anvil: Path,
+    number: int,
+    timestamp: int,
+    accounts: int = 40,
+    options: tuple[str, ...] = (),
+    chain_id: int = CHAIN_ID,
+    hardfork: str = "istanbul",
 ) -> Iterator[str]:
     """Run anvil with this genesis block and yield its endpoint. Blocks are mined on demand only; the state of old ones is kept."""
     folder = Path(tempfile.mkdtemp(prefix="perpcomp-chain-"))
     log = folder / "anvil.log"
     command = [
-        *(str(anvil), "--host", "127.0.0.1", "--port", "0", "--chain-id", str(chain_id), "--hardfork", "istanbul"),
+        *(str(anvil), "--host", "127.0.0.1", "--port", "0", "--chain-id", str(chain_id), "--hardfork", hardfork),
         *("--number", str(number), "--timestamp", str(timestamp), "--no-mining", "--order", "fifo"),
         *("--mnemonic", MNEMONIC, "--accounts", str(accounts), "--balance", "1000000"),
         *("--gas-limit", "12500000", "--gas-price", "1000000000", "--base-fee", "0"),

@@ -2,7 +2,7 @@
 const fs = require("fs");
 const { StandardMerkleTree } = require("@openzeppelin/merkle-tree");
 const { MerkleTree } = require("merkletreejs");
-const { utils } = require("ethers");
+const { utils, Wallet } = require("ethers");
 const csv = require("@fast-csv/parse");
 
 const packed = (types, values) => utils.solidityKeccak256(types, values);
@@ -83,6 +83,17 @@ const verbs = {
   decode: ({ abi, data }) => {
     const { name, args } = new utils.Interface(abi).parseTransaction({ data });
     return { name, args: JSON.parse(JSON.stringify(args, (_, value) => (value && value.type === "BigNumber" ? BigInt(value.hex).toString() : value))) };
+  },
+  digest: ({ text, typedData }) => {
+    if (text !== undefined) return utils.hashMessage(text);
+    const { EIP712Domain: _, ...types } = typedData.types;
+    return utils._TypedDataEncoder.hash(typedData.domain, types, typedData.message);
+  },
+  sign: ({ key, text, typedData }) => {
+    const wallet = new Wallet(key);
+    if (text !== undefined) return wallet.signMessage(text);
+    const { EIP712Domain: _, ...types } = typedData.types;
+    return wallet._signTypedData(typedData.domain, types, typedData.message);
   },
   csv: ({ text }) => parseCsv(text),
   compile: ({ file, source }) => {

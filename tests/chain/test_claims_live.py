@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from perpcomp.claims import sheet
 from perpcomp.claims.claim_file import read_claim_file
+from perpcomp.claims.claimed import from_file
 from perpcomp.claims.files import of_format
+from perpcomp.claims.follow import follow
 from perpcomp.claims.on_chain import Question, meets
 from perpcomp.claims.plan import Plan, Tranche, plan
 from perpcomp.claims.verify import check_claims
@@ -23,8 +26,10 @@ from tests.chain.blocks import Blocks
 from tests.chain.javascript import HERE, ask
 from tests.chain.node import NodeTools
 from tests.chain.rpc import Contract
+from tests.commands import call
 
 PERP = "0xbc396689893d065f41bc2c6ecbee5e0085233447"
+RUN = HERE.parent.parent / "outputs" / "rehearsal"
 BEFORE = 1_614_500_000  # a time before the first tranche, 2021-03-01
 Claim = dict[str, Any]
 
@@ -146,6 +151,7 @@ def test_every_tranche_is_claimed_by_every_trader_at_its_second_and_not_before(
                 blocks.step()
         made = bank.plan(**({} if kind.deploy else {kind.name.replace("-", "_"): at}))
         files, paid = of_format(made, kind.name), dict[str, int]()
+        contracts: list[str] = []
         for tranche in made.tranches:
             name = f"tranche-{tranche.number}.json"
             file = files.get(name) or files[f"perp-{name}"]
@@ -155,6 +161,7 @@ def test_every_tranche_is_claimed_by_every_trader_at_its_second_and_not_before(
             assert {one["account"] for one in claims} == {row.account for row in tranche.so_far}
             if kind.deploy is not None:
                 at = blocks.deploy(bank.payer, kind.contract, *kind.deploy(bank.token, root_of(file)))
+            contracts.append(at)
 
             def claim(one: Claim, at: str = at, number: int = tranche.number, **altered: Any) -> None:
                 blocks.send(bank.payer, at, kind.data(own, {**one, **altered}, number + 1), one["account"], must=False, gas=400_000)
@@ -163,6 +170,11 @@ def test_every_tranche_is_claimed_by_every_trader_at_its_second_and_not_before(
                 claim(one)
             assert all(sent.reason for sent in blocks.step(at=tranche.unlocks_at - 1)), "claimed a second too early"
 
+            (tmp_path / name).write_bytes(file)
+            waiting = followed(bank, contracts, tranche.unlocks_at, tmp_path / name)
+            assert {row[0]: row[1:] for row in waiting} == {
+                row.account: (paid.get(row.account, 0), row.amount, tranche.unlocks_at) for row in tranche.rows
+            }
             fund(bank, files, tranche, at if kind.deploy else None)
             for one in claims:
                 claim(one)
@@ -179,9 +191,34 @@ def test_every_tranche_is_claimed_by_every_trader_at_its_second_and_not_before(
             claim(first, proof=second["proof"])
             claim(first, account=second["account"])
             assert all(sent.reason for sent in blocks.step()), "paid what it must not"
-            (tmp_path / name).write_bytes(file)
+            claimed = followed(bank, contracts, tranche.unlocks_at, tmp_path / name)
+            assert {row[0]: row[1:] for row in claimed} == {account: (amount, 0, None) for account, amount in paid.items()}
             verify_on_chain(tmp_path / name, bank.url, at, tranche.number + 1 if kind.name == "perp-redeem" else None, kind)
         assert paid == {row.account: row.amount for row in made.rows}
+        named = [word for one in dict.fromkeys(contracts) for word in ("--contract", one)]
+        if kind.name in ("perp-redeem", "uniswap"):  # their events name no token, so the published run's own address does not matter
+            done = call("claims", "follow", str(RUN), "--rpc", bank.url, "--from-block", "1", *named, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+            assert f"{len(paid)} of {len(paid)} accounts claimed everything; unclaimed: 0 PERP" in done.stderr
+
+
+def followed(bank: Treasury, contracts: list[str], at: int, tree: Path) -> list[tuple[str, int, int, int | None]]:
+    """(account, claimed, claimable, waiting since) at a time, in base units, from the events of real contracts as a node writes them."""
+    logs = [
+        log for one in set(contracts) for log in bank.blocks.rpc("eth_getLogs", {"address": one, "fromBlock": "0x0", "toBlock": "latest"})
+    ]
+    path = tree.with_name("logs.jsonl")
+    path.write_text("".join(json.dumps(log) + "\n" for log in logs))
+    raw = bank.run.incident.raw.decode().replace(PERP, bank.token).encode()
+    incident = incident_file.parse(raw, "rehearsal", bank.run.incident.folder)
+    leaves = {leaf.number: leaf for leaf in read_claim_file(tree).leaves}
+    events = from_file(path, contracts) if logs else []
+    found = follow(
+        incident, bank.run.payouts, bank.run.claims, events, dict.fromkeys(contracts, "PERP"), leaves, datetime.fromtimestamp(at, UTC)
+    )
+    assert found.findings == []
+    rows = found.table.select("trader", "claimed", "claimable", "unclaimed_since").iter_rows()
+    return [(who, int(a.scaleb(18)), int(b.scaleb(18)), since and int(since.timestamp())) for who, a, b, since in rows]
 
 
 def root_of(file: bytes) -> bytes:

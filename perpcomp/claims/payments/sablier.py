@@ -17,7 +17,9 @@ from perpcomp.claims.plan import Plan, Tranche
 from perpcomp.claims.steps import fund
 from perpcomp.claims.trees.sablier import SABLIER
 from perpcomp.findings import refusal
+from perpcomp.incident.vesting import ACCRUES, REST_FROM_CLIFF
 from perpcomp.tables.schema import CSV_TIME
+from perpcomp.vesting.schedule import schedule
 from perpcomp.vesting.vest import unlocked_of
 
 ONE = 10**18  # a share of 1, as Sablier's contracts count it
@@ -73,8 +75,9 @@ def _shape(plan: Plan) -> tuple[str, dict[str, Any]]:
         return "MerkleInstant", {"campaignStartTime": start}
     if vesting.binding == "tranches":
         return "MerkleLT", _tranched(plan)
-    if vesting.cliff is not None:
-        raise refusal(where, "[vesting] has a cliff beside a line.", 'Use formats = ["cumulative"], whose dates are those of 4-claims.csv.')
+    if vesting.cliff is not None and vesting.cliff_reading == ACCRUES:
+        what = f'[vesting] cliff_reading = "{ACCRUES}": the line runs on before the cliff. In a MerkleLL campaign the rest flows from the cliff on.'
+        raise refusal(where, what, f'Use formats = ["cumulative"], or cliff_reading = "{REST_FROM_CLIFF}" if the vote means that.')
     share = vesting.upfront * ONE
     if share.denominator != 1:
         what = f"[vesting] upfront = {vesting.upfront} is no whole number of 1e-18, which a MerkleLL campaign counts by."
@@ -82,7 +85,7 @@ def _shape(plan: Plan) -> tuple[str, dict[str, Any]]:
     sheet = {
         "vestingStartTime": start,
         "startUnlockPercentage": str(share.numerator),
-        "cliffDuration": 0,
+        "cliffDuration": schedule(vesting).cliff if vesting.cliff is not None else 0,
         "cliffUnlockPercentage": "0",
         "totalDuration": end - start,
         "granularity": vesting.granularity,

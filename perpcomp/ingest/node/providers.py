@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
-from web3.providers import AsyncHTTPProvider, AsyncIPCProvider, WebSocketProvider
-from web3.types import RPCEndpoint
 
 from perpcomp.findings import refusal
+from perpcomp.installed import same_recursion_limit
+
+with same_recursion_limit():
+    from web3.providers import AsyncHTTPProvider, AsyncIPCProvider, WebSocketProvider
+    from web3.types import RPCEndpoint
 
 Reply = tuple[int | None, bytes, str | None]  # HTTP status, body, Retry-After
 
