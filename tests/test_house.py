@@ -160,6 +160,7 @@ NO_POLICY = {
     "payees.py NAMED": "how many addresses a finding names",
     "payees.py _NO_KEY": "zero digits that no search for a key reaches",
     "payouts.py NAMED": "how many traders a finding names",
+    "systems/perpetual_v1/liquidations.py PARTITION": "how many events are followed at a time",
     "vesting/checks.py NAMED": "how many payouts a finding names",
     "rules/sources.py MOST": "how many cells are named",
     "rules/unwind.py _GUARD": "bits carried below the last digit",
