@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perpcomp import progress
-from perpcomp.checking import check_published, compare_lists, diff, pack_run, verify, verify_claims, verify_levels
+from perpcomp.checking import check_published, check_sheet, compare_lists, diff, pack_run, verify, verify_claims, verify_levels
 from perpcomp.fetching import fetch, plan_fetch, search
 from perpcomp.version import VERSION
 
@@ -34,6 +34,7 @@ __version__ = VERSION
 __all__ = [
     "check",
     "check_published",
+    "check_sheet",
     "compare_lists",
     "compute",
     "default_folder",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from perpcomp.audit.levels import Report
     from perpcomp.audit.recount.against import Against
     from perpcomp.audit.recount.check import Asked, Recount
+    from perpcomp.audit.sheet.found import SheetCheck
     from perpcomp.audit.verify import Verdict
     from perpcomp.claims.verify import FileCheck
     from perpcomp.findings import Finding
@@ -50,6 +51,14 @@ def verify_claims(
     from perpcomp.claims.on_chain import Question, check_file
 
     return check_file(file, Question(root, rpc, contract, week))
+
+
+@progress.work()
+def check_sheet(file: Path, folder: Path) -> "SheetCheck":
+    """What a workbook or CSV file that somebody passed on says otherwise than the published run in a folder."""
+    from perpcomp.audit.sheet.check import check
+
+    return check(file, folder)
 
 
 def check_published(file: Path, asked: "Asked", sheet: str | None = None) -> "Recount":

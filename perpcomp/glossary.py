@@ -4,7 +4,7 @@ GLOSSARY = {
     "account": "An address that trades. One person can have several, and one account can hold a position in each market.",
     "bad debt": "What a liquidated position owed beyond its margin. The protocol's insurance fund bears it.",
     "base, quote": "What a market trades (base, such as BTC), and the asset in which its prices, margins and profits are counted (quote).",
-    "base unit": "The smallest unit of a token, which a transfer counts: 1 PERP is 10^18 base units, 1 USDC is 10^6.",
+    "base unit": "The smallest unit of a token, which a transfer counts: a token of 18 decimals has 10^18 of them, one of 6 decimals 10^6.",
     "block": "The step in which a chain moves. Everything in one block has one time.",
     "claim": "What an account may take out of a payout at a date or block.",
     "coverage": "From which block to which the input reaches, and what shows it.",

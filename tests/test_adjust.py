@@ -147,7 +147,7 @@ def test_everything_that_shows_a_payout_says_that_it_was_adjusted(tmp_path: Path
     assert (tmp_path / "out" / "adjusted.csv").read_text().count("counted twice") == 3
     assert "3 adjustments of 3 traders" in (tmp_path / "out" / "README.md").read_text()
     book = load_workbook(tmp_path / "out" / "vote.xlsx")
-    assert str(book["Adjusted"]["B5"].value).lower() == address(1)
+    assert str(book["Adjusted"]["B6"].value).lower() == address(1)
     assert workbook(run) == (tmp_path / "out" / "vote.xlsx").read_bytes()
     assert perpcomp.verify(tmp_path / "out").same
     back = perpcomp.published(tmp_path / "out")

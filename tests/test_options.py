@@ -166,6 +166,7 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "guards profiles": {},
     "guards vectors": {},
     "verify": {**ALWAYS, "--quiet": ()},
+    "check-sheet": {**ALWAYS, "--quiet": ()},
     "check-published": {
         **ALWAYS,
         **dict.fromkeys(("--against", "--decimals", "--total", "--pot", "--count", "--quiet"), ()),

@@ -96,7 +96,7 @@ def change_cell(where: Path) -> None:
     [
         (drop_a_row, "4-claims.csv"),
         (change_parquet, "1-events.parquet row 7 margin"),
-        (change_cell, "vote.xlsx Summary!B"),
+        (change_cell, "vote.xlsx Read me!B"),
         (lambda where: (where / "extra.txt").write_text("x"), "extra.txt"),
         (lambda where: (where / "left-out.csv").unlink(), "left-out.csv"),
         (lambda where: (where / "1-events.parquet").write_bytes(b"PAR1 not really"), "1-events.parquet"),

@@ -22,11 +22,11 @@ def check_sheet(
     quiet: Quiet = False,
 ) -> Sequence[Finding]:
     """Say whether a copy of a run's workbook or CSV file, edited or saved again, still says what the run says."""
-    from perpcomp.audit.sheet.check import check
+    import perpcomp
     from perpcomp.audit.sheet.found import NOTE
     from perpcomp.number_text import counted
 
-    checked = check(file, run)
+    checked = perpcomp.check_sheet(file, run)
     differing = [one for one in checked.findings if one.level != NOTE]
     if as_json:
         findings = [vars(one) for one in checked.findings]
