@@ -83,3 +83,11 @@ def later() -> Run:
 def large() -> Run:
     """2,000 traders, 1,179 liquidations."""
     return perpcomp.compute(str(LAB / "large.toml"))
+
+
+@pytest.fixture(scope="session")
+def published_rehearsal(rehearsal: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the rehearsal's run as this code publishes it. No test may change it."""
+    where = tmp_path_factory.mktemp("published") / "rehearsal"
+    perpcomp.publish_run(rehearsal, where)
+    return where

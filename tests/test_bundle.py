@@ -31,7 +31,6 @@ from tests.commands import call
 from tests.planned import WITH_FILES
 
 ROOT = Path(__file__).parent.parent
-REHEARSAL = ROOT / "outputs" / "rehearsal"
 MANY = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 FLIPS = 200 if MANY else 40  # places of each file
 KILLS = 1_000 if MANY else 20
@@ -40,8 +39,8 @@ Files = dict[str, bytes]
 
 
 @pytest.fixture(scope="session")
-def data() -> bytes:
-    return bundle.bundle(REHEARSAL)
+def data(published_rehearsal: Path) -> bytes:
+    return bundle.bundle(published_rehearsal)
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def members(data: bytes) -> Files:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def test_the_manifest_is_an_in_toto_statement_in_canonical_bytes(data: bytes) -> None:
+def test_the_manifest_is_an_in_toto_statement_in_canonical_bytes(data: bytes, published_rehearsal: Path) -> None:
     files = members(data)
     document = json.loads(files["manifest.json"])
     assert document["_type"] == "https://in-toto.io/Statement/v1"
@@ -63,7 +62,7 @@ def test_the_manifest_is_an_in_toto_statement_in_canonical_bytes(data: bytes) ->
     assert rfc8785.dumps(document) == files["manifest.json"]
     listed = {one["name"]: one["digest"]["sha256"] for one in document["subject"]}
     assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != "manifest.json"}
-    run = json.loads((REHEARSAL / "manifest.json").read_text())
+    run = json.loads((published_rehearsal / "manifest.json").read_text())
     assert document["predicate"]["tables"] == run["tables"]
     assert document["predicate"]["legs"][0]["total_base_units"] == run["totals"]["amount_1e18"]["PERP"]
     numbers = [value for value in leaves(document) if isinstance(value, int | float) and not isinstance(value, bool)]
@@ -80,10 +79,10 @@ def leaves(value: Any) -> list[Any]:
 SCRIPT = "import hashlib, sys; from pathlib import Path; from perpcomp.audit.bundle import bundle; print(hashlib.sha256(bundle(Path(sys.argv[1]))).hexdigest())"
 
 
-def test_the_same_bytes_in_other_surroundings(data: bytes, tmp_path: Path) -> None:
+def test_the_same_bytes_in_other_surroundings(data: bytes, tmp_path: Path, published_rehearsal: Path) -> None:
     surroundings = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "5", "POLARS_MAX_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(REHEARSAL)],
+        [sys.executable, "-c", SCRIPT, str(published_rehearsal)],
         cwd=tmp_path,
         env={**os.environ, **surroundings},
         capture_output=True,
@@ -130,15 +129,15 @@ def test_every_flipped_bit_and_byte_is_found_with_the_file_named(data: bytes, pa
 
 
 @pytest.mark.property
-def test_every_flip_in_the_folder_of_a_run_is_named(tmp_path: Path) -> None:
+def test_every_flip_in_the_folder_of_a_run_is_named(tmp_path: Path, published_rehearsal: Path) -> None:
     """By the hashes alone: nothing is parsed."""
     chance = random.Random(2)
-    names = sorted(path.relative_to(REHEARSAL).as_posix() for path in REHEARSAL.rglob("*") if path.is_file())
-    stated = json.loads((REHEARSAL / "manifest.json").read_text())["files"]
+    names = sorted(path.relative_to(published_rehearsal).as_posix() for path in published_rehearsal.rglob("*") if path.is_file())
+    stated = json.loads((published_rehearsal / "manifest.json").read_text())["files"]
     for name in names:
         if name == "manifest.json":
             continue
-        content = bytearray((REHEARSAL / name).read_bytes())
+        content = bytearray((published_rehearsal / name).read_bytes())
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         for _ in range(FLIPS):
             place, bit = chance.randrange(len(content)), 1 << chance.randrange(8)
@@ -335,17 +334,19 @@ def test_logs_that_were_rewritten_before_the_run_pass_and_only_the_anchor_tells(
 
 
 @pytest.mark.parametrize(("seconds", "memory"), [(0.2, in_child.BYTES), (60, 50_000_000)], ids=["time", "memory"])
-def test_a_child_that_reaches_a_limit_is_no_crash_and_no_pass(seconds: float, memory: int) -> None:
-    asked = in_child.Asked(in_child.absolute(REHEARSAL), None, ("recompute", "claims"))
+def test_a_child_that_reaches_a_limit_is_no_crash_and_no_pass(seconds: float, memory: int, published_rehearsal: Path) -> None:
+    asked = in_child.Asked(in_child.absolute(published_rehearsal), None, ("recompute", "claims"))
     found = in_child.check(asked, seconds, memory)
     assert [(level.name, level.result, level.code) for level in found] == [("recompute", "SKIPPED", 2), ("claims", "SKIPPED", 2)]
     assert "The check was ended after" in found[0].said or "The process that reads the files ended" in found[0].said
 
 
-def test_the_child_takes_no_module_from_the_folder_it_is_asked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_takes_no_module_from_the_folder_it_is_asked_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published_rehearsal: Path
+) -> None:
     (tmp_path / "polars.py").write_text("raise SystemExit('a foreign module ran')")
     monkeypatch.chdir(tmp_path)
-    (level,) = in_child.check(in_child.Asked(in_child.absolute(REHEARSAL), None, ("recompute",)))
+    (level,) = in_child.check(in_child.Asked(in_child.absolute(published_rehearsal), None, ("recompute",)))
     assert level.result == "PASS", level.said
 
 
@@ -405,7 +406,7 @@ def test_a_bundle_killed_while_it_is_written_is_the_old_one_or_the_new_one(data:
 
 
 @pytest.mark.parametrize("there", ["a file", "a folder", "a link", "inside"])
-def test_what_is_no_bundle_is_never_replaced(there: str, tmp_path: Path) -> None:
+def test_what_is_no_bundle_is_never_replaced(there: str, tmp_path: Path, published_rehearsal: Path) -> None:
     target = tmp_path / "thesis"
     if there == "a file":
         target.write_bytes(b"years of work")
@@ -414,17 +415,17 @@ def test_what_is_no_bundle_is_never_replaced(there: str, tmp_path: Path) -> None
     elif there == "a link":
         target.symlink_to(tmp_path / "elsewhere")
     else:
-        target = REHEARSAL / "b.zip"
-    done = call("bundle", str(REHEARSAL), "--out", str(target), cwd=tmp_path)
+        target = published_rehearsal / "b.zip"
+    done = call("bundle", str(published_rehearsal), "--out", str(target), cwd=tmp_path)
     assert done.returncode == 2
     assert "--out" in done.stderr
-    assert not (REHEARSAL / "b.zip").exists()
+    assert not (published_rehearsal / "b.zip").exists()
 
 
-def test_a_changed_run_is_not_packed(tmp_path: Path) -> None:
+def test_a_changed_run_is_not_packed(tmp_path: Path, published_rehearsal: Path) -> None:
     import shutil
 
-    shutil.copytree(REHEARSAL, tmp_path / "r")
+    shutil.copytree(published_rehearsal, tmp_path / "r")
     (tmp_path / "r" / "4-claims.csv").write_bytes(b"")
     done = call("bundle", "r", cwd=tmp_path)
     assert done.returncode == 4

@@ -26,7 +26,6 @@ from perpcomp.systems.system import find
 from tests.conftest import LAB
 from tests.fake_node import FakeNode, installed
 
-REHEARSAL = LAB.parent.parent / "outputs" / "rehearsal"
 TEMPLATE = json.loads((LAB / "audit" / "receipts.json").read_text())["headers"][0]
 OPENS_ALL = "0x" + "ff" * 256  # a Bloom filter that excludes nothing
 
@@ -147,8 +146,8 @@ def test_a_proved_run_is_not_packed_without_its_proof(proved: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("lies", [False, True])
-def test_a_node_is_asked_for_hashes_of_blocks(lies: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = dict(pl.read_parquet(REHEARSAL / EVENTS_FILE).select("block_number", "block_hash").unique().iter_rows())
+def test_a_node_is_asked_for_hashes_of_blocks(lies: bool, published_rehearsal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dict(pl.read_parquet(published_rehearsal / EVENTS_FILE).select("block_number", "block_hash").unique().iter_rows())
     last = max(known)
 
     def answer(method: str, params: list[Any], result: Any, batched: bool) -> dict[str, Any] | None:
@@ -158,17 +157,17 @@ def test_a_node_is_asked_for_hashes_of_blocks(lies: bool, monkeypatch: pytest.Mo
         return {"result": {**result, "hash": "0x" + "22" * 32 if lies and number == last else known.get(number)}}
 
     urls = installed(monkeypatch, FakeNode(spoil=answer), FakeNode(spoil=answer))
-    level = checks.rpc(Asked(absolute(REHEARSAL), None, ("rpc",), tuple(urls)))
+    level = checks.rpc(Asked(absolute(published_rehearsal), None, ("rpc",), tuple(urls)))
     assert level.said == "chain 100 and the hashes of 10 blocks by 2 nodes"
     assert level.result == ("FAIL" if lies else "PASS")
     assert {one.where for one in level.differences} == ({f"block {last}"} if lies else set())
     assert "secret" not in str(level)
 
 
-def test_a_node_of_another_chain_or_none_cannot_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_of_another_chain_or_none_cannot_check(published_rehearsal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = FakeNode(spoil=lambda method, *_: {"result": "0x1"} if method == "eth_chainId" else None)
     urls = installed(monkeypatch, other)
     with pytest.raises(InputError, match="node of chain 1") as refused:
-        checks.rpc(Asked(absolute(REHEARSAL), None, ("rpc",), tuple(urls)))
+        checks.rpc(Asked(absolute(published_rehearsal), None, ("rpc",), tuple(urls)))
     assert refused.value.exit_code == 3
     assert "secret" not in str(refused.value)

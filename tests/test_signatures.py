@@ -22,8 +22,8 @@ WHO = [Account.from_key(key).address for key in KEYS]
 
 
 @pytest.fixture(scope="module")
-def data() -> bytes:
-    return bundle.bundle(ROOT / "outputs" / "rehearsal")
+def data(published_rehearsal: Path) -> bytes:
+    return bundle.bundle(published_rehearsal)
 
 
 @pytest.fixture

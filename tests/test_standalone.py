@@ -15,7 +15,6 @@ from tiny_keccak import keccak256
 
 from perpcomp.audit import bundle, standalone
 from perpcomp.claims.eip55 import checksummed
-from tests.conftest import LAB
 from tests.test_bundle import forged
 
 pytestmark = pytest.mark.money
@@ -83,9 +82,9 @@ def alone(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-I", str(ALONE), *arguments], cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_it_rebuilds_the_rehearsal_to_the_last_unit(tmp_path: Path) -> None:
+def test_it_rebuilds_the_rehearsal_to_the_last_unit(published_rehearsal: Path, tmp_path: Path) -> None:
     """Every part of the rehearsal but eligibility; unpacked, it finds the bundle by itself."""
-    (tmp_path / "r.zip").write_bytes(bundle.bundle(LAB.parent.parent / "outputs" / "rehearsal"))
+    (tmp_path / "r.zip").write_bytes(bundle.bundle(published_rehearsal))
     done = alone("r.zip", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     for what in (
@@ -132,7 +131,7 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("name", "column", "check"), CELLS)
-def test_it_finds_one_unit_in_each_table_it_rebuilds(name: str, column: str, check: str, tmp_path: Path) -> None:
+def test_it_finds_one_unit_in_each_table_it_rebuilds(name: str, column: str, check: str, published_rehearsal: Path, tmp_path: Path) -> None:
     """The first row that holds an amount, one unit more, with all hashes and totals brought in line."""
 
     def one_more(files: dict[str, bytes]) -> None:
@@ -145,7 +144,7 @@ def test_it_finds_one_unit_in_each_table_it_rebuilds(name: str, column: str, che
         csv.writer(out, lineterminator="\n").writerows([header, *rows])
         files[f"run/{name}"] = out.getvalue().encode()
 
-    (tmp_path / "r.zip").write_bytes(forged(bundle.bundle(LAB.parent.parent / "outputs" / "rehearsal"), one_more))
+    (tmp_path / "r.zip").write_bytes(forged(bundle.bundle(published_rehearsal), one_more))
     done = alone("r.zip", cwd=tmp_path)
     assert done.returncode == 1
     assert "PASS: sha256 of each file" in done.stdout
