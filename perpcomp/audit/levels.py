@@ -21,7 +21,7 @@ from perpcomp.publish.read_back import altered, input_hashes
 
 CHILD_LEVELS = ("recompute", "proof", "rpc", "claims")
 UNPARSED = "a file has another hash than the manifest states, so nothing was parsed"
-NO_SHEET = "this version has no check of a sheet; recompute compares vote.xlsx cell by cell"
+NO_SHEET = "no passed-on file was named: type `perpcomp check-sheet FILE RUN`; recompute compares the run's own vote.xlsx cell by cell"
 WORST = (4, 1, 3, 2, 0)  # which exit code stands for several levels: what differs before what could not be checked
 
 
