@@ -165,7 +165,9 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "guards profiles": {},
     "guards vectors": {},
-    "verify": {**ALWAYS, "--quiet": ()},
+    "verify": {**ALWAYS, **dict.fromkeys(("--quiet", "--published", "--rpc", "--signatures", "--signer"), ())},
+    "bundle": dict.fromkeys(("--out", "--quiet", "--store"), ()),
+    "sign": {**ALWAYS, "--quiet": (), "--signature": ()},
     "check-sheet": {**ALWAYS, "--quiet": ()},
     "check-published": {
         **ALWAYS,
