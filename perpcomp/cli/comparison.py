@@ -1,13 +1,14 @@
 """What `perpcomp compare` prints: every trader under every formula, and then, on one screen, what a vote decides between."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from perpcomp import fixed
 from perpcomp.cli import terminal
-from perpcomp.cli.decision import print_decision
+from perpcomp.cli.decision import print_elected, print_fairness, print_moved, print_winner
 from perpcomp.decide.compare import totals, wide
+from perpcomp.number_text import counted
 from perpcomp.run import RunTables
 from perpcomp.systems.units import units
 from perpcomp.tables.decide import RESTORE_ORDERS
@@ -15,22 +16,64 @@ from perpcomp.tables.decide import RESTORE_ORDERS
 ALL_DIGITS = "--csv and --json hold every digit."
 
 
-def print_comparison(run: RunTables, against: str | None) -> None:
-    """The tables of `compare`: by trader; the formulas; the money at hand; the orders of restoring. The incident's formula is the first."""
+def print_comparison(run: RunTables, table: str | None, against: str | None) -> None:
+    """What `compare` shows: every trader, and the summary; or one table of the comparison, or "all". The formula that pays is the first."""
     sums = {name: (total, *counts) for name, total, *counts in totals(run.comparison)}
     names = sorted(sums, key=lambda name: (name != run.formula.name, -sums[name][0], name))
-    _traders(run, names, {name: sums[name][0] for name in names})
-    print()
-    _formulas(run, names, sums)
-    print_decision(run, names, against)
+    blocks: dict[str, Callable[[], None]] = {"comparison": lambda: _traders(run, names, {name: sums[name][0] for name in names})}
+    if len(names) > 1:
+        blocks |= {
+            "preferences": lambda: _formulas(run, names, sums),
+            "elections": lambda: print_elected(run),
+            "differences": lambda: print_moved(run, names, against),
+        }
+    blocks["fairness"] = lambda: print_fairness(run, names)
     if run.capacity.height:
-        print()
-        _money(run, names)
+        blocks["capacity"] = lambda: _money(run, names)
     if run.restore_orders.height:
+        blocks["restore-orders"] = lambda: _orders(run)
+    shown = {None: ["comparison"], "all": [*blocks]}.get(table, [table] if table in blocks else [])
+    for number, name in enumerate(shown):
+        if number:
+            print()
+        blocks[name]()
+    if not shown:
+        terminal.say(f"The run has no table {table}: it compares too little, or states nothing for it.")
+    if table is None:
         print()
-        terminal.say("Opening the positions again on the curve, in each order:")
-        shown = ("market_name", "order", "chosen", "entitlement", "restore_fee", "largest_change")
-        terminal.print_table(run.restore_orders, RESTORE_ORDERS, shown, terminal.TO_READ, run.incident, largest="entitlement")
+        _summary(run, names, sums)
+        more = [name for name in blocks if name != "comparison"]
+        terminal.say(f"More: --table {', '.join(more)} or all.")
+
+
+def _summary(run: RunTables, names: Sequence[str], sums: dict[str, tuple[Any, ...]]) -> None:
+    """On one screen: a row a formula with who prefers it to the one that pays; who would win a vote; whether the money is enough."""
+    of_name = {row["option"]: row for row in run.preferences.filter(other=names[0]).iter_rows(named=True)}
+    rows = []
+    for number, name in enumerate(names, 1):
+        row = of_name.get(name)
+        moved = (
+            ["", "", ""] if row is None else [str(row["prefer"]), *map(terminal.readable, (row["money_moved"], row["money_moved_back"]))]
+        )
+        rows.append([f"{number} {name}", terminal.readable(fixed.from_integer(sums[name][0])), str(sums[name][1]), *moved])
+    header = [f"total in {units(run.incident).quote}", "total", "paid", "prefer to 1", "they gain", "others lose"]
+    terminal.print_grid(header, rows, range(1, len(header)), elsewhere=ALL_DIGITS)
+    if incomplete := [name for name in names if sums[name][3]]:
+        terminal.say(f"Incomplete, because liquidations cannot be valued: {', '.join(incomplete)}.")
+    if len(names) > 1:
+        print_winner(run)
+    if run.capacity.height:
+        lacking = [row for row in run.capacity.iter_rows(named=True) if _lack(row)]
+        short = sorted({f"{row['source_of_funds']} ({row['formula']})" for row in lacking})
+        sources = run.capacity.get_column("source_of_funds").n_unique()
+        enough = f"Each of the {counted(sources, 'source')} of funds covers every formula."
+        terminal.say(f"Not enough or not known: {', '.join(short[:3])}{' …' if len(short) > 3 else ''}." if short else enough)
+
+
+def _orders(run: RunTables) -> None:
+    terminal.say("Opening the positions again on the curve, in each order:")
+    shown = ("market_name", "order", "chosen", "entitlement", "restore_fee", "largest_change")
+    terminal.print_table(run.restore_orders, RESTORE_ORDERS, shown, terminal.TO_READ, run.incident, largest="entitlement")
 
 
 def _traders(run: RunTables, names: Sequence[str], sums: dict[str, int]) -> None:

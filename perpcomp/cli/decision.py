@@ -16,19 +16,6 @@ MOST = 5  # so many traders are named on each side
 WITH_EXAMPLES = "fairness.csv and --table fairness --csv hold the fractions and examples."
 
 
-def print_decision(run: RunTables, names: Sequence[str], against: str | None) -> None:
-    """The blocks of a decision, after the formulas; `names` are the formulas in the order of the screen, the one that pays first. `against` is whose gains are shown."""
-    if len(names) > 1:
-        print()
-        _majorities(run)
-        print()
-        _elected(run)
-        print()
-        _moved(run, names, against)
-    print()
-    _fairness(run, names)
-
-
 def in_words(found: Condorcet) -> str:
     """Whether one option beats all others, or which go in a ring."""
     if found.winner is not None:
@@ -52,11 +39,16 @@ def winner(run: RunTables) -> Condorcet:
     return condorcet(pairs_of(run.preferences), run.elections.get_column("option").unique().sort().to_list())
 
 
-def _majorities(run: RunTables) -> None:
+def print_winner(run: RunTables) -> None:
+    """Who beats whom by pairs, and what the kinds of vote would elect if every trader voted their own payout."""
     terminal.print_text([in_words(winner(run))])
+    elected = sorted(set(run.elections.filter("elected").get_column("option")))
+    if elected:
+        said = elected[0] if len(elected) == 1 else f"{', '.join(elected[:-1])} or {elected[-1]}, by the kind of vote"
+        terminal.say(f"If every trader voted their own payout, the vote would elect {said}.")
 
 
-def _elected(run: RunTables) -> None:
+def print_elected(run: RunTables) -> None:
     rows = []
     for (kind,), part in run.elections.group_by("voting_type", maintain_order=True):
         by_name, in_reverse = (", ".join(part.filter(flag).get_column("option")) or "nobody" for flag in ("elected", "elected_in_reverse"))
@@ -66,7 +58,7 @@ def _elected(run: RunTables) -> None:
     terminal.print_grid(header, rows, (2,), elsewhere="elections.csv of a run holds all scores.")
 
 
-def _moved(run: RunTables, names: Sequence[str], against: str | None) -> None:
+def print_moved(run: RunTables, names: Sequence[str], against: str | None) -> None:
     """Against the formula that pays: the money that moves; and the traders with the largest gains and losses under one of the others."""
     chosen, quote = names[0], units(run.incident).quote
     of_name = {row["option"]: row for row in run.preferences.filter(other=chosen).iter_rows(named=True)}
@@ -93,7 +85,7 @@ def _moved(run: RunTables, names: Sequence[str], against: str | None) -> None:
     terminal.say("--against NAME shows another one; differences.csv of a run holds every trader.")
 
 
-def _fairness(run: RunTables, names: Sequence[str]) -> None:
+def print_fairness(run: RunTables, names: Sequence[str]) -> None:
     """A row an option; fractions are cut to decimals."""
     rows = []
     of_name = {row["option"]: row for row in run.fairness.iter_rows(named=True)}

@@ -23,6 +23,7 @@ class Compared(StrEnum):
     ELECTIONS = "elections"
     FAIRNESS = "fairness"
     CAPACITY = "capacity"
+    RESTORE_ORDERS = "restore-orders"
     ALL = "all"
 
 
@@ -44,7 +45,7 @@ def compare(
     input: Input = None,
     run: PublishedRun = None,
     table: Annotated[
-        Compared | None, typer.Option("--table", help="Which table --json and --csv print (comparison); with --json also all.")
+        Compared | None, typer.Option("--table", help="Which table is printed; without it, the traders and a summary.")
     ] = None,
     against: Annotated[
         str | None, typer.Option("--against", metavar="NAME", help="Show who gains and loses most under this formula or rule.")
@@ -57,10 +58,9 @@ def compare(
     """Every formula and rule side by side: who gets what, who prefers which, what a vote would elect, how fair each is."""
     from perpcomp.publish.files import CSV_FILES
 
-    if form.to_read and table is not None:
-        raise refusal("--table", "To read, all tables are printed. The option would do nothing.", "Add --json or --csv, or leave it out.")
-    if against is not None and not form.to_read:
-        raise refusal("--against", "The table holds every trader under every formula. The option would do nothing.", "Leave it out.")
+    if against is not None and not (form.to_read and table in (Compared.DIFFERENCES, Compared.ALL)):
+        what = "No table that names the largest gains and losses is printed. The option would do nothing."
+        raise refusal("--against", what, "Add --table differences, or leave it out.")
     if votes is not None and not form.to_read and table is not Compared.ALL:
         raise refusal(
             "--votes", "One table is printed. The option would do nothing.", "Add --table all --json, or leave --json and --csv out."
@@ -76,7 +76,7 @@ def compare(
     if form.to_read:
         from perpcomp.cli.comparison import print_comparison
 
-        print_comparison(done, against)
+        print_comparison(done, None if table is None else table.value, against)
         if conflict is not None:
             print()
             terminal.print_text([str(conflict)])
