@@ -30,6 +30,7 @@ TOGETHER = (
     "tests/test_guards_counterfactual.py",
     "tests/test_replay.py",
     "tests/test_synthetix_v2.py",
+    "tests/test_terminal.py",
 )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perpcomp import fixed, formula, payees, payouts
@@ -186,6 +186,7 @@ def ordered(shuffling: Path) -> Run:
 
 
 @pytest.mark.property
+@settings(max_examples=settings.default.max_examples // 4)  # each example is a whole run
 @given(order=st.permutations(range(6)))
 def test_the_order_of_the_rows_does_not_matter(shuffling: Path, ordered: Run, order: list[int]) -> None:
     again = build.run(shuffling, [row for n in order for row in BLOCKS[n]])
