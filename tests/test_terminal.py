@@ -138,7 +138,11 @@ def test_the_summary_of_compare_fits_a_screen_of_80_by_24(seen: tuple[int | None
     (total,) = re.findall(r"^total .*", table, re.M)
     assert total.split()[:3] == ["total", "56,987.45", "100,687.80"]
     assert len(summary.splitlines()) < 24, "one line is left for the prompt"
-    for words in ("1 margin-upl-funding", "8 margin-upl-haircut   54,093.87    29           25  24,209.60    27,103.18", "5 sources of funds"):
+    for words in (
+        "1 margin-upl-funding",
+        "8 margin-upl-haircut   54,093.87    29           25  24,209.60    27,103.18",
+        "5 sources of funds",
+    ):
         assert words in summary
 
 

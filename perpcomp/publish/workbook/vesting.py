@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from perpcomp.fixed import to_integers
 from perpcomp.publish.workbook.claims import Claims
 from perpcomp.publish.workbook.inputs import UPFRONT
-from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, checksummed, letter, within
+from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, checksummed, letter, number, within
 from perpcomp.run import Run
 from perpcomp.sheet_limits import ROWS
 from perpcomp.vesting.curves import curve
@@ -24,9 +25,9 @@ def sheet(run: Run, claims: Claims) -> Sheet:
     shown = dates.rows[:DATES]
     after = len(dates.rows) > len(shown)
     weights = _weights(run)
-    amounts: dict[tuple[str, str], list[float]] = {}
-    for trader, token, amount in run.claims.select("trader", "token", "amount").iter_rows():
-        amounts.setdefault((trader, token), []).append(float(amount))
+    amounts: dict[tuple[str, str], list[int]] = {}  # exact: a sum of floats differs between versions of Python
+    for (trader, token), amount in zip(run.claims.select("trader", "token").iter_rows(), to_integers(run.claims["amount"]), strict=True):
+        amounts.setdefault((trader, token), []).append(amount or 0)
     check = FIRST + len(shown) + after
     rows = list[list[Cell]]()
     legs = incident.settlement
@@ -34,10 +35,10 @@ def sheet(run: Run, claims: Claims) -> Sheet:
         for leg in legs:
             at, own = FIRST_ROW + len(rows), amounts[payee, leg.token]
             cells = [Cell(checksummed(payee), "address"), Cell(leg.token, "text")]
-            cells.append(Cell(sum(own), "token", f"SUMIFS({claims.live[leg.token]},{claims.trader},A{at})"))
-            cells += [Cell(own[k], "token", f"C{at}*{weights[k]}") for k in range(len(shown))]
+            cells.append(Cell(number(sum(own)), "token", f"SUMIFS({claims.live[leg.token]},{claims.trader},A{at})"))
+            cells += [Cell(number(own[k]), "token", f"C{at}*{weights[k]}") for k in range(len(shown))]
             if after:
-                cells.append(Cell(sum(own[len(shown) :]), "token", f"C{at}-SUM(D{at}:{letter(FIRST + len(shown) - 1)}{at})"))
+                cells.append(Cell(number(sum(own[len(shown) :])), "token", f"C{at}-SUM(D{at}:{letter(FIRST + len(shown) - 1)}{at})"))
             total = f"SUM(D{at}:{letter(check - 1)}{at})"
             cells.append(Cell("ok", "text", within(f"C{at}", total, "0")))
             rows.append(cells)
