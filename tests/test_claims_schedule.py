@@ -176,7 +176,7 @@ def test_claims_that_end_before_all_is_unlocked_are_an_error_with_the_amount(tmp
     (tmp_path / "made-up.toml").write_bytes(done.incident.raw)
     explained = ("explain", build.address(1), "made-up.toml")
     for words in (("claims", "made-up.toml"), ("run", "made-up.toml", "--out", "out"), explained):
-        said = call(*words, "--input", "events.csv", cwd=tmp_path)
+        said = call(*words, "--input", "events.csv", cwd=tmp_path, COLUMNS="400")
         assert "it returns to the treasury" in said.stdout + said.stderr, said.stderr
         assert "2021-06-01T00:00:01Z" in said.stdout + said.stderr
     over = call("claims", "made-up.toml", "--at", "2021-06-01T00:00:01Z", "--input", "events.csv", cwd=tmp_path)
