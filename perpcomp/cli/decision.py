@@ -49,6 +49,7 @@ def print_winner(run: RunTables) -> None:
 
 
 def print_elected(run: RunTables) -> None:
+    """A row a voting type: what it elects if every trader votes their own payout, by either order of equal payouts."""
     rows = []
     for (kind,), part in run.elections.group_by("voting_type", maintain_order=True):
         by_name, in_reverse = (", ".join(part.filter(flag).get_column("option")) or "nobody" for flag in ("elected", "elected_in_reverse"))

@@ -29,6 +29,7 @@ def main() -> None:
     except OSError as error:
         code = _refuse([_words_of(error)], WRONG_INPUT)
         _forget_output()
+    interrupt.nothing_left()
     sys.exit(code)
 
 
