@@ -9,10 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from perpcomp.findings import INVALID_MANIFEST, Finding, near_miss, refusal
+from perpcomp.findings import Finding, near_miss, refusal
 from perpcomp.number_text import counted
+from perpcomp.sheet_parts import parts_of
 
-PARTS, BYTES, RATIO = 200, 64 * 2**20, 200  # of the archive; a workbook of people stays far below, a zip bomb does not
 DIGITS = 15  # that a number cell holds for certain
 
 
@@ -30,7 +30,7 @@ def read_sheet(path: Path, wanted: str | None = None) -> Sheet:
     import openpyxl
 
     data = path.read_bytes()
-    _refuse_unsafe(path, data)
+    parts_of(data, str(path))
     try:
         book = openpyxl.load_workbook(io.BytesIO(data))
     except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError) as error:
@@ -67,23 +67,6 @@ def _hidden(path: Path, sheet: str, kind: str, found: Sequence[Any]) -> Finding:
     where = path.name if kind == "sheet" else f"{path.name} {sheet}"
     advice = "Show it, and read it: what is hidden is counted here all the same." if kind != "sheet" else "Show it, and read it."
     return Finding("error", where, what, advice, code=f"hidden-{kind}")
-
-
-def _refuse_unsafe(path: Path, data: bytes) -> None:
-    """InputError where the archive unpacks to more than any workbook of people, or declares entities."""
-    why = ""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-            total = sum(part.file_size for part in parts)
-            if len(parts) > PARTS or total > BYTES or total > RATIO * max(len(data), 1):
-                why = f"It unpacks to {counted(len(parts), 'part')} of {total:,} bytes; at most {PARTS} of {BYTES:,} are read."
-            elif any(b"<!DOCTYPE" in archive.read(part) for part in parts if part.filename.endswith((".xml", ".rels"))):
-                why = "It declares a document type, which no spreadsheet program writes."
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise refusal(str(path), f"The file is not a workbook ({error}).", "Save it again as .xlsx, or as CSV.") from None
-    if why:
-        raise refusal(str(path), f"The workbook is unsafe to open. {why}", "Ask its author for a CSV file.", INVALID_MANIFEST)
 
 
 def _long(value: int | float) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import perpcomp
+from perpcomp.audit import bundle
 from perpcomp.run import Run
 from tests.office import SOFFICE
 
@@ -92,3 +93,15 @@ def published_rehearsal(rehearsal: Run, tmp_path_factory: pytest.TempPathFactory
     where = tmp_path_factory.mktemp("published") / "rehearsal"
     perpcomp.publish_run(rehearsal, where)
     return where
+
+
+@pytest.fixture(scope="session")
+def data(published_rehearsal: Path) -> bytes:
+    """The bundle of the rehearsal."""
+    return bundle.bundle(published_rehearsal)
+
+
+@pytest.fixture
+def packed(data: bytes, tmp_path: Path) -> Path:
+    (tmp_path / "r.zip").write_bytes(data)
+    return tmp_path / "r.zip"

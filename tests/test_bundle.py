@@ -38,17 +38,6 @@ KILLS = 1_000 if MANY else 20
 Files = dict[str, bytes]
 
 
-@pytest.fixture(scope="session")
-def data(published_rehearsal: Path) -> bytes:
-    return bundle.bundle(published_rehearsal)
-
-
-@pytest.fixture
-def packed(data: bytes, tmp_path: Path) -> Path:
-    (tmp_path / "r.zip").write_bytes(data)
-    return tmp_path / "r.zip"
-
-
 def members(data: bytes) -> Files:
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         return {name: opened.read(name) for name in opened.namelist()}

@@ -250,7 +250,7 @@ def test_the_command_says_cell_found_and_expected_and_exits_with_1(folder: Path)
 def test_what_is_no_workbook_or_no_run_is_refused_with_what_to_type(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "x.xlsx").write_bytes(b"PK nothing")
     for file, run, says in (
-        (tmp_path / "x.xlsx", folder, "It is no .xlsx file"),
+        (tmp_path / "x.xlsx", folder, "The file is not an .xlsx workbook"),
         (tmp_path / "none.xlsx", folder, "There is no such file"),
         (folder / "README.md", folder, "No CSV file of the run has its columns"),
         (folder / "vote.xlsx", tmp_path, "manifest.json"),

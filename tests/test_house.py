@@ -24,6 +24,7 @@ ORDER = [
     "writing",
     "lock",
     "text_file",
+    "sheet_parts",
     "sheet_file",
     "engine",
     "tables",

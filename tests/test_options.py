@@ -8,24 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from perpcomp.cli import (  # noqa: F401 - importing a panel registers its commands
-    begin,
-    check,
-    check_published,
-    check_sheet,
-    claim_files,
-    claim_follow,
-    claim_ready,
-    claim_terms,
-    claims,
-    decide,
-    diff,
-    guards,
-    ledger,
-    money,
-    publish,
-    side_by_side,
-)
+from perpcomp.cli import panels  # noqa: F401 - importing the panels registers their commands
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call

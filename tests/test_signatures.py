@@ -10,7 +10,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_keys.constants import SECPK1_N
 
-from perpcomp.audit import bundle, levels, signatures
+from perpcomp.audit import levels, signatures
 from perpcomp.audit.archive import pack
 from perpcomp.audit.standalone import keccak
 from tests.commands import call
@@ -19,17 +19,6 @@ from tests.test_bundle import members
 ROOT = Path(__file__).parent.parent
 KEYS = [bytes([n]) * 32 for n in (1, 2)]
 WHO = [Account.from_key(key).address for key in KEYS]
-
-
-@pytest.fixture(scope="module")
-def data(published_rehearsal: Path) -> bytes:
-    return bundle.bundle(published_rehearsal)
-
-
-@pytest.fixture
-def packed(data: bytes, tmp_path: Path) -> Path:
-    (tmp_path / "r.zip").write_bytes(data)
-    return tmp_path / "r.zip"
 
 
 def printed(packed: Path) -> Any:

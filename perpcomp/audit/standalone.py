@@ -152,7 +152,7 @@ def load(place: Path) -> dict[str, bytes]:
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys are unique."""
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("an object names a key twice")
     return dict(pairs)
 
 

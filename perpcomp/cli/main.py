@@ -37,25 +37,7 @@ def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     import typer
 
-    from perpcomp.cli import (  # noqa: F401 - importing a panel registers its commands
-        begin,
-        check,
-        check_published,
-        check_sheet,
-        claim_files,
-        claim_follow,
-        claim_ready,
-        claim_terms,
-        claims,
-        completion,
-        decide,
-        diff,
-        guards,
-        ledger,
-        money,
-        publish,
-        side_by_side,
-    )
+    from perpcomp.cli import completion, panels  # noqa: F401 - importing the panels registers their commands
     from perpcomp.cli.app import app
 
     if completion.VARIABLE in os.environ:

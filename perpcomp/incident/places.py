@@ -8,7 +8,7 @@ from typing import Any
 
 Place = tuple[str, int, str]  # header as the file writes it, entry of a [[list]] from 1 or 0, key or ""
 
-# What may hold a bracket or a line's end that is none, and both. The file is valid TOML, so nothing else need be told apart.
+# Comments and texts may hold a bracket or a line end that belongs to no table. The file is valid TOML, so only these matter.
 _PIECES = re.compile(
     r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})|\'\'\'.*?\'\'\'(?:\'{0,2})|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}\n]', re.DOTALL
 )

@@ -108,7 +108,7 @@ def legs_by_rule(rules: tuple[Rule, ...], settlement: tuple[Leg, ...], received:
             yield Problem("[[settlement]]", n, "share", "is given, and tokens are paid by rules.", "Keep one of the two.")
     netted = {rule.name for rule in rules if "net-of-refund" in [step.kind for step in rule.steps]}
     if by_rule and received and not all(leg.rule in netted for leg in by_rule):
-        what = "is given, and tokens are paid by rules, so it is not clear from which token it is taken off."
+        what = "is given, and each token has its own rule. Nothing says from which token the amount is taken."
         yield Problem("[[received]]", 0, "", what, "Take it off with the step net-of-refund in these rules.")
 
 

@@ -43,7 +43,7 @@ def paid_accounts(payouts: pl.DataFrame) -> int:
 
 
 def short(value: int) -> str:
-    """An amount (1e-18) cut to two places; in full where that would show a 0 that is none."""
+    """An amount (1e-18) cut to two places; in full where the cut would show 0 for a larger amount."""
     return in_full(value) if 0 < abs(value) < fixed.ONE // 100 else cut(value, 2)
 
 

@@ -23,6 +23,7 @@ from perpcomp.publish.workbook.inputs import INPUTS
 from perpcomp.publish.workbook.plan import Book
 from perpcomp.publish.workbook.write import content_digest
 from perpcomp.run import Run
+from perpcomp.sheet_parts import parts_of
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.payouts import PAYOUTS
 
@@ -32,7 +33,7 @@ def check(file: Path, folder: Path) -> SheetCheck:
     if not file.is_file():
         raise refusal(str(file), "There is no such file.", "Give the workbook or a CSV file, and then the folder of the run.")
     data = file.read_bytes()
-    parts = archive.parts(data, str(file)) if data[:2] == b"PK" else None
+    parts = parts_of(data, str(file)) if data[:2] == b"PK" else None
     run = _run(folder)
     if parts is None:
         same, differing = csv_file.compare(data, str(file), files(run))
