@@ -167,16 +167,21 @@ def _first(raw: Any, op: str) -> Any:
     return next((found for child in children if (found := _first(child, op)) is not None), None)
 
 
-# What an operation makes of one row's values, none of them null.
-STEPS: dict[str, Callable[..., Value]] = {
-    "Plus": operator.add,
-    "Minus": operator.sub,
+# How two values stand to each other.
+ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "Gt": operator.gt,
     "GtEq": operator.ge,
     "Lt": operator.lt,
     "LtEq": operator.le,
     "Eq": operator.eq,
     "NotEq": operator.ne,
+}
+
+# What an operation makes of one row's values, none of them null.
+STEPS: dict[str, Callable[..., Value]] = {
+    "Plus": operator.add,
+    "Minus": operator.sub,
+    **ORDER,
     "And": operator.and_,
     "Or": operator.or_,
     "product": fixed.mul_integers,

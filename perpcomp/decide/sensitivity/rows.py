@@ -5,14 +5,14 @@ total may differ from the payouts' by less than 1e-18 for each product or quotie
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
 from perpcomp import fixed, formula
-from perpcomp.arithmetic import STEPS, Node, columns, term
+from perpcomp.arithmetic import ORDER, STEPS, Node, columns, term
 from perpcomp.decide.sensitivity.pieces import Pieces, Truth, added, at_least, at_most, chosen, compared, line, times, where
 from perpcomp.entitlement import given
 from perpcomp.formula import Formula
@@ -23,14 +23,6 @@ Value = int | Fraction | str | bool | None | Pieces | Truth
 Row = Mapping[str, Value]
 
 PRICED = ("reference_price", "notional_at_reference", "unrealized_pnl_at_reference", "restore_notional")
-_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
-    "Gt": operator.gt,
-    "GtEq": operator.ge,
-    "Lt": operator.lt,
-    "LtEq": operator.le,
-    "Eq": operator.eq,
-    "NotEq": operator.ne,
-}
 
 
 class NoClosedForm(ValueError):
@@ -152,8 +144,8 @@ def _moving(op: str, values: Sequence[Value]) -> Value:
             return values[1]
     if None in values:
         return None
-    if op in _ORDER:
-        return compared(_pieces(values[0]), _pieces(values[1]), _ORDER[op])
+    if op in ORDER:
+        return compared(_pieces(values[0]), _pieces(values[1]), ORDER[op])
     return _arithmetic(op, values)
 
 
