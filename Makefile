@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Every command of a test starts a Python of its own, which would compile the package again each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-offline check fuzz bench precedents rehearsal docs lock clean
 
 run: $(READY)
@@ -39,16 +42,20 @@ precedents: $(READY)
 	$(BIN)/python -m tests.precedents "$(PUBLISHED)"
 	PERPCOMP_PUBLISHED="$(PUBLISHED)" $(BIN)/python -m pytest tests/precedents/check_tables.py
 
-$(READY): requirements.lock pyproject.toml
+# .venv/formulas is a second program that calculates workbooks, for a test. It stands apart: Polars imports its NumPy, and every command would
+# start slower.
+$(READY): requirements.lock tests/formulas.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("perpcomp needs Python 3.11 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/formulas -r tests/formulas.lock
 	touch $(READY)
 
 # Pins newer versions; needs the network and uv. Neither make nor CI does it.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -p 3.11 -o requirements.lock
+	echo formulas | uv pip compile - --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade -p 3.11 -o tests/formulas.lock
 
 clean:
 	rm -rf $(VENV)

@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp.ingest.node.fetch import Fetcher, Settings
+from perpcomp.ingest.node.fetch import Fetcher
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.rpc import Endpoint
+from perpcomp.ingest.node.segments import Settings
 from perpcomp.ingest.node.store import Subject
 
 ADDRESS, TOPIC = "0x" + "ab" * 20, "0x" + "cd" * 32

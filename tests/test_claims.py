@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.claims.dialect import Tree
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.merkle import root_by
 from perpcomp.claims.payee_list import Row, read_list
 from perpcomp.claims.trees.dialects import DIALECTS
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import InputError
 
 pytestmark = pytest.mark.money

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 import perpcomp
 from perpcomp.claims import clear_signing, sheet
 from perpcomp.claims.claim_file import read_claim_file
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.files import FORMATS, claim_files, of_format
 from perpcomp.claims.made import calldata, in_tokens, types_of
 from perpcomp.claims.payments import disperse, hedgey, multisend, sablier, safe_transactions, trees
@@ -25,6 +24,7 @@ from perpcomp.claims.steps import APPROVE, TRANSFER
 from perpcomp.claims.tokens import pinned
 from perpcomp.claims.trees.dialects import DIALECTS
 from perpcomp.claims.verify import check_claims
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import InputError
 from perpcomp.incident.claims import PAYMENTS, TREES
 from tests import build

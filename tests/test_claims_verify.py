@@ -11,11 +11,11 @@ from eth_utils.crypto import keccak
 
 import perpcomp
 from perpcomp.claims import on_chain
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.payee_list import Row
 from perpcomp.claims.tokens import pinned
 from perpcomp.claims.trees.dialects import DIALECTS
 from perpcomp.claims.verify import FileCheck
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import InputError
 from perpcomp.ingest.node.rpc import Endpoint, RpcError
 from tests.commands import call

@@ -20,6 +20,7 @@ ORDER = [
     "curve",
     "glossary",
     "number_text",
+    "eip55",
     "arithmetic",
     "writing",
     "lock",

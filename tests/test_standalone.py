@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_keccak import keccak256
 
 from perpcomp.audit import bundle, standalone
-from perpcomp.claims.eip55 import checksummed
+from perpcomp.eip55 import checksummed
 from tests.test_bundle import forged
 
 pytestmark = pytest.mark.money

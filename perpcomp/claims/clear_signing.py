@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import Step
 from perpcomp.claims.payments import disperse, trees
 from perpcomp.claims.plan import Plan
 from perpcomp.claims.steps import APPROVE, TRANSFER
 from perpcomp.claims.tokens import Token
+from perpcomp.eip55 import checksummed
 
 SCHEMA = "erc7730-v2.schema.json"  # beside the registry's specification
 _BYTES = {"format": "raw"}

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from eth_abi.abi import encode
 from tiny_keccak import keccak256
 
 from perpcomp.claims.payee_list import Row
@@ -64,6 +63,8 @@ def types_of(signature: str) -> list[str]:
 
 def calldata(signature: str, arguments: Sequence[object]) -> str:
     """The data of a call: the first four bytes of the signature's hash, then its arguments."""
+    from eth_abi.abi import encode  # 0.1 s to import: only where a call is written
+
     types = types_of(signature)
     selector = keccak256(f"{signature.partition('(')[0]}({','.join(types)})".encode())[:4]
     return "0x" + (selector + encode(types, arguments)).hex()

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import Made, in_tokens
 from perpcomp.claims.plan import Plan
+from perpcomp.eip55 import checksummed
 from perpcomp.number_text import counted
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.vesting.words import in_words

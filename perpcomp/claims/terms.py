@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from tiny_keccak import keccak256
 
-from perpcomp.claims.eip55 import checksummed
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import near_miss, refusal
 from perpcomp.installed import same_recursion_limit
 

@@ -49,7 +49,7 @@ class StrictCommand(TyperCommand):
             name = parameter.opts[0] if parameter.param_type_name == "option" else str(parameter.metavar)
             if given.count(parameter) > 1 and not parameter.multiple:
                 raise refusal(name, f"The option is given {given.count(parameter)} times and has one value.", "Give it once.")
-            value = values.get(parameter.name)
+            value = values.get(str(parameter.name))
             if value == "" or (isinstance(value, list) and "" in value):
                 raise refusal(name, "The value is empty.", "Give a value, or leave it out.")
         return super().parse_args(ctx, args)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import near_miss
 from perpcomp.fixed import to_integer
 from perpcomp.incident.chain_prefix import without_prefix
@@ -101,12 +102,9 @@ def address(value: Any) -> str:
             advice = "It only looks like a hex digit: copy the address from an explorer."
             raise ValueError(f"holds {strange!r} (U+{ord(strange):04X}).", advice)
         raise ValueError(f"is {shown(value)}, not an address.", "Write 0x and 40 hex digits, in quotes.")
-    if value[2:] not in (value[2:].lower(), value[2:].upper()) or value[2:].isupper():
-        from eth_utils.address import to_checksum_address  # 0.1 s to import: only where there is something to check
-
-        if to_checksum_address(value.lower()) != value:
-            advice = "A digit or its case is wrong: copy the address from an explorer, or write it in lower case."
-            raise ValueError(f"is {value}, which has a wrong checksum.", advice)
+    if value != value.lower() and value != checksummed(value.lower()):
+        advice = "A digit or its case is wrong: copy the address from an explorer, or write it in lower case."
+        raise ValueError(f"is {value}, which has a wrong checksum.", advice)
     return value.lower()
 
 

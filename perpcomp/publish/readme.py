@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import polars as pl
-from eth_utils.address import to_checksum_address
 
 from perpcomp import fixed
+from perpcomp.eip55 import checksummed
 from perpcomp.number_text import counted
 from perpcomp.publish.markdown import escaped, table
 from perpcomp.publish.sentence import in_one_sentence, paid_accounts, short
@@ -92,7 +92,7 @@ def _paid(run: Run) -> Iterator[str]:
     quote = units(run.incident).quote
     ranked = payouts.unique("trader").sort("entitlement", "trader", descending=[True, False])
     rows = [
-        [f"`{to_checksum_address(trader)}`", short(fixed.to_integer(owed)), *_amounts(payouts.filter(trader=trader), tokens)]
+        [f"`{checksummed(trader)}`", short(fixed.to_integer(owed)), *_amounts(payouts.filter(trader=trader), tokens)]
         for trader, owed in ranked.head(TOP).select("trader", "entitlement").iter_rows()
     ]
     if ranked.height > TOP:

@@ -192,7 +192,7 @@ def _perpcomp(task: Task) -> Client:
 
     from perpcomp.incident import incident_file
     from perpcomp.ingest.node import held, providers, pull
-    from perpcomp.ingest.node.fetch import Settings
+    from perpcomp.ingest.node.segments import Settings
     from perpcomp.input import Input, read_events
     from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED, TOPICS
     from perpcomp.systems.system import find

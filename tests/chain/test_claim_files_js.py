@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from perpcomp.claims import sheet
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.files import of_format
 from perpcomp.claims.plan import Plan
+from perpcomp.eip55 import checksummed
 from tests.chain.javascript import ask
 from tests.chain.node import NodeTools
 from tests.planned import AT_ONCE, HALF_USDC, PERP, USDC, many, planned

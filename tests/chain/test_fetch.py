@@ -21,8 +21,8 @@ from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.node import pull as puller
-from perpcomp.ingest.node.fetch import Settings
 from perpcomp.ingest.node.held import Options, default_store
+from perpcomp.ingest.node.segments import Settings
 from perpcomp.ingest.node.store import own_pieces
 from perpcomp.ingest.proof.headers import Unproved
 from perpcomp.input import Input, find_input, read_events
@@ -351,7 +351,7 @@ from pathlib import Path
 from perpcomp import progress
 from perpcomp.incident import incident_file
 from perpcomp.ingest.node import held, pull
-from perpcomp.ingest.node.fetch import Settings
+from perpcomp.ingest.node.segments import Settings
 from perpcomp.systems.perpetual_v1.events import TOPICS
 query, url, store, first, last = sys.argv[1:]
 how = held.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)

@@ -16,8 +16,8 @@ from perpcomp.guards.rules.market import FEE_POOL
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.node import pull
-from perpcomp.ingest.node.fetch import Settings
 from perpcomp.ingest.node.pull import Options
+from perpcomp.ingest.node.segments import Settings
 from perpcomp.input import Input
 from perpcomp.run import Run
 from perpcomp.systems.synthetix_v2.events import TOPICS

@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from eth_utils.address import is_checksum_address
-
 from perpcomp.audit.sheet.dressing import display
 from perpcomp.audit.sheet.found import ERROR, Found, shown
+from perpcomp.eip55 import checksummed
 from perpcomp.publish.workbook.check import CHECK
 from perpcomp.publish.workbook.inputs import INPUTS, VALUE
 from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Sheet, letter
@@ -193,7 +192,7 @@ def _bad_address(text: str) -> str:
         return f"It holds {', '.join(strange[:3])}, which only looks like a digit or is not seen."
     if not ADDRESS.fullmatch(text):
         return "An address is 0x and 40 hex digits."
-    return "" if is_checksum_address(text) else "Its checksum is wrong: a letter has another case, or a digit is another."
+    return "" if text == checksummed(text.lower()) else "Its checksum is wrong: a letter has another case, or a digit is another."
 
 
 def _look_alike(text: str, ours: Any) -> str:

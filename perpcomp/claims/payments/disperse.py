@@ -2,10 +2,10 @@
 
 import re
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import BATCH, Made, Step, batches, file_name, in_tokens
 from perpcomp.claims.plan import Plan
 from perpcomp.claims.steps import approve, when
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import refusal
 
 # Source: github banteg/disperse. What does not match is passed over by the page without a word, so our text is read again with it.

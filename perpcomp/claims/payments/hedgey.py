@@ -6,12 +6,12 @@ Source: Hedgey's DelegatedClaimCampaigns: a locked claim unlocks ceil(amount / p
 import json
 from collections.abc import Sequence
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import AT_ONCE, Made, Step, file_name, in_tokens
 from perpcomp.claims.payee_list import Row
 from perpcomp.claims.plan import Plan
 from perpcomp.claims.steps import when
 from perpcomp.claims.tokens import Token
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import refusal
 
 DAY = 86_400  # a unit

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import Made, Step, file_name, in_tokens
 from perpcomp.claims.payee_list import Row
 from perpcomp.claims.payments.trees import as_file
 from perpcomp.claims.plan import Plan, Tranche
 from perpcomp.claims.steps import fund
 from perpcomp.claims.trees.sablier import SABLIER
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import refusal
 from perpcomp.incident.vesting import ACCRUES, REST_FROM_CLIFF
 from perpcomp.tables.schema import CSV_TIME

@@ -6,9 +6,9 @@ YYYY-MM-DD HH:mm in the browser's zone.
 
 from datetime import UTC, datetime
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import AT_ONCE, Made, Step, batches, file_name, in_tokens
 from perpcomp.claims.plan import Plan
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import refusal
 
 ROWS = 280  # Source: docs.sablier.com, CSV support: the most rows of one file of streams

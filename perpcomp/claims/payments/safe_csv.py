@@ -4,10 +4,10 @@ Source: github bh2smith/safe-airdrop: known columns only, a receiver once or mor
 and a newline at the end would count as a line. Digits beyond the token's decimals would be cut: an amount of base units has none.
 """
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import Made, batches, file_name, in_tokens
 from perpcomp.claims.plan import Plan
 from perpcomp.claims.steps import dates
+from perpcomp.eip55 import checksummed
 
 ROWS = 500  # Source: github bh2smith/safe-airdrop
 

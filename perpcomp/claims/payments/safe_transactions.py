@@ -6,12 +6,12 @@ from typing import Any
 
 from tiny_keccak import keccak256
 
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.made import BATCH, Made, batches, file_name
 from perpcomp.claims.payee_list import Row
 from perpcomp.claims.plan import Plan, Tranche
 from perpcomp.claims.steps import dates
 from perpcomp.claims.tokens import Token
+from perpcomp.eip55 import checksummed
 
 BUILDER = "2.0.1"  # Source: github safe-global/safe-wallet-monorepo apps/tx-builder
 _METHOD = {

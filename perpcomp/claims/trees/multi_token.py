@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from perpcomp.claims.dialect import Dialect, Leaf, Tree, address_word, hexed
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.merkle import in_order
 from perpcomp.claims.payee_list import Row
+from perpcomp.eip55 import checksummed
 
 
 def _leaves(rows: Sequence[Row]) -> list[Leaf]:

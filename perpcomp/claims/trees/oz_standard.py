@@ -3,9 +3,9 @@
 from typing import Any
 
 from perpcomp.claims.dialect import Dialect, Leaf, Tree, address_word
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.merkle import heap
 from perpcomp.claims.trees.dump import dump
+from perpcomp.eip55 import checksummed
 
 
 def _preimage(leaf: Leaf) -> bytes:

@@ -6,8 +6,8 @@ A leaf holds neither tranche, contract nor chain: the same root under two tranch
 from typing import Any
 
 from perpcomp.claims.dialect import Dialect, Leaf, Tree, account_bytes, hexed
-from perpcomp.claims.eip55 import checksummed
 from perpcomp.claims.merkle import layered
+from perpcomp.eip55 import checksummed
 
 
 def _preimage(leaf: Leaf) -> bytes:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from perpcomp.claims.dialect import Dialect, Leaf, Tree, hexed, one_each
-from perpcomp.claims.eip55 import all_checksummed, checksummed
 from perpcomp.claims.merkle import layered
 from perpcomp.claims.payee_list import Row
+from perpcomp.eip55 import all_checksummed, checksummed
 
 
 def _leaves(rows: Sequence[Row]) -> list[Leaf]:

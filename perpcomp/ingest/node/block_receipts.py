@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from perpcomp.findings import refusal
+from perpcomp.findings import NETWORK, refusal
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.results import BadAnswer, Raw, read_object, read_strictly
-from perpcomp.ingest.node.rpc import NETWORK, RpcError
+from perpcomp.ingest.node.rpc import RpcError
 
 
 async def receipts_of(pool: Pool, number: int) -> list[dict[str, Any]]:

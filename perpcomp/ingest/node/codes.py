@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from perpcomp.findings import InputError, refusal
+from perpcomp.findings import NETWORK, InputError, refusal
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.results import BadAnswer, Raw, read_strictly, to_int
-from perpcomp.ingest.node.rpc import NETWORK, Endpoint, RpcError
+from perpcomp.ingest.node.rpc import Endpoint, RpcError
 from perpcomp.writing import write_whole
 
 BATCH = 100  # requests in one batch

@@ -8,7 +8,6 @@ A block's hash covers all its history, so nothing before it changed meanwhile.
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from perpcomp import progress
-from perpcomp.findings import refusal
+from perpcomp.findings import NETWORK, refusal
 from perpcomp.ingest.block_times import dated
 from perpcomp.ingest.consistency import OTHER_BLOCK
 from perpcomp.ingest.node.answers import EVERY_ADDRESS, read_logs_answer, read_logs_of_receipts
@@ -24,21 +23,12 @@ from perpcomp.ingest.node.block_receipts import receipts_of
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
 from perpcomp.ingest.node.results import BadAnswer, BlockInfo, Raw, read_block_info, read_strictly, to_int
-from perpcomp.ingest.node.rpc import NETWORK, RpcError
+from perpcomp.ingest.node.rpc import RpcError
+from perpcomp.ingest.node.segments import HEADERS_AT_ONCE, Settings, grid
 from perpcomp.ingest.node.store import Store, Subject
 from perpcomp.number_text import counted
 
-HEADERS_AT_ONCE = 100
 AGAIN = 6  # attempts at a segment whose blocks change while it is fetched
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to ask, in blocks: the most blocks of one request, the blocks of a segment, and how many confirm a final block."""
-
-    window: int = 2_000
-    segment: int = 20_000
-    confirmations: int = 32
 
 
 class Fetcher:
@@ -243,13 +233,6 @@ def _check_repeated(before: pl.DataFrame, again: pl.DataFrame, block: int) -> No
 def may_be_capped(logs: int) -> bool:
     """Whether an answer with so many logs may be cut off: nodes and gateways cut at a round number, and some without a word."""
     return logs >= 50 and (logs % 50 == 0 or logs & (logs - 1) == 0)
-
-
-def grid(asked: Range, size: int) -> list[Range]:
-    """The range in segments whose ends are multiples of `size`, so that a longer range can reuse them."""
-    first, last = asked
-    cuts = [first, *range((first // size + 1) * size, last + 1, size), last + 1]
-    return [(a, b - 1) for a, b in pairwise(cuts) if a < b]
 
 
 async def all_of(calls: Sequence[Any]) -> list[Any]:

@@ -5,13 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from perpcomp.findings import refusal
+from perpcomp.findings import NETWORK, refusal
 from perpcomp.incident.incident import Incident
-from perpcomp.ingest.node.fetch import Settings, grid
 from perpcomp.ingest.node.refusals import Range
-from perpcomp.ingest.node.rpc import NETWORK
+from perpcomp.ingest.node.segments import Settings, grid
 from perpcomp.ingest.node.store import LOGS, Store, Subject, read_range
-from perpcomp.ingest.proof import evidence
 from perpcomp.tables.schema import CSV_TIME
 
 
@@ -107,6 +105,8 @@ def proved(incident: Incident, topics: Sequence[str], options: Options, known: F
     stated = read_range(options.store).get("proved", {}).get(options.prove)
     if stated is None:
         return None
+    from perpcomp.ingest.proof import evidence  # brings RLP and the client of nodes: only where there is something to prove
+
     start, anchor = stated
     about = subject(incident, topics)
     folder = evidence.folder_of(options.store, (start, known.last))

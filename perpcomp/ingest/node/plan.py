@@ -1,9 +1,9 @@
 """The plan of a fetch, for --dry-run: how many requests, for which blocks, contracts and columns."""
 
 from perpcomp.incident.incident import Incident
-from perpcomp.ingest.node.fetch import HEADERS_AT_ONCE, grid
 from perpcomp.ingest.node.held import Options
 from perpcomp.ingest.node.refusals import width
+from perpcomp.ingest.node.segments import HEADERS_AT_ONCE, grid
 from perpcomp.tables.schema import CSV_TIME
 
 

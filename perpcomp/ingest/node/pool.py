@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from perpcomp.findings import Finding, InputError
+from perpcomp.findings import NETWORK, Finding, InputError
 from perpcomp.ingest.node.refusals import Action, classify
 from perpcomp.ingest.node.results import BadAnswer, Raw, read_strictly, to_int
-from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint, RpcError
+from perpcomp.ingest.node.rpc import UNREACHED, Endpoint, RpcError
 
 T = TypeVar("T")
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from perpcomp import progress
-from perpcomp.findings import InputError, refusal
+from perpcomp.findings import NETWORK, InputError, refusal
 from perpcomp.incident.incident import Incident
-from perpcomp.ingest.node.fetch import Fetcher, differing_block, grid
+from perpcomp.ingest.node.fetch import Fetcher, differing_block
 from perpcomp.ingest.node.held import Fetched, Options, asked_for, held, proved, subject
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.results import read_object, read_strictly, to_int
-from perpcomp.ingest.node.rpc import NETWORK, UNREACHED, Endpoint
+from perpcomp.ingest.node.rpc import UNREACHED, Endpoint
+from perpcomp.ingest.node.segments import grid
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof import evidence
 from perpcomp.lock import locked

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 UNREACHED = "node-unreachable"  # code of the finding that a node did not answer
-NETWORK = 3  # the exit code where only another endpoint or a later attempt can help
 
 
 class BatchRefused(Exception):

@@ -12,10 +12,11 @@ import polars as pl
 
 from perpcomp.findings import refusal
 from perpcomp.ingest.node.block_receipts import receipts_of
-from perpcomp.ingest.node.fetch import HEADERS_AT_ONCE, all_of
+from perpcomp.ingest.node.fetch import all_of
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.results import read_object
+from perpcomp.ingest.node.segments import HEADERS_AT_ONCE
 from perpcomp.ingest.proof.bloom import LogFilter, blocks_to_open
 from perpcomp.ingest.proof.headers import encode_header, split
 from perpcomp.ingest.proof.prove import Proof, prove

@@ -6,12 +6,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 from perpcomp import fixed, payees
+from perpcomp.eip55 import checksummed
 from perpcomp.entitlement import Entitlement
 from perpcomp.number_text import in_full
 from perpcomp.payees import Part
 from perpcomp.publish.workbook.compare import Compared
 from perpcomp.publish.workbook.inputs import QUOTE_PRICE, share
-from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Column, Sheet, checksummed, letter, number, span, within
+from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Column, Sheet, letter, number, span, within
 from perpcomp.publish.workbook.rules import equities
 from perpcomp.publish.workbook.spelled import LONGEST
 from perpcomp.run import Run

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from perpcomp.decide.compare import NOTHING
+from perpcomp.eip55 import checksummed
 from perpcomp.entitlement import Entitlement
 from perpcomp.incident.adjustments import ADD, DEDUCT, SCALE, SET, Adjustment
 from perpcomp.publish.workbook.inputs import FORMULA
-from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Column, Sheet, checksummed, letter, literal, number, span
+from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Column, Sheet, letter, literal, number, span
 from perpcomp.publish.workbook.positions import Positions
 from perpcomp.publish.workbook.published import cell_of
 from perpcomp.publish.workbook.rules import Rule, equities

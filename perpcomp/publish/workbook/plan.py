@@ -7,8 +7,6 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from perpcomp.fixed import ONE
 from perpcomp.number_text import exact
 from perpcomp.sheet_limits import ABOVE
@@ -71,12 +69,6 @@ class Book:
     sheets: Sequence[Sheet]
     names: dict[str, str]
     state: Cell
-
-
-@cache
-def checksummed(address: str) -> str:
-    """An address as wallets show it; every sheet shows it."""
-    return to_checksum_address(address)
 
 
 @cache

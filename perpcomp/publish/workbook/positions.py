@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.eip55 import checksummed
 from perpcomp.publish.workbook.inputs import price_names
 from perpcomp.publish.workbook.links import of_transaction
-from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, checksummed, letter, number, span, within
+from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, letter, number, span, within
 from perpcomp.publish.workbook.rules import Rule, equities, shares
 from perpcomp.publish.workbook.spelled import spelled
 from perpcomp.run import Run

@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from perpcomp.publish.workbook.plan import Cell, Column, Sheet, checksummed
+from perpcomp.eip55 import checksummed
+from perpcomp.publish.workbook.plan import Cell, Column, Sheet
 from perpcomp.run import Run
 from perpcomp.sheet_limits import shown_rows, shown_text
 from perpcomp.systems.units import units

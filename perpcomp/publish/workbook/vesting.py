@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from perpcomp.eip55 import checksummed
 from perpcomp.fixed import to_integers
 from perpcomp.publish.workbook.claims import Claims
 from perpcomp.publish.workbook.inputs import UPFRONT
-from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, checksummed, letter, number, within
+from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, letter, number, within
 from perpcomp.run import Run
 from perpcomp.sheet_limits import ROWS
 from perpcomp.vesting.curves import curve

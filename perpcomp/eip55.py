@@ -1,6 +1,7 @@
 """Addresses in mixed case, whose case is a checksum (EIP-55), for lists of many."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from tiny_keccak import keccak256
 
@@ -9,6 +10,7 @@ _HIGH = bytes.maketrans(b"0123456789abcdef", b"\0" * 8 + b" " * 8)
 _LETTER = bytes.maketrans(b"0123456789abcdef", b"\0" * 10 + b" " * 6)
 
 
+@lru_cache(maxsize=65_536)
 def checksummed(address: str) -> str:
     """A lower-case address in mixed case."""
     return all_checksummed([address])[0]
