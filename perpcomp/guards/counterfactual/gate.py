@@ -1,8 +1,9 @@
 """What one set of rules says about one market now: whether an account may be flagged, and whether anybody may liquidate it."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from perpcomp.curve import Reserves, Reverts
+from perpcomp.curve import Reserves
 from perpcomp.fixed import ONE, mul_integers
 from perpcomp.guards.counterfactual.market import Market
 from perpcomp.guards.counterfactual.position import Closed, Position
@@ -22,6 +23,8 @@ class Gate:
     maintenance: int = 0
     over_position_notional: bool = False
     _premium_answer: tuple[Reserves | None, int | None, bool] = (None, None, False)  # of (pool, index): the last answer of premium_blocks
+    _below: dict[str, tuple[Position, bool]] = field(default_factory=dict)  # the cache of _below_at_index, for what _below_holds says
+    _below_holds: tuple[int, int, int] = (0, 0, 0)  # index, premium fraction, maintenance
 
     def __post_init__(self) -> None:
         if not self.rules.limited:
@@ -34,19 +37,26 @@ class Gate:
 
     # Flagging
 
-    def is_flaggable(self, trader: str) -> bool | None:
-        """Whether the account is below maintenance by the flag rule; None where the rule needs an index price and none is known."""
-        position = self.market.position(trader)
+    def flaggable(self, traders: Collection[str]) -> Mapping[str, bool | None]:
+        """Trader -> whether the account is below maintenance by the flag rule; None where the rule needs an index price and none is known."""
         if self.rules.flag_rule == "index":
-            return None if self.index is None else position.size != 0 and self._ratio_at_index(position, self.index) < self.maintenance
-        try:
-            if position.size == 0 or not self.market.is_below(trader, self.maintenance, self.over_position_notional):
-                return False
-        except Reverts:  # then the liquidation reverts too
-            return False
-        if self.rules.spread is not None and self.index is not None and premium(self.market.pool, self.index) >= self.rules.spread:
-            return self._ratio_at_index(position, self.index) < self.maintenance
-        return True
+            return dict.fromkeys(traders) if self.index is None else self._below_at_index(traders, self.index)
+        below = self.market.below(traders, self.maintenance, self.over_position_notional)
+        if self.rules.spread is None or self.index is None or premium(self.market.pool, self.index) < self.rules.spread:
+            return below
+        return below | self._below_at_index([trader for trader, is_below in below.items() if is_below], self.index)
+
+    def _below_at_index(self, traders: Iterable[str], index: int) -> dict[str, bool]:
+        """Trader -> whether the margin ratio with the profit at the index price is below maintenance; False without a position."""
+        if self._below_holds != (holds := (index, self.market.premium, self.maintenance)):
+            self._below, self._below_holds = {}, holds
+        answers = {}
+        for trader, position in self.market.positions_of(traders):
+            known = self._below.get(trader)
+            if known is None or known[0] is not position:
+                known = self._below[trader] = (position, position.size != 0 and self._ratio_at_index(position, index) < self.maintenance)
+            answers[trader] = known[1]
+        return answers
 
     def _ratio_at_index(self, position: Position, index: int) -> int:
         return ratio_at_index(position.size, position.margin, position.open_notional, self.market.owed(position), index)

@@ -4,10 +4,12 @@ Every operation is the contract's own, by the formulas of replay/contract.py, on
 gave: an opening its USDC, a close and a liquidation their base. With history's actions it leaves history's pools, digit for digit.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from perpcomp.curve import Average, Reserves, Reverts, in_price, out_price
-from perpcomp.fixed import div_integers, mul_integers
+from perpcomp.fixed import ONE, div_integers, mul_integers
 from perpcomp.guards.counterfactual.position import EMPTY, Closed, Position, maintenance_notional, ratio
 from perpcomp.systems.perpetual_v1.replay import state
 from perpcomp.systems.perpetual_v1.replay.contract import (
@@ -50,7 +52,8 @@ class Market:
     clock: int = 0  # unix seconds
     block: int = -1
     snapshot_block: int = -1  # the block of the last snapshot: the last swap of a block overwrites it
-    _edges: dict[str, tuple[Position, tuple[int, int, bool], int]] = field(default_factory=dict)  # the cache of is_below
+    _edges: dict[str, tuple[Position, int | None]] = field(default_factory=dict)  # the cache of below, for what _edges_hold says
+    _edges_hold: tuple[int, int, bool] = (0, 0, False)  # premium, maintenance, over_position_notional
     _average: tuple[tuple[int, int], Average | None, int] = ((-1, -1), None, 0)  # the cache of _quarter_hour
 
     @classmethod
@@ -74,6 +77,12 @@ class Market:
             assert then is not None
             size = size_after_migrations(size, then.cumulative_notional, then.pool, self.cumulative, self.pool)
         return replace(stored, size=size, migration=latest)
+
+    def positions_of(self, traders: Iterable[str]) -> list[tuple[str, Position]]:
+        """`position` of many traders."""
+        latest = len(self.timeline.migrations) - 1
+        stored = [(trader, self.positions.get(trader, EMPTY)) for trader in traders]
+        return [(trader, position if position.migration == latest else self.position(trader)) for trader, position in stored]
 
     def owed(self, position: Position) -> int:
         """Funding since its last settlement: + the trader owes."""
@@ -211,28 +220,49 @@ class Market:
 
     # Margin ratios. They raise Reverts where the contract's view reverts.
 
-    def is_below(self, trader: str, maintenance: int, over_position_notional: bool) -> bool:
-        """Whether the margin ratio, with the better profit of spot and average, is below maintenance."""
-        position = self.position(trader)
-        key = (self.premium, maintenance, over_position_notional)
-        known = self._edges.get(trader)
-        if known is None or known[0] is not position or known[1] != key:
-            edge = maintenance_notional(position, self.owed(position), maintenance, over_position_notional)
-            known = self._edges[trader] = (position, key, edge)
-        edge, long = known[2], position.size > 0
-        notional = out_price(position.size, self.pool)
-        if over_position_notional and notional == 0:
-            raise Reverts("the margin ratio divides by 0")
-        if notional >= edge if long else notional <= edge:
-            return False
-        average, spot = self._quarter_hour()
-        # Closing without slippage at the average spot price is better than any average of closing. Where even that is below
-        # maintenance, which is so for most, the slow average need not be computed.
-        best = mul_integers(abs(position.size), spot + 1) + 1 if long else mul_integers(abs(position.size), spot) - 1
-        if best < edge if long else best > edge:
-            return True
-        by_average = average_out_price(position.size, average)
-        return by_average < edge if long else by_average > edge
+    def below(self, traders: Iterable[str], maintenance: int, over_position_notional: bool) -> dict[str, bool]:
+        """Trader -> whether the margin ratio, with the better profit of spot and average, is below maintenance.
+
+        False without a position, and where the contract's view reverts, for then a liquidation reverts too. All are asked at once,
+        because they are asked after every action.
+        """
+        if self._edges_hold != (holds := (self.premium, maintenance, over_position_notional)):
+            self._edges, self._edges_hold = {}, holds
+        answers = {}
+        quote, base, product = self.pool.quote, self.pool.base, self.pool.product
+        average: Average | None = None
+        for trader, position in self.positions_of(traders):
+            known = self._edges.get(trader)
+            if known is None or known[0] is not position:
+                known = self._edges[trader] = (position, self._edge(position, maintenance, over_position_notional))
+            edge, size, answers[trader] = known[1], position.size, False
+            if edge is None:
+                continue
+            # What a close at spot moves is `product / (base + size) - quote`, rounded up, or its negative for a long. So this compares
+            # it with the edge without dividing, which is the answer for most accounts most of the time.
+            if base + size <= 0 or product <= (quote - edge if size > 0 else quote + edge) * (base + size):
+                continue
+            if over_position_notional and out_price(size, self.pool) == 0:
+                continue
+            if average is None:
+                average, spot = self._quarter_hour()
+            # Closing without slippage at the average spot price is better than any average of closing. Where even that is below
+            # maintenance, which is so for most, the slow average need not be computed. One more or less covers what is rounded.
+            if size * (spot + 1) < (edge - 1) * ONE if size > 0 else -size * spot >= (edge + 2) * ONE:
+                answers[trader] = True
+            else:
+                with suppress(Reverts):
+                    by_average = average_out_price(size, average)
+                    answers[trader] = by_average < edge if size > 0 else by_average > edge
+        return answers
+
+    def _edge(self, position: Position, maintenance: int, over_position_notional: bool) -> int | None:
+        """The notional at which the margin ratio crosses maintenance; None without a position or where the ratio reverts."""
+        if position.size == 0:
+            return None
+        with suppress(Reverts):
+            return maintenance_notional(position, self.owed(position), maintenance, over_position_notional)
+        return None
 
     def ratios(self, position: Position, over_position_notional: bool) -> tuple[int, int]:
         """The margin ratio at spot, and the better one of spot and average."""

@@ -172,25 +172,28 @@ class Counterfactual:
     def _unflag_recovered(self, gate: Gate) -> None:
         """Note who has recovered since an earlier action's flag; unflag them where the rules do."""
         unflagged, flagged = self.unflagged[gate.market.address], self.flagged[gate.market.address]
-        for candidate in list(flagged.values()):
-            if not self.rules.unflags and candidate.recovered:
-                continue
-            if candidate.flag_action < self.number and gate.is_flaggable(candidate.trader) is False:
-                candidate.recovered = True
+        earlier = [
+            trader
+            for trader, candidate in flagged.items()
+            if candidate.flag_action < self.number and (self.rules.unflags or not candidate.recovered)
+        ]
+        for trader, flaggable in gate.flaggable(earlier).items():
+            if flaggable is False:
+                flagged[trader].recovered = True
                 if self.rules.unflags:
-                    candidate.was_unflagged, candidate.is_flagged = True, False
-                    unflagged[candidate.trader] = flagged.pop(candidate.trader)
+                    flagged[trader].was_unflagged, flagged[trader].is_flagged = True, False
+                    unflagged[trader] = flagged.pop(trader)
 
     def _flag_below(self, action: Action, gate: Gate) -> None:
         """Flag the candidates that are below maintenance."""
         unflagged, flagged = self.unflagged[gate.market.address], self.flagged[gate.market.address]
-        for candidate in list(unflagged.values()):
-            flaggable = gate.is_flaggable(candidate.trader)
+        for trader, flaggable in gate.flaggable(unflagged).items():
+            candidate = unflagged[trader]
             candidate.flag_rule_decided |= flaggable is not None
             if flaggable:
                 candidate.flagged_at, candidate.flag_price = action.time, gate.market.pool.spot
                 candidate.flag_action, candidate.is_flagged = self.number, True
-                flagged[candidate.trader] = unflagged.pop(candidate.trader)
+                flagged[trader] = unflagged.pop(trader)
 
     def _report_liquidatable(self, number: int, gate: Gate) -> None:
         """At the end of a block of the window: report accounts that only these rules could liquidate. Keepers do not try them."""
@@ -209,8 +212,8 @@ class Counterfactual:
     def _untried_below(self, gate: Gate) -> list[str]:
         """Accounts that may be flagged and that no keeper tries."""
         tried = self.unflagged[gate.market.address].keys() | self.flagged[gate.market.address].keys()
-        positions = gate.market.positions.items()
-        return [trader for trader, position in positions if position.size and trader not in tried and gate.is_flaggable(trader)]
+        untried = [trader for trader, position in gate.market.positions.items() if position.size and trader not in tried]
+        return [trader for trader, flaggable in gate.flaggable(untried).items() if flaggable]
 
     def _try(self, gate: Gate, candidate: Candidate, action: Action) -> bool:
         """Liquidate a flagged account if the rules let anybody; True where it was liquidated."""
