@@ -62,10 +62,11 @@ def pay(due_to: Due, unpayable: Mapping[str, str], liquidations: pl.DataFrame, s
     shares = list((nothing if stopped else leg_values(due_to)).values())
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
-        values = [int(v // fixed.ONE if v >= 0 else -(-v // fixed.ONE)) for v in (share[k] * worth for share in shares)]
+        values = [int(share[k] * worth // fixed.ONE) for share in shares]
         payable = [0 if why else share[k] for share, why in zip(shares, refused, strict=True)]
-        units = in_units(payable, leg, worth, rounding(chosen, incident))
-        if takes_rest(due_to) and k < len(incident.settlement) - 1:
+        before_rest = takes_rest(due_to) and k < len(incident.settlement) - 1
+        units = in_units(payable, leg, worth, rounding(chosen, incident), [share[-1] for share in shares] if before_rest else None)
+        if before_rest:
             for share, paid_units, reason in zip(shares, units, refused, strict=True):
                 share[-1] -= share[k] if reason else worth_of(paid_units, leg, worth)
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
@@ -125,11 +126,12 @@ def base_units(value: Exact, leg: Leg, worth: int = fixed.ONE) -> int:
     return in_units([value], leg, worth, FLOOR)[0]
 
 
-def in_units(values: Sequence[Exact], leg: Leg, worth: int, mode: str) -> list[int]:
+def in_units(values: Sequence[Exact], leg: Leg, worth: int, mode: str, most: Sequence[Exact] | None = None) -> list[int]:
     """The base units of several values: of each alone, or by largest remainder.
 
     Then the units of all are the floor of the exact sum, and the missing ones go to the largest remainders, ties by the order
-    of the values, which is that of the addresses. A value of 0 gets none.
+    of the values, which is that of the addresses. A value of 0 gets none. Nobody gets more than `most` of each, where it is given: what
+    another token is to pay the rest of cannot be below 0.
     """
     common = lcm(*(value.denominator for value in values))
     factor, divisor = worth * 10**leg.decimals, fixed.to_integer(leg.price) * fixed.ONE * common
@@ -137,7 +139,10 @@ def in_units(values: Sequence[Exact], leg: Leg, worth: int, mode: str) -> list[i
     units = [value // divisor for value in scaled]
     if mode == LARGEST_REMAINDER:
         missing = sum(scaled) // divisor - sum(units)
-        for n in sorted(range(len(units)), key=lambda n: -(scaled[n] % divisor))[:missing]:
+        cut = [n for n in range(len(units)) if scaled[n] % divisor]
+        if most is not None:
+            cut = [n for n in cut if worth_of(units[n] + 1, leg, worth) <= most[n]]
+        for n in sorted(cut, key=lambda n: -(scaled[n] % divisor))[:missing]:
             units[n] += 1
     return units
 

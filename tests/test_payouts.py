@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perpcomp import fixed, formula, payees, payouts
 from perpcomp.decide import published
-from perpcomp.entitlement import compensated, of_traders
+from perpcomp.entitlement import Entitlement, compensated, of_traders
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.incident.incident import Incident
@@ -52,14 +52,15 @@ def test_the_last_leg_takes_what_the_others_leave() -> None:
     """100 units of 1e-18 USDC do not divide by 3."""
     legs = [Leg(token, 18, None, Fraction(1, 3), Decimal(1), "", ()) for token in ("A", "B", "C")]
     assert payouts.split(100, legs) == [33, 33, 34]
+    assert payouts.split(-100, legs) == [-34, -34, -32]
 
 
-def judged(*rows: tuple[int, str, str | None, str]) -> pl.DataFrame:
-    """Eligible longs of 1, compensated whole: (trader, size at the reference, margin there or None, profit there)."""
+def judged(*rows: tuple[int, str | None, str | None, str]) -> pl.DataFrame:
+    """Eligible longs of 1, compensated whole: (trader, size at the reference or None, margin there or None, profit there)."""
     columns: dict[str, list[Decimal | None]] = {
         "size": [Decimal(1) for _ in rows],
         "compensated_size": [Decimal(1) for _ in rows],
-        "size_at_reference": [Decimal(size) for _, size, _, _ in rows],
+        "size_at_reference": [None if size is None else Decimal(size) for _, size, _, _ in rows],
         "margin_at_reference": [None if margin is None else Decimal(margin) for _, _, margin, _ in rows],
         "unrealized_pnl_at_reference": [Decimal(profit) for _, _, _, profit in rows],
         "funding_at_reference": [Decimal(0) for _ in rows],
@@ -91,19 +92,45 @@ DOLLARS = {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7': 'token = "USDC
         ([("0", None, "0"), ("0", "0", "0")], "unknown"),
         ([("0", "0", "0"), ("0", "0", "0")], "no-position"),
         ([("0", "0", "0"), ("1", "0", "-5")], "no-margin"),
+        ([("0", "0", "0"), (None, "0", "-5")], "no-margin"),
         ([("0", "0", "0"), ("1", "5", "-5")], "under-water"),
         ([("1", "0", "-5"), ("1", "5", "-9")], "under-water"),
         ([("1", "0.000000999999999999", "0"), ("1", None, "0")], "below-one-base-unit"),
     ],
 )
 def test_the_reason_for_a_0_holds_for_all_liquidations_of_its_trader(
-    rows: list[tuple[str, str | None, str]], reason: str, tmp_path: Path
+    rows: list[tuple[str | None, str | None, str]], reason: str, tmp_path: Path
 ) -> None:
     """What one liquidation lacks does not explain a 0 that another one shares; only `unknown` is said of any."""
     frame = judged(*((1, *row) for row in rows))
     paid = paid_by("margin-upl-funding", frame, build.made_up(tmp_path, DOLLARS))
     assert paid["amount_base_units"].to_list() == ["0"]
     assert paid["reason"][0].split(":")[0] == reason
+
+
+def test_a_liquidation_that_is_not_compensated_explains_no_0(tmp_path: Path) -> None:
+    frame = judged((1, "0", "0", "0"), (1, "1", "5", "9")).with_columns(eligible=pl.Series([True, False]))
+    assert paid_by("margin-upl-funding", frame, build.made_up(tmp_path))["reason"][0].startswith("no-position: ")
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        (Entitlement(0, 0, 1, taken_off=5 * fixed.ONE, adjusted=-3 * fixed.ONE), "adjusted: a ruling leaves nothing; see adjusted.csv"),
+        (Entitlement(0, 0, 1, taken_off=5 * fixed.ONE), "already-received: 5 USDC that are owed were received already"),
+        (
+            Entitlement(0, 1, 2, taken_off=5 * fixed.ONE, adjusted=-3 * fixed.ONE),
+            "unknown: the rule reads what the logs do not hold; see findings.csv",
+        ),
+        (Entitlement(0, 1, 2, taken_off=5 * fixed.ONE), "unknown: the rule reads what the logs do not hold; see findings.csv"),
+        (Entitlement(0, 0, 1), "no-position: nothing of it was open at the moment of [valuation]"),
+    ],
+)
+def test_a_0_has_the_last_reason_that_made_it_one(own: Entitlement, reason: str, tmp_path: Path) -> None:
+    """A ruling comes after what was received, and neither is the reason while a part is unknown: it may be what is owed."""
+    frame, incident = judged((1, "0", "0", "0")), build.made_up(tmp_path)
+    paid = payouts.pay(Due(formula.find("margin-only"), {address(1): own}, incident), {}, frame, stopped=False)
+    assert paid["reason"].to_list() == [reason]
 
 
 def test_a_stopped_payment_pays_nobody_and_says_so(tmp_path: Path) -> None:

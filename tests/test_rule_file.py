@@ -59,6 +59,7 @@ def test_a_pot_smaller_than_the_claims_is_met_to_the_unit(tmp_path: Path) -> Non
     run = three(tmp_path, POT + TREASURY)
     assert run.payouts["amount_base_units"].to_list() == ["3006162633398466857057", "3006162633398466857057", "1987674733203066285886"]
     assert sum(map(int, run.payouts["amount_base_units"])) == 8_000 * 10**18
+    assert run.payouts["rounded_off"].to_list() == [0, 0, 0], "the added units are less than a whole 1e-18 above the exact share"
     lines = {line.label: line.value for line in summary(run)}
     assert lines["Rule pot"] == 'first margin-only, then share the budget "treasury" pro rata.'
     assert lines["Sum of entitlements"] == "8,000 USDC"
@@ -338,6 +339,22 @@ def test_tokens_whose_rules_are_not_the_whole_are_refused(tmp_path: Path) -> Non
     text = CLAIMS.replace("[allocation]", half).replace("share = 1\n", 'rule = "half"\n')
     with pytest.raises(InputError, match="5,000 in DAI, but the rule that pays gives it 3,006"):
         from_claims(tmp_path, text=text)
+
+
+def test_a_missing_unit_goes_to_nobody_of_whom_the_last_token_would_take_it_back(tmp_path: Path) -> None:
+    """Shares of 1,999.775, 2,000.675 and 3,999.55 in tenths, at most 3,000 each: the missing tenth would bring either of the first two
+    above its share, and what the last token pays below 0.
+    """
+    cash = (
+        '[[rule]]\nname = "cash"\nbase = "share"\nsource = "test"\n[[rule.step]]\nkind = "cap-per-trader"\ncap = 3_000\nexcess = "kept"\n\n'
+    )
+    leg = '[[settlement]]\ntoken = "CASH"\ndecimals = 1\nrule = "cash"\nprice = 1\nprice_policy = "fixed"\nsource = "test"\n\n'
+    text = (
+        CLAIMS.replace("[allocation]", cash + "[allocation]").replace("share = 1\n", "").replace("[[settlement]]", f"{leg}[[settlement]]")
+    )
+    rows = "".join(f"{address(n)},{tenths}{'0' * 17}\n" for n, tenths in ((1, 100_000), (2, 100_045), (3, 200_000)))
+    paid = from_claims(tmp_path, f"user,units\n{rows}", text).payouts["amount_base_units"].to_list()
+    assert paid == ["19997", "75025309652664075", "20006", "74924071042007774", "30000", "999550050619305328151"]
 
 
 def test_positions_unwind_on_the_pool_of_restore_as_on_a_stated_one(tmp_path: Path) -> None:

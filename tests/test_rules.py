@@ -15,6 +15,7 @@ from perpcomp.fixed import ONE
 from perpcomp.incident.payees import Payee
 from perpcomp.incident.rule_steps import Step
 from perpcomp.incident.rules import Rule
+from perpcomp.rules import unwind
 from perpcomp.rules.apply import Outcome, apply
 from perpcomp.rules.population import Population
 from perpcomp.rules.sentence import parse, sentence
@@ -119,8 +120,10 @@ def test_the_claims_of_an_unwinding_are_the_catalogues() -> None:
     assert [nearest(amount) for amount in amounts] == [D(value) for value in expected]
 
 
-def test_an_unwinding_is_exact_to_its_last_digit() -> None:
-    """Against plain fractions: a long and a short, of two traders, in three rounds."""
+@pytest.mark.parametrize("guard", [128, 0])
+def test_an_unwinding_is_exact_to_its_last_digit(guard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against plain fractions: a long and a short, of two traders, in three rounds. Without guard bits they leave every last digit open."""
+    monkeypatch.setattr(unwind, "_GUARD", guard)
     columns = {"size": [7, -3], "open_notional": [6_000, 3_500], "margin": [900, 800], "funding": [-5, 11], "notional": [7_000, 3_000]}
     quote, base = Fraction(10_000_000 * ONE), Fraction(10_000 * ONE)
     k, realized = quote * base, [Fraction(0), Fraction(0)]
@@ -147,11 +150,11 @@ def test_a_claim_that_is_exactly_whole_is_not_cut_by_the_guard_bits() -> None:
 
 def test_a_short_larger_than_the_pool_and_a_market_without_a_pool_are_refused() -> None:
     columns = {"size": [-10_000], "open_notional": [1], "margin": [1], "funding": [0], "notional": [1]}
-    unwind = rule(Step("amm-unwind", rounds=1), base="margin")
+    once = rule(Step("amm-unwind", rounds=1), base="margin")
     with pytest.raises(InputError, match="The shorts of M take 10000 out of a pool of 10000"):
-        apply(unwind, population(columns), {})
+        apply(once, population(columns), {})
     with pytest.raises(InputError, match="There is no pool of M"):
-        apply(unwind, replace(population(columns), pools={"N": POOL["M"]}), {})
+        apply(once, replace(population(columns), pools={"N": POOL["M"]}), {})
 
 
 def test_equal_per_address_fills_to_one_level() -> None:
