@@ -6,7 +6,7 @@ from fractions import Fraction
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.entitlement import Entitlement
+from perpcomp.entitlement import Entitlement, part_of
 from perpcomp.findings import Finding, InputError, closest
 from perpcomp.incident.adjustments import ADD, DEDUCT, SCALE, SET, Adjustment
 from perpcomp.incident.incident import Incident
@@ -39,7 +39,7 @@ def _applied(owed: Mapping[str, Entitlement], incident: Incident) -> Iterator[tu
 def _after(known: int | Fraction, one: Adjustment) -> int | Fraction:
     """The entitlement (1e-18 of the quote asset) after one adjustment. What a factor leaves is cut as the entitlement is: whole, or exact."""
     if one.kind == SCALE:
-        return Entitlement(known, 0, 1).part(one.factor or Fraction())
+        return part_of(known, one.factor or Fraction())
     amount = fixed.to_integer(one.amount or fixed.from_integer(0))
     return {ADD: known + amount, DEDUCT: max(known - amount, min(known, 0)), SET: amount}[one.kind]
 

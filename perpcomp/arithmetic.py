@@ -238,10 +238,8 @@ def term(value: Any) -> Value:
 
 
 def terms(column: pl.Series) -> list[Value]:
-    """`term` of every cell of a column."""
-    if column.dtype in (pl.String, pl.Boolean):
-        return column.to_list()
-    return [*fixed.to_integers(column)] if column.dtype == fixed.AMOUNT else [term(cell) for cell in column]
+    """`term` of every cell of a column of texts, flags or amounts."""
+    return column.to_list() if column.dtype in (pl.String, pl.Boolean) else [*fixed.to_integers(column)]
 
 
 def text(node: Node) -> str:

@@ -39,10 +39,11 @@ class Entitlement(NamedTuple):
         """The sum to show, in whole 1e-18; None where not one liquidation can be valued."""
         return int(self.known) if self.unknown < self.liquidations else None
 
-    def part(self, share: Fraction) -> int | Fraction:
-        """A share of what is known: cut to whole 1e-18 where that is whole, exact where it is exact."""
-        part = self.known * share
-        return part.numerator // part.denominator if isinstance(self.known, int) else part
+
+def part_of(known: int | Fraction, share: Fraction) -> int | Fraction:
+    """A share of what is known: cut down to whole 1e-18 where that is whole, exact where it is exact."""
+    part = known * share
+    return part.numerator // part.denominator if isinstance(known, int) else part
 
 
 class Sums(Mapping[str, Entitlement]):

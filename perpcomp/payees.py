@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.entitlement import Entitlement
+from perpcomp.entitlement import Entitlement, part_of
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import CONTRACT, SAFE
@@ -49,7 +49,7 @@ def parts(owed: Mapping[str, Entitlement], incident: Incident) -> list[Part]:
             found.append(Part(trader, trader, own))
             continue
         *first, last = entries[trader]
-        amounts = [own.part(entry.share) for entry in first]
+        amounts = [part_of(own.known, entry.share) for entry in first]
         for entry, amount in zip((*first, last), (*amounts, own.known - sum(amounts)), strict=True):
             found.append(Part(trader, entry.to, own._replace(known=amount), entry))
     return found

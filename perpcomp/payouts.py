@@ -12,7 +12,7 @@ from math import lcm
 import polars as pl
 
 from perpcomp import fixed, payees
-from perpcomp.entitlement import Entitlement, incomplete
+from perpcomp.entitlement import Entitlement, incomplete, part_of
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
@@ -117,7 +117,7 @@ def unpaid(chosen: Paying, owed: Mapping[str, Entitlement]) -> list[Finding]:
 
 def split(entitlement: Exact, legs: Sequence[Leg]) -> list[Exact]:
     """The value of each leg: its share, and the last leg takes the rest, so that they add up. Shares of a whole number are floored."""
-    shares = [Entitlement(entitlement, 0, 1).part(leg.share) for leg in legs[:-1]]
+    shares = [part_of(entitlement, leg.share) for leg in legs[:-1]]
     return [*shares, entitlement - sum(shares)]
 
 
@@ -199,7 +199,7 @@ def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
 def _refuse_too_few(units: Sequence[int], payable: Sequence[Exact], chosen: NamedRule, leg: Leg, incident: Incident) -> None:
     """InputError where a pot holds fewer base units than there are payees with a claim on it."""
     claiming = sum(1 for value in payable if value > 0)
-    if 0 < sum(units) < claiming or (claiming and not sum(units)):
+    if sum(units) < claiming:
         what = (
             f"{chosen.name} shares {counted(sum(units), 'base unit')} of {leg.token} among {counted(claiming, 'payee')}: not one unit each."
         )

@@ -7,14 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.claims.dialect import Tree
 from perpcomp.claims.merkle import root_by
 from perpcomp.claims.payee_list import Row, read_list
-from perpcomp.claims.trees.dialects import DIALECTS
+from perpcomp.claims.trees.dialects import DIALECTS, dialect
 from perpcomp.eip55 import checksummed
 from perpcomp.findings import InputError
 
@@ -105,12 +107,11 @@ def test_every_proof_leads_to_the_root_and_no_other_leaf_does(name: str, size: i
 
 
 def test_a_multi_token_leaf_is_the_abi_encoding_of_all_its_tokens() -> None:
-    from eth_abi.abi import encode
-
     a, b = five()[0].account, five()[1].account
     made = tree("multi-token", [Row(a, TOKEN, 5), Row(b, TOKEN, 6), Row(a, OTHER, 7)])
     assert made.totals == {TOKEN: 11, OTHER: 7}
-    leaf = next(leaf for leaf in made.leaves if leaf.account == a)
+    assert [leaf.account for leaf in made.leaves] == [a, b], "the order of the list, which is that of the preimages"
+    leaf = made.leaves[0]
     encoded = encode(["uint256", "address", "(address,uint256)[]"], [0, a, [(TOKEN, 5), (OTHER, 7)]])
     assert made.dialect.preimage(leaf) == encoded
 
@@ -123,6 +124,13 @@ def test_a_cumulative_leaf_names_its_token() -> None:
         [checksummed(a), checksummed(OTHER), "7"],
     ]
     assert as_json(made)["leafEncoding"] == ["address", "address", "uint256"]
+    once = keccak(encode(["address", "address", "uint256"], [a, TOKEN, 5]))
+    assert made.dialect.hashed(made.leaves[0]) == keccak(once)
+
+
+def test_a_dialect_that_is_not_there_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"There is no dialect 'unisvap'.*Did you mean 'uniswap'"):
+        dialect("unisvap")
 
 
 @given(st.binary(min_size=20, max_size=20))

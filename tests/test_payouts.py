@@ -55,6 +55,13 @@ def test_the_last_leg_takes_what_the_others_leave() -> None:
     assert payouts.split(-100, legs) == [-34, -34, -32]
 
 
+def test_of_equal_remainders_the_first_gets_the_missing_unit() -> None:
+    """The order is that of the addresses. Of 1/2, 3/4, 1/2 and 1/4 units two are missing: the largest's, and the first half's."""
+    leg = Leg("A", 18, None, Fraction(1), Decimal(1), "", ())
+    quarters = [Fraction(n, 4) for n in (2, 3, 2, 1)]
+    assert payouts.in_units(quarters, leg, fixed.ONE, payouts.LARGEST_REMAINDER) == [1, 1, 0, 0]
+
+
 def judged(*rows: tuple[int, str | None, str | None, str]) -> pl.DataFrame:
     """Eligible longs of 1, compensated whole: (trader, size at the reference or None, margin there or None, profit there)."""
     columns: dict[str, list[Decimal | None]] = {
@@ -131,6 +138,15 @@ def test_a_0_has_the_last_reason_that_made_it_one(own: Entitlement, reason: str,
     frame, incident = judged((1, "0", "0", "0")), build.made_up(tmp_path)
     paid = payouts.pay(Due(formula.find("margin-only"), {address(1): own}, incident), {}, frame, stopped=False)
     assert paid["reason"].to_list() == [reason]
+
+
+def test_an_address_that_nobody_may_pay_and_that_is_owed_nothing_has_the_reason_of_its_0(tmp_path: Path) -> None:
+    frame, incident = judged((1, "0", "0", "0"), (2, "1", "7", "0")), build.made_up(tmp_path)
+    chosen = formula.find("margin-only")
+    paid = payouts.pay(
+        Due(chosen, of_traders(chosen, frame), incident), {address(1): "a vault", address(2): "a vault"}, frame, stopped=False
+    )
+    assert [reason.split(":")[0] for reason in paid["reason"]] == ["no-position", "unpayable"]
 
 
 def test_a_stopped_payment_pays_nobody_and_says_so(tmp_path: Path) -> None:
@@ -336,6 +352,8 @@ def test_a_price_that_gives_more_tokens_than_an_amount_holds_is_refused(tmp_path
         " an amount is less than 1e20. Correct the price: it is USDC for one token."
     )
     assert build.run(tmp_path, rows, {"reference_price = 50_000": f"reference_price = {TINIEST}"}).payouts.height == 1
+    with pytest.raises(InputError, match="would be paid 100,000,000,000,000,000,000 PERP; an amount is less than 1e20"):
+        build.run(tmp_path, rows, {"price = 7\n": "price = 0.0000000000000001\n"})
 
 
 def test_a_reference_price_that_no_amount_holds_is_refused(tmp_path: Path) -> None:

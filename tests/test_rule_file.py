@@ -210,6 +210,11 @@ def test_a_pot_of_less_than_one_unit_each_is_refused(tmp_path: Path) -> None:
         three(tmp_path, POT.replace('"treasury"', "0.000000000000000002"))
 
 
+def test_a_pot_of_one_unit_each_is_shared(tmp_path: Path) -> None:
+    run = three(tmp_path, POT.replace('"treasury"', "0.000000000000000003"))
+    assert run.payouts["amount_base_units"].to_list() == ["1", "1", "1"]
+
+
 CLAIMS = """
 title = "A published table"
 
@@ -341,20 +346,57 @@ def test_tokens_whose_rules_are_not_the_whole_are_refused(tmp_path: Path) -> Non
         from_claims(tmp_path, text=text)
 
 
+def test_who_is_paid_for_another_is_not_paid_0_for_the_reason_of_the_own_claim(tmp_path: Path) -> None:
+    """The third trader's claim is dropped, and the second's, which it is paid, is less than one unit."""
+    rule = '[[rule]]\nname = "tiny"\nbase = "margin-only"\nsource = "test"\n[[rule.step]]\nkind = "drop-below"\nminimum = 7_000\n'
+    scale = '[[rule.step]]\nkind = "scale"\nfactor = "1/100000000000000000000000"\n'
+    payee = f'[[payee]]\naccount = "{address(2)}"\nto = "{address(3)}"\nreason = "its owner"\nsource = "test"\n'
+    paid = three(tmp_path, rule + scale + payee, "tiny").payouts
+    assert paid["trader"].to_list() == [address(1), address(3)]
+    assert [reason.split(":")[0] for reason in paid["reason"]] == ["below-one-base-unit"] * 2
+
+
+def test_who_claims_nothing_needs_no_unit_of_a_pot(tmp_path: Path) -> None:
+    rows = ROWS.replace("6612000000000000000000", "0")
+    run = from_claims(tmp_path, rows, CLAIMS.replace("pot = 8_000", "pot = 0.000000000000000002"))
+    assert run.payouts["amount_base_units"].to_list() == ["1", "0", "1"]
+
+
+def cash_and_rest(base: str, most: int, decimals: tuple[int, int]) -> str:
+    """CLAIMS with two tokens: CASH pays up to so much of a base, and DUES the rest."""
+    cash = f'[[rule]]\nname = "cash"\nbase = "{base}"\nsource = "test"\n[[rule.step]]\nkind = "cap-per-trader"\ncap = {most}\nexcess = "kept"\n\n'
+    leg = '[[settlement]]\ntoken = "{}"\ndecimals = {}\n{}price = 1\nprice_policy = "fixed"\nsource = "test"\n\n'
+    before, after = CLAIMS[: CLAIMS.index("[[settlement]]")], CLAIMS[CLAIMS.index("[vesting]") :]
+    legs = leg.format("CASH", decimals[0], 'rule = "cash"\n') + leg.format("DUES", decimals[1], "")
+    return before.replace("[allocation]", cash + "[allocation]") + legs + after
+
+
 def test_a_missing_unit_goes_to_nobody_of_whom_the_last_token_would_take_it_back(tmp_path: Path) -> None:
     """Shares of 1,999.775, 2,000.675 and 3,999.55 in tenths, at most 3,000 each: the missing tenth would bring either of the first two
     above its share, and what the last token pays below 0.
     """
-    cash = (
-        '[[rule]]\nname = "cash"\nbase = "share"\nsource = "test"\n[[rule.step]]\nkind = "cap-per-trader"\ncap = 3_000\nexcess = "kept"\n\n'
-    )
-    leg = '[[settlement]]\ntoken = "CASH"\ndecimals = 1\nrule = "cash"\nprice = 1\nprice_policy = "fixed"\nsource = "test"\n\n'
-    text = (
-        CLAIMS.replace("[allocation]", cash + "[allocation]").replace("share = 1\n", "").replace("[[settlement]]", f"{leg}[[settlement]]")
-    )
     rows = "".join(f"{address(n)},{tenths}{'0' * 17}\n" for n, tenths in ((1, 100_000), (2, 100_045), (3, 200_000)))
-    paid = from_claims(tmp_path, f"user,units\n{rows}", text).payouts["amount_base_units"].to_list()
+    paid = from_claims(tmp_path, f"user,units\n{rows}", cash_and_rest("share", 3_000, (1, 18))).payouts["amount_base_units"].to_list()
     assert paid == ["19997", "75025309652664075", "20006", "74924071042007774", "30000", "999550050619305328151"]
+
+
+def test_a_token_pays_0_because_the_others_paid_all_or_because_the_rest_is_too_small(tmp_path: Path) -> None:
+    """At most 1,000 of 1,000, of 1,000.05 and of 1,000.2 in the first token, and the rest in tenths."""
+    step = '[[rule.step]]\nkind = "pro-rata-budget"\npot = 8_000\n'
+    rows = "".join(f"{address(n)},{cents}{'0' * 16}\n" for n, cents in ((1, 100_000), (2, 100_005), (3, 100_020)))
+    run = from_claims(tmp_path, f"user,units\n{rows}", cash_and_rest("lost", 1_000, (6, 1)).replace(step, ""))
+    dues = run.payouts.filter(token="DUES")
+    assert dues["amount_base_units"].to_list() == ["0", "0", "2"]
+    assert [reason and reason.split(":")[0] for reason in dues["reason"]] == ["other-tokens", "below-one-base-unit", None]
+
+
+def test_what_no_token_can_pay_to_an_address_is_not_owed_in_the_last_one(tmp_path: Path) -> None:
+    """Of 1,000.2 the first token's 1,000 stay unpaid at a burn address, and so does the rest of 0.2: it is not 1,000.2."""
+    burn = f"0x{'0' * 36}dead"
+    step = '[[rule.step]]\nkind = "pro-rata-budget"\npot = 8_000\n'
+    run = from_claims(tmp_path, f"user,units\n{burn},{100_020}{'0' * 16}\n", cash_and_rest("lost", 1_000, (6, 1)).replace(step, ""))
+    assert run.payouts["value"].to_list() == [Decimal(1_000), Decimal("0.2")]
+    assert run.payouts["amount_base_units"].to_list() == ["0", "0"]
 
 
 def test_positions_unwind_on_the_pool_of_restore_as_on_a_stated_one(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from perpcomp.eip55 import checksummed
 def _leaves(rows: Sequence[Row]) -> list[Leaf]:
     """A leaf an account, in the order of the list; its tokens in that order, too.
 
-    The tree's leaves lie in the order of their preimages, not of their hashes.
+    The tree's leaves lie in the order of their preimages, not of their hashes. A preimage begins with the leaf's number.
     """
     parts: dict[str, list[tuple[str, int]]] = {}
     for row in rows:
         parts.setdefault(row.account, []).append((row.token, row.amount))
-    leaves = [Leaf(n, account, tuple(pairs)) for n, (account, pairs) in enumerate(parts.items())]
-    return sorted(leaves, key=_preimage)
+    return [Leaf(n, account, tuple(pairs)) for n, (account, pairs) in enumerate(parts.items())]
 
 
 def _preimage(leaf: Leaf) -> bytes:
@@ -35,7 +34,7 @@ def _document(tree: Tree) -> Any:
             "tokenAmounts": [[checksummed(token), str(amount)] for token, amount in leaf.parts],
             "proof": hexed(proof),
         }
-        for leaf, proof in sorted(zip(tree.leaves, tree.nodes.proofs, strict=True))
+        for leaf, proof in zip(tree.leaves, tree.nodes.proofs, strict=True)
     ]
     return {"merkleRoot": tree.root, "tokenTotals": {checksummed(t): str(n) for t, n in tree.totals.items()}, "claims": claims}
 
