@@ -4,11 +4,12 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MUTATE := build/mutants/venv
 
 # Every command of a test starts a Python of its own, which would compile the package again each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-offline check fuzz bench precedents rehearsal docs lock clean
+.PHONY: run test test-offline check fuzz bench mutants precedents rehearsal docs lock clean
 
 run: $(READY)
 	$(BIN)/perpcomp run --force
@@ -31,6 +32,13 @@ fuzz: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+
+# Do the tests notice a wrong money path? tests/mutants/README.md says how; SAMPLE=8 tries eight mutants of each module instead of all.
+mutants: $(READY)
+	$(PYTHON) -m venv $(MUTATE)
+	$(MUTATE)/bin/python -m pip install --quiet --require-hashes -r tests/mutants/requirements.lock
+	$(BIN)/python -m tests.mutants.by_hand
+	$(MUTATE)/bin/python tests/mutants/campaign.py $(if $(SAMPLE),--sample $(SAMPLE))
 
 # What is made of descriptions: the JSON Schema and the key reference of the incident file, the tables and the glossary of the results.
 docs: $(READY)

@@ -83,6 +83,11 @@ def test_each_kind_changes_what_its_trader_is_owed_and_nobody_else(tmp_path: Pat
     rows = run.adjusted.select("number", "trader", "kind", "before", "change", "after", "place").rows()
     assert rows[0] == (1, address(1), "deduct", 10_000, -4_000, 6_000, "ledger.csv row 2")
     assert rows[3] == (4, address(3), "add", 5, Decimal("0.5"), Decimal("5.5"), "ledger.csv row 5")
+    assert run.adjusted.select("stated", "factor").rows() == [(4_000, None), (None, "1/3"), (5, None), (Decimal("0.5"), None)]
+    said = "4 adjustments of 3 traders add 0.5 USDC to entitlements and take 47,328.333333333333333334 USDC off."
+    assert run.findings.filter(code="adjusted")["what"].to_list() == [said]
+    said = "1 adjustment of 1 trader adds 0 USDC to entitlements and takes 4,000 USDC off."
+    assert computed(tmp_path, [line(1)]).findings.filter(code="adjusted")["what"].to_list() == [said]
     assert entitled(run.payouts) == 60_000 * fixed.ONE + total_of(run.adjusted, "change")
 
 

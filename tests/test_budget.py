@@ -38,6 +38,12 @@ def test_a_stream_of_17_and_a_half_percent_takes_42_months() -> None:
     assert (found.following_total or 0) < total == found.total
 
 
+def test_an_income_of_less_than_a_unit_a_month_never_pays() -> None:
+    assert budget.months(Claims([3], F(1)), 2, F(1, 2)).answer == 3
+    with pytest.raises(ValueError, match="less than one base unit a month"):
+        budget.months(Claims([3], F(1)), 1, F(1, 2))
+
+
 def test_a_threshold_stops_one_step_below_the_first_claim_that_does_not_fit() -> None:
     found = budget.threshold(ABC, 31_000 * ONE)
     assert (found.answer, found.total, found.left_over) == (30_000 * ONE - 1, 30_500 * ONE, 500 * ONE)

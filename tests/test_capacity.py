@@ -247,15 +247,15 @@ def test_an_amount_that_does_not_fit_is_refused_with_its_row(units: int, tmp_pat
 
 
 def made_transfers(*rows: tuple[datetime, int]) -> pl.LazyFrame:
-    """Transfers to the fund: (time, amount in units of 1e-18 USDC), each in a transaction of its own."""
+    """Transfers to the fund, or out of it where the amount is below 0: (time, amount in units of 1e-18 USDC), each in a transaction of its own."""
     columns = {
         "block_number": [n for n, _ in enumerate(rows)],
         "log_index": [0 for _ in rows],
         "block_time": [time for time, _ in rows],
         "transaction_hash": [f"0x{n:064x}" for n, _ in enumerate(rows)],
-        "sender": [TOKEN for _ in rows],
-        "recipient": [ADDRESS for _ in rows],
-        "amount": fixed.from_integers([amount for _, amount in rows]),
+        "sender": [TOKEN if amount > 0 else ADDRESS for _, amount in rows],
+        "recipient": [ADDRESS if amount > 0 else TOKEN for _, amount in rows],
+        "amount": fixed.from_integers([abs(amount) for _, amount in rows]),
     }
     return pl.LazyFrame(columns, schema_overrides={"block_time": TIME})
 
@@ -270,6 +270,15 @@ def test_a_transfer_at_an_edge_of_the_window_comes_after_the_balance() -> None:
     assert problems == []
     assert balance is not None
     assert (balance.begins, balance.ends) == (1, 111)
+
+
+@pytest.mark.parametrize(("out", "known"), [(5, True), (6, False)])
+def test_a_fund_may_be_empty_but_never_below_0(out: int, known: bool) -> None:
+    loaded = with_fund("february")
+    moved = made_transfers((loaded.eligibility.start, 5), (loaded.eligibility.start, -out), (loaded.eligibility.start, 3))
+    balance, problems = fund_balance(EVENTS.empty().lazy(), moved, loaded)
+    assert (balance is not None, not problems) == (known, known)
+    assert balance is None or (balance.begins, balance.ends) == (0, 3)
 
 
 @pytest.mark.parametrize(("fee", "known"), [("0.000001", False), ("0.000000999999999999", True)])

@@ -372,10 +372,10 @@ def chain_of(ratio: str | None = "0.0125", code: tuple[Code, ...] = ()) -> Chain
     return Chain(100, f"0x{'aa' * 20}", None, None, None if ratio is None else Decimal(ratio), ("test",), code)
 
 
-def told(
+def judged(
     rows: list[dict[str, Any]], upgrades: tuple[int, ...] = (), code: tuple[Code, ...] = (), ratio: str = "0.0125", **tables: pl.DataFrame
-) -> tuple[list[tuple[int, str]], list[Finding]]:
-    """(era, rule) of made-up liquidations, in blocks 10, 20 ... where they name none, and what is found."""
+) -> tuple[pl.DataFrame, list[Finding]]:
+    """Made-up liquidations with their eras, in blocks 10, 20 ... and log 7 where they name none, and what is found. Upgrades are blocks."""
     base = {
         "block_number": 0,
         "log_index": 7,
@@ -394,7 +394,13 @@ def told(
     if upgrades:
         tables["Upgraded"] = pl.DataFrame({"block_number": upgrades, "log_index": range(len(upgrades))})
     found, findings = tell_eras(frame, tables, chain_of(ratio, code), True)
-    return found.sort("block_number", "log_index").select("era", "era_rule").rows(), findings
+    return found.sort("block_number", "log_index"), findings
+
+
+def told(rows: list[dict[str, Any]], *more: Any, **named: Any) -> tuple[list[tuple[int, str]], list[Finding]]:
+    """(era, rule) of made-up liquidations, and what is found."""
+    found, findings = judged(rows, *more, **named)
+    return found.select("era", "era_rule").rows(), findings
 
 
 @pytest.mark.parametrize(
@@ -426,8 +432,8 @@ def test_an_undecided_row_takes_the_era_of_the_side_on_which_it_stands() -> None
 
 
 def test_an_undecided_row_alone_has_no_margin() -> None:
-    eras, findings = told([UNDECIDED])
-    assert eras == [(None, "unknown")]
+    found, findings = judged([UNDECIDED])
+    assert found.select("era", "era_rule", "margin_before").rows() == [(None, "unknown", None)]
     assert [(f.level, f.code) for f in findings] == [("error", "era-unknown")]
     assert "150.000000000000000000 in era 1 and 100.000000000000000000 in era 2" in findings[0].what
     assert "[[chain.code]]" in findings[0].what_to_do
@@ -443,6 +449,7 @@ def test_an_undecided_row_alone_has_no_margin() -> None:
         ([ERA_1, UNDECIDED], (5,), [(1, "liquidator-fee"), (1, "upgraded")]),
         ([ERA_1, UNDECIDED], (25,), [(1, "liquidator-fee"), (1, "upgraded")]),
         ([UNDECIDED, ERA_2], (5,), [(2, "upgraded"), (2, "liquidator-fee")]),
+        ([UNDECIDED, ERA_2], (25,), [(2, "upgraded"), (2, "liquidator-fee")]),  # the first upgrade is behind both
     ],
 )
 def test_an_era_is_not_inherited_across_a_possible_change(
@@ -454,6 +461,20 @@ def test_an_era_is_not_inherited_across_a_possible_change(
     assert [f.code for f in findings] == ["era-unknown"] * sum(era is None for era, _ in eras)
 
 
+def test_an_upgrade_in_a_block_counts_from_its_own_log_on() -> None:
+    """The row is log 7 of block 20: an upgrade by log 6 came before it, and one by log 8 after it."""
+    for log, era in ((6, 2), (8, 1)):
+        upgraded = pl.DataFrame({"block_number": [20], "log_index": [log]})
+        assert told([ERA_1, UNDECIDED, ERA_2], Upgraded=upgraded)[0][1] == (era, "upgraded")
+
+
+@pytest.mark.parametrize("upgrades", [(), (15,), (25, 35)])
+def test_where_eras_go_back_no_other_row_inherits_one(upgrades: tuple[int, ...]) -> None:
+    eras, findings = told([UNDECIDED, ERA_2, UNDECIDED, ERA_1, UNDECIDED], upgrades)
+    assert [one for one in eras if one[1] != "liquidator-fee"] == [(None, "unknown")] * 3
+    assert [f.code for f in findings if f.stops] == ["era-goes-back"]
+
+
 def code(*entries: tuple[int, int]) -> tuple[Code, ...]:
     """[[chain.code]] of (from_block, meaning)."""
     return tuple(Code(block, meaning, "position-notional", ("test",)) for block, meaning in entries)
@@ -461,7 +482,10 @@ def code(*entries: tuple[int, int]) -> tuple[Code, ...]:
 
 def test_the_stated_code_decides_where_no_test_does() -> None:
     rows = [UNDECIDED, UNDECIDED, UNDECIDED]
-    assert told(rows, code=code((15, 1), (25, 2)))[0] == [(None, "unknown"), (1, "stated"), (2, "stated")]
+    for first, second in ((15, 25), (20, 30)):  # also in the block from which it is stated
+        assert told(rows, code=code((first, 1), (second, 2)))[0] == [(None, "unknown"), (1, "stated"), (2, "stated")]
+    assert told([UNDECIDED, ERA_2], (5,), code=code((5, 1)))[0] == [(1, "stated"), (2, "liquidator-fee")], "before the same code"
+    assert told([ERA_1, UNDECIDED], (5,), code=code((5, 2)))[0] == [(1, "liquidator-fee"), (2, "stated")]
     assert told([UNDECIDED, ERA_1], code=code((5, 1))) == ([(1, "inherited"), (1, "liquidator-fee")], [])
 
 
@@ -473,6 +497,15 @@ def test_a_stated_code_that_the_rows_contradict_is_an_error() -> None:
         assert found[0][0] == era
         assert [(f.level, f.stops, f.code) for f in findings] == [("error", stops, "code-statement-contradicted")]
         assert f"states the meaning {3 - era}" in findings[0].what
+
+
+def test_payment_stops_where_one_of_the_rows_that_contradict_the_code_has_only_a_stated_ratio() -> None:
+    """The first row is before the log that states the same ratio, the second one behind it."""
+    columns = {"block_number": [15], "log_index": [0], "liquidation_fee_ratio": [Decimal("0.0125")]}
+    logged = pl.DataFrame(columns, schema_overrides={"liquidation_fee_ratio": fixed.AMOUNT})
+    for rows, stops in (([ERA_1, ERA_1], True), ([{**ERA_1, "block_number": 20}, ERA_1], False)):
+        _, findings = told(rows, code=code((5, 2)), LiquidationFeeRatioChanged=logged)
+        assert [(f.code, f.stops) for f in findings] == [("code-statement-contradicted", stops)]
 
 
 # A penalty of 1,050 after a loss of 18,950 without bad debt: the margin before was not 1,050. The fee is that of a notional of 1,000.
@@ -490,6 +523,7 @@ REFUTES_2 = {"liquidation_penalty": "1050", "realized_pnl": "-18950", "liquidati
         ({**UNDECIDED, "liquidation_fee": "60", "fee_shortfall": "10"}, 2),
         ({**UNDECIDED, "liquidation_fee": "50", "fee_shortfall": "0"}, None),  # both leave enough
         ({**UNDECIDED, "realized_pnl": "-100"}, None),  # in era 2 exactly nothing remained
+        ({**UNDECIDED, "realized_pnl": "200", "liquidation_fee": "150", "fee_shortfall": "50"}, 2),  # the margin of era 1 was -100
     ],
 )
 def test_the_rows_own_numbers_refute_an_era(row: dict[str, str], era: int | None) -> None:

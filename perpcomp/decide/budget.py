@@ -63,7 +63,7 @@ def cap(claims: Claims, budget: int) -> Solution:
     """The largest cap, in steps of 1e-18 of the quote asset, at which min(claim, cap) fit."""
     if claims.whole <= budget:
         return Solution(CAP, None, claims.whole, budget - claims.whole)
-    most = int(max(claims.values)) + 1
+    most = ceil(max(claims.values))  # at which no claim is cut
     return _largest(CAP, budget, most, lambda c: claims.paid([min(value, c) for value in claims.values]), _level(claims, budget))
 
 

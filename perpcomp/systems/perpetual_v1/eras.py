@@ -81,9 +81,9 @@ def _by_others(rows: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> pl.DataFr
     nowhere = pl.lit(False)
     before = nowhere if last_1 is None or goes_back else place < last_1
     behind = nowhere if first_2 is None or goes_back else place > first_2
-    same_as_1, same_as_2 = (nowhere, nowhere) if goes_back else _same_code(last_1, first_2, tables)
+    same_as_1, same_as_2 = _same_code(last_1, first_2, tables)
     undecided = pl.col("era").is_null()
-    era = pl.when(before | (~behind & stated.is_null() & same_as_1)).then(1).when(behind | (stated.is_null() & same_as_2)).then(2)
+    era = pl.when(before | (stated.is_null() & same_as_1)).then(1).when(behind | (stated.is_null() & same_as_2)).then(2)
     rule = (
         pl.when(before | behind)
         .then(pl.lit("inherited"))
