@@ -562,12 +562,23 @@ def test_an_empty_window_names_the_nearest_liquidations(tmp_path: Path) -> None:
     assert "No liquidation of BTCUSDC lies from 2021-02-20T22:45:00Z to 2021-02-20T23:45:00Z" in str(error.value)
     assert "nearest before it: 2021-02-20T20:45:00Z, block 102" in str(error.value)
     assert "nearest after it: 2021-02-21T03:45:00Z, block 103" in str(error.value)
+    assert str(error.value).count("The nearest") == 2
     assert error.value.exit_code == 2
 
 
 def test_a_liquidation_as_the_window_ends_is_the_nearest_after_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nearest after it: 2021-02-20T23:45:00Z, block 10001"):
         build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000, minutes=60))
+
+
+def test_who_was_liquidated_twice_is_left_out_for_the_reason_of_the_first(tmp_path: Path) -> None:
+    rows = position(1, address(1), 1, 30_000, 10_000, 42_000) + position(2, address(2), -1, 42_000, 10_000, 51_000)
+    late = START + timedelta(minutes=20)
+    rows.append(opened(20_000, address(2), late, Decimal(1), Decimal(50_000), Decimal(5_000)))
+    rows.append(liquidated(20_001, address(2), late, Decimal(1), Decimal(50_000), Decimal(5_000), Decimal(45_500)))
+    run = build.run(tmp_path, rows, {'rebound_shorts = "include"': 'rebound_shorts = "exclude"'})
+    assert run.liquidations["reason_code"].to_list() == ["eligible", "short-in-rebound", "second-life"]
+    assert run.left_out.select("trader", "reason_code").rows() == [(address(2), "short-in-rebound")]
 
 
 def test_who_closed_under_water_is_left_out_for_that_also_after_trading_on(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from perpcomp import fixed, totals
 from perpcomp.decide import compare
-from perpcomp.entitlement import Entitlement, each_per_trader, incomplete, of_traders, per_trader
+from perpcomp.entitlement import Entitlement, each_per_trader, incomplete, net, of_traders, per_trader
 from perpcomp.explain.explain import explain
 from perpcomp.findings import Finding
 from perpcomp.fixed import ONE, to_integer
@@ -24,6 +24,15 @@ from tests.build import address, position
 pytestmark = pytest.mark.money
 
 OTHER = "0x" + "dd" * 20
+
+
+def test_what_was_received_is_taken_off_as_far_as_it_is_owed() -> None:
+    owed = {address(n): Entitlement(known, 0, 1) for n, known in ((1, 10), (2, 0), (3, 3), (4, -5), (5, 7))}
+    after = net(owed, {address(n): 4 for n in (1, 2, 3, 4, 6)})
+    assert [(own.known, own.taken_off) for own in after.values()] == [(6, 4), (0, 0), (0, 3), (-5, 0), (7, 0)]
+    assert net(owed, {}) == owed
+
+
 # Opening 1 BTC moves 50,000,000 / 999 USDC, rounded up. Opening 3 ETH is impossible: the pool holds 2.
 CHANGES = {
     "\n[eligibility]": f'\n[[market]]\nname = "ETHUSDC"\namm = "{OTHER}"\naffected = true\nreference_price = 50_000\nsource = "test"\n\n[eligibility]',

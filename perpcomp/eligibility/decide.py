@@ -55,7 +55,7 @@ def _first_that_applies(asked: Sequence[Rule], facts: Facts) -> pl.Expr:
     """The code of the first rule that takes a row out; null where none does."""
     code = pl.lit(None, dtype=pl.String)
     for rule in reversed(asked):
-        code = pl.when(rule.applies(facts).fill_null(False)).then(pl.lit(rule.code)).otherwise(code)
+        code = pl.when(rule.applies(facts)).then(pl.lit(rule.code)).otherwise(code)
     return code
 
 

@@ -36,7 +36,7 @@ def _crash_price(facts: Facts) -> pl.Expr:
 
 def _opened_inside(facts: Facts) -> pl.Expr:
     """Whether the position was opened after the window began. An earlier rule leaves only liquidations before its end."""
-    return (pl.col("opened_at") >= facts.eligibility.start).fill_null(False)
+    return pl.col("opened_at") >= facts.eligibility.start
 
 
 def _opened_again(facts: Facts) -> pl.Expr:
