@@ -122,7 +122,7 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
     values = liquidations.select(pl.when(known).then(values)).to_series()
     columns = {name: arithmetic.terms(liquidations.get_column(name)) for name in terms}
     second = arithmetic.evaluate_all(node, columns, liquidations.height)
-    expected = second if known.all() else [value if complete else None for value, complete in zip(second, known, strict=True)]
+    expected = [value if complete else None for value, complete in zip(second, known, strict=True)]
     signed = chosen.negative or not (values < 0).any()
     # Whole lists are compared first, in a tenth of the time; the rows are read where that fails, to name one.
     if signed and values.null_count() == (~known).sum() and fixed.to_integers(values) == expected:

@@ -748,6 +748,22 @@ def test_a_liquidation_of_size_0_stops_payment() -> None:
     assert not [f for f in alone(row)[1] if f.stops]
 
 
+def test_a_margin_of_0_before_a_liquidation_is_no_margin_below_0() -> None:
+    row = build.liquidated(1, build.address(1), build.START, Decimal(1), Decimal(50_000), Decimal(0), Decimal(50_000))
+    found, findings = alone({**row, "exchanged_position_size": Decimal(0)})
+    assert (found["margin"], [f.code for f in findings if f.stops]) == (0, ["size-zero"])
+
+
+def test_an_open_notional_that_the_events_before_contradict_stops_payment() -> None:
+    """Bought for 100 by the opening, and for 100 and one unit by the liquidation's own event."""
+    one, bought = Decimal(1), Decimal(100)
+    opening = build.opened(1, build.address(1), build.START, one, bought, Decimal(50))
+    for more, stops in ((Decimal(0), []), (WEI, ["open-notional-differs"])):
+        closing = build.liquidated(2, build.address(1), build.START, one, bought + more, Decimal(50), Decimal(60))
+        _, findings = liquidations.liquidations(build.table([opening, closing]).lazy(), {}, chain_of(), pl.lit(False))
+        assert [f.code for f in findings if f.stops] == stops
+
+
 def test_a_margin_below_0_before_a_liquidation_stops_payment() -> None:
     """Era 1 makes it penalty - bad debt - realized PnL + funding: here -1."""
     row = build.liquidated(1, build.address(1), build.START, Decimal(1), Decimal(50_000), Decimal(-1), Decimal(50_000))

@@ -17,4 +17,4 @@ def counterfactual(terms: Terms) -> pl.Expr:
     """
     equity = terms.margin_at_reference + terms.unrealized_pnl_at_reference - terms.funding_at_reference
     healthy = fixed.mul(equity, fixed.amount(16)) >= terms.open_notional_at_reference
-    return pl.when(healthy & (equity > fixed.amount(0))).then(equity).otherwise(fixed.amount(0))
+    return pl.when(healthy).then(equity).otherwise(fixed.amount(0))
