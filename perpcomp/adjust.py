@@ -95,10 +95,11 @@ def findings(adjusted: pl.DataFrame, paid: pl.DataFrame, incident: Incident, off
     found, file, quote = [], f"{incident.name}.toml", units(incident).quote
     if adjusted.height:
         changes = [fixed.to_integer(change) for change in adjusted.get_column("change")]
-        more, less = sum(one for one in changes if one > 0), -sum(one for one in changes if one < 0)
+        more, less = sum(max(0, one) for one in changes), sum(max(0, -one) for one in changes)
+        adds, takes = ("adds", "takes") if adjusted.height == 1 else ("add", "take")
         what = (
             f"{counted(adjusted.height, 'adjustment')} of {counted(adjusted.get_column('trader').n_unique(), 'trader')}"
-            f" {'adds' if adjusted.height == 1 else 'add'} {in_full(more)} {quote} to entitlements and {'takes' if adjusted.height == 1 else 'take'} {in_full(less)} {quote} off."
+            f" {adds} {in_full(more)} {quote} to entitlements and {takes} {in_full(less)} {quote} off."
         )
         found.append(
             Finding("note", "adjusted.csv", what, "Read each reason, its evidence and its ruling in adjusted.csv.", code="adjusted")

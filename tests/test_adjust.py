@@ -91,6 +91,13 @@ def test_each_kind_changes_what_its_trader_is_owed_and_nobody_else(tmp_path: Pat
     assert entitled(run.payouts) == 60_000 * fixed.ONE + total_of(run.adjusted, "change")
 
 
+def test_a_deduction_of_more_than_is_owed_is_a_warning_and_takes_no_more(tmp_path: Path) -> None:
+    run = computed(tmp_path, [line(1, amount="10000"), line(2, amount="20000.5")])
+    assert owed(run) == [0, 0, 30_000]
+    (said,) = run.findings.filter(code="adjusted-more").select("level", "what").rows()
+    assert said == ("warning", f"ledger.csv row 3 deducts 20,000.5 USDC of {address(2)}, which is owed 20,000.")
+
+
 @given(
     st.lists(st.integers(0, 10**24), min_size=1, max_size=4),
     st.lists(

@@ -488,7 +488,7 @@ def test_market_stress_by_the_drawdown_of_the_index() -> None:
 
 
 def fall_of(made: Incident, *prices: tuple[datetime, int]) -> int | None:
-    """The drawdown of the made-up market by these index prices, stated in this order."""
+    """The drawdown of the made-up market by these index prices, stated in this order; their logs come in the reverse one."""
     made = replace(made, eligibility=replace(made.eligibility, maximum_index_drawdown=Decimal(1)))
     stated = pl.DataFrame(
         {
@@ -500,7 +500,7 @@ def fall_of(made: Incident, *prices: tuple[datetime, int]) -> int | None:
         },
         schema_overrides={"underlying_price": fixed.AMOUNT},
     )
-    return index_drawdowns({"FundingRateUpdated": stated.lazy()}, made).get(build.MARKET)
+    return index_drawdowns({"FundingRateUpdated": stated.reverse().lazy()}, made).get(build.MARKET)
 
 
 def test_a_drawdown_counts_from_the_last_index_price_before_the_window(tmp_path: Path) -> None:
