@@ -13,6 +13,7 @@ import pytest
 
 from perpcomp import fixed, pipeline
 from perpcomp.eligibility.decide import decide
+from perpcomp.eligibility.left_out import left_out
 from perpcomp.eligibility.rule import Facts, Rule
 from perpcomp.eligibility.rules import RULES
 from perpcomp.findings import InputError
@@ -150,7 +151,8 @@ def test_a_limit_of_leverage_still_passes_and_one_unit_beyond_does_not(
 ) -> None:
     limit = Decimal("5.5")
     for value, expected in ((limit, "eligible"), (limit + beyond, code), (limit - beyond, "eligible")):
-        assert judge(single, {rule: limit}, {column: value, "size_before_crash": Decimal(1)}) == expected
+        for size in (Decimal(1), Decimal(-1)):
+            assert judge(single, {rule: limit}, {column: value, "size_before_crash": size}) == expected
 
 
 def test_a_price_below_which_counts_is_itself_not_below(single: Run) -> None:
@@ -203,6 +205,34 @@ def test_only_a_liquidation_in_the_window_makes_the_next_position_a_second_life(
         )
         table, _ = decide(rows, single.incident, {})
         assert table["reason_code"][1] == code
+
+
+def test_a_second_life_is_one_of_the_same_market(single: Run) -> None:
+    """The first position of the other market was closed long ago."""
+    other = f"0x{'ee' * 20}"
+    incident = replace(single.incident, markets=(*single.incident.markets, replace(single.incident.markets[0], amm=other)))
+    opened_at = pl.lit(START + timedelta(minutes=1)).cast(single.liquidations.schema["opened_at"])
+    second = unjudged(single).with_columns(
+        market=pl.lit(other), life=pl.lit(2, pl.Int64), opened_at=opened_at, log_index=pl.col("log_index") + 1
+    )
+    table, _ = decide(pl.concat([unjudged(single), second]), incident, {})
+    assert table["reason_code"].to_list() == ["eligible", "opened-in-window"]
+
+
+def test_what_was_closed_outside_the_window_is_not_compensated_in_it(single: Run) -> None:
+    """Of 10 held, 4 were liquidated before the window and 1 of the other 6 inside it."""
+    sizes = (("10", "6", START - timedelta(minutes=1)), ("6", "5", START))
+    rows = [
+        unjudged(single).with_columns(
+            pl.lit(Decimal(size)).cast(fixed.AMOUNT).alias("size"),
+            pl.lit(Decimal(after)).cast(fixed.AMOUNT).alias("size_after"),
+            pl.lit(time).cast(single.liquidations.schema["block_time"]).alias("block_time"),
+            pl.col("log_index") + n,
+        )
+        for n, (size, after, time) in enumerate(sizes)
+    ]
+    table, _ = decide(pl.concat(rows), single.incident, {})
+    assert table.select("reason_code", "compensated_size").rows() == [("outside-window", None), ("eligible", Decimal(1))]
 
 
 @pytest.mark.parametrize(
@@ -569,6 +599,43 @@ def test_an_empty_window_names_the_nearest_liquidations(tmp_path: Path) -> None:
 def test_a_liquidation_as_the_window_ends_is_the_nearest_after_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nearest after it: 2021-02-20T23:45:00Z, block 10001"):
         build.run(tmp_path, position(1, address(1), 1, 30_000, 10_000, 42_000, minutes=60))
+
+
+def test_a_flag_counts_in_the_window_and_before_it_until_it_ended_in_a_liquidation(single: Run) -> None:
+    """At both edges, to the second; a flag behind the liquidation that ended another one waits again."""
+    second, end = timedelta(seconds=1), START + timedelta(hours=1)
+    times = {2: START - second, 3: START, 4: end - second, 5: end, 6: START - 2 * second, 7: START - second}
+    flags = pl.DataFrame(
+        {
+            "trader": [address(n) for n in times],
+            "market": build.MARKET,
+            "transaction_hash": [f"0x{n:064x}" for n in times],
+            "block_number": [20 + n for n in times],
+            "log_index": 3,
+            "block_time": [*times.values()],
+        },
+        schema_overrides={"log_index": pl.Int64, "block_time": single.liquidations.schema["block_time"]},
+    )
+    done = [
+        single.liquidations.with_columns(
+            trader=pl.lit(address(n)),
+            block_number=pl.lit(block, pl.Int64),
+            log_index=pl.lit(log, pl.Int64),
+            eligible=pl.lit(False),
+            block_time=pl.lit(START - second).cast(single.liquidations.schema["block_time"]),
+        )
+        for n, block, log in ((6, 26, 4), (7, 27, 2))
+    ]
+    events = single.events.lazy.filter(pl.lit(False))
+    table = left_out(pl.concat(done), events, {"Flagged": flags.lazy()}, single.incident, {}, "Flagged")
+    told = "flagged, but not liquidated in the window: 1 flag"
+    assert dict(table.select("trader", "reason").rows()) == {
+        address(2): f"{told} before the window",
+        address(3): told,
+        address(4): told,
+        address(7): f"{told} before the window",
+    }
+    assert set(table["reason_code"]) == {"flagged-not-liquidated"}
 
 
 def test_who_was_liquidated_twice_is_left_out_for_the_reason_of_the_first(tmp_path: Path) -> None:
