@@ -151,7 +151,8 @@ def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, byte
     from perpcomp.publish.files import files
     from perpcomp.publish.folder import reserve, write
     from perpcomp.publish.kept_ledger import refuse_cut_ledger
-    from perpcomp.publish.manifest import MANIFEST, manifest
+    from perpcomp.publish.manifest import manifest
+    from perpcomp.publish.stated import MANIFEST
 
     published = files(run)
     published[MANIFEST] = manifest(run, published)

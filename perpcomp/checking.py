@@ -27,21 +27,26 @@ def verify(folder: Path) -> "Verdict":
 
 
 @progress.work()
-def pack_run(folder: Path, store: Path | None = None) -> bytes:
-    """The bundle of a published run, as bytes; `store` holds the headers of --prove (default store/NAME)."""
+def pack_run(folder: Path) -> bytes:
+    """The bundle of a published run, as bytes."""
     from perpcomp.audit.bundle import bundle
 
-    return bundle(folder, store)
+    return bundle(folder)
 
 
 @progress.work()
 def verify_levels(
-    path: Path, rpc: "Sequence[str]" = (), published: Path | None = None, signers: "Sequence[str]" = (), signatures: Path | None = None
+    path: Path,
+    rpc: "Sequence[str]" = (),
+    published: Path | None = None,
+    sheet: Path | None = None,
+    signers: "Sequence[str]" = (),
+    signatures: Path | None = None,
 ) -> "Report":
     """Check a bundle or a run's folder level by level: hashes first, all that parses in a process of its own."""
-    from perpcomp.audit.levels import check_levels
+    from perpcomp.audit.levels import Asked, check_levels
 
-    return check_levels(path, rpc, published, signers, signatures)
+    return check_levels(path, Asked(rpc, published, sheet, signers, signatures))
 
 
 def verify_claims(

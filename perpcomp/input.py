@@ -18,7 +18,8 @@ from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.exports.read import foreign_pieces, times_of_blocks
 from perpcomp.ingest.log_file import is_log_file, log_pieces
 from perpcomp.ingest.node.held import stored
-from perpcomp.ingest.node.store import RANGE, own_pieces, states_range_of
+from perpcomp.ingest.node.store import RANGE, own_pieces, read_range, states_range_of
+from perpcomp.ingest.proof.kept import Proved, evidence_in, folder_of, proved_by
 from perpcomp.ingest.raw_frame import Piece, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.number_text import counted
@@ -58,6 +59,17 @@ class Input:
     def range(self) -> Path | None:
         """The statement of a store about the range of blocks that the file holds; None for any other file."""
         return self.file.with_name(RANGE) if states_range_of(self.file) else None
+
+    @property
+    def proved(self) -> Proved | None:
+        """The blocks whose logs are proved, as the store states; None where it was filled without --prove, and for any other file."""
+        return proved_by(read_range(self.file.parent), RANGE) if self.range is not None else None
+
+    @property
+    def evidence(self) -> list[Path]:
+        """The headers and receipts of that proof. InputError where they are not in the store."""
+        proved = self.proved
+        return [] if proved is None else evidence_in(folder_of(self.file.parent, (proved.first, proved.last)))
 
 
 @dataclass(frozen=True)

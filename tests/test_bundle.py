@@ -22,10 +22,10 @@ import rfc8785
 import perpcomp
 from perpcomp.audit import archive, bundle, in_child, levels
 from perpcomp.audit.archive import pack, unpack
-from perpcomp.audit.statement import Block, statement
 from perpcomp.findings import InputError
-from perpcomp.incident import incident_file
-from tests import build
+from perpcomp.publish.read_back import altered
+from perpcomp.publish.stated import parse_manifest
+from tests import build, stated
 from tests.build import address, position
 from tests.commands import call
 from tests.planned import WITH_FILES
@@ -43,7 +43,15 @@ def members(data: bytes) -> Files:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def test_the_manifest_is_an_in_toto_statement_in_canonical_bytes(data: bytes, published_rehearsal: Path) -> None:
+def test_a_bundle_is_the_runs_folder_as_one_file(data: bytes, published_rehearsal: Path) -> None:
+    there = {
+        path.relative_to(published_rehearsal).as_posix(): path.read_bytes() for path in published_rehearsal.rglob("*") if path.is_file()
+    }
+    assert members(data) == there
+    assert {"lock.txt", "verify.py", "inputs/rehearsal.toml", "inputs/logs.jsonl.gz"} < set(there)
+
+
+def test_the_manifest_is_an_in_toto_statement_in_canonical_bytes(data: bytes) -> None:
     files = members(data)
     document = json.loads(files["manifest.json"])
     assert document["_type"] == "https://in-toto.io/Statement/v1"
@@ -51,13 +59,14 @@ def test_the_manifest_is_an_in_toto_statement_in_canonical_bytes(data: bytes, pu
     assert rfc8785.dumps(document) == files["manifest.json"]
     listed = {one["name"]: one["digest"]["sha256"] for one in document["subject"]}
     assert listed == {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != "manifest.json"}
-    run = json.loads((published_rehearsal / "manifest.json").read_text())
-    assert document["predicate"]["tables"] == run["tables"]
-    assert document["predicate"]["legs"][0]["total_base_units"] == run["totals"]["amount_1e18"]["PERP"]
+    states = document["predicate"]
+    (leg,) = states["legs"]
+    assert leg["total_base_units"] == states["totals"]["amount_1e18"]["PERP"] == "8220331472917692825739"
+    assert leg["claims_sha256"] == states["tables"]["4-claims.csv"]["row_sha256"] == listed["4-claims.csv"], "one token pays all"
+    assert states["query"]["sha256"] == listed["inputs/rehearsal.toml"]
+    assert "python" not in states["versions"], "no byte depends on the interpreter, so it is not in what people sign"
     numbers = [value for value in leaves(document) if isinstance(value, int | float) and not isinstance(value, bool)]
     assert numbers == [], "amounts are texts"
-    for name in ("query", "inputs", "coverage", "formula", "compared", "totals", "versions", "tool"):
-        assert document["predicate"][name] == run[name]
 
 
 def leaves(value: Any) -> list[Any]:
@@ -121,11 +130,8 @@ def test_every_flipped_bit_and_byte_is_found_with_the_file_named(data: bytes, pa
 def test_every_flip_in_the_folder_of_a_run_is_named(tmp_path: Path, published_rehearsal: Path) -> None:
     """By the hashes alone: nothing is parsed."""
     chance = random.Random(2)
-    names = sorted(path.relative_to(published_rehearsal).as_posix() for path in published_rehearsal.rglob("*") if path.is_file())
-    stated = json.loads((published_rehearsal / "manifest.json").read_text())["files"]
-    for name in names:
-        if name == "manifest.json":
-            continue
+    hashes = stated.read(published_rehearsal)["files"]
+    for name in sorted(hashes):
         content = bytearray((published_rehearsal / name).read_bytes())
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         for _ in range(FLIPS):
@@ -133,7 +139,7 @@ def test_every_flip_in_the_folder_of_a_run_is_named(tmp_path: Path, published_re
             content[place] ^= bit
             (tmp_path / name).write_bytes(content)
             content[place] ^= bit
-            ((named, _),) = list(levels.altered(tmp_path, {name: stated[name]["sha256"]}))
+            ((named, _),) = list(altered(tmp_path, {name: hashes[name]["sha256"]}))
             assert named == name
 
 
@@ -155,15 +161,15 @@ def link(name: str) -> zipfile.ZipInfo:
 
 UNSAFE: dict[str, Callable[[bytes], bytes]] = {
     "a way out": lambda data: pack({**members(data), "../x": b"1"}),
-    "a way out inside": lambda data: pack({**members(data), "run/../../x": b"1"}),
+    "a way out inside": lambda data: pack({**members(data), "inputs/../../x": b"1"}),
     "an absolute path": lambda data: pack({**members(data), "/etc/x": b"1"}),
     "a drive": lambda data: pack({**members(data), "C:x": b"1"}),
-    "a backslash": lambda data: pack({**members(data), "run\\x": b"1"}),
-    "a folder": lambda data: pack({**members(data), "run/x/": b""}),
-    "a link": lambda data: zipped([*members(data).items(), (link("run/x"), b"/etc/passwd")]),
+    "a backslash": lambda data: pack({**members(data), "inputs\\x": b"1"}),
+    "a folder": lambda data: pack({**members(data), "inputs/x/": b""}),
+    "a link": lambda data: zipped([*members(data).items(), (link("inputs/x"), b"/etc/passwd")]),
     "one name twice": lambda data: zipped([*members(data).items(), ("lock.txt", b"other")]),
     "one name in two cases": lambda data: pack({**members(data), "LOCK.txt": b"other"}),
-    "a bomb": lambda data: zipped([*members(data).items(), ("run/big", bytes(50_000_000))], kind=zipfile.ZIP_DEFLATED),
+    "a bomb": lambda data: zipped([*members(data).items(), ("inputs/big", bytes(50_000_000))], kind=zipfile.ZIP_DEFLATED),
     "a comment": lambda data: zipped([*members(data).items()], comment=b"hello"),
     "bytes behind": lambda data: data + b"PK",
     "bytes before": lambda data: b"#!/bin/sh\n" + data,
@@ -194,11 +200,11 @@ def test_an_unsafe_archive_is_refused_and_nothing_is_written(what: str, data: by
 
 
 def test_a_file_that_its_hash_does_not_fit_is_named_and_nothing_is_parsed(data: bytes, packed: Path) -> None:
-    packed.write_bytes(pack({**members(data), "run/1-events.parquet": b"PAR1 not really", "run/extra.csv": b""}))
+    packed.write_bytes(pack({**members(data), "1-events.parquet": b"PAR1 not really", "extra.csv": b""}))
     done = call("verify", str(packed), "--json", cwd=packed.parent)
     found = json.loads(done.stdout)
     assert done.returncode == 1
-    assert [one["where"] for one in found["differences"]] == ["run/1-events.parquet", "run/extra.csv"]
+    assert [one["where"] for one in found["differences"]] == ["1-events.parquet", "extra.csv"]
     assert [one["result"] for one in found["levels"]] == ["FAIL", *["SKIPPED"] * 5]
 
 
@@ -210,7 +216,7 @@ def test_a_whole_bundle_passes_and_says_what_that_does_not_prove(packed: Path) -
     assert "made again from the inputs, 0 differences. It does not prove that the input holds every log" in done.stderr
     for level in ("proof", "rpc", "claims", "sheet"):
         assert f"{level} SKIPPED: " in done.stderr
-    assert done.stderr.endswith(f"PASS: {count} files compared, 0 differences.\n")
+    assert done.stderr.endswith(f"PASS: {count + 1} files compared, 0 differences.\n")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +225,7 @@ def test_a_whole_bundle_passes_and_says_what_that_does_not_prove(packed: Path) -
         (["nowhere.zip"], "error: nowhere.zip: There is no such file or folder."),
         (["r.zip", "--signer", "0x12"], 'error: --signer: It is "0x12", not an address.'),
         (["r.zip", "--signer", "0x" + "Ab" * 20], "error: --signer: It is 0xAbAb"),
-        (["r.zip", "--signatures", "nowhere.json"], "error: nowhere.json: There are no signatures of the bundle."),
+        (["r.zip", "--signatures", "nowhere.json"], "error: nowhere.json: There is no such file of signatures."),
     ],
 )
 def test_wrong_usage_is_one_error(words: list[str], said: str, packed: Path) -> None:
@@ -235,50 +241,40 @@ def forged(data: bytes, change: Callable[[Files], None]) -> bytes:
     """The bundle with changed files, and every hash and total brought in line, as a careful forger would."""
     files = members(data)
     change(files)
-    stated = json.loads(files["run/manifest.json"])
-    for name in stated["files"]:
-        content = files[f"run/{name}"]
-        stated["files"][name] = {"bytes": str(len(content)), "sha256": hashlib.sha256(content).hexdigest()}
-        if name in stated["tables"] and name.endswith(".csv"):
-            stated["tables"][name]["row_sha256"] = stated["files"][name]["sha256"]
-    for entry in (stated["query"], *(one for entries in stated["inputs"].values() for one in entries)):
-        entry["sha256"] = hashlib.sha256(files[f"run/inputs/{entry['file']}"]).hexdigest()
-    files["run/manifest.json"] = json.dumps(stated, indent=2, sort_keys=True).encode()
-    before = json.loads(files.pop("manifest.json"))["predicate"]
-    settlement = incident_file.load("rehearsal").settlement
-    files["manifest.json"] = statement(files, stated, 100, Block(**before["block"]), settlement, None)
-    return pack(files)
+    says = parse_manifest(files["manifest.json"], "")
+    stated.in_line(says, files)
+    return pack({**files, "manifest.json": stated.written(says)})
 
 
 def without_log(files: Files, number: int = 200) -> None:
-    lines = gzip.decompress(files["run/inputs/logs.jsonl.gz"]).splitlines(keepends=True)
+    lines = gzip.decompress(files["inputs/logs.jsonl.gz"]).splitlines(keepends=True)
     changed = "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2"
     places = [n for n, line in enumerate(lines) if changed.encode() in line]
     del lines[places[number]]
-    files["run/inputs/logs.jsonl.gz"] = gzip.compress(b"".join(lines), mtime=0)
+    files["inputs/logs.jsonl.gz"] = gzip.compress(b"".join(lines), mtime=0)
 
 
 def one_unit_more(files: Files) -> None:
     """One base unit more for one trader, in every table that states it."""
     units, more = "704968747833953461691", "704968747833953461692"
     for name in ("3-payouts.csv", "4-claims.csv", "payee.csv"):
-        text = files[f"run/{name}"].decode()
+        text = files[name].decode()
         text = text.replace(f",704.{units[3:]},{units},", f",704.{more[3:]},{more},")
-        files[f"run/{name}"] = text.encode()
+        files[name] = text.encode()
 
 
 def a_changed_price(files: Files) -> None:
-    query = files["run/inputs/rehearsal.toml"]
-    files["run/inputs/rehearsal.toml"] = query.replace(b"price = 6.93250035067212", b"price = 6.93250035067211")
+    query = files["inputs/rehearsal.toml"]
+    files["inputs/rehearsal.toml"] = query.replace(b"price = 6.93250035067212", b"price = 6.93250035067211")
 
 
 def a_changed_amount_of_a_log(files: Files) -> None:
-    lines = gzip.decompress(files["run/inputs/logs.jsonl.gz"]).decode().splitlines(keepends=True)
+    lines = gzip.decompress(files["inputs/logs.jsonl.gz"]).decode().splitlines(keepends=True)
     place = next(n for n, line in enumerate(lines) if "0x5225638a979dd133f201045ab4169ec2189874d864f2b5a10be72ac6e4b421b4" in line)
     margin = json.loads(lines[place + 1])
     margin["data"] = margin["data"][:-1] + ("0" if margin["data"][-1] != "0" else "1")
     lines[place + 1] = json.dumps(margin, separators=(",", ":")) + "\n"
-    files["run/inputs/logs.jsonl.gz"] = gzip.compress("".join(lines).encode(), mtime=0)
+    files["inputs/logs.jsonl.gz"] = gzip.compress("".join(lines).encode(), mtime=0)
 
 
 def a_changed_verifier(files: Files) -> None:
@@ -289,7 +285,7 @@ def a_changed_verifier(files: Files) -> None:
 def test_a_forgery_whose_hashes_fit_is_found_by_making_the_run_again(change: Callable[[Files], None], data: bytes, packed: Path) -> None:
     """By perpcomp, and by the verifier that shares no code with it."""
     packed.write_bytes(forged(data, change))
-    report = levels.check_levels(packed)
+    report = levels.check_levels(packed, levels.Asked())
     assert {level.name: level.result for level in report.levels}["integrity"] == "PASS"
     assert report.code in (1, 2), "it differs, or its inputs are refused"
     assert report.levels[1].result != "PASS"
@@ -302,7 +298,10 @@ def test_a_forgery_whose_hashes_fit_is_found_by_making_the_run_again(change: Cal
 
 def test_another_verifier_in_a_bundle_of_this_version_is_found(data: bytes, packed: Path) -> None:
     packed.write_bytes(forged(data, a_changed_verifier))
-    assert [one.where for one in levels.check_levels(packed).differences] == ["verify.py"]
+    assert {one.where for one in levels.check_levels(packed, levels.Asked()).differences} == {
+        "verify.py",
+        "manifest.json files verify.py sha256",
+    }
 
 
 def test_logs_that_were_rewritten_before_the_run_pass_and_only_the_anchor_tells(tmp_path: Path) -> None:
@@ -312,7 +311,7 @@ def test_logs_that_were_rewritten_before_the_run_pass_and_only_the_anchor_tells(
         (inputs := tmp_path / f"in-{name}").mkdir()
         perpcomp.publish_run(build.run(inputs, kept), tmp_path / name)
         (tmp_path / f"{name}.zip").write_bytes(bundle.bundle(tmp_path / name))
-        report = levels.check_levels(tmp_path / f"{name}.zip")
+        report = levels.check_levels(tmp_path / f"{name}.zip", levels.Asked())
         assert [level.result for level in report.levels[:3]] == ["PASS", "PASS", "SKIPPED"]
     assert (tmp_path / "whole" / "3-payouts.csv").read_bytes() != (tmp_path / "less" / "3-payouts.csv").read_bytes()
     done = call("verify", "less.zip", cwd=tmp_path)
@@ -324,7 +323,7 @@ def test_logs_that_were_rewritten_before_the_run_pass_and_only_the_anchor_tells(
 
 @pytest.mark.parametrize(("seconds", "memory"), [(0.2, in_child.BYTES), (60, 50_000_000)], ids=["time", "memory"])
 def test_a_child_that_reaches_a_limit_is_no_crash_and_no_pass(seconds: float, memory: int, published_rehearsal: Path) -> None:
-    asked = in_child.Asked(in_child.absolute(published_rehearsal), None, ("recompute", "claims"))
+    asked = in_child.Asked(in_child.absolute(published_rehearsal), ("recompute", "claims"))
     found = in_child.check(asked, seconds, memory)
     assert [(level.name, level.result, level.code) for level in found] == [("recompute", "SKIPPED", 2), ("claims", "SKIPPED", 2)]
     assert "The check was ended after" in found[0].said or "The process that reads the files ended" in found[0].said
@@ -335,7 +334,7 @@ def test_the_child_takes_no_module_from_the_folder_it_is_asked_in(
 ) -> None:
     (tmp_path / "polars.py").write_text("raise SystemExit('a foreign module ran')")
     monkeypatch.chdir(tmp_path)
-    (level,) = in_child.check(in_child.Asked(in_child.absolute(published_rehearsal), None, ("recompute",)))
+    (level,) = in_child.check(in_child.Asked(in_child.absolute(published_rehearsal), ("recompute",)))
     assert level.result == "PASS", level.said
 
 
@@ -347,7 +346,7 @@ def test_the_child_takes_no_module_from_the_folder_it_is_asked_in(
 def test_a_write_that_fails_leaves_what_stood_there_and_no_rubbish(
     call_of: str, older: bool, data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, old = tmp_path / "b.zip", pack({"manifest.json": b"{}", "verify.py": b""})
+    target, old = tmp_path / "b.zip", pack({"manifest.json": b"{}"})
     if older:
         target.write_bytes(old)
 
@@ -377,7 +376,7 @@ while True:
 
 @pytest.mark.property
 def test_a_bundle_killed_while_it_is_written_is_the_old_one_or_the_new_one(data: bytes, tmp_path: Path) -> None:
-    chance, pair = random.Random(3), (data, pack({**members(data), "run/more": b"x"}))
+    chance, pair = random.Random(3), (data, pack({**members(data), "more": b"x"}))
     target = tmp_path / "out" / "b.zip"
     target.parent.mkdir()
     for name, content in zip(("one", "other"), pair, strict=True):

@@ -17,10 +17,12 @@ from perpcomp.ingest.node.store import Store, Subject
 from perpcomp.input import Input, find_input, read_events
 from perpcomp.publish.files import files
 from perpcomp.publish.folder import write
-from perpcomp.publish.manifest import MANIFEST, manifest
+from perpcomp.publish.manifest import manifest
+from perpcomp.publish.stated import MANIFEST, parse_manifest
 from perpcomp.publish.summary import summary
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from tests.build import START, made_up
+from tests.stated import written
 
 HOUSE, AMM = "0x" + "aa" * 20, "0x" + "bb" * 20
 CHANGED = "0x4c7b764f428c13bbea8cc8da90ebe6eef4dafeb27a4e3d9041d64208c47ca7c2"
@@ -304,7 +306,7 @@ def test_summary_workbook_and_manifest_state_the_same_and_verify_reads_it(incide
         assert line.value.startswith("first log in block 1000000, 2021-02-20T21:45:00Z; last log in block 100")
         assert evidence in line.source
         published = files(run)
-        document = json.loads(manifest(run, published))
+        document = parse_manifest(manifest(run, published), MANIFEST)
         assert document["coverage"]["first_block"] == "1000000"
         assert document["coverage"]["evidence"] in line.source
         folder = tmp_path / f"out-{file.stem}-{file.suffix[1:]}"
@@ -313,5 +315,6 @@ def test_summary_workbook_and_manifest_state_the_same_and_verify_reads_it(incide
         # A manifest that does not state it, as older versions wrote it, verifies too.
         del document["coverage"]
         document["inputs"].pop("range") if not document["inputs"]["range"] else None
-        (folder / MANIFEST).write_text(json.dumps(document))
+        document["tool"]["version"] = "0.1.0"
+        (folder / MANIFEST).write_bytes(written(document))
         assert verify(folder).same

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+import shutil
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +17,23 @@ from eth_hash.auto import keccak
 import perpcomp
 from perpcomp.audit import bundle, checks, levels
 from perpcomp.audit.in_child import Asked, absolute
+from perpcomp.audit.level import Level
+from perpcomp.audit.nodes import logs_of
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
 from perpcomp.ingest.node.held import subject
 from perpcomp.ingest.node.store import LOGS, RANGE, _parquet
-from perpcomp.ingest.proof.evidence import _as_returned, folder_of
+from perpcomp.ingest.proof.evidence import _as_returned
 from perpcomp.ingest.proof.headers import encode_header
+from perpcomp.ingest.proof.kept import folder_of
 from perpcomp.ingest.proof.receipts import encode_receipts, ordered_root, receipt_values
 from perpcomp.input import Input, pieces_of_any_contract
 from perpcomp.publish.files import EVENTS_FILE
+from perpcomp.publish.stated import MANIFEST
 from perpcomp.systems.system import find
+from tests.commands import call
 from tests.conftest import LAB
-from tests.fake_node import FakeNode, installed
+from tests.fake_node import FakeNode, block_hash, installed
 
 TEMPLATE = json.loads((LAB / "audit" / "receipts.json").read_text())["headers"][0]
 OPENS_ALL = "0x" + "ff" * 256  # a Bloom filter that excludes nothing
@@ -83,23 +92,21 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stated = {"first": first, "last": last, "final": True, "sha256": hashlib.sha256(data).hexdigest(), "proved": {"all": [first, parent]}}
     (place / "store" / RANGE).write_text(json.dumps(stated))
     perpcomp.publish_run(perpcomp.compute("rehearsal", place / "store" / LOGS), place / "run")
-    (place / "run.zip").write_bytes(bundle.bundle(place / "run", place / "store"))
+    (place / "run.zip").write_bytes(bundle.bundle(place / "run"))
     return place
 
 
+def results(report: levels.Report) -> dict[str, str]:
+    return {level.name: level.result for level in report.levels}
+
+
 def test_headers_and_receipts_in_the_bundle_prove_its_logs(proved: Path) -> None:
-    report = levels.check_levels(proved / "run.zip")
-    found = {level.name: level for level in report.levels}
-    assert [found[name].result for name in ("integrity", "recompute", "proof")] == ["PASS"] * 3, report
-    assert "logs proved complete and unaltered" in found["proof"].said
-
-
-def unpacked(proved: Path, tmp_path: Path) -> Asked:
-    import zipfile
-
-    with zipfile.ZipFile(proved / "run.zip") as opened:
-        opened.extractall(tmp_path)
-    return Asked(absolute(tmp_path / "run"), absolute(tmp_path), ("proof",))
+    report = levels.check_levels(proved / "run.zip", levels.Asked())
+    assert [results(report)[name] for name in ("integrity", "recompute", "proof")] == ["PASS"] * 3, report
+    assert "logs proved complete and unaltered" in report.levels[2].said
+    stated = json.loads((proved / "store" / RANGE).read_text())
+    said = json.loads((proved / "run" / MANIFEST).read_text())["predicate"]["proof"]
+    assert said == {"first": str(stated["first"]), "last": str(stated["last"]), "anchor": stated["proved"]["all"][1]}
 
 
 def without_a_log(frame: pl.DataFrame) -> pl.DataFrame:
@@ -116,58 +123,169 @@ def with_another_amount(frame: pl.DataFrame) -> pl.DataFrame:
 def test_a_log_that_was_dropped_or_changed_before_the_run_is_found_by_the_proof(
     change: Callable[[pl.DataFrame], pl.DataFrame], proved: Path, tmp_path: Path
 ) -> None:
-    """The rewrite that making the run again cannot find, because the run was made of it."""
-    asked = unpacked(proved, tmp_path)
-    inputs = tmp_path / "run" / "inputs"
-    data = _parquet(change(pl.read_parquet(inputs / LOGS)))
-    (inputs / LOGS).write_bytes(data)
-    stated = json.loads((inputs / RANGE).read_text())
-    (inputs / RANGE).write_text(json.dumps({**stated, "sha256": hashlib.sha256(data).hexdigest()}))
-    level = checks.proof(asked)
-    assert (level.result, level.code) == ("FAIL", 1)
-    assert len(level.differences) == 1
-    assert level.differences[0].where.startswith("block ")
+    """The rewrite that making the run again cannot find, because the run was made of it, with every hash."""
+    store = Path(shutil.copytree(proved / "store", tmp_path / "store"))
+    data = _parquet(change(pl.read_parquet(store / LOGS)))
+    (store / LOGS).write_bytes(data)
+    stated = json.loads((store / RANGE).read_text())
+    (store / RANGE).write_text(json.dumps({**stated, "sha256": hashlib.sha256(data).hexdigest()}))
+    perpcomp.publish_run(perpcomp.compute("rehearsal", store / LOGS), tmp_path / "run")
+    (tmp_path / "run.zip").write_bytes(bundle.bundle(tmp_path / "run"))
+    report = levels.check_levels(tmp_path / "run.zip", levels.Asked())
+    assert [results(report)[name] for name in ("integrity", "recompute", "proof")] == ["PASS", "PASS", "FAIL"]
+    assert report.code == 1
+    (difference,) = report.differences
+    assert difference.where.startswith("block ")
 
 
 def test_a_chain_that_was_rewritten_whole_is_told_by_the_anchor_alone(proved: Path, tmp_path: Path) -> None:
     """Another last header: its own chain is consistent, and only its hash, pinned elsewhere, is another."""
-    asked = unpacked(proved, tmp_path)
-    inputs = tmp_path / "run" / "inputs"
+    inputs = Path(shutil.copytree(proved / "run", tmp_path / "run")) / "inputs"
     stated = json.loads((inputs / RANGE).read_text())
     (inputs / RANGE).write_text(json.dumps({**stated, "proved": {"all": [stated["first"], "0x" + "11" * 32]}}))
-    level = checks.proof(asked)
+    level = checks.proof(Asked(absolute(tmp_path / "run"), ("proof",)))
     assert level.result == "FAIL"
     assert "0x" + "11" * 32 in level.differences[0].published
 
 
-def test_a_proved_run_is_not_packed_without_its_proof(proved: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--store FOLDER"):
-        bundle.bundle(proved / "run", tmp_path)
+def test_a_proved_run_is_not_published_without_its_proof(proved: Path, tmp_path: Path) -> None:
+    for name in (LOGS, RANGE):
+        shutil.copy(proved / "store" / name, tmp_path)
+    run = perpcomp.compute("rehearsal", tmp_path / LOGS)
+    with pytest.raises(InputError, match=r"headers\.bin: The logs were proved, but their headers are not there"):
+        perpcomp.publish_run(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("lies", [False, True])
-def test_a_node_is_asked_for_hashes_of_blocks(lies: bool, published_rehearsal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = dict(pl.read_parquet(published_rehearsal / EVENTS_FILE).select("block_number", "block_hash").unique().iter_rows())
-    last = max(known)
+# Nodes.
 
-    def answer(method: str, params: list[Any], result: Any, batched: bool) -> dict[str, Any] | None:
-        if method != "eth_getBlockByNumber":
-            return None
-        number = int(params[0], 16)
-        return {"result": {**result, "hash": "0x" + "22" * 32 if lies and number == last else known.get(number)}}
+LAST = 13_502_500  # the newest block of the nodes here
 
-    urls = installed(monkeypatch, FakeNode(spoil=answer), FakeNode(spoil=answer))
-    level = checks.rpc(Asked(absolute(published_rehearsal), None, ("rpc",), tuple(urls)))
-    assert level.said == "chain 100 and the hashes of 10 blocks by 2 nodes"
-    assert level.result == ("FAIL" if lies else "PASS")
-    assert {one.where for one in level.differences} == ({f"block {last}"} if lies else set())
+
+@dataclass
+class Recorded(FakeNode):
+    """A node of the rehearsal's chain. It has lost the logs at `lost` and made up another last digit of those at `altered`."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    lost: Collection[int] = ()
+    altered: Collection[int] = ()
+    other_hash: int | None = None
+    empty: str = ""  # a contract without code
+
+    def truth(self, method: str, params: list[Any]) -> Any:
+        if method == "eth_blockNumber":
+            return hex(LAST)
+        if method == "eth_getCode":
+            return "0x" if params[0] == self.empty else "0x6001"
+        if method == "eth_getBlockByNumber":
+            return self.header(int(params[0], 16))
+        if method != "eth_getLogs":
+            return super().truth(method, params)
+        first, last = (int(params[0][key], 16) for key in ("fromBlock", "toBlock"))
+        return [
+            {**row, "data": row["data"][:-1] + "0123456789abcdef"[int(row["data"][-1], 16) ^ 1]} if n in self.altered else row
+            for n, row in enumerate(self.rows)
+            if first <= int(row["blockNumber"], 16) <= last and n not in self.lost
+        ]
+
+    @cached_property
+    def blocks(self) -> dict[int, tuple[str, str]]:
+        return {int(row["blockNumber"], 16): (row["blockHash"], row["blockTimestamp"]) for row in self.rows}
+
+    def header(self, number: int) -> dict[str, Any]:
+        before = max((n for n in self.blocks if n <= number), default=min(self.blocks))
+        made_up = (block_hash(number), hex(int(self.blocks[before][1], 16) + 5 * (number - before)))
+        hashed, time = self.blocks.get(number, made_up)
+        if number == self.other_hash:
+            hashed = "0x" + "22" * 32
+        parent = self.blocks.get(number - 1, (block_hash(number - 1),))[0]
+        return {"hash": hashed, "parentHash": parent, "number": hex(number), "timestamp": time}
+
+
+@pytest.fixture(scope="module")
+def recorded(published_rehearsal: Path) -> list[dict[str, Any]]:
+    frame = logs_of(perpcomp.published(published_rehearsal))
+    assert frame is not None
+    return list(_as_returned(frame))
+
+
+def asked_of(run: Path, *urls: str) -> Level:
+    return checks.rpc(Asked(absolute(run), ("rpc",), urls))
+
+
+def test_nodes_with_the_same_logs_pass_and_what_was_compared_is_counted(
+    published_rehearsal: Path, recorded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = installed(monkeypatch, Recorded(rows=recorded), Recorded(rows=recorded))
+    level = asked_of(published_rehearsal, *urls)
+    assert (level.result, level.differences) == ("PASS", ())
+    last = int(recorded[-1]["blockNumber"], 16)
+    said = re.fullmatch(
+        r"chain 100, the hashes of 10 blocks, the code of (\d) contracts, ([\d,]+) logs of blocks (\d+) to (\d+), by 2 nodes", level.said
+    )
+    assert said is not None, level.said
+    assert (int(said[1]), said[2]) == (len({row["address"] for row in recorded}), f"{len(recorded):,}")
+    assert int(said[3]) <= int(recorded[0]["blockNumber"], 16) <= last <= int(said[4])
+
+
+def test_a_node_that_says_otherwise_is_named_with_the_place(
+    published_rehearsal: Path, recorded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that it has not, one with another amount, a contract without code; and a log that the run's input lacks."""
+    places = [f"block {int(row['blockNumber'], 16)} log {int(row['logIndex'], 16)}" for row in recorded]
+    more = {**recorded[70], "logIndex": hex(900), "transactionIndex": hex(90)}
+    liar = Recorded(rows=[*recorded[:71], more, *recorded[71:]], lost=[50], altered=[60], empty=recorded[0]["address"])
+    (url,) = installed(monkeypatch, liar)
+    level = asked_of(published_rehearsal, url)
+    assert level.result == "FAIL"
+    found = {one.where: (one.published, one.recomputed) for one in level.differences}
+    assert found[f"code of {recorded[0]['address']}"] == ("a contract", "no code by http://node0.test")
+    assert found[places[50]] == ("a log", "no such log by http://node0.test")
+    assert found[places[70].partition(" log")[0] + " log 900"] == ("no such log", "a log by http://node0.test")
+    assert found[f"{places[60]} data"][0] == recorded[60]["data"]
+    assert len(found) == 4
     assert "secret" not in str(level)
+
+
+def test_another_block_at_the_end_is_another_chain(
+    published_rehearsal: Path, recorded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hash of the last block with a trade stands for everything before it."""
+    last = pl.read_parquet(published_rehearsal / EVENTS_FILE).get_column("block_number").max()
+    moved = [{**row, "blockHash": "0x" + "22" * 32} if int(row["blockNumber"], 16) == last else row for row in recorded]
+    (url,) = installed(monkeypatch, Recorded(rows=moved))
+    level = asked_of(published_rehearsal, url)
+    assert {one.where.split(" log")[0] for one in level.differences} == {f"block {last}"}
+    assert f"block {last}" in {one.where for one in level.differences}
 
 
 def test_a_node_of_another_chain_or_none_cannot_check(published_rehearsal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = FakeNode(spoil=lambda method, *_: {"result": "0x1"} if method == "eth_chainId" else None)
     urls = installed(monkeypatch, other)
     with pytest.raises(InputError, match="node of chain 1") as refused:
-        checks.rpc(Asked(absolute(published_rehearsal), None, ("rpc",), tuple(urls)))
+        asked_of(published_rehearsal, *urls)
     assert refused.value.exit_code == 3
     assert "secret" not in str(refused.value)
+
+
+# A sheet that was passed on.
+
+
+def test_a_sheet_that_was_passed_on_is_a_level(published_rehearsal: Path, packed: Path) -> None:
+    same, other = packed.with_name("same.xlsx"), packed.with_name("payouts.csv")
+    shutil.copy(published_rehearsal / "vote.xlsx", same)
+    table = (published_rehearsal / "3-payouts.csv").read_text()
+    other.write_text(table.replace("704968747833953461691", "704968747833953461692"))
+    done = call("verify", "r.zip", "--sheet", "same.xlsx", cwd=packed.parent)
+    assert done.returncode == 0
+    assert "sheet PASS: same.xlsx is the file of the run, unchanged. It does not prove how" in done.stderr
+    done = call("verify", "r.zip", "--sheet", "payouts.csv", "--json", cwd=packed.parent)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [one["result"] for one in found["levels"]] == ["PASS", "PASS", "SKIPPED", "SKIPPED", "SKIPPED", "FAIL"]
+    (difference,) = found["differences"]
+    assert difference["where"].startswith("payouts.csv ")
+    assert (difference["published"][-1], difference["recomputed"][-1]) == ("2", "1")
+    done = call("verify", "r.zip", "--sheet", "nowhere.xlsx", cwd=packed.parent)
+    assert done.returncode == 2
+    assert "nowhere.xlsx: There is no such file." in done.stderr

@@ -14,6 +14,7 @@ import perpcomp
 from perpcomp.audit.corrections import CHANGES_PAYOUTS, since
 from perpcomp.version import VERSION
 from tests.commands import call
+from tests.stated import restate
 
 pytestmark = pytest.mark.money
 
@@ -29,15 +30,6 @@ def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
-
-
-def restate(folder: Path) -> None:
-    """Put the hashes of the changed files into the manifest, as a careful forger would."""
-    stated = json.loads((folder / "manifest.json").read_text())
-    for name in stated["files"]:
-        data = (folder / name).read_bytes()
-        stated["files"][name] = {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
-    (folder / "manifest.json").write_text(json.dumps(stated))
 
 
 def edit_workbook(folder: Path, old: str, new: str) -> None:

@@ -148,8 +148,8 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "guards profiles": {},
     "guards vectors": {},
-    "verify": {**ALWAYS, **dict.fromkeys(("--quiet", "--published", "--rpc", "--signatures", "--signer"), ())},
-    "bundle": dict.fromkeys(("--out", "--quiet", "--store"), ()),
+    "verify": {**ALWAYS, **dict.fromkeys(("--quiet", "--published", "--rpc", "--sheet", "--signatures", "--signer"), ())},
+    "bundle": dict.fromkeys(("--out", "--quiet"), ()),
     "sign": {**ALWAYS, "--quiet": (), "--signature": ()},
     "check-sheet": {**ALWAYS, "--quiet": ()},
     "check-published": {

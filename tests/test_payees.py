@@ -24,6 +24,7 @@ from perpcomp.fixed import to_integer
 from perpcomp.incident.lists import kind_of
 from perpcomp.incident.payees import Payee
 from perpcomp.ingest.node.rpc import Endpoint
+from perpcomp.publish.stated import parse_manifest
 from perpcomp.run import Run
 from perpcomp.totals import entitled, total_of
 from tests import build
@@ -156,7 +157,7 @@ def test_a_list_of_payees_is_a_published_input(tmp_path: Path, form: str) -> Non
     assert run.redirected["reason"].unique().to_list() == [f"listed in redirections.{form}"]
     published = perpcomp.publish_run(run, tmp_path / "out")
     assert published[f"inputs/redirections.{form}"] == text.encode()
-    assert json.loads(published["manifest.json"])["inputs"]["lists"][0]["file"] == f"redirections.{form}"
+    assert parse_manifest(published["manifest.json"], "")["inputs"]["lists"][0]["file"] == f"redirections.{form}"
     assert "redirected.csv" in published
     done = call("verify", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -32,7 +32,7 @@ from perpcomp.publish.workbook.plan import HEADER_ROW
 from perpcomp.run import Run
 from perpcomp.tables.files import read
 from perpcomp.totals import total_of
-from tests import build
+from tests import build, stated
 from tests.build import address, position
 
 pytestmark = pytest.mark.money
@@ -143,8 +143,7 @@ def test_the_committed_rehearsal_is_what_the_code_makes(published: dict[str, byt
     for name in CSV_FILES:
         assert (committed / name).read_bytes() == published[name], name
     assert content_digest((committed / "vote.xlsx").read_bytes()) == content_digest(published["vote.xlsx"])
-    stated = json.loads((committed / MANIFEST).read_text())
-    assert set(stated["files"]) == set(published)
+    assert set(stated.read(committed)["files"]) == set(published)
 
 
 def test_the_manifest_holds_no_clock_no_path_and_no_host(rehearsal: Run, published: dict[str, bytes]) -> None:
@@ -158,10 +157,10 @@ def test_the_manifest_holds_no_clock_no_path_and_no_host(rehearsal: Run, publish
     assert f'"{socket.gethostname()}"' not in text
     assert f'"{getpass.getuser()}"' not in text
     assert datetime.now(UTC).strftime("%Y-%m-%d") not in text
-    stated = json.loads(text)
-    assert stated["totals"]["entitlement_1e18_usdc"] == str(sum(map(to_integer, rehearsal.payouts["entitlement"])))
-    assert stated["inputs"]["files"][0]["sha256"] == hashlib.sha256(published["inputs/logs.jsonl.gz"]).hexdigest()
-    assert {one["name"] for one in stated["compared"]} >= {"margin-only", "realized-loss"}
+    predicate = json.loads(text)["predicate"]
+    assert predicate["totals"]["entitlement_1e18_usdc"] == str(sum(map(to_integer, rehearsal.payouts["entitlement"])))
+    assert predicate["inputs"]["files"][0]["sha256"] == hashlib.sha256(published["inputs/logs.jsonl.gz"]).hexdigest()
+    assert {one["name"] for one in predicate["compared"]} >= {"margin-only", "realized-loss"}
 
 
 # The folder.

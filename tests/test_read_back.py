@@ -1,7 +1,5 @@
 """A published folder, read without the logs, shows what the logs give: every table, every step, to the wei."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +14,14 @@ from perpcomp.explain.explain import explain, steps
 from perpcomp.findings import InputError
 from perpcomp.input import find_input
 from perpcomp.publish.files import CSV_FILES
-from perpcomp.publish.manifest import MANIFEST
+from perpcomp.publish.stated import MANIFEST, parse_manifest
 from perpcomp.run import Run
-from tests import build
+from tests import build, stated
 from tests.build import address, position
 from tests.commands import call
 from tests.conftest import LAB
 from tests.test_explain import evaluated, value_of
-from tests.test_manifests import FROZEN, restate
+from tests.test_manifests import FROZEN
 from tests.test_payees import MARGINS, OWNED, exclusions, made, payee, received
 from tests.test_synthetix_v2_recorded import incident
 from tests.variants import NO_PRICE, computed
@@ -86,17 +84,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     perpcomp.publish_run(run, place / "folder")
     for path in run.input.files:
         (place / "folder" / "inputs" / path.name).write_bytes(b"no logs")
-    restated(place / "folder")
+    stated.restate(place / "folder", inputs=True)
     return run, place / "folder"
-
-
-def restated(folder: Path) -> None:
-    """The manifest's hashes of files and inputs brought in line with the files."""
-    restate(folder)
-    stated = json.loads((folder / MANIFEST).read_text())
-    for entry in [stated["query"], *(entry for entries in stated["inputs"].values() for entry in entries)]:
-        entry["sha256"] = hashlib.sha256((folder / "inputs" / entry["file"]).read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(stated))
 
 
 def test_every_table_is_the_runs(pair: tuple[Run, Path]) -> None:
@@ -165,9 +154,7 @@ def folder(rehearsed: Path, tmp_path: Path) -> Path:
 
 def restating(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
-        stated = json.loads((folder / MANIFEST).read_text())
-        change(stated)
-        (folder / MANIFEST).write_text(json.dumps(stated))
+        stated.change(folder, change)
 
     return edit
 
@@ -179,7 +166,7 @@ def pay_more(folder: Path) -> None:
     table.with_columns(amount_base_units=pl.when(paid).then(pl.lit("704968747833953461692")).otherwise("amount_base_units")).write_csv(
         folder / "3-payouts.csv"
     )
-    restated(folder)
+    stated.restate(folder, inputs=True)
 
 
 @pytest.mark.parametrize(
@@ -187,8 +174,8 @@ def pay_more(folder: Path) -> None:
     [
         (lambda f: shutil.rmtree(f), 2, "The folder is not a published run: it has no manifest.json. Give a folder that"),
         (lambda f: shutil.rmtree(f) or f.write_bytes(b"x"), 2, "The folder is not a published run: it has no manifest.json."),
-        (lambda f: (f / MANIFEST).write_text("{}"), 4, "The manifest is invalid: its format is None, not perpcomp-run-v1."),
-        (restating(lambda s: s.update(format="perpcomp-run-v9")), 4, "its format is 'perpcomp-run-v9', not perpcomp-run-v1."),
+        (lambda f: (f / MANIFEST).write_text("{}"), 4, "The manifest is invalid: its format is None, not perpcomp-run-v2."),
+        (restating(lambda s: s.update(format="perpcomp-run-v9")), 4, "its format is 'perpcomp-run-v9', not perpcomp-run-v2."),
         (restating(lambda s: s.update(overrides=["x"])), 4, "The manifest is invalid: "),
         (lambda f: (f / "4-claims.csv").unlink(), 4, "error: r/4-claims.csv: The file is missing. Nothing was read."),
         (lambda f: (f / "vote.xlsx").write_bytes(b"x"), 4, "error: r/vote.xlsx: The file has the sha256 2d711642b726b044"),
@@ -197,8 +184,16 @@ def pay_more(folder: Path) -> None:
         (restating(lambda s: s["formula"].update(name="gone")), 2, "paid by the formula gone, which is not installed"),  # type: ignore[index]
         (restating(lambda s: s["formula"].update(name="margin-only")), 2, "margin-only does not give the payouts in the folder"),  # type: ignore[index]
         (pay_more, 4, "margin-upl-funding does not give the payouts in the folder, so it cannot explain them."),
-        (lambda f: (f / "1-events.parquet").write_bytes(b"PAR1") and restated(f), 4, "1-events.parquet: The file cannot be read as"),
-        (lambda f: (f / "2-liquidations.csv").write_text("a\n1\n") and restated(f), 4, "2-liquidations.csv: column chain_id is missing."),
+        (
+            lambda f: (f / "1-events.parquet").write_bytes(b"PAR1") and stated.restate(f, inputs=True),
+            4,
+            "1-events.parquet: The file cannot be read as",
+        ),
+        (
+            lambda f: (f / "2-liquidations.csv").write_text("a\n1\n") and stated.restate(f, inputs=True),
+            4,
+            "2-liquidations.csv: column chain_id is missing.",
+        ),
     ],
 )
 def test_a_folder_that_is_none_or_does_not_fit_its_manifest_is_refused(
@@ -250,8 +245,8 @@ def test_a_what_if_has_a_folder_of_its_own_and_verifies(tmp_path: Path) -> None:
     assert "This is a what-if (formula margin-only), not the run that the incident file states." in done.stdout
     assert (tmp_path / "outputs" / "rehearsal" / MANIFEST).read_bytes() == official
     where = tmp_path / "outputs" / "rehearsal--formula-margin-only"
-    assert json.loads((where / MANIFEST).read_text())["overrides"] == {"formula": "margin-only"}
-    assert json.loads(official)["overrides"] == {}
+    assert stated.read(where)["overrides"] == {"formula": "margin-only"}
+    assert parse_manifest(official, MANIFEST)["overrides"] == {}
     assert "**This is a what-if (formula margin-only), not the run" in (where / "README.md").read_text()
     assert call("verify", str(where), cwd=tmp_path).returncode == 0
     named = call("run", "--formula", "margin-upl-funding", "--quiet", cwd=tmp_path)
@@ -264,7 +259,7 @@ def test_another_input_than_the_incidents_is_a_what_if(tmp_path: Path) -> None:
     shutil.copy(logs, tmp_path / "Other_logs.jsonl.gz")
     assert call("run", "--input", "Other_logs.jsonl.gz", "--quiet", cwd=tmp_path).returncode == 0
     where = tmp_path / "outputs" / "rehearsal--input-other_logs"
-    assert json.loads((where / MANIFEST).read_text())["overrides"] == {"input": "Other_logs.jsonl.gz"}
+    assert stated.read(where)["overrides"] == {"input": "Other_logs.jsonl.gz"}
     assert call("verify", str(where), cwd=tmp_path).returncode == 0
     restating(lambda stated: stated.update(overrides={}))(where)
     assert call("verify", str(where), cwd=tmp_path).returncode == 1, "and cannot be passed off as the official run"

@@ -1,6 +1,5 @@
 """README.md of a run's folder: its numbers are the tables', its commands work, and a foreign text in it stays text."""
 
-import json
 import re
 import shlex
 from dataclasses import replace
@@ -16,12 +15,11 @@ from perpcomp.publish.markdown import escaped
 from perpcomp.publish.readme import readme
 from perpcomp.publish.sentence import in_one_sentence
 from perpcomp.run import Run
-from tests import build
+from tests import build, stated
 from tests.build import address, position
 from tests.commands import call
 from tests.test_entitlement import half_known
 from tests.test_payees import made, payee
-from tests.test_read_back import restated
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -141,18 +139,17 @@ def test_the_commands_of_the_page_work_in_its_folder(tmp_path: Path) -> None:
 def test_the_page_is_part_of_the_manifest_and_of_verify(rehearsal: Run, tmp_path: Path) -> None:
     perpcomp.publish_run(rehearsal, tmp_path / "o")
     page = tmp_path / "o" / "README.md"
-    assert "README.md" in json.loads((tmp_path / "o" / "manifest.json").read_text())["files"]
+    assert "README.md" in stated.read(tmp_path / "o")["files"]
     page.write_text(page.read_text().replace("8,220.33", "9,220.33"))
     for _ in range(2):
         assert perpcomp.verify(tmp_path / "o").differences[0].where == "README.md"
-        restated(tmp_path / "o")
-    stated = json.loads((tmp_path / "o" / "manifest.json").read_text())
-    stated["tool"]["version"] = "0.2.1"  # another version may use other words, and no other numbers
-    (tmp_path / "o" / "manifest.json").write_text(json.dumps(stated))
+        stated.restate(tmp_path / "o")
+    # Another version may use other words, and no other numbers.
+    stated.change(tmp_path / "o", lambda s: s["tool"].update(version="0.2.1"))
     verdict = perpcomp.verify(tmp_path / "o")
     assert {(one.where, one.published) for one in verdict.differences} == {("README.md", "9220.33")}
     page.write_text(page.read_text().replace("9,220.33", "8,220.33").replace("Which one pays is for the vote to say.", "You decide."))
-    restated(tmp_path / "o")
+    stated.restate(tmp_path / "o")
     verdict = perpcomp.verify(tmp_path / "o")
     assert verdict.same
     assert "README.md: words differ. Compared: its numbers." in verdict.notes

@@ -24,7 +24,7 @@ WHO = [Account.from_key(key).address for key in KEYS]
 def printed(packed: Path) -> Any:
     done = call("sign", "r.zip", cwd=packed.parent)
     assert done.returncode == 0
-    assert "Verify the bundle before you sign it" in done.stderr
+    assert "Verify the run before you sign it" in done.stderr
     return json.loads(done.stdout)
 
 
@@ -68,7 +68,7 @@ def test_two_machines_sign_the_same_hash_and_the_report_shows_both(packed: Path)
         done = call("sign", "r.zip", "--signature", signed(typed, key), cwd=packed.parent)
         assert done.returncode == 0
         assert f"{who} signed the manifest {typed['message']['manifestSha256'][2:]}" in done.stderr
-    report = levels.check_levels(packed, signers=[WHO[0].lower(), WHO[1]])
+    report = levels.check_levels(packed, levels.Asked(signers=[WHO[0].lower(), WHO[1]]))
     assert report.code == 0
     assert sorted(report.signers) == sorted(WHO)
     assert all(who in report.levels[0].said for who in WHO)
@@ -86,11 +86,11 @@ def test_a_signature_over_another_bundle_does_not_count(packed: Path, data: byte
     document["predicate"]["legs"][0]["total_base_units"] = "1"
     files["manifest.json"] = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     packed.write_bytes(pack(files))
-    report = levels.check_levels(packed, signers=[WHO[0]])
+    report = levels.check_levels(packed, levels.Asked(signers=[WHO[0]]))
     assert (report.code, report.signers) == (1, ())
     held["manifest_sha256"] = report.manifest_sha256
     (packed.parent / "r.zip.sig.json").write_text(json.dumps(held))
-    assert levels.check_levels(packed, signers=[WHO[0]]).signers == ()
+    assert levels.check_levels(packed, levels.Asked(signers=[WHO[0]])).signers == ()
     done = call("sign", "r.zip", "--signature", held["signatures"][0]["signature"], cwd=packed.parent)
     assert WHO[0] not in done.stderr, "the signer of other typed data is nobody known"
 

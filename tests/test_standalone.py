@@ -135,14 +135,14 @@ def test_it_finds_one_unit_in_each_table_it_rebuilds(name: str, column: str, che
     """The first row that holds an amount, one unit more, with all hashes and totals brought in line."""
 
     def one_more(files: dict[str, bytes]) -> None:
-        header, *rows = csv.reader(files[f"run/{name}"].decode().splitlines())
+        header, *rows = csv.reader(files[name].decode().splitlines())
         at = header.index(column)
         ours = [n for n, cells in enumerate(rows) if name != "comparison.csv" or "restore-position" in cells]
         row = next(n for n in ours if rows[n][at].strip("-0.") and len(rows[n][at]) > 9)
         rows[row][at] = rows[row][at][:-1] + str((int(rows[row][at][-1]) + 1) % 10)
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows([header, *rows])
-        files[f"run/{name}"] = out.getvalue().encode()
+        files[name] = out.getvalue().encode()
 
     (tmp_path / "r.zip").write_bytes(forged(bundle.bundle(published_rehearsal), one_more))
     done = alone("r.zip", cwd=tmp_path)

@@ -1,12 +1,11 @@
 """Units: the incident's quote asset names amounts wherever a user reads them, and its price converts them where something else is paid."""
 
-import json
 import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from perpcomp.fixed import AMOUNT, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.publish.summary import summary
 from perpcomp.systems.units import Units, units
-from tests import build
+from tests import build, stated
 from tests.commands import call
 from tests.test_synthetix_v2_recorded import incident
 from tests.variants import computed, variant
@@ -187,16 +186,12 @@ def test_no_command_and_no_file_of_a_run_in_dai_says_usdc(tmp_path: Path) -> Non
 def test_a_run_whose_total_an_older_version_called_usdc_still_verifies(tmp_path: Path) -> None:
     query = incident("upgrade", tmp_path)
     perpcomp.publish_run(perpcomp.compute(query), tmp_path / "out")
-    file = tmp_path / "out" / "manifest.json"
-    stated = json.loads(file.read_text())
-    stated["totals"]["entitlement_1e18_usdc"] = stated["totals"].pop("entitlement_1e18_susd")
-    file.write_text(json.dumps(stated))
+    change = partial(stated.change, tmp_path / "out")
+    change(lambda s: s["totals"].update(entitlement_1e18_usdc=s["totals"].pop("entitlement_1e18_susd")))
     assert not perpcomp.verify(tmp_path / "out").same, "this version says sUSD"
-    stated["tool"]["version"] = "0.1.0"
-    file.write_text(json.dumps(stated))
+    change(lambda s: s["tool"].update(version="0.1.0"))
     assert perpcomp.verify(tmp_path / "out").same
-    stated["totals"]["entitlement_1e18_usdc"] += "0"
-    file.write_text(json.dumps(stated))
+    change(lambda s: s["totals"].update(entitlement_1e18_usdc=s["totals"]["entitlement_1e18_usdc"] + "0"))
     assert "manifest.json totals entitlement_1e18_usdc" in {one.where for one in perpcomp.verify(tmp_path / "out").differences}
 
 

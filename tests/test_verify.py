@@ -1,8 +1,6 @@
 """A published run is recomputed from its own inputs; every tampering is named by its cell."""
 
-import hashlib
 import io
-import json
 import shutil
 import subprocess
 import zipfile
@@ -14,9 +12,11 @@ import pytest
 
 import perpcomp
 from perpcomp.findings import InputError
-from perpcomp.publish.manifest import MANIFEST
+from perpcomp.publish.stated import MANIFEST
 from perpcomp.run import Run
 from perpcomp.version import VERSION
+from tests import stated
+from tests.stated import restate
 
 pytestmark = pytest.mark.money
 
@@ -35,21 +35,11 @@ def copy(pristine: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pristine, tmp_path / "copy"))
 
 
-def restated(where: Path, **versions: str) -> None:
-    """The manifest's file hashes, brought in line with the files, as a careful forger would; and versions of libraries."""
-    stated = json.loads((where / MANIFEST).read_text())
-    for name in stated["files"]:
-        data = (where / name).read_bytes()
-        stated["files"][name] = {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
-    stated["versions"] |= versions
-    (where / MANIFEST).write_text(json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-
 def test_an_untouched_run_passes(pristine: Path) -> None:
     verdict = perpcomp.verify(pristine)
     assert verdict.same
     assert verdict.notes == ()
-    assert verdict.files == 37
+    assert verdict.files == 39
 
 
 def test_the_committed_rehearsal_passes() -> None:
@@ -65,7 +55,7 @@ def test_one_changed_digit_is_named_by_file_row_and_column(copy: Path, careful: 
     lines[2] = ",".join(cells)
     file.write_text("\n".join(lines) + "\n")
     if careful:
-        restated(copy)
+        restate(copy)
     verdict = perpcomp.verify(copy)
     assert verdict.differences[0].where == "3-payouts.csv row 3 amount_base_units"
     assert int(verdict.differences[0].published) == int(verdict.differences[0].recomputed) + 1
@@ -112,7 +102,7 @@ def test_other_tampering_is_found(copy: Path, tamper: Callable[[Path], object], 
         assert any(d.where.startswith(named) for d in verdict.differences), verdict.differences
         if place in ("extra.txt", "left-out.csv"):
             break
-        restated(copy)
+        restate(copy)
 
 
 def test_an_input_that_was_changed_is_named_before_anything_is_recomputed(copy: Path) -> None:
@@ -125,18 +115,12 @@ def test_an_input_that_was_changed_is_named_before_anything_is_recomputed(copy: 
 def test_a_forged_query_with_a_forged_manifest_still_differs(copy: Path) -> None:
     query = copy / "inputs" / "rehearsal.toml"
     query.write_text(query.read_text().replace("price = 6.93250035067212", "price = 3.46625017533606"))
-    stated = json.loads((copy / MANIFEST).read_text())
-    stated["query"]["sha256"] = hashlib.sha256(query.read_bytes()).hexdigest()
-    (copy / MANIFEST).write_text(json.dumps(stated))
-    restated(copy)
+    restate(copy, inputs=True)
     assert any(d.where.startswith("3-payouts.csv row 3 price") for d in perpcomp.verify(copy).differences)
 
 
 def test_other_versions_are_noted_and_do_not_count(copy: Path) -> None:
-    stated = json.loads((copy / MANIFEST).read_text())
-    stated["versions"]["polars"] = "1.0.0"
-    stated["tool"]["version"] = "0.0.9"
-    (copy / MANIFEST).write_text(json.dumps(stated))
+    stated.change(copy, lambda s: s["versions"].update(polars="1.0.0"), lambda s: s["tool"].update(version="0.0.9"))
     verdict = perpcomp.verify(copy)
     assert verdict.same
     assert verdict.notes == ("polars 1.0.0 made it, 2.1.0 is installed", f"perpcomp 0.0.9 made it, {VERSION} is installed")
@@ -146,16 +130,15 @@ def test_another_packing_of_the_same_rows_is_no_difference_of_rows(copy: Path) -
     """Parquet by another version of Polars: other bytes, the same rows. It is noted, if the manifest states those bytes."""
     pl.read_parquet(copy / "1-events.parquet").write_parquet(copy / "1-events.parquet", compression="snappy")
     assert [d.where for d in perpcomp.verify(copy).differences] == ["1-events.parquet"], "its bytes are not those of the manifest"
-    restated(copy, polars="1.0.0")
+    restate(copy, polars="1.0.0")
     verdict = perpcomp.verify(copy)
     assert verdict.same
     assert verdict.notes == (
         "polars 1.0.0 made it, 2.1.0 is installed",
         "1-events.parquet has other bytes than a run here gives, and the same content.",
     )
-    restated(copy, polars="2.1.0")
+    restate(copy, polars="2.1.0")
     assert {d.where for d in perpcomp.verify(copy).differences} == {
-        "manifest.json files 1-events.parquet bytes",
         "manifest.json files 1-events.parquet sha256",
     }, "the same version writes the same bytes"
 
@@ -189,20 +172,22 @@ def test_an_invalid_manifest_is_refused(copy: Path, text: str, words: str) -> No
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        (("files", "../x"), {"bytes": "1", "sha256": "0"}, "'../x' is not a valid file name of a run"),
-        (("files", "/etc/passwd"), {"bytes": "1", "sha256": "0"}, "'/etc/passwd' is not a valid file name of a run"),
+        (("files", "../x"), {"sha256": "0" * 64}, "'../x' is not a valid file name of a run"),
+        (("files", "/etc/passwd"), {"sha256": "0" * 64}, "'/etc/passwd' is not a valid file name of a run"),
         (("query", "file"), "/etc/passwd", "'/etc/passwd' is not a valid input name of a run"),
         (("query", "file"), "a/b.toml", "'a/b.toml' is not a valid input name of a run"),
         (("inputs", "files"), [{"file": "../x", "sha256": "0"}], "'../x' is not a valid input name of a run"),
-        (("files", "findings.csv"), {"bytes": "1"}, "missing required field `sha256`"),
+        (("inputs", "files"), [{"file": "logs.jsonl.gz"}], "missing required field `sha256`"),
         (("inputs", "files"), "logs.jsonl.gz", "Expected `array`, got `str`"),
         (("formula", "name"), 5, "Expected `str`, got `int`"),
+        (("files", "findings.csv"), {"sha256": "0"}, "matching regex '^[0-9a-f]{64}"),
+        (("block", "number"), "-1", "matching regex '^[0-9]{1,19}"),
     ],
 )
 def test_a_manifest_with_an_invalid_field_is_refused(copy: Path, place: tuple[str, str], value: object, words: str) -> None:
-    stated = json.loads((copy / MANIFEST).read_text())
-    stated[place[0]][place[1]] = value
-    assert words in refused(copy, json.dumps(stated))
+    held = stated.read(copy)
+    held[place[0]][place[1]] = value
+    assert words in refused(copy, stated.written(held).decode())
 
 
 def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ date, a comment, a link, bytes between entries, a compressed entry that unpacks 
 """
 
 import io
-import re
 import stat
 import struct
 import zipfile
@@ -13,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from perpcomp.findings import InputError, refusal
+from perpcomp.publish.stated import NAME
 
 UNSAFE = 4  # exit code: nothing of the archive was parsed
-NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}){0,4}", re.ASCII)
 MOST_FILES = 100_000
 MOST_BYTES = 2**31  # of the archive, and so of its files: they are stored
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -26,13 +25,16 @@ DAMAGED = (zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError, 
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """The archive's bytes for relative name -> bytes."""
+    """The archive's bytes for relative name -> bytes. InputError where they are more than `unpack` reads."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.create_system, entry.external_attr = UNIX, MODE
             archive.writestr(entry, files[name])
+    if len(files) > MOST_FILES or packed.tell() > MOST_BYTES:
+        what = f"It would have {len(files):,} files and {packed.tell():,} bytes; at most {MOST_FILES:,} and {MOST_BYTES:,} are read."
+        raise refusal("the bundle", what, "Publish the run's folder as it is.")
     return packed.getvalue()
 
 

@@ -1,87 +1,47 @@
 """The levels that need more than hashes. Each takes what was asked and gives its Level; InputError where it cannot be checked."""
 
-import asyncio
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
-
-from perpcomp.audit import bundle
+from perpcomp.audit import nodes
 from perpcomp.audit.claims import check_files, compare_published
 from perpcomp.audit.compare import Difference
 from perpcomp.audit.in_child import Asked
 from perpcomp.audit.level import Level, failed, skipped
-from perpcomp.audit.statement import statement
+from perpcomp.audit.sheet.check import check as check_sheet
+from perpcomp.audit.sheet.found import NOTE
 from perpcomp.audit.verify import verify
-from perpcomp.findings import NETWORK, WRONG_INPUT, InputError, refusal
-from perpcomp.incident.incident import Incident
-from perpcomp.ingest.node.held import subject
-from perpcomp.ingest.node.pool import Pool
-from perpcomp.ingest.node.pull import check_chain
-from perpcomp.ingest.node.results import BadAnswer, read_object
-from perpcomp.ingest.node.rpc import Endpoint, RpcError
+from perpcomp.findings import WRONG_INPUT, InputError, refusal
 from perpcomp.ingest.proof import evidence
 from perpcomp.ingest.proof.headers import Unproved
-from perpcomp.input import pieces_of_any_contract
+from perpcomp.ingest.proof.kept import folder_of
 from perpcomp.number_text import counted
-from perpcomp.publish.files import EVENTS_FILE
-from perpcomp.publish.manifest import MANIFEST, read_manifest
-from perpcomp.publish.read_back import Published, incident_of, input_of
-from perpcomp.systems.system import find
-from perpcomp.version import VERSION
-
-BLOCKS = 10  # whose hashes a node is asked for
+from perpcomp.publish.read_back import Published
+from perpcomp.publish.stated import read_manifest
 
 
 def recompute(asked: Asked) -> Level:
-    """The run made again from its inputs, file by file; in a bundle also its manifest and, of the same version, lock and verifier."""
+    """The run made again from its inputs, file by file."""
     verdict = verify(Path(asked.run))
-    differences = [*verdict.differences, *(_of_bundle(Path(asked.bundle), Path(asked.run)) if asked.bundle else ())]
-    said = f"{counted(verdict.files, 'file')} made again from the inputs, {counted(len(differences), 'difference')}"
-    if differences:
-        return failed("recompute", said, tuple(differences), verdict.notes, verdict.files)
+    said = f"{counted(verdict.files, 'file')} made again from the inputs, {counted(len(verdict.differences), 'difference')}"
+    if verdict.differences:
+        return failed("recompute", said, verdict.differences, verdict.notes, verdict.files)
     return Level("recompute", "PASS", said, files=verdict.files, notes=verdict.notes)
 
 
-def _of_bundle(folder: Path, run: Path) -> list[Difference]:
-    """Differences of what a bundle holds beside the run."""
-    stated = read_manifest(run)
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = {name: (folder / name).read_bytes() for name in names if name != MANIFEST}
-    incident = incident_of(run, stated)
-    block = bundle.last_block(run, stated)
-    again = statement(files, stated, incident.chain.id, block, incident.settlement, bundle.proved_range(run, stated))
-    wrong = []
-    if again != (found := (folder / MANIFEST).read_bytes()):
-        theirs, ours = (json.loads(text)["predicate"] for text in (found, again))
-        places = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)] or ["subject"]
-        wrong += [Difference(f"{MANIFEST} {key}", str(theirs.get(key)), str(ours.get(key))) for key in places]
-    if stated["tool"].get("version") == VERSION:
-        own = {bundle.LOCK_FILE: bundle.lock(), bundle.VERIFIER: bundle.verifier()}
-        wrong += [Difference(name, "other bytes", f"those of perpcomp {VERSION}") for name, data in own.items() if files.get(name) != data]
-    return wrong
-
-
 def proof(asked: Asked) -> Level:
-    """Headers, Bloom filters and receipts of the bundle against the logs of the run's input, offline."""
-    if asked.bundle is None:
-        return skipped("proof", "the folder of a run holds no headers; a bundle of a run that was proved does (--prove)")
-    run, folder = Path(asked.run), Path(asked.bundle) / bundle.PROOF
-    stated = read_manifest(run)
-    claimed = bundle.proved_range(run, stated)
-    if claimed is None or not folder.is_dir():
-        return skipped("proof", "the bundle holds no headers: the run was not made with --prove")
-    incident = incident_of(run, stated)
-    source, system = input_of(run, stated, incident), find(incident.system)
-    about = subject(incident, sorted(system.topics))
-    pieces = pieces_of_any_contract(source, system)
-    if pieces is None:
-        raise refusal(str(source.file.name), "The logs were decoded by another tool, so they cannot be compared with receipts.", "")
-    logs = pl.concat([piece() for piece in pieces]).filter(pl.col("address").is_in(about.addresses))
-    asked_for = (int(claimed["first"]), int(claimed["last"]))
+    """Headers, Bloom filters and receipts of the run against the logs of its input, offline."""
+    run = _published(asked)
+    proved = run.input.proved
+    if proved is None:
+        return skipped("proof", "the run holds no headers and receipts: its logs were not fetched with --prove")
+    about, logs = nodes.subject_of(run), nodes.logs_of(run)
+    if logs is None:
+        raise refusal(run.input.file.name, "The logs were decoded by another tool, so they cannot be compared with receipts.", "")
+    blocks = (proved.first, proved.last)
+    wanted = evidence.filters(about.addresses, about.topics)
     try:
-        found = evidence.check(folder, asked_for, evidence.filters(about.addresses, about.topics), logs, claimed["anchor"])
+        found = evidence.check(folder_of(run.input.file.parent, blocks), blocks, wanted, logs, proved.anchor)
     except Unproved as error:
         wrong = tuple(Difference(one.where, one.what, "proved by headers and receipts") for one in error.problems)
         return failed("proof", f"{counted(len(wrong), 'log')} not as the headers prove them", wrong)
@@ -89,44 +49,14 @@ def proof(asked: Asked) -> Level:
 
 
 def rpc(asked: Asked) -> Level:
-    """The chain, and the hashes of blocks of the events table, asked of each node."""
+    """Chain, blocks, logs and code by each node."""
     if not asked.urls:
         return skipped("rpc", "no node was named: add --rpc URL")
-    run = Path(asked.run)
-    stated = read_manifest(run)
-    if EVENTS_FILE not in stated["files"]:
-        return skipped("rpc", "the run starts from a published table and has no events", WRONG_INPUT)
-    incident = incident_of(run, stated)
-    blocks = _some_blocks(Published(run, stated))
-    if not blocks:
-        return skipped("rpc", "the input states no block hash", WRONG_INPUT)
-    wrong = [found for url in asked.urls for found in asyncio.run(_ask(Endpoint(url), incident, blocks))]
-    said = f"chain {incident.chain.id} and the hashes of {counted(len(blocks), 'block')} by {counted(len(asked.urls), 'node')}"
+    run = _published(asked)
+    if run.incident.published_table is not None:
+        return skipped("rpc", "the run starts from a published table, so it has no logs", WRONG_INPUT)
+    said, wrong = nodes.compare(run, asked.urls)
     return failed("rpc", said, tuple(wrong)) if wrong else Level("rpc", "PASS", said)
-
-
-def _some_blocks(run: Published) -> list[tuple[int, str]]:
-    """Number and hash of the first, the last and eight blocks between, evenly spread."""
-    table = run.events.table.lazy().select("block_number", "block_hash").drop_nulls().unique().sort("block_number").collect()
-    rows: list[tuple[int, str]] = table.rows()
-    last = len(rows) - 1
-    return [rows[n] for n in sorted({last * k // (BLOCKS - 1) for k in range(BLOCKS)})] if rows else []
-
-
-async def _ask(node: Endpoint, incident: Incident, blocks: Sequence[tuple[int, str]]) -> list[Difference]:
-    pool = Pool([node], 3, 0.5, 4)
-    try:
-        await check_chain(node, pool, incident)
-        answers = await pool.call_many("eth_getBlockByNumber", [[hex(number), False] for number, _ in blocks], read_object)
-    except (RpcError, BadAnswer) as error:
-        raise refusal("--rpc", f"{node.name} does not answer: {node.scrub(str(error))}.", "Name another node.", NETWORK) from None
-    finally:
-        await pool.close()
-    return [
-        Difference(f"block {number}", hashed, f"{answer.get('hash')} by {node.name}")
-        for (number, hashed), answer in zip(blocks, answers, strict=True)
-        if answer.get("hash") != hashed
-    ]
 
 
 def claims(asked: Asked) -> Level:
@@ -148,4 +78,22 @@ def claims(asked: Asked) -> Level:
     return Level("claims", "PASS", ", ".join(said))
 
 
-CHECKS: dict[str, Callable[[Asked], Level]] = {"recompute": recompute, "proof": proof, "rpc": rpc, "claims": claims}
+def sheet(asked: Asked) -> Level:
+    """A workbook or CSV file that somebody passed on, against the run."""
+    if asked.sheet is None:
+        return skipped("sheet", "no file was named: add --sheet FILE, a workbook or CSV file that somebody passed on")
+    file = Path(asked.sheet)
+    checked = check_sheet(file, Path(asked.run))
+    notes = tuple(f"{file.name} {one.place}: {one.found}, expected {one.expected}." for one in checked.findings if one.level == NOTE)
+    wrong = tuple(Difference(f"{file.name} {one.place}", one.found, one.expected) for one in checked.findings if one.level != NOTE)
+    if wrong:
+        return failed("sheet", f"{file.name} is not what the run says, {counted(len(wrong), 'difference')}", wrong, notes)
+    same = "is the file of the run, unchanged" if checked.same_bytes else "was saved again, and its values equal the run's"
+    return Level("sheet", "PASS", f"{file.name} {same}", notes=notes)
+
+
+def _published(asked: Asked) -> Published:
+    return Published(Path(asked.run), read_manifest(Path(asked.run)))
+
+
+CHECKS: dict[str, Callable[[Asked], Level]] = {"recompute": recompute, "proof": proof, "rpc": rpc, "claims": claims, "sheet": sheet}

@@ -20,13 +20,14 @@ BYTES = 16 * 2**30  # of addresses: threads and their stacks ask for many that t
 
 @dataclass(frozen=True)
 class Asked:
-    """What to check: the folder of a run, the folder of the bundle that it stands in, and what the options name. All paths are absolute."""
+    """What to check: the folder of a run, and what the options name. All paths are absolute. Of a temporary folder no place names the path."""
 
     run: str
-    bundle: str | None
     levels: tuple[str, ...]
     urls: tuple[str, ...] = ()
     published: str | None = None
+    sheet: str | None = None
+    temporary: bool = False
 
 
 def check(asked: Asked, seconds: float = SECONDS, memory: int = BYTES) -> list[Level]:
@@ -36,7 +37,7 @@ def check(asked: Asked, seconds: float = SECONDS, memory: int = BYTES) -> list[L
         done = subprocess.run(command, input=json.dumps(asdict(asked)), capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return [skipped(name, f"The check was ended after {seconds:,.0f} seconds.", WRONG_INPUT) for name in asked.levels]
-    lines = [line.replace(f"{asked.bundle}/", "") for line in done.stdout.splitlines()]  # places in the bundle, wherever it was unpacked
+    lines = [line.replace(f"{asked.run}/", "") if asked.temporary else line for line in done.stdout.splitlines()]
     answered = [Level.read(json.loads(line)) for line in lines if line.startswith("{")]
     lacking = asked.levels[len(answered) :]
     if lacking:

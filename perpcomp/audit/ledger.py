@@ -17,8 +17,8 @@ from perpcomp.incident.lists import beside
 from perpcomp.input import Input
 from perpcomp.ledger import chain
 from perpcomp.lock import locked
-from perpcomp.publish.manifest import MANIFEST
 from perpcomp.publish.read_back import open_published
+from perpcomp.publish.stated import MANIFEST
 from perpcomp.run import Run
 from perpcomp.sheet_file import read_sheet
 from perpcomp.tables.schema import CSV_TIME

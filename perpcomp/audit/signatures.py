@@ -1,4 +1,4 @@
-"""Signatures over a bundle's manifest: EIP-712 typed data for any wallet to sign, and who signed. No key is ever held here.
+"""Signatures over a run's manifest: EIP-712 typed data for any wallet to sign, and who signed. No key is ever held here.
 
 What is signed names the manifest by its sha256, the block that the input ends at, and what each token pays. It does not say that the
 events are complete.
@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from perpcomp.audit import bundle
 from perpcomp.audit.compare import Difference
-from perpcomp.audit.statement import Statement
 from perpcomp.findings import refusal
-from perpcomp.publish.manifest import parse_strictly
+from perpcomp.publish.stated import Stated, parse_strictly
 
+ENDING = ".sig.json"
 FORMAT = "perpcomp-signatures-v1"
 SIGNATURE = re.compile(r"(?:0x)?([0-9a-fA-F]{130})", re.ASCII)
 TYPES = {
@@ -36,31 +37,36 @@ class _Signed(msgspec.Struct, forbid_unknown_fields=True):
     signatures: list[_One]
 
 
-def beside(bundle: Path) -> Path:
-    """Where the signatures of a bundle are kept."""
-    return bundle.with_name(f"{bundle.name}.sig.json")
+def beside(path: Path) -> Path:
+    """Where the signatures of a bundle or a run's folder are kept."""
+    return bundle.beside(path, ENDING)
 
 
-def typed_data(stated: Statement, manifest_sha256: str) -> dict[str, Any]:
-    """The typed data to sign, as eth_signTypedData_v4 takes it. Numbers are texts; a block without a hash has 32 zero bytes."""
-    about = stated.predicate
+def typed_data(stated: Stated, manifest_sha256: str) -> dict[str, Any]:
+    """The typed data to sign, as eth_signTypedData_v4 takes it. Numbers are texts; a block without a hash has 32 zero bytes.
+
+    InputError for the manifest of a version that stated nothing to sign.
+    """
+    if "legs" not in stated:
+        what = f"perpcomp {stated['tool'].get('version')} made the run. Its manifest states no block and no totals by token to sign."
+        raise refusal(f"the manifest {manifest_sha256}", what, "Make the run again with this version, and sign that one.")
     legs = [
         {
-            "token": leg.token,
-            "decimals": leg.decimals,
-            "total": leg.total_base_units,
-            "claimsSha256": f"0x{leg.claims_sha256}",
+            "token": leg["token"],
+            "decimals": leg["decimals"],
+            "total": leg["total_base_units"],
+            "claimsSha256": f"0x{leg['claims_sha256']}",
         }
-        for leg in about.legs
+        for leg in stated["legs"]
     ]
     return {
         "types": {name: [{"name": field, "type": kind} for field, kind in fields] for name, fields in TYPES.items()},
         "primaryType": "Manifest",
-        "domain": {"name": "perpcomp", "version": "1", "chainId": about.chain_id},
+        "domain": {"name": "perpcomp", "version": "1", "chainId": stated["chain_id"]},
         "message": {
             "manifestSha256": f"0x{manifest_sha256}",
-            "toBlock": about.block.number,
-            "toBlockHash": about.block.hash or f"0x{bytes(32).hex()}",
+            "toBlock": stated["block"]["number"],
+            "toBlockHash": stated["block"]["hash"] or f"0x{bytes(32).hex()}",
             "legs": legs,
         },
     }
@@ -100,7 +106,7 @@ def _with_numbers(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "domain": domain, "message": message}
 
 
-def add(file: Path, stated: Statement, manifest_sha256: str, signature: str) -> tuple[str, bytes]:
+def add(file: Path, stated: Stated, manifest_sha256: str, signature: str) -> tuple[str, bytes]:
     """Who made a signature, and the file of signatures with it. InputError where it is none, or where the file is of another manifest."""
     try:
         by = signer(typed_data(stated, manifest_sha256), signature)
@@ -110,8 +116,8 @@ def add(file: Path, stated: Statement, manifest_sha256: str, signature: str) -> 
         ) from None
     held = _read(file) if file.exists() else _Signed(FORMAT, manifest_sha256, [])
     if held.manifest_sha256 != manifest_sha256:
-        what = f"The file holds signatures over the manifest {held.manifest_sha256}, and this bundle's is {manifest_sha256}."
-        raise refusal(str(file), what, "Another bundle was signed: move the file away, and ask its signers what they signed.")
+        what = f"The file holds signatures over the manifest {held.manifest_sha256}, and this one is {manifest_sha256}."
+        raise refusal(str(file), what, "Another run was signed: move the file away, and ask its signers what they signed.")
     kept = [one for one in held.signatures if one.signer.lower() != by.lower()] + [
         _One(by, f"0x{signature.strip().removeprefix('0x').lower()}")
     ]
@@ -119,11 +125,11 @@ def add(file: Path, stated: Statement, manifest_sha256: str, signature: str) -> 
     return by, msgspec.json.format(msgspec.json.encode(held), indent=1) + b"\n"
 
 
-def signers_of(file: Path, stated: Statement, manifest_sha256: str, required: bool) -> tuple[tuple[str, ...], list[Difference]]:
+def signers_of(file: Path, stated: Stated, manifest_sha256: str, required: bool) -> tuple[tuple[str, ...], list[Difference]]:
     """Who signed this manifest by a file of signatures, and what in the file does not hold. InputError where it is required and not there."""
     if not file.exists():
         if required:
-            what = "There are no signatures of the bundle."
+            what = "There is no such file of signatures."
             raise refusal(str(file), what, "Name their file with --signatures, or type `perpcomp sign`.")
         return (), []
     held, data = _read(file), typed_data(stated, manifest_sha256)

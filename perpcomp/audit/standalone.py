@@ -1,7 +1,7 @@
-"""Check a bundle of perpcomp without perpcomp: python3 -I verify.py [BUNDLE]
+"""Check a run of perpcomp without perpcomp: python3 -I verify.py [BUNDLE|RUN]
 
 One file, Python's standard library only (3.11 or newer), no network. It shares no code with perpcomp, so a fault of one is not a fault
-of the other. BUNDLE is the zip or the folder that it was unpacked into; by default the folder of this file.
+of the other. BUNDLE is the zip, RUN the folder; by default the folder of this file.
 
 It hashes every file, decodes the logs, and computes margins, four formulas, tokens, tranches and claim roots again. It does not decide
 again who is eligible, and it does not check headers, receipts or seals. What it does not rebuild, it says.
@@ -166,7 +166,8 @@ def manifest_of(files: dict[str, bytes]) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise Stop(f"manifest.json is invalid ({error}).", 4) from None
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != "manifest.json"}
-    same("sha256 of each file", [(name, stated.get(name), hashes.get(name)) for name in sorted({**stated, **hashes})])
+    names = sorted({**stated, **hashes})
+    same("sha256 of each file", [(name, stated.get(name, "nothing"), hashes.get(name, "no such file")) for name in names])
     if FOUND["FAIL"]:
         raise Stop("a file is not the one that was published, so nothing was parsed.", 1)
     print(f"    sha256 of the manifest: {hashlib.sha256(files['manifest.json']).hexdigest()}")
@@ -230,7 +231,7 @@ def decoded(data: bytes) -> list[dict[str, Any]]:
 
 def rows_of(files: dict[str, bytes], name: str) -> list[Row]:
     """A table of the run."""
-    return list(csv.DictReader(io.StringIO(files["run/" + name].decode())))
+    return list(csv.DictReader(io.StringIO(files[name].decode())))
 
 
 def wei(cell: str) -> int | None:
@@ -261,7 +262,7 @@ def check_totals(files: dict[str, bytes], stated: dict[str, Any]) -> None:
     owed = {row["trader"]: wei(row["entitlement"]) or 0 for row in payouts}
     pairs: list[tuple[str, object, object]] = []
     pairs += [(name, total, str(sum(owed.values()))) for name, total in stated["totals"].items() if name.startswith("entitlement_")]
-    lines = files["run/4-claims.csv"].decode().splitlines(keepends=True)
+    lines = files["4-claims.csv"].decode().splitlines(keepends=True)
     for leg in stated["legs"]:
         of_token = [row for row in claims if row["token"] == leg["token"]]
         text = lines[0] + "".join(line for line, row in zip(lines[1:], claims, strict=True) if row["token"] == leg["token"])
@@ -274,7 +275,7 @@ def check_totals(files: dict[str, bytes], stated: dict[str, Any]) -> None:
         tranches[row["trader"], row["token"]] += int(row["amount_base_units"])
     pairs += [(f"{row['trader']} tranches", int(row["amount_base_units"]), tranches[row["trader"], row["token"]]) for row in payouts]
     for name, table in stated["tables"].items():
-        text_of = "run/" + name.replace("1-events.parquet", "1-events.csv")
+        text_of = name.replace("1-events.parquet", "1-events.csv")
         if text_of in files:
             pairs.append((f"row hash of {name}", table["row_sha256"], hashlib.sha256(files[text_of]).hexdigest()))
     same("totals, sums and row hashes", pairs)
@@ -282,7 +283,7 @@ def check_totals(files: dict[str, bytes], stated: dict[str, Any]) -> None:
 
 def check_events(files: dict[str, bytes], logs: list[dict[str, Any]]) -> None:
     """1-events.csv against the logs: every PositionChanged, cell by cell."""
-    if "run/1-events.csv" not in files:
+    if "1-events.csv" not in files:
         say("NOT REBUILT", "1-events.csv: the run is too large for a text of its events")
         return
     names = EVENTS[next(iter(EVENTS))]
@@ -540,33 +541,34 @@ def check_roots(files: dict[str, bytes]) -> None:
     for row in rows_of(files, "3-payouts.csv"):
         if int(row["amount_base_units"]):
             owed[row["token"], "all"][row["trader"]] = int(row["amount_base_units"])
-    roots: dict[str, dict[str, str]] = {"perp-redeem": {}, "uniswap": {}, "oz-standard": {}}
-    trees = sorted(name for name in files if re.fullmatch(r"run/claims/[^/]+/[^/]+\.json", name))
-    needed = {name.split("/")[2] for name in trees} & set(roots)
-    for (token, tranche), amounts in owed.items() if needed else ():
+    # dialect -> root -> the tranches whose amounts give it
+    roots: dict[str, dict[str, set[str]]] = {name: defaultdict(set) for name in ("perp-redeem", "uniswap", "oz-standard")}
+    trees = sorted(name for name in files if re.fullmatch(r"claims/[^/]+/[^/]+\.json", name))
+    needed = {name.split("/")[1] for name in trees} & set(roots)
+    for (_, tranche), amounts in owed.items() if needed else ():
         ordered = sorted(amounts, key=mixed_case)
         raw = {account: bytes.fromhex(account[2:]) for account in ordered}
         sums = {account: amounts[account].to_bytes(32, "big") for account in ordered}
-        place = f"{token} tranche {tranche}"
-        roots["perp-redeem"]["0x" + by_layers([keccak(raw[a] + sums[a]) for a in ordered]).hex()] = place
+        of_amounts = [keccak(raw[a] + sums[a]) for a in ordered]
         numbered = [keccak(n.to_bytes(32, "big") + raw[a] + sums[a]) for n, a in enumerate(ordered)]
-        roots["uniswap"]["0x" + by_layers(numbered).hex()] = place
-        roots["oz-standard"]["0x" + by_array([keccak(keccak(bytes(12) + raw[a] + sums[a])) for a in ordered]).hex()] = place
+        hashed_twice = [keccak(keccak(bytes(12) + raw[a] + sums[a])) for a in ordered]
+        for dialect, root in (
+            ("perp-redeem", by_layers(of_amounts)),
+            ("uniswap", by_layers(numbered)),
+            ("oz-standard", by_array(hashed_twice)),
+        ):
+            roots[dialect]["0x" + root.hex()].add(tranche)
     pairs: list[tuple[str, object, object]] = []
     others = set()
     for name in trees:
-        dialect, document = name.split("/")[2], json.loads(files[name])
+        dialect, document = name.split("/")[1], json.loads(files[name])
         if dialect not in roots:
             others.add(dialect)
         elif isinstance(document, dict) and ("merkleRoot" in document or "tree" in document):
             root = document["merkleRoot"] if "merkleRoot" in document else document["tree"][0]
-            pairs.append(
-                (
-                    name.removeprefix("run/"),
-                    "a root of 4-claims.csv",
-                    "a root of 4-claims.csv" if root in roots[dialect] else f"{root} is none",
-                )
-            )
+            gives, named = roots[dialect].get(root, set()), re.search(r"tranche-([0-9]+)", name)
+            fits = bool(gives) if named is None else named[1] in gives
+            pairs.append((name, "a root of 4-claims.csv", "a root of 4-claims.csv" if fits else f"{root} is none of its tranche"))
     if others:
         say("NOT REBUILT", f"files of {', '.join(sorted(others))}: this verifier builds {', '.join(roots)} only")
     if pairs:
@@ -578,7 +580,7 @@ def check_path(files: dict[str, bytes], incident: dict[str, Any], names: list[st
     rows, logs = rows_of(files, "2-liquidations.csv"), list[dict[str, Any]]()
     if all(name.endswith((".jsonl", ".jsonl.gz")) for name in names):
         house = str(incident["chain"].get("clearing_house", "")).lower()
-        logs = [event for name in names for event in decoded(files["run/inputs/" + name])]
+        logs = [event for name in names for event in decoded(files["inputs/" + name])]
         logs = [event for event in logs if event["name"] == "ReserveSnapshotted" or event["address"] == house]
         logs.sort(key=lambda event: event["at"])
     if any(event["name"] == "PositionChanged" for event in logs):
@@ -598,7 +600,7 @@ def main(arguments: list[str]) -> int:
         files = load(Path(arguments[0]) if arguments else Path(__file__).resolve().parent)
         stated = manifest_of(files)
         check_totals(files, stated)
-        incident = tomllib.loads(files["run/inputs/" + stated["query"]["file"]].decode(), parse_float=Decimal)
+        incident = tomllib.loads(files["inputs/" + stated["query"]["file"]].decode(), parse_float=Decimal)
         given: dict[str, dict[str, int]] = {}
         if "claims" in incident.get("input", {}):
             say("NOT REBUILT", "entitlements: the run starts from a published table")

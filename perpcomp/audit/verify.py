@@ -1,25 +1,24 @@
 """Making a published run again from its own inputs, and reporting every difference."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from perpcomp import formula, pipeline, progress
 from perpcomp.audit.compare import Difference, compare, compare_json
 from perpcomp.audit.corrections import explained
 from perpcomp.audit.other_version import compare_findings, compare_texts, compare_workbooks
 from perpcomp.findings import refusal
+from perpcomp.publish.carried import LOCK_FILE, VERIFIER
 from perpcomp.publish.files import FINDINGS_FILE, README_FILE, WORKBOOK_FILE, files
 from perpcomp.publish.folder import ASIDE, about_stray_file
-from perpcomp.publish.manifest import ENTITLED, MANIFEST, manifest, read_manifest
+from perpcomp.publish.manifest import ENTITLED, manifest
 from perpcomp.publish.read_back import altered, incident_of, input_hashes, input_of
+from perpcomp.publish.stated import MANIFEST, Stated, parse_manifest, read_manifest
 from perpcomp.run import Run
 from perpcomp.systems.units import units
 from perpcomp.version import VERSION
 
-Json = dict[str, Any]
 ENTITLED_BEFORE = ENTITLED.format("usdc")  # as the first version called the total of every quote asset
 WORDS = {
     FINDINGS_FILE: compare_findings,
@@ -35,6 +34,8 @@ ADDED = (
     "elections.csv",
     "fairness.csv",
     "sensitivity.csv",
+    LOCK_FILE,
+    VERIFIER,
 )  # files that the first versions did not publish
 
 
@@ -69,14 +70,10 @@ def verify(folder: Path) -> Verdict:
         return Verdict(len(published), tuple(dict.fromkeys([*changed, *_altered(folder, published)])), tuple(stray))
     again = recompute(folder, stated)
     expected = files(again)
-    document = json.loads(manifest(again, expected))
-    if "coverage" not in stated:  # older versions did not state it
-        del document["coverage"]
-    if "overrides" not in stated:
-        del document["overrides"]
-    if "range" not in stated["inputs"]:
-        del document["inputs"]["range"]
+    document = parse_manifest(manifest(again, expected), MANIFEST)
     other_tool = stated["tool"] != document["tool"]
+    if other_tool:
+        document = _as_stated_before(document, stated)
     versions = _other_versions(stated, document)
     if other_tool and ENTITLED_BEFORE in stated["totals"]:
         document["totals"][ENTITLED_BEFORE] = document["totals"].pop(ENTITLED.format(units(again.incident).quote.lower()))
@@ -93,6 +90,9 @@ def verify(folder: Path) -> Verdict:
             continue
         if name in unfit and not name.endswith(TEXTS):
             continue  # named by its hash below
+        if other_tool and name in (LOCK_FILE, VERIFIER):
+            notes.append(f"{name} is that of the version that made the run: compared by its hash alone.")
+            continue
         if other_tool and name in WORDS:
             found, remarks = WORDS[name](name, data, expected)
             notes += remarks
@@ -119,7 +119,7 @@ def _altered(folder: Path, hashes: Mapping[str, str]) -> Iterator[Difference]:
             yield Difference(name, f"sha256 {found}", f"sha256 {hashes[name]} by the manifest")
 
 
-def _other_files(folder: Path, stated: Json, expected: dict[str, bytes]) -> Iterator[Difference]:
+def _other_files(folder: Path, stated: Stated, expected: dict[str, bytes]) -> Iterator[Difference]:
     """Files that only the folder, only its manifest, or only the recomputed run has."""
     for name in stray_files(folder, stated["files"])[0]:
         yield Difference(name, "not in the manifest", "no such file")
@@ -140,21 +140,29 @@ def stray_files(folder: Path, listed: Iterable[str]) -> tuple[list[str], list[st
     return [name for name, words in said.items() if words is None], [words for words in said.values() if words is not None]
 
 
-def _other_versions(stated: Json, document: Json) -> list[str]:
+def _as_stated_before(document: Stated, stated: Stated) -> Stated:
+    """What another version would have stated of this run, as far as it said less: the first stated no coverage, overrides, block or legs."""
+    inputs = {role: files for role, files in document["inputs"].items() if role in stated["inputs"] or files}
+    return {key: value for key, value in document.items() if key in stated} | {"format": stated["format"], "inputs": inputs}
+
+
+def _other_versions(stated: Stated, document: Stated) -> list[str]:
     """Versions of libraries and of perpcomp that are not those installed here."""
     made = {**stated["versions"], "perpcomp": stated["tool"].get("version")}
     here = {**document["versions"], "perpcomp": document["tool"]["version"]}
-    return [f"{name} {version} made it, {here.get(name)} is installed" for name, version in made.items() if here.get(name) != version]
+    return [
+        f"{name} {version} made it, {here[name]} is installed" for name, version in made.items() if name in here and here[name] != version
+    ]
 
 
-def _other_code(stated: Json, document: Json) -> list[str]:
+def _other_code(stated: Stated, document: Stated) -> list[str]:
     """Formulas whose source file is not the one that made the run."""
     made = {one["name"]: one["code_sha256"] for one in (*stated["compared"], stated["formula"])}
     here = {one["name"]: one["code_sha256"] for one in (*document["compared"], document["formula"])}
     return [f"the source file of the formula {name} is another; its amounts were compared" for name in here if made[name] != here[name]]
 
 
-def _comparable(document: Json, other_versions: bool, other_tool: bool) -> Json:
+def _comparable(document: Stated, other_versions: bool, other_tool: bool) -> Stated:
     """The part of a manifest that must be the same.
 
     Other versions of a library may write the same rows as other bytes. Another version of perpcomp may also word findings and the
@@ -168,7 +176,7 @@ def _comparable(document: Json, other_versions: bool, other_tool: bool) -> Json:
     return kept
 
 
-def recompute(folder: Path, stated: Json) -> Run:
+def recompute(folder: Path, stated: Stated) -> Run:
     """The run made of the folder's inputs, by the formulas that the manifest names."""
     compared = [entry["name"] for entry in stated["compared"]]
     incident = incident_of(folder, stated)

@@ -22,25 +22,28 @@ def verify(
     run: Annotated[
         Path, typer.Argument(metavar="BUNDLE|RUN", help="A file that `perpcomp bundle` wrote, or the folder of a published run.")
     ],
-    rpc: Annotated[list[str] | None, typer.Option("--rpc", metavar="URL", help="Ask this node for the chain's hashes; repeatable.")] = None,
+    rpc: Annotated[
+        list[str] | None, typer.Option("--rpc", metavar="URL", help="Compare blocks, logs and code with this node; repeatable.")
+    ] = None,
     published: Annotated[
         Path | None, typer.Option("--published", metavar="FILE", help="A file of claims served elsewhere: must pay the same.")
     ] = None,
-    signer: Annotated[
-        list[str] | None, typer.Option("--signer", metavar="ADDRESS", help="Must have signed the bundle; repeatable.")
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE", help="A workbook or CSV file that was passed on: must say the same.")
     ] = None,
+    signer: Annotated[list[str] | None, typer.Option("--signer", metavar="ADDRESS", help="Must have signed; repeatable.")] = None,
     signatures: Annotated[
-        Path | None, typer.Option("--signatures", metavar="FILE", help="The signatures; default: BUNDLE.sig.json.")
+        Path | None, typer.Option("--signatures", metavar="FILE", help="The signatures; default: the file .sig.json beside it.")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> Sequence[Finding]:
-    """Check a bundle or a run in levels: hashes, everything made again from its inputs, proof, nodes, claims."""
+    """Check a bundle or a run in levels: hashes, everything made again from its inputs, proof, nodes, claims, sheet."""
     import perpcomp
     from perpcomp.audit.level import DOES_NOT_PROVE
     from perpcomp.number_text import counted
 
-    report = perpcomp.verify_levels(run, rpc or (), published, signer or (), signatures)
+    report = perpcomp.verify_levels(run, rpc or (), published, sheet, signer or (), signatures)
     differences = report.differences
     if as_json:
         terminal.print_json(

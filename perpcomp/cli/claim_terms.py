@@ -49,7 +49,7 @@ class Bound:
         import perpcomp
         from perpcomp.claims import terms
         from perpcomp.claims.tokens import token
-        from perpcomp.publish.manifest import MANIFEST
+        from perpcomp.publish.stated import MANIFEST
 
         shape = terms.Shape(
             name=self.shape or terms.ACCEPTANCE,

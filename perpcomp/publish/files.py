@@ -6,6 +6,7 @@ from perpcomp import progress
 from perpcomp.claims.files import claim_files
 from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
+from perpcomp.publish.carried import carried
 from perpcomp.publish.readme import readme
 from perpcomp.publish.workbook import workbook
 from perpcomp.run import Run
@@ -58,7 +59,7 @@ CSV_FILES: dict[str, tuple[str, Table]] = {
 
 
 def files(run: Run) -> dict[str, bytes]:
-    """Relative name -> bytes of everything that a run publishes, with its inputs and without the manifest."""
+    """Relative name -> bytes of everything that a run publishes, with its inputs and their proof, and without the manifest."""
     events = run.events
     published = {f"inputs/{run.incident.name}.toml": run.incident.raw}
     index = run.incident.index_file if run.incident.judges_by_guards else None
@@ -71,6 +72,8 @@ def files(run: Run) -> dict[str, bytes]:
             if published.setdefault(f"inputs/{path.name}", data) != data:
                 what = f"Two inputs of this run are called {path.name}, and a published run holds all inputs in one folder."
                 raise refusal(path.name, what, "Rename one of them.")
+    proof = run.input.evidence
+    published |= {f"inputs/{path.relative_to(run.input.file.parent).as_posix()}": path.read_bytes() for path in proof} | carried()
     progress.now("Making the files of the run")
     if run.incident.published_table is None:
         published[EVENTS_FILE] = to_parquet(events.table.sort(EVENTS.key))

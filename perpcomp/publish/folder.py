@@ -1,18 +1,16 @@
 """Writing a run's folder, all or nothing: each file is written under a temporary name, synced and renamed, the manifest last."""
 
 import contextlib
-import json
 import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from perpcomp.findings import refusal
+from perpcomp.findings import InputError, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.lock import LOCK, locked
-from perpcomp.publish.manifest import MANIFEST, read_manifest
+from perpcomp.publish.stated import MANIFEST, Stated, parse_manifest, read_manifest
 from perpcomp.run import kind_in_words
 from perpcomp.writing import sync_folder, write_synced
 
@@ -61,7 +59,7 @@ def write(folder: Path, files: Mapping[str, bytes], force: bool = False) -> None
     """
     old = _files_of_older_run(folder)
     if not force:
-        _refuse_other_run(folder, json.loads(files[MANIFEST]))
+        _refuse_other_run(folder, parse_manifest(files[MANIFEST], MANIFEST))
     written: list[Path] = []
     try:
         for name, data in files.items():
@@ -98,7 +96,7 @@ def folder_of(incident: Incident, overrides: Mapping[str, str]) -> Path:
     return Path("outputs") / (incident.name + "".join(said).lower())
 
 
-def _refuse_other_run(folder: Path, new: Mapping[str, Any]) -> None:
+def _refuse_other_run(folder: Path, new: Stated) -> None:
     """InputError where the folder holds a run of another incident file, of one with this name and other bytes, or with other overrides."""
     if not (folder / MANIFEST).exists():
         return
@@ -147,12 +145,9 @@ def _files(folder: Path, room: Path) -> Iterator[str]:
 
 def _listed_in(manifest: Path) -> set[str]:
     """The files in a manifest that an interrupted run left; none where there is none or it is not whole."""
-    if not manifest.is_file():
-        return set()
     try:
-        document: Any = json.loads(manifest.read_bytes())
-        return {str(name) for name in document["files"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set(parse_manifest(manifest.read_bytes(), str(manifest))["files"])
+    except (OSError, InputError):
         return set()
 
 

@@ -22,7 +22,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input, no_events
 from perpcomp.owed import Due, due_by, of_all
 from perpcomp.publish.files import ADJUSTED_FILE, CSV_FILES, EVENTS_FILE, EVENTS_FOLDER, REDIRECTED_FILE
-from perpcomp.publish.manifest import MANIFEST, read_manifest
+from perpcomp.publish.stated import MANIFEST, read_manifest
 from perpcomp.rules.named import Paying, named
 from perpcomp.rules.population import Population
 from perpcomp.rules.sources import of_claims, of_liquidations

@@ -15,8 +15,8 @@ from perpcomp.audit.sheet.found import NOTE, Found, SheetCheck
 from perpcomp.audit.verify import recompute
 from perpcomp.findings import INVALID_MANIFEST, refusal
 from perpcomp.publish.files import files
-from perpcomp.publish.manifest import read_manifest
 from perpcomp.publish.read_back import altered, input_hashes
+from perpcomp.publish.stated import read_manifest
 from perpcomp.publish.workbook import workbook
 from perpcomp.publish.workbook.book import planned
 from perpcomp.publish.workbook.inputs import INPUTS

@@ -31,7 +31,7 @@ async def _fetch(addresses: list[str], url: str, folder: Path) -> Path:
         codes: list[str] = []
         for start in range(0, len(addresses), BATCH):
             asked = [[address, hex(block)] for address in addresses[start : start + BATCH]]
-            codes += await pool.call_many("eth_getCode", asked, _code)
+            codes += await pool.call_many("eth_getCode", asked, read_code)
     except RpcError as refused:
         what = f"{pool.endpoints[0].name} does not return the code of accounts: {refused.message}."
         raise refusal(
@@ -53,7 +53,8 @@ def _number(raw: Raw) -> int:
     return to_int(read_strictly(raw))
 
 
-def _code(raw: Raw) -> str:
+def read_code(raw: Raw) -> str:
+    """The code of an account, 0x where it has none."""
     code = read_strictly(raw)
     if not isinstance(code, str) or not _CODE.fullmatch(code.lower()):
         raise BadAnswer("the answer is not the code of an account")

@@ -10,6 +10,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.segments import Settings, grid
 from perpcomp.ingest.node.store import LOGS, Store, Subject, read_range
+from perpcomp.ingest.proof.kept import folder_of
 from perpcomp.tables.schema import CSV_TIME
 
 
@@ -109,7 +110,7 @@ def proved(incident: Incident, topics: Sequence[str], options: Options, known: F
 
     start, anchor = stated
     about = subject(incident, topics)
-    folder = evidence.folder_of(options.store, (start, known.last))
+    folder = folder_of(options.store, (start, known.last))
     logs = Store(options.store, about).logs(grid((known.first, known.last), options.settings.segment))
     proof = evidence.check(folder, (start, known.last), evidence.filters(about.addresses, about.topics), logs, anchor)
     return replace(known, proof=(str(proof),))

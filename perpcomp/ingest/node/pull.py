@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import polars as pl
+
 from perpcomp import progress
 from perpcomp.findings import NETWORK, InputError, refusal
 from perpcomp.incident.incident import Incident
@@ -24,6 +26,7 @@ from perpcomp.ingest.node.rpc import UNREACHED, Endpoint
 from perpcomp.ingest.node.segments import grid
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof import evidence
+from perpcomp.ingest.proof.kept import folder_of
 from perpcomp.lock import locked
 from perpcomp.number_text import counted
 from perpcomp.tables.schema import CSV_TIME
@@ -76,7 +79,7 @@ async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str],
         store = Store(options.store, about)
         fetcher = Fetcher(pool, about, options.settings)
         head = await fetcher.head()
-        first, last = options.blocks or await _range(incident, fetcher, head)
+        first, last = options.blocks or await range_of(incident, fetcher, head)
         if last > head:
             raise refusal("--blocks", f"Block {last} does not exist yet: the newest is {head}.", "End the range before it.")
         await fetcher.fill(store, (first, last))
@@ -96,7 +99,7 @@ async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str],
         if start > last:
             raise refusal("--prove", "The range holds no block of the window.", "Use --prove all, or another --blocks.")
         wanted = evidence.filters(about.addresses, about.topics)
-        folder = evidence.folder_of(options.store, (start, last))
+        folder = folder_of(options.store, (start, last))
         progress.now("Fetching the headers and receipts that prove the logs")
         await evidence.collect(pool, (start, last), wanted, folder)
         anchor = (await fetcher.header(last)).hash
@@ -146,7 +149,7 @@ async def _window_start(incident: Incident, fetcher: Fetcher, within: Range) -> 
     return rules.from_block if rules.from_block is not None else await fetcher.block_at(rules.start, *within)
 
 
-async def _range(incident: Incident, fetcher: Fetcher, head: int) -> Range:
+async def range_of(incident: Incident, fetcher: Fetcher, head: int) -> Range:
     """From the protocol's first block (or the window's) to the last block before the window's end."""
     rules = incident.eligibility
     if rules.from_block is not None and rules.to_block is not None:
@@ -162,13 +165,17 @@ async def _range(incident: Incident, fetcher: Fetcher, head: int) -> Range:
     return first, after - 1
 
 
-async def _compare(second: Pool, about: Subject, options: Options, asked: Range, mine: Any) -> None:
-    """Fetch the same range from another node. InputError names the first block whose logs differ."""
+async def logs_by(node: Pool, about: Subject, options: Options, asked: Range) -> pl.DataFrame:
+    """The raw frame of all logs of a range by another node. InputError (exit 3) where it does not give them."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), about)
-        fetcher = Fetcher(second, about, options.settings)
-        await fetcher.fill(store, asked, "the logs of the second node")
-        theirs = store.logs(grid(asked, options.settings.segment))
+        await Fetcher(node, about, options.settings).fill(store, asked, "the logs of the second node")
+        return store.logs(grid(asked, options.settings.segment))
+
+
+async def _compare(second: Pool, about: Subject, options: Options, asked: Range, mine: pl.DataFrame) -> None:
+    """Fetch the same range from another node. InputError names the first block whose logs differ."""
+    theirs = await logs_by(second, about, options, asked)
     block = differing_block(mine, theirs)
     if block is not None:
         counts = [frame.filter(block_number=block).height for frame in (mine, theirs)]

@@ -1,7 +1,6 @@
-"""The evidence of a proof: fetched once, kept in the store, and checked offline as often as wanted.
+"""The evidence of a proof: fetched once, kept in the store (kept.py says where), and checked offline as often as wanted.
 
-headers.bin holds the RLP of every header of the range, receipts/NUMBER.bin the receipts of each block whose Bloom filter may hold a
-wanted log. Each file is written whole or not at all.
+Each file is written whole or not at all.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,17 +18,12 @@ from perpcomp.ingest.node.results import read_object
 from perpcomp.ingest.node.segments import HEADERS_AT_ONCE
 from perpcomp.ingest.proof.bloom import LogFilter, blocks_to_open
 from perpcomp.ingest.proof.headers import encode_header, split
+from perpcomp.ingest.proof.kept import HEADERS, RECEIPTS, receipts_in
 from perpcomp.ingest.proof.prove import Proof, prove
 from perpcomp.ingest.proof.receipts import encode_receipts
 from perpcomp.writing import write_whole
 
-PROOF = "proof"
 BATCHES = 8  # batches of headers in flight
-
-
-def folder_of(store: Path, asked: Range) -> Path:
-    """The folder of a range's evidence in a store."""
-    return store / PROOF / f"{asked[0]}-{asked[1]}"
 
 
 def filters(addresses: Collection[str], topics: Collection[str]) -> list[LogFilter]:
@@ -39,8 +33,8 @@ def filters(addresses: Collection[str], topics: Collection[str]) -> list[LogFilt
 
 async def collect(pool: Pool, asked: Range, wanted: list[LogFilter], folder: Path) -> None:
     """Fetch those headers and receipts of a range that the folder does not hold."""
-    (folder / "receipts").mkdir(parents=True, exist_ok=True)
-    headers = folder / "headers.bin"
+    (folder / RECEIPTS).mkdir(parents=True, exist_ok=True)
+    headers = folder / HEADERS
     if not headers.exists():
         numbers = list(range(asked[0], asked[1] + 1))
         batches = [numbers[n : n + HEADERS_AT_ONCE] for n in range(0, len(numbers), HEADERS_AT_ONCE)]
@@ -52,7 +46,7 @@ async def collect(pool: Pool, asked: Range, wanted: list[LogFilter], folder: Pat
             blob += b"".join(encode_header(header) for part in await all_of(calls) for header in part)
         write_whole(headers, bytes(blob))
     for number in blocks_to_open(split(headers.read_bytes()), wanted):
-        path = folder / "receipts" / f"{number}.bin"
+        path = folder / RECEIPTS / f"{number}.bin"
         if not path.exists():
             write_whole(path, encode_receipts(await receipts_of(pool, number)))
 
@@ -62,11 +56,11 @@ def check(folder: Path, asked: Range, wanted: list[LogFilter], logs: pl.DataFram
 
     `anchor` is the hash of the range's last block. Unproved (exit 1) names block by block what is missing, altered or invented.
     """
-    headers = folder / "headers.bin"
+    headers = folder / HEADERS
     if not headers.is_file():
         raise refusal(str(folder), "The folder holds no headers.", "Fetch them with --prove.")
     blob = headers.read_bytes()
-    receipts = {int(path.stem): path.read_bytes() for path in sorted((folder / "receipts").glob("*.bin"))}
+    receipts = {number: path.read_bytes() for number, path in receipts_in(folder).items()}
     inside = logs.filter(pl.col("block_number").is_between(*asked))
     return prove(split(blob), receipts, wanted, _as_returned(inside), anchor, asked[0])
 
