@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MUTATE := build/mutants/venv
+OTHER := $(VENV)/other-polars
 
 # Every command of a test starts a Python of its own, which would compile the package again each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-offline check fuzz bench mutants precedents rehearsal docs lock clean
+.PHONY: run test test-offline check fuzz other-polars bench mutants precedents rehearsal docs lock clean
 
 run: $(READY)
 	$(BIN)/perpcomp run --force
@@ -29,6 +30,12 @@ check: $(READY)
 # Property tests with 10,000 examples each; every fault of a node with 20 seeds; 200 kills.
 fuzz: $(READY)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m "property or chain"
+
+# Every row hash of three runs with the Polars of the minor version before: the same.
+other-polars: $(READY) $(OTHER)/.ready
+	PYTHONPATH=$(OTHER) $(BIN)/python -m tests.other_polars 2.0 > $(OTHER)/hashes
+	$(BIN)/python -m tests.other_polars 2.1 | diff $(OTHER)/hashes -
+	@echo "Polars 2.0 and 2.1 give the same rows: $$(wc -l < $(OTHER)/hashes) row hashes."
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
@@ -59,6 +66,11 @@ $(READY): requirements.lock tests/formulas.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/formulas -r tests/formulas.lock
 	touch $(READY)
+
+$(OTHER)/.ready: tests/other_polars/requirements.lock
+	rm -rf $(OTHER)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $(OTHER) -r tests/other_polars/requirements.lock
+	touch $(OTHER)/.ready
 
 # Pins newer versions; needs the network and uv. Neither make nor CI does it.
 lock:

@@ -186,14 +186,14 @@ class _Times:
 
 def _of_store(stated: dict[str, Any], times: _Times) -> tuple[datetime | None, datetime | None]:
     """From when to when a store's range reaches: the window that it was fetched for, or the times of the blocks that were asked for."""
-    asked = stated.get("asked")
-    if isinstance(asked, dict) and "window" in asked:
-        window = [datetime.strptime(text, CSV_TIME).replace(tzinfo=UTC) for text in asked["window"][:2]]
+    begin, end = stated.get("asked", {}).get("window", (None, None))[:2]
+    if isinstance(begin, str) and isinstance(end, str):
+        window = [datetime.strptime(text, CSV_TIME).replace(tzinfo=UTC) for text in (begin, end)]
         return window[0], window[1]
     first, after = stated.get("from_time"), stated.get("until_time")
-    if isinstance(first, int) and isinstance(after, int):
+    if first is not None and after is not None:
         return datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(after, UTC)
-    return times.at(stated["first"]), times.at(stated["last"] + 1)  # of a store that an older version wrote
+    return times.at(stated["first"]), times.at(stated["last"] + 1)  # of a window in blocks, or of a store that an older version wrote
 
 
 def _ranges(files: Sequence[Path]) -> list[tuple[int, int, Path]]:

@@ -2,7 +2,7 @@
 
 import io
 import re
-import zipfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,16 +25,23 @@ class Sheet:
     remarks: Sequence[Finding]
 
 
-def read_sheet(path: Path, wanted: str | None = None) -> Sheet:
-    """The sheet of that name, or else the first one. InputError where there is none, with exit code 4 where the file is unsafe to open."""
+def open_book(data: bytes, file: str, results: bool = False) -> Any:
+    """The workbook as openpyxl reads it: formulas, or with `results` what they gave. InputError where it is unsafe (exit code 4) or damaged."""
     import openpyxl
 
-    data = path.read_bytes()
-    parts_of(data, str(path))
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(data))
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError) as error:
-        raise refusal(str(path), f"The workbook cannot be read ({error}).", "Save it again as .xlsx, or as CSV.") from None
+    parts_of(data, file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it leaves out, such as a style or a drawing
+        try:
+            return openpyxl.load_workbook(io.BytesIO(data), data_only=results)
+        except Exception as error:  # whatever a damaged part makes it raise
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise refusal(file, f"The workbook cannot be read ({why}).", "Save it again as .xlsx, or as CSV.") from None
+
+
+def read_sheet(path: Path, wanted: str | None = None) -> Sheet:
+    """The sheet of that name, or else the first one. InputError where there is none, with exit code 4 where the file is unsafe to open."""
+    book = open_book(path.read_bytes(), str(path))
     names = [sheet.title for sheet in book.worksheets]
     if wanted is None and names:
         wanted = names[0]

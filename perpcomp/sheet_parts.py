@@ -1,11 +1,19 @@
 """The parts of an .xlsx file, read before any library opens it: what could do harm, such as a bomb or a DOCTYPE, is refused."""
 
 import io
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 
 from perpcomp.findings import INVALID_MANIFEST, InputError, refusal
 
+# What zipfile raises on bytes that are no archive, or a damaged one.
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError),
+    OverflowError,
+)
 MOST_PARTS, MOST_BYTES, MOST_RATIO = 200, 256 * 2**20, 200
 SMALL = 2**20  # a small part may shrink as it likes
 
@@ -15,7 +23,7 @@ def parts_of(data: bytes, file: str) -> dict[str, bytes]:
     try:
         book = zipfile.ZipFile(io.BytesIO(data))
         entries = book.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise refusal(file, f"The file is not an .xlsx workbook: {error}.", "Give a workbook saved as .xlsx, or a CSV file.") from None
     total = sum(entry.file_size for entry in entries)
     if len(entries) > MOST_PARTS or total > MOST_BYTES:
@@ -30,7 +38,7 @@ def parts_of(data: bytes, file: str) -> dict[str, bytes]:
         try:
             with book.open(entry) as stream:  # the directory may lie about the size
                 found[name] = stream.read(entry.file_size + 1)
-        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+        except DAMAGED as error:
             raise refusal(file, f"The part {name} cannot be read: {error}.", "Get the file again.") from None
         if name.endswith((".xml", ".rels", ".vml")) and re.search(rb"<!\s*(DOCTYPE|ENTITY)|\0", found[name], re.I):
             raise _unsafe(file, f"The part {name} has a DOCTYPE or is not UTF-8. A spreadsheet program writes neither.")

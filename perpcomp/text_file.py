@@ -4,6 +4,8 @@ import codecs
 import csv
 import gzip
 import io
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -12,6 +14,8 @@ import polars as pl
 GZIP = b"\x1f\x8b"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = ",;\t|"
+# What opening, unpacking and reading a table raise where the file is absent, damaged or no table.
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, pl.exceptions.PolarsError)
 # What tools write for a missing value.
 MISSING = ("", "<nil>", "nil", "NULL", "null", "Null", "None", "none", "nan", "NaN", "NAN", "<NA>", "N/A", "n/a", "NA", "\\N")
 
@@ -41,13 +45,13 @@ def position(file: BinaryIO) -> int:
 def read_csv(path: Path) -> pl.DataFrame:
     """Every cell of a table as text, null where it is empty. The separator is the one that cuts the first line into most columns.
 
-    polars.exceptions.PolarsError where it is not a table; ValueError names the row that has more or fewer cells than the header.
+    UNREADABLE where it is not a table; ValueError names the row that has more or fewer cells than the header.
     """
     with opened(path) as file:
         header = file.readline().decode()
         plain = isinstance(file, io.BufferedReader)  # Polars reads such a file from the disk, several times as fast as from memory
         data: Path | bytes = path if plain else header.encode() + file.read()
-    separator = max(SEPARATORS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+    separator = max(SEPARATORS, key=lambda one: len(next(_rows([header], one), [])))
     try:
         frame = pl.read_csv(data, infer_schema=False, glob=False, separator=separator)
     except pl.exceptions.ComputeError:
@@ -59,10 +63,23 @@ def read_csv(path: Path) -> pl.DataFrame:
     return frame
 
 
+def reason(error: Exception) -> str:
+    """Why a file is UNREADABLE, in one line."""
+    return (isinstance(error, OSError) and error.strerror) or (str(error).splitlines() or ["it ends too early"])[0]
+
+
+def _rows(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """The cells of each row. ValueError where a row is none."""
+    try:
+        yield from csv.reader(lines, delimiter=separator)
+    except csv.Error as error:
+        raise ValueError(f"A row is not one of a CSV file: {error}.") from None
+
+
 def _check_lengths(path: Path, separator: str) -> None:
     with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
-        rows = csv.reader(text, delimiter=separator)
-        columns = len(next(rows))
+        rows = _rows(text, separator)
+        columns = len(next(rows, []))
         for number, row in enumerate(rows, 2):
             if row and len(row) != columns:
                 raise ValueError(f"Row {number} has {len(row)} cells, but the header has {columns}.")

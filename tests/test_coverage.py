@@ -273,6 +273,7 @@ BLOCKS = {"asked": {"blocks": [FIRST, 0]}, "from_time": BEGIN}
     ("last", "stated", "said"),
     [
         (7195, WINDOW, []),
+        (7195, {"asked": {"window": [FIRST, FIRST + 7195 // SECONDS, FIRST]}}, []),
         (7195, WINDOW | {"final": False}, [("warning", "range-not-final")]),
         (7195, BLOCKS | {"until_time": BEGIN + 7200}, []),
         (6995, BLOCKS | {"until_time": BEGIN + 7000}, [("error", "input-ends-early")]),
@@ -285,6 +286,27 @@ def test_a_store_says_how_far_it_reaches(
     incident: Incident, tmp_path: Path, last: int, stated: dict[str, Any], said: list[tuple[str, str]]
 ) -> None:
     assert codes(incident, stored(incident, tmp_path, last, stated)) == said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"first": None},
+        {"last": "0x1"},
+        {"first": -1},
+        {"from_time": 10**30, "until_time": 10**30},
+        {"asked": {"window": ["2021-02-30T22:45:00Z", "2021-02-30T23:45:00Z", None]}},
+        {"asked": 5},
+        {"proved": {"all": ["x", 1]}},
+    ],
+)
+def test_a_damaged_statement_of_a_store_is_no_statement(incident: Incident, tmp_path: Path, damage: dict[str, Any]) -> None:
+    """The file is then read as anybody's, whose end nothing states."""
+    file = stored(incident, tmp_path, 7195, WINDOW)
+    said = file.with_name("range.json")
+    said.write_text(json.dumps(json.loads(said.read_text()) | damage))
+    assert Input(file, None).range is None
+    assert codes(incident, file) == [("warning", "input-may-be-cut")]
 
 
 # Where it is said

@@ -25,6 +25,7 @@ ORDER = [
     "writing",
     "lock",
     "text_file",
+    "parquet_file",
     "sheet_parts",
     "sheet_file",
     "engine",

@@ -1,10 +1,6 @@
 """Two runs into one folder, what a killed run leaves, and Ctrl-C at any moment: real processes."""
 
-import hashlib
-import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -145,44 +141,3 @@ def test_ctrl_c_while_files_are_renamed_waits_until_the_run_is_whole(tmp_path: P
     _, words = running.communicate(timeout=60)
     assert (running.returncode, words) == (130, "Interrupted. No file was left incomplete. Type the same command to start again.\n")
     assert call("verify", "o", cwd=tmp_path).returncode == 0
-
-
-REWRITES = """
-import sys
-from pathlib import Path
-from perpcomp.publish.folder import reserve, write
-target, *runs = (Path(word) for word in sys.argv[1:])
-both = [{p.relative_to(run).as_posix(): p.read_bytes() for p in run.rglob("*") if p.is_file()} for run in runs]
-print("up", flush=True)
-while True:
-    for files in both:
-        with reserve(target):
-            write(target, files)
-"""
-KILLS = 1_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 20
-
-
-@pytest.mark.property
-def test_a_run_killed_at_a_random_moment_is_never_a_mixture(tmp_path: Path) -> None:
-    """A folder with a manifest holds the run of that manifest, whole; without one it is no run, and the next run replaces it."""
-    chance = random.Random(4)
-    for name in ("one", "other"):
-        shutil.copytree(Path(__file__).parent.parent / "outputs" / "rehearsal", tmp_path / name)
-    changed, manifest = tmp_path / "other" / "3-payouts.csv", tmp_path / "other" / MANIFEST
-    before = hashlib.sha256(changed.read_bytes()).hexdigest()
-    changed.write_bytes(changed.read_bytes() + b" ")
-    manifest.write_text(manifest.read_text().replace(before, hashlib.sha256(changed.read_bytes()).hexdigest()))
-    seen = set()
-    for _ in range(KILLS):
-        running = started(REWRITES, *(str(tmp_path / name) for name in ("out", "one", "other")), cwd=tmp_path)
-        assert running.stdout is not None
-        assert running.stdout.readline() == "up\n"
-        time.sleep(chance.random() / 5)
-        killed(running)
-        there = tmp_path / "out" / MANIFEST
-        seen.add(there.exists())
-        if there.exists():
-            stated = json.loads(there.read_text())["files"]
-            wrong = [n for n in stated if hashlib.sha256((tmp_path / "out" / n).read_bytes()).hexdigest() != stated[n]["sha256"]]
-            assert wrong == []
-    assert True in seen

@@ -6,13 +6,13 @@ date, a comment, a link, bytes between entries, a compressed entry that unpacks 
 
 import io
 import stat
-import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from perpcomp.findings import InputError, refusal
 from perpcomp.publish.stated import NAME
+from perpcomp.sheet_parts import DAMAGED
 
 UNSAFE = 4  # exit code: nothing of the archive was parsed
 MOST_FILES = 100_000
@@ -20,8 +20,6 @@ MOST_BYTES = 2**31  # of the archive, and so of its files: they are stored
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MODE = (stat.S_IFREG | 0o644) << 16
 UNIX = 3  # the system whose modes an entry states; zipfile takes that of the machine otherwise
-# What zipfile raises on bytes that are no archive, or a damaged one.
-DAMAGED = (zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError, OverflowError)
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

@@ -5,10 +5,11 @@ import zipfile
 from pathlib import Path
 
 from perpcomp import progress
-from perpcomp.audit.archive import DAMAGED, pack
+from perpcomp.audit.archive import pack
 from perpcomp.findings import refusal
 from perpcomp.publish.read_back import open_published
 from perpcomp.publish.stated import MANIFEST
+from perpcomp.sheet_parts import DAMAGED
 from perpcomp.writing import write_whole
 
 ENDING = ".bundle.zip"

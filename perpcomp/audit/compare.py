@@ -2,7 +2,6 @@
 
 import csv
 import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,10 +9,13 @@ from typing import Any
 
 import polars as pl
 
+from perpcomp.findings import InputError
 from perpcomp.publish.workbook import content_digest
+from perpcomp.sheet_file import open_book
+from perpcomp.sheet_parts import DAMAGED
 
 Cells = list[list[str]]
-UNREADABLE = (zipfile.BadZipFile, OSError, KeyError, ValueError)  # what reading a damaged workbook raises
+UNREADABLE = (InputError, *DAMAGED, KeyError)  # what reading a damaged workbook raises
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,12 @@ def compare(name: str, published: bytes, recomputed: bytes) -> list[Difference]:
 
 
 def csv_cells(data: bytes) -> Cells:
-    """The cells of a CSV file, its header first."""
-    return list(csv.reader(io.StringIO(data.decode("utf-8", "replace"))))
+    """The cells of a CSV file, its header first. What is no CSV file is one cell a line."""
+    text = data.decode("utf-8", "replace")
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error:
+        return [[line] for line in text.splitlines()]
 
 
 def compare_rows(name: str, published: Cells, recomputed: Cells) -> Iterator[Difference]:
@@ -99,9 +105,7 @@ def _compare_workbook(name: str, published: bytes, recomputed: bytes) -> Iterato
 
 def sheets(data: bytes, results: bool = False) -> dict[str, Sequence[Sequence[Any]]]:
     """Sheet -> its rows of openpyxl cells: their formulas, or the stored results of these."""
-    from openpyxl import load_workbook
-
-    return {sheet.title: list(sheet.iter_rows()) for sheet in load_workbook(io.BytesIO(data), data_only=results)}
+    return {sheet.title: list(sheet.iter_rows()) for sheet in open_book(data, "the workbook", results)}
 
 
 def _by_place(data: bytes) -> dict[str, object]:

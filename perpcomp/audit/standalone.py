@@ -613,7 +613,7 @@ def main(arguments: list[str]) -> int:
         words, code = stop.args
         print(f"STOPPED: {words}")
         return int(code)
-    except (KeyError, ValueError, TypeError, IndexError, OSError, EOFError, RecursionError) as error:
+    except Exception as error:
         print(f"STOPPED: a file is not as perpcomp writes it ({type(error).__name__}: {error}).")
         return 2
     print(f"{FOUND['PASS']} checks pass, {FOUND['FAIL']} fail, {FOUND['NOT REBUILT']} parts not rebuilt.")

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import polars as pl
-
 from perpcomp import text_file
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.kinds import address as read_address
@@ -27,9 +25,9 @@ def read_list(path: Path) -> list[Row]:
     """A .csv with the columns address, amount (whole base units) and perhaps token. InputError names every row that cannot be read."""
     try:
         frame = text_file.read_csv(path)
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, pl.exceptions.PolarsError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        raise refusal(str(path), f"The list cannot be read ({reason}).", "Give a .csv with the columns address and amount.") from None
+    except text_file.UNREADABLE as error:
+        what = f"The list cannot be read ({text_file.reason(error)})."
+        raise refusal(str(path), what, "Give a .csv with the columns address and amount.") from None
     named = {column.strip().lower(): column for column in frame.columns}
     account = next((named[name] for name in _ADDRESS if name in named), None)
     if account is None or "amount" not in named:

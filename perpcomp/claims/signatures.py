@@ -44,11 +44,9 @@ def read_signatures(path: Path) -> dict[str, list[bytes]]:
     """Account -> its signatures, from a .csv with the columns address and signature. InputError names every row that cannot be read."""
     try:
         rows = text_file.read_csv(path)
-    except (OSError, EOFError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        raise refusal(
-            str(path), f"The signatures cannot be read ({reason}).", "Give a .csv with the columns address and signature."
-        ) from None
+    except text_file.UNREADABLE as error:
+        what = f"The signatures cannot be read ({text_file.reason(error)})."
+        raise refusal(str(path), what, "Give a .csv with the columns address and signature.") from None
     named = {column.strip().lower(): column for column in rows.columns}
     account = next((named[name] for name in ("address", "account", "signer") if name in named), None)
     if account is None or "signature" not in named:

@@ -53,8 +53,8 @@ def read_votes(path: Path) -> list[Vote]:
     """The votes of a CSV file with the columns voter and voting_power, and perhaps choice. InputError names each row that is wrong."""
     try:
         frame = text_file.read_csv(path)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise refusal(path.name, f"The file of votes cannot be read: {str(error).splitlines()[0]}", "Save it as CSV in UTF-8.") from None
+    except text_file.UNREADABLE as error:
+        raise refusal(path.name, f"The file of votes cannot be read ({text_file.reason(error)}).", "Save it as CSV in UTF-8.") from None
     for name in (VOTER, POWER):
         if name not in frame.columns:
             raise refusal(

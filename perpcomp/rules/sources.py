@@ -61,8 +61,8 @@ def of_claims(incident: Incident, file: Path) -> Population:
     assert claims is not None
     try:
         frame = text_file.read_csv(file)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise refusal(file.name, f"The table cannot be read: {str(error).splitlines()[0]}", "Save it as CSV in UTF-8.") from None
+    except text_file.UNREADABLE as error:
+        raise refusal(file.name, f"The table cannot be read ({text_file.reason(error)}).", "Save it as CSV in UTF-8.") from None
     titles = [claims.account, *([claims.market] if claims.market else []), *(one.column for one in claims.columns)]
     for title in titles:
         if title not in frame.columns:

@@ -13,7 +13,7 @@ from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table, check
 from perpcomp.tables.times import canonical
-from perpcomp.text_file import read_csv
+from perpcomp.text_file import UNREADABLE, read_csv, reason
 
 EXPONENT = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{0,40})?[eE][-+]?[0-9]{1,2}", re.ASCII)
 PRICE_SITES = {  # what price sites call our columns, in lower case
@@ -83,8 +83,8 @@ def _read_csv(
     """Read cells as text and match them before the cast: with a schema, Polars accepts 1e5, +1 and a 19th decimal silently."""
     try:
         frame = read_csv(path)
-    except (pl.exceptions.PolarsError, OSError, EOFError, ValueError) as error:
-        raise refusal(path.name, f"The CSV file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
+    except UNREADABLE as error:
+        raise refusal(path.name, f"The CSV file cannot be read ({reason(error)}).", "Export it again.") from None
     (check_header or _check_header)(path, frame.columns, table)
     if in_our_form is not None:
         frame = frame.with_columns(in_our_form(pl.col(c.name)).alias(c.name) for c in table.columns if c.kind == "time")

@@ -39,7 +39,7 @@ from tests.commands import call, process
 
 FUZZ = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 SEEDS = range(20 if FUZZ else 3)
-KILLS = 200 if FUZZ else 10
+KILLS = 1_000 if FUZZ else 20
 SMALL = Settings(window=15, segment=40, confirmations=0)
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import polars as pl
-
 from perpcomp import text_file
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.kinds import address
@@ -15,7 +13,7 @@ from perpcomp.number_text import counted
 from perpcomp.sheet_file import read_sheet
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
-NUMBER = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]+)?%?", re.ASCII)
+NUMBER = re.compile(r"-?(?:[0-9]{1,99}|[0-9]{1,3}(?:,[0-9]{3}){1,33})(?:\.[0-9]{1,99})?%?", re.ASCII)
 EXPONENT = re.compile(r"(-?[0-9](?:\.[0-9]+)?)[eE]([+-]?[0-9]{1,2})", re.ASCII)
 TOTAL = re.compile(r"\s*(grand |sub)?(total|sum)\b.*", re.IGNORECASE)
 TOKEN = ("token", "asset", "symbol", "token_address")
@@ -84,8 +82,8 @@ def read_listing(path: Path, sheet: str | None = None) -> Listing:
 def _csv(path: Path) -> list[tuple[int, list[str]]]:
     try:
         frame = text_file.read_csv(path)
-    except (pl.exceptions.PolarsError, OSError, EOFError, ValueError) as error:
-        raise refusal(str(path), f"The file cannot be read ({str(error).splitlines()[0]}).", "Give a .csv or .xlsx file.") from None
+    except text_file.UNREADABLE as error:
+        raise refusal(str(path), f"The file cannot be read ({text_file.reason(error)}).", "Give a .csv or .xlsx file.") from None
     cells = [[(cell or "").strip() for cell in row] for row in frame.iter_rows()]
     return [(1, [name.strip() for name in frame.columns]), *((n, row) for n, row in enumerate(cells, 2) if any(row))]
 

@@ -3,7 +3,6 @@
 Everything is compared with what the run's own inputs give, computed again, and with no stored workbook.
 """
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from perpcomp.publish.workbook.inputs import INPUTS
 from perpcomp.publish.workbook.plan import Book
 from perpcomp.publish.workbook.write import content_digest
 from perpcomp.run import Run
+from perpcomp.sheet_file import open_book
 from perpcomp.sheet_parts import parts_of
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.payouts import PAYOUTS
@@ -43,7 +43,7 @@ def check(file: Path, folder: Path) -> SheetCheck:
         return SheetCheck((), True)
     found = list(archive.active(parts))
     progress.now("Reading the workbook")
-    book, results = _opened(data, str(file), False), _opened(data, str(file), True)
+    book, results = open_book(data, str(file)), open_book(data, str(file), results=True)
     progress.now("Comparing every cell")
     found += [*dressing.sheets(book, plan), *_sheets(book, results, plan)]
     return SheetCheck(tuple(_with_swaps(dict.fromkeys(found))), False)
@@ -61,15 +61,6 @@ def _run(folder: Path) -> Run:
         what = "The inputs in the folder give other payouts than its manifest states."
         raise refusal(str(folder), what, f"Type `perpcomp verify {folder}`; it says what differs.", INVALID_MANIFEST)
     return run
-
-
-def _opened(data: bytes, file: str, results: bool) -> Any:
-    from openpyxl import load_workbook
-
-    try:
-        return load_workbook(io.BytesIO(data), data_only=results, keep_vba=False)
-    except Exception as error:  # openpyxl raises whatever a damaged part makes it raise
-        raise refusal(file, f"It cannot be read as a workbook: {error}.", "Get the file again.") from None
 
 
 def _sheets(book: Any, results: Any, plan: Book) -> Iterator[Found]:

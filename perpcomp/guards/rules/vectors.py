@@ -1,6 +1,7 @@
 """Compare the rules with recorded answers of the real Perps V2 contracts: every view, revert, event and minted amount, without tolerance."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -52,11 +53,23 @@ def check(path: Path) -> Checked:
     content, checked = recorded.read(path), Checked()
     if isinstance(content, recorded.Vectors):
         for vector in content.vectors:
-            _check_vector(f"{path.name} vector {vector.id} ({vector.market})", vector, checked)
+            with _possible(where := f"{path.name} vector {vector.id} ({vector.market})"):
+                _check_vector(where, vector, checked)
     else:
         for case in content.cases:
-            _check_case(f"{path.name} case {case.no}", case, content.setup, checked)
+            with _possible(where := f"{path.name} case {case.no}"):
+                _check_case(where, case, content.setup, checked)
     return checked
+
+
+@contextmanager
+def _possible(where: str) -> Iterator[None]:
+    """Refuse numbers that no contract holds, such as an index of no entry, or a word in a number's place."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, ValueError, Revert) as error:
+        what = f"No contract can be in the recorded state: {error}."
+        raise refusal(where, what, "Correct the file, or record it again.") from None
 
 
 def _check_vector(where: str, vector: Vector, checked: Checked) -> None:

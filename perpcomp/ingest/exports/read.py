@@ -4,7 +4,6 @@ What is read is then checked as if a node had sent it. Amounts must be whole bas
 """
 
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,8 @@ from perpcomp.ingest.exports.exporter import Exporter, Wanted
 from perpcomp.ingest.exports.raw_logs import raw_frame
 from perpcomp.ingest.exports.sheet import Sheet, to_sheet
 from perpcomp.ingest.raw_frame import Piece
-from perpcomp.text_file import read_csv
+from perpcomp.parquet_file import refuse_damaged
+from perpcomp.text_file import UNREADABLE, read_csv, reason
 
 PART = 200_000  # rows of a Parquet file read at a time
 
@@ -51,6 +51,7 @@ def foreign_pieces(paths: Sequence[Path], wanted: Wanted, times: dict[int, int])
     off. Consistency finds duplicates.
     """
     assert paths
+    refuse_damaged([path for path in paths if path.suffix == ".parquet"])
     first = next((_exporter(sheet, wanted) for path in paths for sheet in _sheets(path)), None)
     if first is None:
         raise refusal(_name(paths), "The answer or list holds no row.", "Is it the right file, and were the blocks and addresses right?")
@@ -111,8 +112,8 @@ def _sheets(path: Path) -> Iterator[Sheet]:
                 yield to_sheet(path.name, pl.scan_parquet(path, glob=False).slice(start, PART).collect(), 1 + start, _our_name)
         else:  # as text: a guessed schema would turn base units into floats
             yield to_sheet(path.name, read_csv(path), 2, _our_name)
-    except (pl.exceptions.PolarsError, msgspec.MsgspecError, OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise refusal(path.name, f"The file cannot be read ({str(error).splitlines()[0]}).", "Export it again.") from None
+    except (*UNREADABLE, msgspec.MsgspecError, RecursionError) as error:
+        raise refusal(path.name, f"The file cannot be read ({reason(error)}).", "Export it again.") from None
 
 
 def _our_name(column: str) -> str:
@@ -125,6 +126,7 @@ def times_of_blocks(blocks: Path) -> dict[int, int]:
     """Block number -> unix seconds, from a block list: JSON lines, or a .csv or .parquet with (block_)number and timestamp."""
     if blocks.suffix not in (".parquet", ".csv"):
         return block_times(blocks)
+    refuse_damaged([blocks] if blocks.suffix == ".parquet" else [])
     (sheet,) = _sheets(blocks)
     number = "block_number" if sheet.has("block_number") else "number"
     sheet.require((number, "block_time"), "a table of blocks")

@@ -10,21 +10,27 @@ import io
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import polars as pl
 
 from perpcomp import progress
 from perpcomp.findings import refusal
-from perpcomp.ingest.raw_frame import RAW_SCHEMA, Piece
+from perpcomp.ingest.raw_frame import BLOCKS, RAW_SCHEMA, Piece
+from perpcomp.tables.schema import CSV_TIME
 from perpcomp.writing import write_synced, write_whole
 
 FORMAT = "perpcomp-store-v1"
 JOURNAL = "journal.jsonl"
 LOGS = "logs.parquet"
 RANGE = "range.json"
+Block = Annotated[int, msgspec.Meta(ge=0, lt=BLOCKS)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+Time = Annotated[str, msgspec.Meta(max_length=20)]
 ROWS_AT_ONCE = 100_000  # rows of a row group, read at a time
 
 
@@ -150,13 +156,29 @@ def _parquet(logs: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
+class _Stated(msgspec.Struct):
+    """What a store states of its range. `asked` is {"blocks": [first, last]}, or {"window": [from, to, first block]} in times or blocks."""
+
+    first: Block
+    last: Block
+    sha256: str
+    asked: dict[str, list[Block | Time | None]] = {}  # msgspec copies it
+    final: bool = False
+    proved: dict[str, tuple[Block, str]] = {}
+    from_time: Seconds | None = None
+    until_time: Seconds | None = None
+
+
 def read_range(folder: Path) -> dict[str, Any]:
-    """The statement about the range in this folder; empty where it is absent or cannot be read."""
+    """The statement about the range in this folder; empty where it is absent, damaged or none."""
     try:
-        stated = json.loads((folder / RANGE).read_bytes())
-    except (ValueError, OSError):
+        stated: dict[str, Any] = json.loads((folder / RANGE).read_bytes())
+        read = msgspec.convert(stated, _Stated)
+        for text in (one for asked in read.asked.values() for one in asked if isinstance(one, str)):
+            datetime.strptime(text, CSV_TIME)
+    except (ValueError, OSError, RecursionError):
         return {}
-    return stated if isinstance(stated, dict) else {}
+    return stated
 
 
 def own_pieces(file: Path, addresses: Collection[str] | None) -> Iterator[Piece] | None:
