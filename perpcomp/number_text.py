@@ -4,6 +4,7 @@
 """
 
 from decimal import Decimal
+from fractions import Fraction
 
 import polars as pl
 
@@ -33,6 +34,12 @@ def cut(value: int | Decimal, places: int) -> str:
 def cut_column(column: str, places: int) -> pl.Expr:
     """A column of amounts as text without separators, cut towards zero after so many places."""
     return pl.col(column).cast(pl.String).str.replace(rf"(\.[0-9]{{{places}}})[0-9]*$", "$1")
+
+
+def per_cent(part: int | Fraction, whole: int | Fraction) -> str:
+    """part / whole, both at least 0 and whole above it, cut to two places of a per cent: "12.34 %"; what is cut to 0 is "below 0.01 %"."""
+    hundredths = int(Fraction(part) * 10_000 / whole)
+    return f"{hundredths // 100:,}.{hundredths % 100:02} %" if hundredths or not part else "below 0.01 %"
 
 
 def counted(number: int, noun: str, one: str = "", many: str = "") -> str:

@@ -10,7 +10,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.eip55 import checksummed
-from perpcomp.number_text import counted
+from perpcomp.number_text import counted, per_cent
 from perpcomp.publish.markdown import escaped, table
 from perpcomp.publish.sentence import in_one_sentence, paid_accounts, short
 from perpcomp.publish.summary import Line, summary
@@ -71,10 +71,7 @@ def _cost(run: Run) -> Iterator[str]:
 
 def _share(part: int, whole: int) -> str:
     """part / whole in percent, cut to two places."""
-    if whole <= 0:
-        return "there is nothing"
-    hundredths = part * 10_000 // whole
-    return f"{hundredths // 100:,}.{hundredths % 100:02} %" if hundredths or not part else "below 0.01 %"
+    return per_cent(part, whole) if whole > 0 else "there is nothing"
 
 
 def _paid(run: Run) -> Iterator[str]:

@@ -14,7 +14,7 @@ from perpcomp.vesting.words import in_words
 
 def in_one_sentence(run: Run) -> str:
     """Who is paid how much, for what, by which rule, and when it unlocks. Amounts are cut to two places."""
-    markets = _listed([market.name for market in run.incident.affected])
+    markets = listed([market.name for market in run.incident.affected])
     if run.incident.published_table is not None:
         what = f"for the claims in {run.incident.published_table.file}"
     else:
@@ -26,7 +26,7 @@ def in_one_sentence(run: Run) -> str:
     if not accounts:
         return f"Pay nothing {what}: the {kind} {run.formula.name} gives no account an amount that can be paid."
     legs = [leg.token for leg in run.incident.settlement]
-    amounts = _listed([f"{short(total_of(run.payouts, 'amount', token))} {token}" for token in legs])
+    amounts = listed([f"{short(total_of(run.payouts, 'amount', token))} {token}" for token in legs])
     said = sentence(run.formula.rule) if isinstance(run.formula, NamedRule) else run.formula.quote
     meaning = " ".join(said.split("\n\n")[0].split()).rstrip(".")
     rule = f"{run.formula.name} ({meaning[:1].lower()}{meaning[1:]})" if meaning else run.formula.name
@@ -47,5 +47,6 @@ def short(value: int) -> str:
     return in_full(value) if 0 < abs(value) < fixed.ONE // 100 else cut(value, 2)
 
 
-def _listed(words: list[str]) -> str:
+def listed(words: list[str]) -> str:
+    """Words as in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

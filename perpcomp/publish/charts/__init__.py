@@ -1,6 +1,6 @@
 """The charts of a run: one small module each, from the run's tables to one SVG element."""
 
-from perpcomp.publish.charts import vesting
+from perpcomp.publish.charts import compared, distribution, guards, price_path, sensitivity, vesting
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.files import png_file, svg_file
 from perpcomp.publish.charts.style import STYLE
@@ -8,7 +8,8 @@ from perpcomp.run import Run
 
 __all__ = ["STYLE", "Chart", "charts", "png_file", "svg_file"]
 
-EVERY = (vesting.chart,)  # in reading order; each gives None where a run has nothing for it
+# In reading order; each gives None where a run has nothing for it.
+EVERY = (price_path.chart, distribution.chart, compared.chart, sensitivity.chart, vesting.chart, guards.chart)
 
 
 def charts(run: Run) -> list[Chart]:

@@ -1,23 +1,26 @@
-"""Drawing: exact coordinates rounded to a tenth, foreign texts made inert, axes with round numbers. svg.py writes the elements."""
+"""Drawing: exact coordinates rounded to a tenth, foreign texts made inert, marks that say what they stand for. svg.py writes the elements."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import svg
 
-from perpcomp.number_text import in_full
+from perpcomp import fixed
 
 WIDTH = 860
-LEFT, RIGHT = 96, 840  # where a plot begins and ends; its axis is to the left
+LEFT, RIGHT = 100, 840  # where a plot begins and ends; the numbers of its axis are to the left
+SMALL, PLAIN = 12, 14  # sizes of texts; style.py has the same
 
+Anchor = Literal["start", "middle", "end"]
+Number = Fraction | int
 Part = TypeVar("Part", bound=svg.Element)
 
 
-def tenths(value: Fraction | int) -> Decimal:
+def tenths(value: Number) -> Decimal:
     """A coordinate rounded to one decimal, which it always shows."""
     return Decimal(floor(Fraction(value) * 10 + Fraction(1, 2))).scaleb(-1)
 
@@ -27,9 +30,19 @@ def inert(text: str) -> str:
     return svg.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())))
 
 
-def label(x: Fraction | int, y: Fraction | int, text: str, kinds: str = "", anchor: str = "start") -> svg.Text:
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters; what is cut off shows as an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def breadth(text: str, size: int = SMALL) -> Fraction:
+    """About how wide a text is, in the widest of the usual typefaces."""
+    return Fraction(len(text) * size * 62, 100)
+
+
+def label(x: Number, y: Number, text: str, *kinds: str, anchor: Anchor = "start") -> svg.Text:
     """A text at a place; `kinds` are classes."""
-    return svg.Text(x=tenths(x), y=tenths(y), text=inert(text), class_=kinds.split() or None, text_anchor=anchor)  # type: ignore[arg-type]
+    return svg.Text(x=tenths(x), y=tenths(y), text=inert(text), class_=[*kinds] or None, text_anchor=anchor)
 
 
 def told(part: Part, text: str) -> Part:
@@ -38,45 +51,69 @@ def told(part: Part, text: str) -> Part:
     return part
 
 
+def line(x1: Number, y1: Number, x2: Number, y2: Number, *kinds: str) -> svg.Line:
+    """A straight line."""
+    return svg.Line(x1=tenths(x1), y1=tenths(y1), x2=tenths(x2), y2=tenths(y2), class_=[*kinds])
+
+
+def bar(x1: Number, y1: Number, x2: Number, y2: Number, *kinds: str) -> svg.Rect:
+    """A rectangle between two corners, the upper left one first."""
+    left, top = tenths(x1), tenths(y1)
+    return svg.Rect(x=left, y=top, width=max(tenths(x2) - left, Decimal(0)), height=max(tenths(y2) - top, Decimal(0)), class_=[*kinds])
+
+
+def circle(x: Number, y: Number, *kinds: str) -> svg.Circle:
+    """A round mark."""
+    return svg.Circle(cx=tenths(x), cy=tenths(y), r=5, class_=[*kinds])
+
+
+def square(x: Number, y: Number, *kinds: str) -> svg.Rect:
+    """A square mark."""
+    return svg.Rect(x=tenths(x - 5), y=tenths(y - 5), width=10, height=10, class_=[*kinds])
+
+
+def triangle(x: Number, y: Number, up: bool, half: int, *kinds: str) -> svg.Path:
+    """A mark that points up or down, its tip at the place; `half` is half its width."""
+    away = 2 * half if up else -2 * half
+    points = [svg.M(tenths(x), tenths(y)), svg.LineToRel(-half, away), svg.HorizontalLineToRel(2 * half), svg.Z()]
+    return svg.Path(d=points, class_=[*kinds])
+
+
 @dataclass(frozen=True)
 class Scale:
-    """A straight axis: from values `low` to `high` to places `start` to `end`."""
+    """A straight axis: from values `low` to `high` to places `start` to `end`. The values are in any unit, `low` below `high`."""
 
     low: Fraction
     high: Fraction
     start: int
     end: int
 
-    def __call__(self, value: Fraction | int) -> Fraction:
+    def __call__(self, value: Number) -> Fraction:
         return self.start + (value - self.low) * (self.end - self.start) / (self.high - self.low)
 
 
-def round_steps(low: Fraction, high: Fraction, most: int) -> list[Fraction]:
-    """Multiples of 1, 2 or 5 times a power of ten from `low` to `high`, as close as `most` of them allow."""
-    step = Fraction(10) ** (len(str(floor((high - low) / most))) if high - low > most else -30)
-    while (high - low) / step >= most:
-        step *= 10
-    for smaller in (Fraction(1, 10), Fraction(1, 5), Fraction(1, 2)):
-        if (high - low) / (step * smaller) < most:
-            step *= smaller
-            break
-    first = -floor(-low / step)
-    return [step * n for n in range(first, floor(high / step) + 1)]
+def whole(value: int) -> Fraction:
+    """An amount of 1e-18 as a number."""
+    return Fraction(value, fixed.ONE)
 
 
-def tick_text(value: Fraction) -> str:
-    """A round number of an axis in full."""
-    return in_full(Decimal(value.numerator) / value.denominator)
+def between(x: Number, text: str, left: Number, right: Number, size: int = SMALL) -> Number:
+    """The middle of a text that should stand around x, moved so far that it does not stick out."""
+    half = breadth(text, size) / 2
+    return max(min(x, right - half), left + half)
 
 
-def scale_left(axis: Scale, steps: Sequence[Fraction], text: Callable[[Fraction], str] = tick_text) -> list[svg.Element]:
-    """The lines of the grid with their numbers to the left."""
-    drawn: list[svg.Element] = []
-    for step in steps:
-        y = axis(step)
-        drawn.append(svg.Line(x1=LEFT, x2=RIGHT, y1=tenths(y), y2=tenths(y), class_=["line-muted", "faint"]))
-        drawn.append(label(LEFT - 8, y + 4, text(step), "quiet small", "end"))
-    return drawn
+def that_fit(places: Sequence[tuple[Number, str]], size: int = SMALL) -> list[tuple[Number, str]]:
+    """Those of some texts on one line, each around its place, that cover no other: the first, the last, then from left to right."""
+    order = [*dict.fromkeys([0, len(places) - 1, *range(len(places))])] if places else []
+    shown, taken = set[int](), list[tuple[Number, Number]]()
+    for n in order:
+        x, text = places[n]
+        half = (breadth(text, size) + size) / 2
+        if all(x - half >= end or x + half <= begin for begin, end in taken):
+            shown.add(n)
+            taken.append((x - half, x + half))
+    return [place for n, place in enumerate(places) if n in shown]
 
 
 def figure(name: str, title: str, sentence: str, height: int, parts: Sequence[svg.Element]) -> str:

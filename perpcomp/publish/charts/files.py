@@ -1,19 +1,41 @@
-"""A chart as a file of its own."""
+"""A chart as a file of its own, with its title above and its sentence below."""
+
+import re
+from textwrap import wrap
 
 import svg
 
 from perpcomp.publish.charts.chart import Chart
-from perpcomp.publish.charts.style import STYLE
+from perpcomp.publish.charts.draw import WIDTH, label
+from perpcomp.publish.charts.style import LIGHT, STYLE
+
+MARGIN, HEAD, LINE = 20, 44, 20
+ACROSS = 98  # characters of a line
 
 
 def svg_file(chart: Chart) -> bytes:
     """The chart as an SVG file with its style inside."""
-    opening, rest = chart.svg.split(">", 1)
-    return f"{opening}>{svg.Style(text=STYLE)}{rest}\n".encode()
+    opening, _, inside = chart.svg.removesuffix("</svg>").partition(">")
+    *_, height = re.findall(r'viewBox="0 0 [0-9]+ ([0-9]+)"', opening)
+    below = wrap(" ".join(chart.sentence.split()), ACROSS)
+    foot = HEAD + int(height) + LINE
+    parts: list[svg.Element] = [
+        svg.Style(text=STYLE),
+        svg.G(text=inside, transform=[svg.Translate(0, HEAD)]),
+        label(MARGIN, 28, chart.title, "strong", "large"),
+        *(label(MARGIN, foot + n * LINE, words) for n, words in enumerate(below)),
+    ]
+    whole = svg.SVG(
+        viewBox=svg.ViewBoxSpec(0, 0, WIDTH, foot + len(below) * LINE),
+        class_=["chart"],
+        elements=parts,
+        extra={"role": "img", "aria-labelledby": f"{chart.name}-title {chart.name}-desc"},
+    )
+    return f"{whole}\n".encode()
 
 
 def png_file(chart: Chart) -> bytes:
-    """The chart as a picture, light on white. Its texts are drawn with the fonts of the machine, so its bytes are never compared."""
+    """The chart as a picture, light on white, 1,720 dots across. Its texts are drawn in the machine's fonts, so its bytes differ elsewhere."""
     from resvg_py import svg_to_bytes
 
-    return svg_to_bytes(svg_string=svg_file(chart).decode(), background="#ffffff", zoom=2)
+    return svg_to_bytes(svg_string=svg_file(chart).decode(), background=LIGHT["ground"], zoom=2)

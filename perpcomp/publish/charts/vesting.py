@@ -7,69 +7,119 @@ import polars as pl
 import svg
 
 from perpcomp import fixed
-from perpcomp.number_text import cut, in_full
+from perpcomp.incident.incident import Incident
+from perpcomp.incident.settlement import Leg
+from perpcomp.incident.vesting import Vesting
+from perpcomp.number_text import counted, in_full
+from perpcomp.publish.charts.axes import DAY, numbers_left, round_steps
 from perpcomp.publish.charts.chart import Chart
-from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, figure, label, round_steps, scale_left, tenths, told
+from perpcomp.publish.charts.draw import (
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Scale,
+    between,
+    circle,
+    figure,
+    label,
+    shortened,
+    tenths,
+    that_fit,
+    told,
+    whole,
+)
+from perpcomp.publish.sentence import listed, short
 from perpcomp.run import Run
 from perpcomp.totals import total_of
 from perpcomp.vesting.curves import curve
-from perpcomp.vesting.schedule import Schedule, date_in_words, schedule
+from perpcomp.vesting.schedule import Instant, Schedule, date_in_words, schedule
+from perpcomp.vesting.words import claims_end
 
 NAME, TITLE = "vesting", "What is unlocked over time"
-TOP, HEIGHT, GAP = 30, 170, 76
-BETWEEN = 120  # points of a line between its first and last date
+TOP, HEIGHT, GAP, FOOT = 44, 190, 72, 34
+LEAPS = 150  # up to so many leaps of a line are drawn
+DOTTED = 40  # up to so many dates have a mark each
 
 
 def chart(run: Run) -> Chart | None:
     """The chart; None where nothing is paid, or all unlocks at once."""
     dates = schedule(run.incident.vesting)
-    paid = [leg for leg in run.incident.settlement if total_of(run.payouts, "amount", leg.token)]
-    if not paid or len(dates.rows) < 2:
+    legs = [leg for leg in run.incident.settlement if total_of(run.payouts, "amount", leg.token)]
+    if not legs or len(dates.rows) < 2:
         return None
+    sums = {leg.token: unlocked_by_date(run.claims.filter(token=leg.token)) for leg in legs}
+    parts, bottom = list[svg.Element](), TOP
+    for leg in legs:
+        parts += _panel(run, leg, dates, sums[leg.token], bottom, bottom + HEIGHT)
+        bottom += HEIGHT + GAP
+    rows = [
+        [token, date_in_words(date), in_full(amount)] for token, own in sums.items() for date, amount in zip(dates.rows, own, strict=True)
+    ]
+    sentence = _sentence(run.incident, dates, sums)
+    header = ["token", "unlocks at (UTC)", "unlocked by then (token)"]
+    return Chart(NAME, TITLE, sentence, figure(NAME, TITLE, sentence, bottom - GAP + FOOT, parts), header, rows)
+
+
+def unlocked_by_date(claims: pl.DataFrame) -> list[int]:
+    """What of one token's payouts is unlocked by each date, in 1e-18: the sums of the claims table."""
+    dates = claims.sort("tranche").group_by("tranche", maintain_order=True).agg("cumulative")
+    return [sum(map(fixed.to_integer, payouts)) for payouts in dates.get_column("cumulative")]
+
+
+def _sentence(incident: Incident, dates: Schedule, sums: dict[str, list[int]]) -> str:
+    def amounts(at: int) -> str:
+        return listed([f"{short(own[at])} {token}" for token, own in sums.items()])
+
+    first, last = date_in_words(dates.rows[0]), date_in_words(dates.rows[-1])
+    begin = f"{amounts(0)} unlock at {first}" if any(own[0] for own in sums.values()) else f"Nothing unlocks at {first}"
+    said = f"{begin}, and by {last} all of {amounts(-1)}."
+    if incident.vesting.lock_weeks:
+        said += f" A claim is paid only into a lock of at least {counted(incident.vesting.lock_weeks, 'week')}."
+    return f"{said} Claims end {claims_end(incident.claims)}." if incident.claims is not None else said
+
+
+def _panel(run: Run, leg: Leg, dates: Schedule, sums: Sequence[int], top: int, bottom: int) -> list[svg.Element]:
+    x = Scale(Fraction(0), Fraction(dates.end), LEFT, RIGHT - 40)
+    y = Scale(Fraction(0), whole(sums[-1]), bottom, top)
+    parts = numbers_left(y, round_steps(y.low, y.high, 4))
+    parts.append(label(LEFT, top - 18, f"{shortened(leg.token, 40)} unlocked", "strong"))
+    path: list[svg.PathData] = [svg.M(tenths(x(0)), tenths(bottom))]
+    if run.incident.vesting.binding == "line":
+        totals, scale = (
+            [int(text) for text in run.payouts.filter(token=leg.token).get_column("amount_base_units")],
+            10 ** (18 - leg.decimals),
+        )
+        for step in corners(run.incident.vesting, dates):
+            unlocked = sum(map(curve(run.incident.vesting, dates, step), totals)) * scale
+            path.append(svg.L(tenths(x(step)), tenths(y(whole(unlocked)))))
+    else:
+        for date, amount in zip(dates.rows, sums, strict=True):
+            path += [svg.H(tenths(x(date.step))), svg.V(tenths(y(whole(amount))))]
+    parts.append(svg.Path(d=[*path, svg.H(tenths(RIGHT))], class_=["path", "thick", "line-blue"]))
+    return [*parts, *_dates(leg.token, dates.rows, sums, x, y)]
+
+
+def corners(vesting: Vesting, dates: Schedule) -> list[int]:
+    """The steps at which a line that binds changes its direction: before and at the cliff and the end, and where it moves by leaps."""
+    leaps = {0, dates.cliff, dates.end}
+    if vesting.granularity > 1 and (dates.end - dates.base) <= LEAPS * vesting.granularity:
+        leaps |= {step for step in range(dates.base, dates.end, vesting.granularity) if step > dates.cliff}
+    return sorted({step - before for step in leaps for before in (0, 1) if step >= before})
+
+
+def _dates(token: str, rows: Sequence[Instant], sums: Sequence[int], x: Scale, y: Scale) -> list[svg.Element]:
+    """A mark at each date, and below the plot the dates, above the line the amounts, as far as they fit."""
+    shown = rows if len(rows) <= DOTTED else [rows[0], rows[-1]]
+    amounts = {date: amount for date, amount in zip(rows, sums, strict=True) if date in shown}
     parts: list[svg.Element] = []
-    rows = list[list[str]]()
-    for n, leg in enumerate(paid):
-        top = TOP + n * (HEIGHT + GAP)
-        unlocked = _by_date(run.claims.filter(token=leg.token))
-        parts += _panel(run, dates, leg.token, 10 ** (18 - leg.decimals), top)
-        for date, amount in zip(dates.rows, unlocked, strict=True):
-            rows.append([leg.token, date_in_words(date), in_full(amount)])
-    sentence = _sentence(run, dates, [leg.token for leg in paid])
-    svg_text = figure(NAME, TITLE, sentence, TOP + len(paid) * (HEIGHT + GAP), parts)
-    return Chart(NAME, TITLE, sentence, svg_text, ["token", "date", "unlocked by then (token)"], rows)
-
-
-def _by_date(claims: pl.DataFrame) -> list[int]:
-    """What of one token is unlocked by each date, in 1e-18."""
-    groups = claims.group_by("tranche").agg("cumulative").sort("tranche")
-    return [sum(map(fixed.to_integer, column)) for column in groups.get_column("cumulative")]
-
-
-def _sentence(run: Run, dates: Schedule, tokens: Sequence[str]) -> str:
-    def all_of(at: int) -> str:
-        sums = [(_by_date(run.claims.filter(token=token))[at], token) for token in tokens]
-        return " and ".join(f"{cut(amount, 2)} {token}" for amount, token in sums)
-
-    return f"{all_of(0)} unlock on {date_in_words(dates.rows[0])}, and all of {all_of(-1)} by {date_in_words(dates.rows[-1])}."
-
-
-def _panel(run: Run, dates: Schedule, token: str, scale: int, top: int) -> list[svg.Element]:
-    totals = [int(text) for text in run.payouts.filter(token=token).get_column("amount_base_units")]
-    whole = sum(totals)
-    first, last = dates.rows[0].step, dates.rows[-1].step
-    x = Scale(Fraction(first), Fraction(last), LEFT, RIGHT - 20)
-    y = Scale(Fraction(0), Fraction(whole * scale, fixed.ONE), top + HEIGHT, top)
-    steps = {date.step - n for date in dates.rows for n in (0, 1)} | {first + (last - first) * n // BETWEEN for n in range(BETWEEN)}
-    path: list[svg.PathData] = []
-    for step in sorted(steps - {first - 1}):
-        at = tenths(x(Fraction(step))), tenths(y(Fraction(sum(map(curve(run.incident.vesting, dates, step), totals)) * scale, fixed.ONE)))
-        path.append(svg.LineTo(*at) if path else svg.MoveTo(*at))
-    parts = scale_left(y, round_steps(Fraction(0), y.high, 5))
-    parts.append(label(LEFT, top - 12, f"{token} unlocked", "strong"))
-    parts.append(svg.Path(d=path, class_=["line-blue", "thick"]))
-    for date in dates.rows:
-        amount = sum(map(curve(run.incident.vesting, dates, date.step), totals)) * scale
-        dot = svg.Circle(cx=tenths(x(Fraction(date.step))), cy=tenths(y(Fraction(amount, fixed.ONE))), r=4, class_=["fill-blue"])
+    for date, amount in amounts.items():
+        dot = circle(x(date.step), y(whole(amount)), "fill-blue")
         parts.append(told(dot, f"{in_full(amount)} {token} unlocked by {date_in_words(date)}"))
-        parts.append(label(x(Fraction(date.step)), top + HEIGHT + 20, f"{date.time:%Y-%m-%d}", "quiet small", "middle"))
+    within_a_day = rows[-1].unix - rows[0].unix < 2 * DAY
+    days = [(x(date.step), f"{date.time:%m-%d %H:%M}" if within_a_day else f"{date.time:%Y-%m-%d}") for date in shown]
+    parts += [label(place, y.start + 20, text, "quiet", "small", anchor="middle") for place, text in that_fit(days)]
+    heights = {tenths(x(date.step)): y(whole(amount)) for date, amount in amounts.items()}
+    said = [(x(date.step), short(amount)) for date, amount in amounts.items()]
+    for place, text in that_fit(said):
+        parts.append(label(between(place, text, LEFT, WIDTH), heights[tenths(place)] - 10, text, "small", "halo", anchor="middle"))
     return parts

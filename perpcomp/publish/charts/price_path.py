@@ -1,0 +1,136 @@
+"""The chart of the crash: the price of each affected market as a line in steps, and a triangle for every liquidation."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import svg
+
+from perpcomp import fixed
+from perpcomp.number_text import in_full
+from perpcomp.publish.charts.axes import numbers_left, round_steps, time_lines, times
+from perpcomp.publish.charts.chart import Chart
+from perpcomp.publish.charts.crash import Crash, Liquidation, Path, at_time, crash, in_words, move, table
+from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, bar, between, figure, label, line, shortened, tenths, told, triangle, whole
+from perpcomp.publish.charts.thinned import thinned
+from perpcomp.publish.sentence import short
+from perpcomp.run import Run
+from perpcomp.systems.units import units
+
+NAME, TITLE = "price-path", "The price of each affected market, and its liquidations"
+HEIGHTS = {1: 300, 2: 200}  # of a panel, by how many there are
+LEAST_HEIGHT, MOST_PANELS = 140, 6
+HEAD, BETWEEN, FOOT = 64, 44, 64  # above, between and below the panels
+ABOVE, BELOW = 34, 36  # kept free for words in a panel
+CROWDED = 150  # from so many liquidations on, their marks are smaller
+
+
+def chart(run: Run) -> Chart | None:
+    """The chart; None where no affected market has a price around the window."""
+    shown = crash(run)
+    if shown is None:
+        return None
+    most = sorted(shown.paths, key=lambda path: -len(path.liquidations))[:MOST_PANELS]
+    drawn = [path for path in shown.paths if path in most]
+    height, quote, sentence = HEIGHTS.get(len(drawn), LEAST_HEIGHT), units(run.incident).quote, in_words(run, shown)
+    if len(drawn) < len(shown.paths):
+        sentence += f" Of {len(shown.paths)} affected markets, the {len(drawn)} with the most liquidations are drawn."
+    parts, bottom = _legend(drawn), HEAD
+    for path in drawn:
+        parts += _panel(path, shown, bottom, bottom + height, quote)
+        bottom += height + BETWEEN
+    parts += [*times(_across(shown), bottom - BETWEEN), label(LEFT, bottom - BETWEEN + 52, _small_print(drawn), "quiet", "small")]
+    return Chart(NAME, TITLE, sentence, figure(NAME, TITLE, sentence, bottom - BETWEEN + FOOT, parts), *table(shown, quote))
+
+
+def _across(shown: Crash) -> Scale:
+    return Scale(Fraction(shown.start), Fraction(shown.end), LEFT, RIGHT)
+
+
+def _small_print(drawn: Sequence[Path]) -> str:
+    blocks = [at.block for path in drawn for at in path.points]
+    return f"UTC; blocks {min(blocks):,} to {max(blocks):,}. A price holds until the next event. The axis does not start at 0."
+
+
+def _legend(drawn: Sequence[Path]) -> list[svg.Element]:
+    """The marks that occur, each with its meaning."""
+    kinds = {(one.long, one.compensated) for path in drawn for one in path.liquidations}
+    parts: list[svg.Element] = [label(LEFT - 8, 23, "liquidated", "small", anchor="end")] if kinds else []
+    for n, (long, paid) in enumerate(sorted(kinds, reverse=True)):
+        x = LEFT + 5 + n * (RIGHT - LEFT) // 4
+        text = f"{'long' if long else 'short'}, {'compensated' if paid else 'not compensated'}"
+        parts += [_mark(Fraction(x), Fraction(18), long, paid, 5), label(x + 11, 23, text, "small")]
+    return parts
+
+
+def _mark(x: Fraction, y: Fraction, long: bool, compensated: bool, half: int) -> svg.Path:
+    """The triangle of a liquidation around a place: it points down where a long was sold, and is filled where it is compensated."""
+    return triangle(x, y + (half if long else -half), not long, half, "fill-rust" if compensated else "fill-ground", "line-rust")
+
+
+def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[svg.Element]:
+    prices = [at.price for at in path.all_points]
+    low, high = min(prices), max(prices)
+    reference = path.market.reference_price
+    level = fixed.to_integer(reference) if reference is not None else None
+    around = level is not None and 2 * low - high - low // 10 <= level <= 2 * high - low + high // 10
+    if level is not None and around:
+        low, high = min(low, level), max(high, level)
+    unit = Fraction(high - low or high // 20 or fixed.ONE, fixed.ONE * (bottom - top - ABOVE - BELOW))  # of a price, one place up
+    y = Scale(whole(low) - BELOW * unit, whole(high) + ABOVE * unit, bottom, top)
+    x = _across(shown)
+    begin, close = (x(time) for time in shown.window)
+    parts: list[svg.Element] = [
+        told(bar(begin, top, close, bottom, "fill-blue", "tint"), f"the window, {at_time(shown.window[0])} to {at_time(shown.window[1])}")
+    ]
+    parts += [*numbers_left(y, round_steps(y.low, y.high, 6 if bottom - top > 200 else 4)), *time_lines(x, top, bottom)]
+    parts += [label(LEFT, top - 10, f"{shortened(path.market.name, 40)}, price in {shortened(quote, 12)}", "strong")]
+    parts += [label(begin + 4, top + 14, "window", "quiet", "small")]
+    parts += _reference(level, quote, y if around else None, top)
+    parts += [svg.Path(d=[*_steps(path, shown, x, y)], class_=["path", "thick", "line-blue"])]
+    half = 3 if len(path.liquidations) > CROWDED else 5
+    parts += [_liquidation(one, x, y, half, quote) for one in path.liquidations]
+    return [*parts, *_farthest(path, shown, x, y)]
+
+
+def _reference(level: int | None, quote: str, y: Scale | None, top: int) -> list[svg.Element]:
+    """The reference price as a dashed line; a sentence where it lies far from every price."""
+    if level is None:
+        return []
+    text = f"reference price {short(level)}"
+    if y is None:
+        return [label(RIGHT, top - 10, f"{text} is off the chart", "quiet", "small", anchor="end")]
+    at = y(whole(level))
+    return [
+        told(line(LEFT, at, RIGHT, at, "line-text", "dashed", "seen"), f"reference price {in_full(level)} {quote}"),
+        label(RIGHT, at - 6, text, "small", "halo", anchor="end"),
+    ]
+
+
+def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[svg.PathData]:
+    """The price from left to right: it holds until the next event, and the last one until the logs end."""
+    points = thinned([(max(at.time, shown.start), at.price) for at in path.all_points], RIGHT - LEFT)
+    for n, (time, price) in enumerate(points):
+        if n:
+            yield svg.H(tenths(x(time)))
+            yield svg.V(tenths(y(whole(price))))
+        else:
+            yield svg.M(tenths(x(time)), tenths(y(whole(price))))
+    yield svg.H(tenths(x(max(shown.until, points[-1][0]))))
+
+
+def _liquidation(one: Liquidation, x: Scale, y: Scale, half: int, quote: str) -> svg.Element:
+    at = one.at
+    text = (
+        f"{one.trader}: {'long' if one.long else 'short'} liquidated at {at_time(at.time)}, block {at.block:,}; {in_full(at.price)} {quote} after it;"
+        f" {'' if one.compensated else 'not '}compensated"
+    )
+    return told(_mark(x(at.time), y(whole(at.price)), one.long, one.compensated, half), text)
+
+
+def _farthest(path: Path, shown: Crash, x: Scale, y: Scale) -> list[svg.Element]:
+    """In words the price at which it turned, outside the line."""
+    start, at = move(path, shown.window[0])
+    falls = at.price <= start.price
+    text = f"{'lowest' if falls else 'highest'} {short(at.price)}, {at_time(at.time)[11:19]}, block {at.block:,}"
+    place = between(x(max(at.time, shown.start)), text, LEFT, RIGHT)
+    return [label(place, y(whole(at.price)) + (24 if falls else -16), text, "small", "halo", anchor="middle")]

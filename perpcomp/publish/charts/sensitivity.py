@@ -1,0 +1,197 @@
+"""The chart of the sensitivity: the total payout at every reference price, exactly, with its kinks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import polars as pl
+import svg
+
+from perpcomp import fixed
+from perpcomp.number_text import counted, in_full
+from perpcomp.publish.charts.axes import numbers_below, numbers_left, round_steps
+from perpcomp.publish.charts.chart import Chart
+from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, between, figure, label, line, shortened, square, tenths, told
+from perpcomp.publish.sentence import short
+from perpcomp.run import Run
+from perpcomp.systems.units import units
+
+NAME, TITLE = "sensitivity", "The total payout at other reference prices"
+HEIGHTS = {1: 240, 2: 180}
+LEAST_HEIGHT, MOST_PANELS = 140, 6
+HEAD, GAP, FOOT = 44, 66, 56
+AROUND = Fraction(1, 4)  # at least so much of the reference price is drawn on both sides of it
+FARTHEST = Fraction(1, 2)  # and at most so much
+TOLD = 3  # so many traders are named at a kink
+STEP = Fraction(1, 10)  # the sentence says the total so much below and above it
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The total between two prices: intercept + slope * price. `end` is None where it does not end."""
+
+    start: Fraction
+    end: Fraction | None
+    intercept: Fraction
+    slope: Fraction
+
+    def at(self, price: Fraction) -> Fraction:
+        """The total at a price, in the quote asset."""
+        return self.intercept + self.slope * price
+
+
+@dataclass(frozen=True)
+class Total:
+    """The total of all payouts as one market's reference price moves. `turns` says of a price whose amount leaves 0 there."""
+
+    market: str
+    reference: Fraction
+    pieces: Sequence[Piece]
+    jumps: Mapping[Fraction, Fraction]  # price -> the total at it
+    turns: Mapping[Fraction, Sequence[str]]
+
+    def at(self, price: Fraction) -> Fraction:
+        """The total at a price, in the quote asset."""
+        if price in self.jumps:
+            return self.jumps[price]
+        return next(piece.at(price) for piece in reversed(self.pieces) if piece.start <= price)
+
+    def kink(self, price: Fraction) -> str:
+        """What happens at a kink, as far as it is known."""
+        told, more = self.turns.get(price, [])[:TOLD], len(self.turns.get(price, [])) - TOLD
+        return "; ".join(["kink", *told, *([f"and {counted(more, 'more trader')}"] if more > 0 else [])])
+
+    @property
+    def kinks(self) -> list[Fraction]:
+        """The prices at which two pieces meet."""
+        return [piece.start for piece in self.pieces[1:]]
+
+
+def totals_of(table: pl.DataFrame) -> list[Total]:
+    """Of a sensitivity table, each market's total, where it has straight pieces and moves."""
+    found = []
+    for (market,), rows in table.group_by("market", maintain_order=True):
+        by_kind = {str(kind): [*part.iter_rows(named=True)] for (kind,), part in rows.group_by("kind", maintain_order=True)}
+        pieces = [
+            Piece(Fraction(row["price"]), Fraction(row["to"]) if row["to"] else None, Fraction(row["intercept"]), Fraction(row["slope"]))
+            for row in by_kind.get("segment", [])
+        ]
+        if pieces and (len(pieces) > 1 or pieces[0].slope):
+            jumps = {Fraction(row["price"]): Fraction(row["intercept"]) for row in by_kind.get("jump", [])}
+            turns: dict[Fraction, list[str]] = {}
+            for row in by_kind.get("break-even", []):
+                turns.setdefault(Fraction(row["price"]), []).append(f"{row['trader']} {row['text']}")
+            found.append(Total(str(market), Fraction(by_kind["class"][0]["price"]), pieces, jumps, turns))
+    return found
+
+
+def chart(run: Run) -> Chart | None:
+    """The chart; None where no total follows a reference price in straight pieces."""
+    every = totals_of(run.sensitivity)
+    if not every:
+        return None
+    drawn, quote = every[:MOST_PANELS], units(run.incident).quote
+    height = HEIGHTS.get(len(drawn), LEAST_HEIGHT)
+    parts, bottom = list[svg.Element](), HEAD
+    for one in drawn:
+        parts += _panel(one, bottom, bottom + height, quote)
+        bottom += height + GAP
+    said = "Exact: straight pieces between kinks. A circle is a kink; the axes do not start at 0."
+    parts.append(label(LEFT, bottom - GAP + 50, said, "quiet", "small"))
+    sentence = " ".join(_in_words(one, quote) for one in every[:2])
+    if len(every) > len(drawn):
+        sentence += f" {len(drawn)} of {len(every)} markets are drawn."
+    header = ["market", "what", f"reference price ({quote})", f"total ({quote})"]
+    rows = [row for one in every for row in _rows(one)]
+    return Chart(NAME, TITLE, sentence, figure(NAME, TITLE, sentence, bottom - GAP + FOOT, parts), header, rows)
+
+
+def _in_words(one: Total, quote: str) -> str:
+    below, above = (one.at(one.reference * share) for share in (1 - STEP, 1 + STEP))
+    low, high = shown_prices(one)
+    drawn = sum(low <= kink <= high for kink in one.kinks)
+    kinks = counted(len(one.kinks), "kink") + (
+        f", of which {drawn:,} {'is' if drawn == 1 else 'are'} drawn" if drawn < len(one.kinks) else ""
+    )
+    return (
+        f"At the reference price of {one.market}, {_text(one.reference)} {quote}, the total is {_text(one.at(one.reference))} {quote};"
+        f" at a price a tenth lower it is {_text(below)}, a tenth higher {_text(above)}. The line has {kinks}."
+    )
+
+
+def _text(value: Fraction) -> str:
+    """A number cut to two places."""
+    return short(fixed.truncate(value.numerator * fixed.ONE, value.denominator))
+
+
+def _rows(one: Total) -> Iterator[list[str]]:
+    places = [(price, "kink") for price in one.kinks]
+    places += [
+        (one.reference, "reference price"),
+        (one.reference * (1 - STEP), "a tenth lower"),
+        (one.reference * (1 + STEP), "a tenth higher"),
+    ]
+    for price, what in sorted(places):
+        yield [one.market, one.kink(price) if what == "kink" else what, _exact(price), _exact(one.at(price))]
+
+
+def _exact(value: Fraction) -> str:
+    """All 18 places."""
+    return in_full(fixed.truncate(value.numerator * fixed.ONE, value.denominator))
+
+
+def shown_prices(one: Total) -> tuple[Fraction, Fraction]:
+    """From which price to which the total is drawn: around the reference price and its kinks, but none that is far off."""
+    near, far = (one.reference * part for part in (AROUND, FARTHEST))
+    low = min([one.reference - near, *(kink - near / 5 for kink in one.kinks)])
+    high = max([one.reference + near, *(kink + near / 5 for kink in one.kinks)])
+    return max(low, one.reference - far), min(high, one.reference + far)
+
+
+def _panel(one: Total, top: int, bottom: int, quote: str) -> list[svg.Element]:
+    low, high = shown_prices(one)
+    runs = [*_runs(one, low, high)]
+    totals = [total for run in runs for _, total in run]
+    margin = (max(totals) - min(totals)) / 8 or abs(max(totals)) / 8 or Fraction(1)
+    x, y = Scale(low, high, LEFT, RIGHT), Scale(min(totals) - margin, max(totals) + margin, bottom, top)
+    parts = [*numbers_left(y, round_steps(y.low, y.high, 5)), *numbers_below(x, round_steps(low, high, 7), top, bottom)]
+    title = f"total in {shortened(quote, 12)} by the reference price of {shortened(one.market, 30)} ({shortened(quote, 12)})"
+    parts.append(label(LEFT, top - 12, title, "strong"))
+    path = [piece for run in runs for piece in _line([(x(price), y(total)) for price, total in run])]
+    parts.append(svg.Path(d=path, class_=["path", "thick", "line-blue"]))
+    for price in one.kinks:
+        if low <= price <= high:
+            text = f"price {_exact(price)}: total {_exact(one.at(price))} {quote}; {one.kink(price)}"
+            parts.append(
+                told(svg.Circle(cx=tenths(x(price)), cy=tenths(y(one.at(price))), r=3, class_=["fill-ground", "line-blue", "seen"]), text)
+            )
+    return [*parts, *_reference(one, x, y, quote)]
+
+
+def _reference(one: Total, x: Scale, y: Scale, quote: str) -> list[svg.Element]:
+    """The reference price as a dashed line down the plot, and the total there."""
+    at, total = x(one.reference), one.at(one.reference)
+    text = f"reference price {_text(one.reference)}: total {_text(total)}"
+    mark = square(at, y(total), "fill-rust")
+    return [
+        line(at, y.start, at, y.end, "line-text", "dashed", "seen"),
+        told(mark, f"reference price {_exact(one.reference)}: total {_exact(total)} {quote}"),
+        label(between(at, text, LEFT, RIGHT), y.end + 14, text, "small", "halo", anchor="middle"),
+    ]
+
+
+def _runs(one: Total, low: Fraction, high: Fraction) -> Iterator[list[tuple[Fraction, Fraction]]]:
+    """The total from one price to another as lines without a gap: their corners."""
+    run: list[tuple[Fraction, Fraction]] = []
+    for piece in one.pieces:
+        start, end = max(piece.start, low), high if piece.end is None else min(piece.end, high)
+        if start < end:
+            if run and run[-1] != (start, piece.at(start)):
+                yield run
+                run = []
+            run += [(price, piece.at(price)) for price in (start, end) if not run or run[-1][0] != price]
+    yield run
+
+
+def _line(corners: Sequence[tuple[Fraction, Fraction]]) -> list[svg.PathData]:
+    return [(svg.L if n else svg.M)(tenths(x), tenths(y)) for n, (x, y) in enumerate(corners)]
