@@ -59,6 +59,7 @@ __all__ = [
     "verify_claims",
     "verify_levels",
     "with_account_kinds",
+    "write_charts",
 ]
 
 
@@ -161,6 +162,15 @@ def publish_run(run: "Run", folder: Path, force: bool = False) -> dict[str, byte
             refuse_cut_ledger(folder, published, run.incident)
         write(folder, published, force)
     return published
+
+
+@progress.work()
+def write_charts(run: "Run", folder: Path, run_folder: Path) -> "tuple[list[str], list[Finding]]":
+    """Write the charts of a run that is published in `run_folder` as SVG and PNG files; their names, and findings on the folder."""
+    from perpcomp.publish.charts.folder import reserve, write
+
+    with reserve(folder, run_folder):
+        return write(run, folder)
 
 
 @progress.work()

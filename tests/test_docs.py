@@ -59,6 +59,7 @@ OUTPUTS = {
     f"perpcomp explain {EXPLAINED}": dict(
         zip(published("3-payouts.csv", "trader"), ([units] for units in published("3-payouts.csv", "amount_base_units")), strict=True)
     )[EXPLAINED],
+    "perpcomp run --charts figures": ["10 files in figures: price-path, payout-distribution, formulas-compared, sensitivity, vesting."],
     "perpcomp compare": [*published("comparison.csv", "trader"), *published("comparison.csv", "formula"), "sources of funds"],
     "perpcomp sensitivity": ["margin-upl-funding is linear", "starts to get something above it", "the total fits on-chain analysis"],
     "perpcomp budget --amount 45000": ["45000 USDC, by cap:", "The next, ", "left over"],

@@ -61,7 +61,17 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "check": {**ALWAYS, "--input": ()},
     "schema": {},
-    "run": {**FETCHING, **WORKERS, **QUIET, **ALWAYS, "--formula": (), "--out": (), "--force": (), "--payee-rpc": ()},
+    "run": {
+        **FETCHING,
+        **WORKERS,
+        **QUIET,
+        **ALWAYS,
+        "--formula": (),
+        "--out": (),
+        "--force": (),
+        "--charts": (f"QUERY --rpc {NODE} --dry-run --charts c",),
+        "--payee-rpc": (),
+    },
     "events": {**FETCHING, **WORKERS, **QUIET, **FORMS},
     "positions": {**FORMS, "--input": (), "--at": ()},
     "liquidations": {

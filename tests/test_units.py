@@ -20,6 +20,7 @@ from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import AMOUNT, to_integer
 from perpcomp.incident import incident_file
+from perpcomp.publish.charts import charts
 from perpcomp.publish.summary import summary
 from perpcomp.systems.units import Units, units
 from tests import build, stated
@@ -165,9 +166,18 @@ def test_no_command_and_no_file_of_a_run_in_dai_says_usdc(tmp_path: Path) -> Non
     seen = dict(printed(query, traders[4], "--replay", "--sweep"))
     run = perpcomp.compute(str(query))
     seen |= {f"explain {who}": "\n".join(explain(run, who)) for who in traders[:5]}
+    seen |= {f"{chart.name}.svg": f"{chart.svg} {chart.header} {chart.rows}" for chart in charts(run)}
     assert [name for name, text in seen.items() if LITERAL.search(text)] == []
-    for name in (*walked(), "rehearsal/findings.csv", "rehearsal/vote.xlsx xl/sharedStrings.xml"):
+    for name in (
+        *walked(),
+        "rehearsal/findings.csv",
+        "rehearsal/vote.xlsx xl/sharedStrings.xml",
+        "price-path.svg",
+        "formulas-compared.svg",
+        "sensitivity.svg",
+    ):
         assert "DAI" in seen[name], name
+    assert "EUR" in seen["payout-distribution.svg"]
     assert re.search(r"^ *\(DAI\) +\^", seen["prices"], re.MULTILINE), "the axis of the chart"
     for code, words in {
         "unpayable": "EUR and is not paid: it is the market",

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from perpcomp.cli import terminal
 from perpcomp.cli.app import FOLLOW, PUBLISH, command
 from perpcomp.cli.options import (
     AsJson,
+    Charts,
     Force,
     Form,
     FormulaName,
@@ -37,6 +39,7 @@ def run(
     payee_rpc: PayeeRpc = None,
     out: Out = None,
     force: Force = False,
+    charts: Charts = None,
     workers: Workers,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -48,9 +51,11 @@ def run(
     from perpcomp.publish.folder import reserve
     from perpcomp.publish.summary import summary
 
+    if charts is not None and logs.dry_run:
+        raise refusal("--charts", "A dry run draws nothing.", "Leave --charts or --dry-run out.")
     input = fetched_or_given(query, logs, quiet, as_json)
     folder = out if out is not None else perpcomp.default_folder(query, input, formula)
-    with reserve(folder) as left_by:
+    with reserve(folder) as left_by, _reserved(charts, folder):
         if left_by is not None and not quiet:
             terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
         with open_engine(workers.engine, workers.scheduler) as engine:
@@ -58,13 +63,26 @@ def run(
         if payee_rpc is not None:
             done = perpcomp.with_account_kinds(done, payee_rpc, logs.store)
         files = perpcomp.publish_run(done, folder, force)
+        drawn, about = perpcomp.write_charts(done, charts, folder) if charts is not None else ([], [])
     if as_json:
         terminal.print_json([{"label": line.label, "value": line.value, "source": line.source} for line in summary(done)])
     elif not quiet:
         terminal.print_summary(summary(done))
         hint = f"`perpcomp explain ADDRESS --run {shlex.quote(str(folder))}` derives every number."
         terminal.say(f"{counted(len(files), 'file')} in {folder}. Start with README.md and vote.xlsx; {hint}")
-    return done.problems
+        if charts is not None:
+            said = f"{counted(len(drawn), 'file')} in {charts}: {', '.join(dict.fromkeys(Path(name).stem for name in drawn))}."
+            terminal.say(said if drawn else "No chart is written: the run has too little to draw.")
+    return [*done.problems, *about]
+
+
+def _reserved(charts: Path | None, folder: Path) -> AbstractContextManager[None]:
+    """The folder of --charts, which must be fit for them before anything is computed."""
+    if charts is None:
+        return nullcontext()
+    from perpcomp.publish.charts.folder import reserve
+
+    return reserve(charts, folder)
 
 
 @command(FOLLOW)

@@ -77,6 +77,7 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where
 Force = Annotated[
     bool, typer.Option("--force", help="Replace a run of another incident, or of another version of the incident file, in the folder.")
 ]
+Charts = Annotated[Path | None, typer.Option("--charts", metavar="DIR", help="Draw the run, too: charts as SVG and PNG files go there.")]
 PayeeRpc = Annotated[
     str | None, typer.Option("--payee-rpc", metavar="URL", help="A node of the chain that pays: say which payees are contracts.")
 ]

@@ -6,12 +6,13 @@ from perpcomp.publish.charts.files import png_file, svg_file
 from perpcomp.publish.charts.style import STYLE
 from perpcomp.run import Run
 
-__all__ = ["STYLE", "Chart", "charts", "png_file", "svg_file"]
+__all__ = ["NAMES", "STYLE", "Chart", "charts", "png_file", "svg_file"]
 
 # In reading order; each gives None where a run has nothing for it.
-EVERY = (price_path.chart, distribution.chart, compared.chart, sensitivity.chart, vesting.chart, guards.chart)
+EVERY = (price_path, distribution, compared, sensitivity, vesting, guards)
+NAMES = tuple(one.NAME for one in EVERY)
 
 
 def charts(run: Run) -> list[Chart]:
     """The charts that the run has data for, in reading order."""
-    return [made for one in EVERY if (made := one(run)) is not None]
+    return [made for one in EVERY if (made := one.chart(run)) is not None]

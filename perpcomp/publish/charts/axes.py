@@ -46,7 +46,7 @@ def tick_text(value: Fraction) -> str:
     if not value:
         return "0"
     power = power_below(abs(value))
-    if power < -5 or power > 14:
+    if power < -8 or power > 14:
         return f"{in_full(_decimal(value / Fraction(10) ** power))} × 10{str(power).translate(RAISED)}"
     for unit, word in LARGE:
         if abs(value) >= unit and power >= 6:
@@ -98,6 +98,6 @@ def times(axis: Scale, bottom: int) -> list[svg.Element]:
 
 def numbers_below(axis: Scale, steps: Sequence[Fraction], top: int, bottom: int) -> list[svg.Element]:
     """Lines down the plot with their numbers below."""
-    places = [(axis(step), tick_text(step)) for step in steps]
-    drawn: list[svg.Element] = [line(x, top, x, bottom, "line-muted", "faint") for x, _ in places]
-    return [*drawn, *(label(x, bottom + 18, text, "quiet", "small", anchor="middle") for x, text in that_fit(places))]
+    texts = [(between(axis(step), tick_text(step), 0, WIDTH), tick_text(step)) for step in steps]
+    drawn: list[svg.Element] = [line(axis(step), top, axis(step), bottom, "line-muted", "faint") for step in steps]
+    return [*drawn, *(label(x, bottom + 18, text, "quiet", "small", anchor="middle") for x, text in that_fit(texts))]

@@ -44,8 +44,11 @@ class Compared:
 def chart(run: Run) -> Chart | None:
     """The chart; None where fewer than two are compared, or all give nothing."""
     chosen, pairs = run.formula.name, pairs_of(run.preferences)
-    found = totals(run.comparison)
-    every = [Compared(name, total, paid, unknown, name == chosen, pairs.get((name, chosen))) for name, total, paid, _, unknown in found]
+    exact = {option.name: int(option.total) for option in run.field.options if option.complete}  # as in fairness.csv: cut once
+    every = [
+        Compared(name, exact.get(name, total), paid, unknown, name == chosen, pairs.get((name, chosen)))
+        for name, total, paid, _, unknown in totals(run.comparison)
+    ]
     every.sort(key=lambda one: (-one.total, one.name))
     if len(every) < 2 or not any(one.total for one in every):
         return None
@@ -81,11 +84,11 @@ def in_words(every: Sequence[Compared], chosen: str, quote: str) -> str:
     for one in every:
         if one.pays:
             said += f" {chosen} pays: {short(one.total)} {quote} to {counted(one.paid, 'trader')}."
-    ranked = sorted((-one.against.more, one.name, one.against) for one in every if one.against is not None)
-    for _, name, pair in ranked[:NAMED]:
+    better = sorted((-one.against.more, one.name, one.against) for one in every if one.against is not None and one.against.more)
+    for _, name, pair in better[:NAMED]:
         number = pair.more + pair.less + pair.same
         said += f" {pair.more:,} of {counted(number, 'trader')} {'gets' if pair.more == 1 else 'get'} more under {name}, and {pair.less:,} less."
-    return said
+    return said if better else f"{said} No trader gets more under another."
 
 
 def _parts(every: Sequence[Compared], chosen: str, quote: str) -> list[svg.Element]:

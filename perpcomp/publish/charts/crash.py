@@ -132,7 +132,7 @@ def in_words(run: Run, crash: Crash) -> str:
         moves.append(f"The prices of {counted(len(crash.paths) - len(far), 'other market')} move less.")
     every = [one for path in crash.paths for one in path.liquidations]
     paid, others = sum(one.compensated for one in every), run.liquidations.height - len(every)
-    which = "all compensated" if paid == len(every) else f"of which {paid:,} {'is' if paid == 1 else 'are'} compensated"
+    which = ("all " * (paid > 1)) + "compensated" if paid == len(every) else f"of which {paid:,} {'is' if paid == 1 else 'are'} compensated"
     said = [*moves, f"{_are(len(every))} shown{f', {which}' if every else ''}."]
     return " ".join([*said, f"{_are(others)} of other times or markets."] if others else said)
 

@@ -88,9 +88,10 @@ def _parts(edges: Sequence[int], numbers: Sequence[int], unit: str) -> list[svg.
         text = f"{counted(number, 'account')} from {tick_text(whole(edges[n]))} to below {tick_text(whole(edges[n + 1]))} {unit}"
         parts.append(told(bar(across(n) + 1, up(number), across(n + 1) - 1, BOTTOM, "fill-blue"), text))
         parts.append(label(across(n + Fraction(1, 2)), up(number) - 6, f"{number:,}", "small", anchor="middle"))
-    places = [(across(n), tick_text(whole(edge))) for n, edge in enumerate(edges)]
-    parts += [line(x, BOTTOM, x, BOTTOM + 5, "line-muted") for x, _ in places]
-    parts += [label(between(x, text, 0, WIDTH), BOTTOM + 20, text, "quiet", "small", anchor="middle") for x, text in that_fit(places)]
+    texts = [tick_text(whole(edge)) for edge in edges]
+    parts += [line(across(n), BOTTOM, across(n), BOTTOM + 5, "line-muted") for n in range(len(edges))]
+    places = that_fit([(between(across(n), text, 0, WIDTH), text) for n, text in enumerate(texts)])
+    parts += [label(x, BOTTOM + 20, text, "quiet", "small", anchor="middle") for x, text in places]
     parts.append(
         label(LEFT, BOTTOM + 42, f"paid in all tokens, in {unit}; each column is one step of a logarithmic axis", "quiet", "small")
     )

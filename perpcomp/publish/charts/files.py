@@ -34,6 +34,17 @@ def svg_file(chart: Chart) -> bytes:
     return f"{whole}\n".encode()
 
 
+def draws_text() -> bool:
+    """Whether this machine has one of the typefaces of STYLE. Without it the texts of a picture would be missing, without a word."""
+    from resvg_py import svg_to_bytes
+
+    def picture(text: str) -> bytes:
+        whole = svg.SVG(viewBox=svg.ViewBoxSpec(0, 0, 40, 40), class_=["chart"], elements=[svg.Style(text=STYLE), label(5, 30, text)])
+        return svg_to_bytes(svg_string=str(whole))
+
+    return picture("M") != picture(" ")
+
+
 def png_file(chart: Chart) -> bytes:
     """The chart as a picture, light on white, 1,720 dots across. Its texts are drawn in the machine's fonts, so its bytes differ elsewhere."""
     from resvg_py import svg_to_bytes

@@ -1,8 +1,10 @@
 """The chart of the sensitivity: the total payout at every reference price, exactly, with its kinks."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import polars as pl
 import svg
@@ -22,6 +24,7 @@ LEAST_HEIGHT, MOST_PANELS = 140, 6
 HEAD, GAP, FOOT = 44, 66, 56
 AROUND = Fraction(1, 4)  # at least so much of the reference price is drawn on both sides of it
 FARTHEST = Fraction(1, 2)  # and at most so much
+MARKED = 200  # up to so many kinks have a mark each; the table has so many, those nearest to the reference price
 TOLD = 3  # so many traders are named at a kink
 STEP = Fraction(1, 10)  # the sentence says the total so much below and above it
 
@@ -54,14 +57,14 @@ class Total:
         """The total at a price, in the quote asset."""
         if price in self.jumps:
             return self.jumps[price]
-        return next(piece.at(price) for piece in reversed(self.pieces) if piece.start <= price)
+        return self.pieces[bisect_right(self.kinks, price)].at(price)
 
     def kink(self, price: Fraction) -> str:
         """What happens at a kink, as far as it is known."""
         told, more = self.turns.get(price, [])[:TOLD], len(self.turns.get(price, [])) - TOLD
         return "; ".join(["kink", *told, *([f"and {counted(more, 'more trader')}"] if more > 0 else [])])
 
-    @property
+    @cached_property
     def kinks(self) -> list[Fraction]:
         """The prices at which two pieces meet."""
         return [piece.start for piece in self.pieces[1:]]
@@ -96,7 +99,7 @@ def chart(run: Run) -> Chart | None:
     for one in drawn:
         parts += _panel(one, bottom, bottom + height, quote)
         bottom += height + GAP
-    said = "Exact: straight pieces between kinks. A circle is a kink; the axes do not start at 0."
+    said = "Exact: straight between its kinks, which are marked. The axes do not start at 0."
     parts.append(label(LEFT, bottom - GAP + 50, said, "quiet", "small"))
     sentence = " ".join(_in_words(one, quote) for one in every[:2])
     if len(every) > len(drawn):
@@ -125,7 +128,8 @@ def _text(value: Fraction) -> str:
 
 
 def _rows(one: Total) -> Iterator[list[str]]:
-    places = [(price, "kink") for price in one.kinks]
+    near = sorted(one.kinks, key=lambda price: abs(price - one.reference))[:MARKED]
+    places = [(price, "kink") for price in near]
     places += [
         (one.reference, "reference price"),
         (one.reference * (1 - STEP), "a tenth lower"),
@@ -133,6 +137,8 @@ def _rows(one: Total) -> Iterator[list[str]]:
     ]
     for price, what in sorted(places):
         yield [one.market, one.kink(price) if what == "kink" else what, _exact(price), _exact(one.at(price))]
+    if len(near) < len(one.kinks):
+        yield [one.market, f"{counted(len(one.kinks) - len(near), 'more kink')} in sensitivity.csv", "", ""]
 
 
 def _exact(value: Fraction) -> str:
@@ -159,8 +165,13 @@ def _panel(one: Total, top: int, bottom: int, quote: str) -> list[svg.Element]:
     parts.append(label(LEFT, top - 12, title, "strong"))
     path = [piece for run in runs for piece in _line([(x(price), y(total)) for price, total in run])]
     parts.append(svg.Path(d=path, class_=["path", "thick", "line-blue"]))
-    for price in one.kinks:
-        if low <= price <= high:
+    kinks = [price for price in one.kinks if low <= price <= high]
+    if len(kinks) > MARKED:
+        ticks = dict.fromkeys((tenths(x(price)), tenths(y(one.at(price)))) for price in kinks)
+        marks: list[svg.PathData] = [part for at in ticks for part in (svg.M(at[0], at[1] - 4), svg.V(at[1] + 4))]
+        parts.append(told(svg.Path(d=marks, class_=["path", "line-blue"]), f"{counted(len(kinks), 'kink')}; each is in sensitivity.csv"))
+    else:
+        for price in kinks:
             text = f"price {_exact(price)}: total {_exact(one.at(price))} {quote}; {one.kink(price)}"
             parts.append(
                 told(svg.Circle(cx=tenths(x(price)), cy=tenths(y(one.at(price))), r=3, class_=["fill-ground", "line-blue", "seen"]), text)

@@ -14,7 +14,7 @@ def _colours(scheme: dict[str, str]) -> str:
 
 
 STYLE = f"""
-.chart{{font-family:system-ui,'Segoe UI','Helvetica Neue',Arial,'Liberation Sans','Noto Sans','DejaVu Sans',sans-serif;font-size:14px}}
+.chart{{font-family:system-ui,'Segoe UI','Helvetica Neue',Arial,'Liberation Sans','Noto Sans',Roboto,Ubuntu,'DejaVu Sans',sans-serif;font-size:14px}}
 .chart text{{font-variant-numeric:tabular-nums}}.chart .halo{{stroke-width:3;paint-order:stroke;stroke-linejoin:round}}
 .chart .small{{font-size:12px}}.chart .large{{font-size:18px}}.chart .strong{{font-weight:600}}
 .chart .path{{fill:none}}.chart .thick{{stroke-width:2;stroke-linejoin:round}}.chart .dashed{{stroke-dasharray:6 4}}

@@ -81,8 +81,9 @@ def _sentence(incident: Incident, dates: Schedule, sums: dict[str, list[int]]) -
 def _panel(run: Run, leg: Leg, dates: Schedule, sums: Sequence[int], top: int, bottom: int) -> list[svg.Element]:
     x = Scale(Fraction(0), Fraction(dates.end), LEFT, RIGHT - 40)
     y = Scale(Fraction(0), whole(sums[-1]), bottom, top)
+    by = "by block; the dates are estimates" if run.incident.vesting.estimated else "by date in UTC"
     parts = numbers_left(y, round_steps(y.low, y.high, 4))
-    parts.append(label(LEFT, top - 18, f"{shortened(leg.token, 40)} unlocked", "strong"))
+    parts.append(label(LEFT, top - 18, f"{shortened(leg.token, 40)} unlocked, {by}", "strong"))
     path: list[svg.PathData] = [svg.M(tenths(x(0)), tenths(bottom))]
     if run.incident.vesting.binding == "line":
         totals, scale = (
@@ -118,8 +119,7 @@ def _dates(token: str, rows: Sequence[Instant], sums: Sequence[int], x: Scale, y
     within_a_day = rows[-1].unix - rows[0].unix < 2 * DAY
     days = [(x(date.step), f"{date.time:%m-%d %H:%M}" if within_a_day else f"{date.time:%Y-%m-%d}") for date in shown]
     parts += [label(place, y.start + 20, text, "quiet", "small", anchor="middle") for place, text in that_fit(days)]
-    heights = {tenths(x(date.step)): y(whole(amount)) for date, amount in amounts.items()}
-    said = [(x(date.step), short(amount)) for date, amount in amounts.items()]
-    for place, text in that_fit(said):
-        parts.append(label(between(place, text, LEFT, WIDTH), heights[tenths(place)] - 10, text, "small", "halo", anchor="middle"))
+    said = {between(x(date.step), short(amount), LEFT, WIDTH): amount for date, amount in amounts.items()}
+    for place, text in that_fit([(place, short(amount)) for place, amount in said.items()]):
+        parts.append(label(place, y(whole(said[place])) - 10, text, "small", "halo", anchor="middle"))
     return parts
