@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -23,8 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perpcomp
+from perpcomp.findings import Finding
+from perpcomp.fixed import AMOUNT
 from perpcomp.publish.charts import NAMES, STYLE, Chart, charts, png_file, svg_file
-from perpcomp.publish.charts.distribution import edges_around
+from perpcomp.publish.charts.distribution import edges_around, paid_by_account
 from perpcomp.publish.charts.draw import inert
 from perpcomp.publish.charts.sensitivity import totals_of
 from perpcomp.publish.charts.style import DARK, LIGHT
@@ -34,6 +37,7 @@ from perpcomp.tables.decide import SENSITIVITY
 from perpcomp.tables.schema import frame_of
 from tests import build
 from tests.commands import call
+from tests.test_entitlement import half_known
 from tests.test_synthetix_v2_recorded import incident
 from tests.variants import computed
 
@@ -104,7 +108,23 @@ def markets(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return build.run(folder, rows, {before: stated, 'token = "PERP"': f'token = """{HOSTILE}"""'}, "margin-upl")
 
 
-RUNS = ("rehearsal", "later", "large", "june", "markets", "all_at_once")
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A window of a month."""
+    rows = build.position(1, build.address(1), 1, 50_000, 10_000, 42_000) + build.position(
+        2, build.address(2), 1, 50_000, 3, 41_000, minutes=40_000
+    )
+    rows.sort(key=lambda row: row["block_number"])
+    return build.run(tmp_path_factory.mktemp("month"), rows, {"to = 2021-02-20T23:45:00Z": "to = 2021-03-20T23:45:00Z"})
+
+
+@pytest.fixture(scope="module")
+def lacking(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One of the two liquidations of its trader cannot be valued by every formula."""
+    return half_known(tmp_path_factory.mktemp("lacking"))
+
+
+RUNS = ("rehearsal", "later", "large", "june", "markets", "month", "lacking", "all_at_once")
 
 
 @pytest.fixture(params=RUNS)
@@ -328,6 +348,17 @@ def test_an_amount_on_an_edge_is_in_the_column_that_begins_there(tmp_path: Path)
     assert named(run, "payout-distribution").rows == [["1,000", "2,000", "2", "2,999"], ["2,000", "5,000", "1", "2,000"]]
 
 
+def test_a_base_unit_that_is_worth_nothing_in_a_table_is_in_the_smallest_column() -> None:
+    rows = {
+        "trader": ["a", "a", "b", "c"],
+        "amount": [Decimal(1), Decimal(0), Decimal(2), Decimal(0)],
+        "value": [Decimal(0), Decimal(5), Decimal(3), Decimal(9)],
+    }
+    paid = paid_by_account(pl.DataFrame(rows, schema={"trader": pl.String, "amount": AMOUNT, "value": AMOUNT}))
+    assert paid == [1, 3 * 10**18]
+    assert edges_around(*paid)[:2] == [1, 10]
+
+
 @given(st.integers(1, 10**38), st.integers(1, 10**38))
 def test_the_columns_reach_from_the_smallest_to_the_largest_amount(one: int, other: int) -> None:
     smallest, largest = sorted((one, other))
@@ -368,6 +399,25 @@ def test_the_comparison_is_that_of_the_files(published_rehearsal: Path, rehearsa
     )
     (square,) = {title(one).split(":")[0] for one in elements(chart, "rect")}
     assert square == rehearsal.formula.name, "the one that pays differs by its shape"
+
+
+def test_a_total_that_lacks_something_is_at_least_and_one_that_is_stopped_is_not_paid(lacking: Run, rehearsal: Run) -> None:
+    chart = named(lacking, "formulas-compared")
+    incomplete = [row for row in chart.rows if row[3] != "0"]
+    assert incomplete
+    shown = [one.text or "" for one in elements(chart, "text", "halo")]
+    for name, total, *_ in incomplete:
+        assert f"≥ {in_full_to_two(total)}" in shown
+        assert f"{name}: at least {total} USDC in all" in chart.svg
+    doubt = Finding("error", "the input", "Something is in doubt.", "", stops=True)
+    assert "Payment is stopped" in named(replace(rehearsal, problems=(doubt,)), "formulas-compared").sentence
+    assert "Payment is stopped" not in named(rehearsal, "formulas-compared").sentence
+
+
+def in_full_to_two(amount: str) -> str:
+    """An amount in full, cut to two places."""
+    head, _, places = amount.partition(".")
+    return f"{head}.{places:0<2.2}"
 
 
 def test_two_rules_are_joined_trader_by_trader() -> None:

@@ -7,10 +7,14 @@ ACTIVE = re.compile(r"[\\`*_{}\[\]<>#|~&$!@]|:(?=//)|(?<=\bwww)\.", re.IGNORECAS
 OPENING = re.compile(r"^([0-9]+(?=[.)](?: |$)))?([-+=.)])")  # may begin a list or a rule at the start of a line
 
 
+def in_one_line(text: str) -> str:
+    """A text in one line, with a replacement character for each control character and each mark of direction."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+
+
 def escaped(text: str) -> str:
     """A text in one line as Markdown that shows exactly this text; a replacement character for each control character."""
-    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
-    return OPENING.sub(r"\1\\\2", ACTIVE.sub(r"\\\g<0>", line))
+    return OPENING.sub(r"\1\\\2", ACTIVE.sub(r"\\\g<0>", in_one_line(text)))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:

@@ -25,6 +25,7 @@ PERIODS = (
 
 def power_below(value: Fraction) -> int:
     """The largest n with 10**n <= value, which is above 0."""
+    assert value > 0
     n = len(str(value.numerator)) - len(str(value.denominator))
     while Fraction(10) ** n > value:
         n -= 1
@@ -86,9 +87,8 @@ def times(axis: Scale, bottom: int) -> list[svg.Element]:
     period, marks = _round_times(axis)
     pattern = "%Y-%m-%d" if period >= DAY else "%H:%M" if period >= 60 else "%H:%M:%S"
     written = [(unix, datetime.fromtimestamp(unix, UTC)) for unix in marks]
-    drawn: list[svg.Element] = [
-        label(axis(unix), bottom + 18, f"{at:{pattern}}", "quiet", "small", anchor="middle") for unix, at in written
-    ]
+    marked = that_fit([(between(axis(unix), f"{at:{pattern}}", 0, WIDTH), f"{at:{pattern}}") for unix, at in written])
+    drawn: list[svg.Element] = [label(x, bottom + 18, text, "quiet", "small", anchor="middle") for x, text in marked]
     if period < DAY:
         first = {f"{at:%Y-%m-%d} UTC": unix for unix, at in reversed(written)}
         days = sorted((between(axis(unix), text, 0, WIDTH), text) for text, unix in first.items())

@@ -40,6 +40,11 @@ class Compared:
     pays: bool
     against: Pair | None
 
+    @property
+    def least(self) -> str:
+        """What stands before a total that lacks something."""
+        return "at least " if self.unknown else ""
+
 
 def chart(run: Run) -> Chart | None:
     """The chart; None where fewer than two are compared, or all give nothing."""
@@ -53,7 +58,7 @@ def chart(run: Run) -> Chart | None:
     if len(every) < 2 or not any(one.total for one in every):
         return None
     quote = units(run.incident).quote
-    sentence = in_words(every, chosen, quote)
+    sentence = in_words(every, quote, any(problem.stops for problem in run.problems))
     joined = dumbbell(run.field, chosen, quote) if len(every) == 2 else None
     if joined is not None:
         parts, height, header, rows = joined
@@ -77,18 +82,21 @@ def _row(one: Compared) -> list[str]:
     return [one.name, in_full(one.total), f"{one.paid:,}", f"{one.unknown:,}", *counts]
 
 
-def in_words(every: Sequence[Compared], chosen: str, quote: str) -> str:
-    """The totals, largest first in `every`, and who gets more under what than under the one that pays."""
+def in_words(every: Sequence[Compared], quote: str, stopped: bool) -> str:
+    """The totals, largest first in `every`, and who gets more under what than under the one that pays. `stopped`: a finding stops payment."""
     first, last = every[0], every[-1]
-    said = f"The totals go from {short(last.total)} {quote} ({last.name}) to {short(first.total)} {quote} ({first.name})."
+    said = f"The totals go from {last.least}{short(last.total)} {quote} ({last.name}) to {first.least}{short(first.total)} {quote} ({first.name})."
     for one in every:
         if one.pays:
-            said += f" {chosen} pays: {short(one.total)} {quote} to {counted(one.paid, 'trader')}."
-    better = sorted((-one.against.more, one.name, one.against) for one in every if one.against is not None and one.against.more)
+            said += f" {one.name}, which pays, gives {one.least}{short(one.total)} {quote} to {counted(one.paid, 'trader')}."
+    if stopped:
+        said += " Payment is stopped until a finding is resolved."
+    pairs = [(one.name, one.against) for one in every if one.against is not None and one.against.more + one.against.less + one.against.same]
+    better = sorted((-pair.more, name, pair) for name, pair in pairs if pair.more)
     for _, name, pair in better[:NAMED]:
         number = pair.more + pair.less + pair.same
         said += f" {pair.more:,} of {counted(number, 'trader')} {'gets' if pair.more == 1 else 'get'} more under {name}, and {pair.less:,} less."
-    return said if better else f"{said} No trader gets more under another."
+    return f"{said} No trader gets more under another." if pairs and not better else said
 
 
 def _parts(every: Sequence[Compared], chosen: str, quote: str) -> list[svg.Element]:
@@ -102,8 +110,8 @@ def _parts(every: Sequence[Compared], chosen: str, quote: str) -> list[svg.Eleme
     for n, one in enumerate(every):
         y = TOP + n * ROW + ROW // 2
         parts.append(label(NAMES, y + 5, shortened(one.name, 24), *(["strong"] if one.pays else [])))
-        least = "at least " if one.unknown else ""
-        grid += _mark(one, money, whole(one.total), y, least + short(one.total), f"{one.name}: {least}{in_full(one.total)} {quote} in all")
+        total = f"{one.name}: {one.least}{in_full(one.total)} {quote} in all"
+        grid += _mark(one, money, whole(one.total), y, ("≥ " if one.unknown else "") + short(one.total), total)
         grid += _mark(one, people, Fraction(one.paid), y, f"{one.paid:,}", f"{one.name}: {counted(one.paid, 'trader')} paid")
         said = "pays" if one.pays else f"{one.against.more:,}, {one.against.less:,}" if one.against else ""
         parts.append(label(RIGHT, y + 4, said, "small", anchor="end"))

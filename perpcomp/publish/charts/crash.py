@@ -90,17 +90,14 @@ def crash(run: Run) -> Crash | None:
 
 
 def _prices(run: Run, markets: Sequence[str]) -> pl.LazyFrame:
-    """market, block_number, log_index, block_time, price of these markets: as trades state it, and as it was after each liquidation."""
-    traded = find(run.incident.system).prices(run.events.lazy, run.events.lazy_others)
-    columns = (*LOG, "block_time", "price")
-    liquidated = run.liquidations.lazy().rename({"spot_price": "price"}).select(columns)
-    both = pl.concat([liquidated, traded.select(columns)]).filter(pl.col("market").is_in(markets))
-    return both.unique(LOG, keep="first", maintain_order=True)
+    """market, block_number, log_index, block_time, price of these markets, as their trades and liquidations state it."""
+    prices = find(run.incident.system).prices(run.events.lazy, run.events.lazy_others)
+    return prices.filter(pl.col("market").is_in(markets)).drop_nulls("price")
 
 
 def _points(rows: pl.DataFrame) -> list[At]:
-    seconds, prices = rows.get_column("block_time").dt.epoch("s"), fixed.to_integers(rows.get_column("price"))
-    return [At(time, price or 0, block) for time, price, block in zip(seconds, prices, rows.get_column("block_number"), strict=True)]
+    stated = rows.select(pl.col("block_time").dt.epoch("s"), "price", "block_number").iter_rows()
+    return [At(time, fixed.to_integer(price), block) for time, price, block in stated]
 
 
 def _liquidations(rows: pl.DataFrame) -> list[Liquidation]:

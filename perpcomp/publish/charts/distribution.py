@@ -41,12 +41,15 @@ def chart(run: Run) -> Chart | None:
 
 
 def paid_by_account(payouts: pl.DataFrame) -> list[int]:
-    """What each account is paid in all tokens, in 1e-18 of the asset of the prices; nothing of an account that is paid 0."""
+    """What each account is paid in all tokens, in 1e-18 of the asset of the prices; nothing of an account that is paid 0.
+
+    At least 1: one base unit may be worth less than a column of values holds.
+    """
     rows = payouts.filter(pl.col("amount") > 0)
     sums = dict[str, int]()
     for trader, value in zip(rows.get_column("trader"), rows.get_column("value"), strict=True):
         sums[trader] = sums.get(trader, 0) + fixed.to_integer(value)
-    return [*sums.values()]
+    return [max(1, value) for value in sums.values()]
 
 
 def edges_around(smallest: int, largest: int) -> list[int]:
@@ -62,21 +65,15 @@ def edges_around(smallest: int, largest: int) -> list[int]:
 
 
 def _sentence(paid: Sequence[int], nothing: int, unit: str) -> str:
-    total, said = sum(paid), list[str]()
-    for share in SHARES:
-        number = max(1, -(-len(paid) * share // 100))
-        who = "the largest account" if number == 1 else f"the largest {number:,}"
-        part = f"{who} (top {share} %) {'gets' if number == 1 else 'get'} {per_cent(sum(paid[:number]), total)}"
-        if said and number == max(1, -(-len(paid) * SHARES[len(said) - 1] // 100)):
-            said.pop()
-        said.append(part)
-    zero = (
-        f" {counted(nothing, 'account')} {'gets' if nothing == 1 else 'get'} 0 and {'is' if nothing == 1 else 'are'} not drawn."
-        if nothing
-        else ""
-    )
-    middle = paid[len(paid) // 2]
-    return f"Of {short(total)} {unit} to {counted(len(paid), 'account')}, {'; '.join(said)}. Half of the accounts get {short(middle)} {unit} or less.{zero}"
+    total, largest = sum(paid), {-(-len(paid) * share // 100): share for share in SHARES}  # how many -> of how many per cent
+    parts = [
+        f"{'the largest account' if number == 1 else f'the largest {number:,}'} (top {share} %) {'gets' if number == 1 else 'get'}"
+        f" {per_cent(sum(paid[:number]), total)}"
+        for number, share in largest.items()
+    ]
+    said = f"Of {short(total)} {unit} to {counted(len(paid), 'account')}, {'; '.join(parts)}."
+    said += f" Half of the accounts get {short(paid[len(paid) // 2])} {unit} or less."
+    return f"{said} {counted(nothing, 'account', 'gets 0 and is', 'get 0 and are')} not drawn." if nothing else said
 
 
 def _parts(edges: Sequence[int], numbers: Sequence[int], unit: str) -> list[svg.Element]:

@@ -10,10 +10,11 @@ from typing import Literal, TypeVar
 import svg
 
 from perpcomp import fixed
+from perpcomp.publish.markdown import in_one_line
 
 WIDTH = 860
 LEFT, RIGHT = 100, 840  # where a plot begins and ends; the numbers of its axis are to the left
-SMALL, PLAIN = 12, 14  # sizes of texts; style.py has the same
+SMALL, PLAIN = 12, 14  # sizes of texts
 
 Anchor = Literal["start", "middle", "end"]
 Number = Fraction | int
@@ -27,7 +28,7 @@ def tenths(value: Number) -> Decimal:
 
 def inert(text: str) -> str:
     """Any text as the text of an element: in one line, without control characters or marks of direction, `<` and `&` escaped."""
-    return svg.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())))
+    return svg.escape(in_one_line(text))
 
 
 def shortened(text: str, most: int) -> str:

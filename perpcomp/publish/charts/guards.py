@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from textwrap import wrap
 
@@ -10,7 +11,7 @@ import svg
 
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import MEANING
-from perpcomp.number_text import counted, in_full
+from perpcomp.number_text import counted, exact, in_full
 from perpcomp.publish.charts.axes import numbers_below, round_steps
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.draw import Scale, bar, figure, label, shortened, told, whole
@@ -82,8 +83,8 @@ def _limits(run: Run) -> list[str]:
     ]
 
 
-def _limit(value: object) -> str:
-    return "any" if value is None else f"{value:f}".rstrip("0").rstrip(".")
+def _limit(value: Decimal | None) -> str:
+    return "any" if value is None else exact(value)
 
 
 def _sentence(found: Sequence[Judged], quote: str) -> str:
@@ -91,7 +92,7 @@ def _sentence(found: Sequence[Judged], quote: str) -> str:
     waiting = [one for one in found if one.verdict in WAITS]
     waits, closed = sum(one.inside for one in waiting), sum(one.notional_inside for one in waiting)
     said = (
-        f"Of {counted(number, 'liquidation')} in the window and an affected market, {waits:,} would only have been flagged and have waited"
+        f"Of {counted(number, 'liquidation')} in the window and an affected market, {waits:,} would only have been flagged, and have waited"
     )
     said += f"; they closed {short(closed)} {quote}." if waits else "."
     for one in found:

@@ -7,7 +7,7 @@ import svg
 
 from perpcomp import fixed
 from perpcomp.number_text import in_full
-from perpcomp.publish.charts.axes import numbers_left, round_steps, time_lines, times
+from perpcomp.publish.charts.axes import DAY, numbers_left, round_steps, time_lines, times
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.crash import Crash, Liquidation, Path, at_time, crash, in_words, move, table
 from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, bar, between, figure, label, line, shortened, tenths, told, triangle, whole
@@ -131,6 +131,7 @@ def _farthest(path: Path, shown: Crash, x: Scale, y: Scale) -> list[svg.Element]
     """In words the price at which it turned, outside the line."""
     start, at = move(path, shown.window[0])
     falls = at.price <= start.price
-    text = f"{'lowest' if falls else 'highest'} {short(at.price)}, {at_time(at.time)[11:19]}, block {at.block:,}"
+    time = at_time(at.time) if shown.end - shown.start >= DAY else at_time(at.time)[11:19]
+    text = f"{'lowest' if falls else 'highest'} {short(at.price)}, {time}, block {at.block:,}"
     place = between(x(max(at.time, shown.start)), text, LEFT, RIGHT)
     return [label(place, y(whole(at.price)) + (24 if falls else -16), text, "small", "halo", anchor="middle")]
