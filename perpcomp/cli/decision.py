@@ -8,7 +8,8 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.cli import terminal
-from perpcomp.decide.preferences import Condorcet, condorcet, pairs_of
+from perpcomp.decide.elections import in_words
+from perpcomp.decide.preferences import winner
 from perpcomp.run import RunTables
 from perpcomp.systems.units import units
 
@@ -16,36 +17,19 @@ MOST = 5  # so many traders are named on each side
 WITH_EXAMPLES = "fairness.csv and --table fairness --csv hold the fractions and examples."
 
 
-def in_words(found: Condorcet) -> str:
-    """Whether one option beats all others, or which go in a ring."""
-    if found.winner is not None:
-        return f"{found.winner} beats every other formula that may be paid: more traders get more under it than less, against each."
-    if found.rings:
-        rings = "; ".join(" beats ".join((*ring, ring[0])) for ring in found.rings)
-        return f"No formula beats all others. They beat each other in a ring, so the order of votes decides: {rings}."
-    return "No formula beats all others, because some pairs are tied."
-
-
 def in_full(run: RunTables) -> dict[str, Any]:
     """All tables of a comparison for JSON, with the winner by pairs or the rings."""
-    found = winner(run)
+    found = winner(run.preferences, run.elections)
     names = ("comparison", "differences", "preferences", "elections", "fairness", "capacity")
     tables = {name: terminal.plain_rows(getattr(run, name)) for name in names}
     return {**tables, "condorcet": {"winner": found.winner, "rings": [list(ring) for ring in found.rings]}}
 
 
-def winner(run: RunTables) -> Condorcet:
-    """The winner or the rings among what may be paid, from the published tables."""
-    return condorcet(pairs_of(run.preferences), run.elections.get_column("option").unique().sort().to_list())
-
-
 def print_winner(run: RunTables) -> None:
     """Who beats whom by pairs, and what the kinds of vote would elect if every trader voted their own payout."""
-    terminal.print_text([in_words(winner(run))])
-    elected = sorted(set(run.elections.filter("elected").get_column("option")))
-    if elected:
-        said = elected[0] if len(elected) == 1 else f"{', '.join(elected[:-1])} or {elected[-1]}, by the kind of vote"
-        terminal.say(f"If every trader voted their own payout, the vote would elect {said}.")
+    terminal.print_text([str(winner(run.preferences, run.elections))])
+    if said := in_words(run.elections):
+        terminal.say(said)
 
 
 def print_elected(run: RunTables) -> None:
@@ -75,7 +59,9 @@ def print_moved(run: RunTables, names: Sequence[str], against: str | None) -> No
     header = [f"than {chosen}", "traders prefer", f"they gain ({quote})", f"others lose ({quote})"]
     terminal.print_grid(header, rows, (1, 2, 3), elsewhere="preferences.csv of a run holds every pair.")
     print()
-    other = against or next((name for name in (winner(run).winner, *names[1:]) if name not in (None, chosen)), names[1])
+    other = against or next(
+        (name for name in (winner(run.preferences, run.elections).winner, *names[1:]) if name not in (None, chosen)), names[1]
+    )
     own = run.differences.filter(option=other)
     gains = own.filter(pl.col("difference") > 0).sort("difference", "trader", descending=[True, False]).head(MOST)
     losses = own.filter(pl.col("difference") < 0).sort("difference", "trader").head(MOST)

@@ -2,14 +2,12 @@
 
 from fractions import Fraction
 
-import polars as pl
-
 from perpcomp import fixed
 from perpcomp.cli import terminal
+from perpcomp.decide.sensitivity.shown import FRACTIONS, blocks
 from perpcomp.run import RunTables
 from perpcomp.systems.units import units
 
-NEAREST = 10  # rows of a kind that are shown: those nearest to the reference price
 EXACT = "--csv and --json hold every row, as fractions."
 
 
@@ -20,37 +18,13 @@ def print_sensitivity(run: RunTables) -> None:
         first = rows.row(0, named=True)
         where = f"{market}, reference price {cut(first['price'])} {quote}. " if first["price"] else ""
         terminal.print_text([f"{where}{first['option']} is {first['text']}" if where else str(first["text"])])
-        reference = Fraction(first["price"] or 0)
-        for kind, header, columns, right in (
-            (
-                "segment",
-                ["price from", "to", f"total ({quote})", "+ per unit of price"],
-                ("price", "to", "intercept", "slope"),
-                (0, 1, 2, 3),
-            ),
-            ("jump", ["jump at", f"total there ({quote})"], ("price", "intercept"), (0, 1)),
-            ("budget", ["budget", "at prices from", "to", "ends"], ("text", "price", "to", "ends"), (1, 2)),
-            ("break-even", ["trader", "at price", "what happens"], ("trader", "price", "text"), (1,)),
-            ("order-change", ["gets more above", "at price", "gets more below"], ("trader", "price", "other"), (1,)),
-        ):
-            part = rows.filter(kind=kind)
-            if part.height:
-                _print(part, header, columns, right, reference)
+        for block in blocks(rows, quote):
+            shown = [[cut(row[c]) if c in FRACTIONS else str(row[c] or "") for c in block.columns] for row in block.rows]
+            print()
+            terminal.print_grid(block.header, shown, block.right, elsewhere=EXACT)
+            if block.of > len(shown):
+                terminal.say(f"{len(shown)} of {block.of}: those nearest to the reference price. {EXACT}")
         terminal.print_text(str(text) for text in rows.filter(kind="not-listed").get_column("text"))
-
-
-def _print(part: pl.DataFrame, header: list[str], columns: tuple[str, ...], right: tuple[int, ...], reference: Fraction) -> None:
-    rows = list(part.iter_rows(named=True))
-    if len(rows) > NEAREST:
-        near = sorted(range(len(rows)), key=lambda n: (abs(Fraction(rows[n]["price"] or 0) - reference), n))[:NEAREST]
-        rows = [rows[n] for n in sorted(near)]
-    fractions = ("price", "to", "intercept", "slope")
-    print()
-    terminal.print_grid(
-        header, [[cut(row[c]) if c in fractions else str(row[c] or "") for c in columns] for row in rows], right, elsewhere=EXACT
-    )
-    if part.height > len(rows):
-        terminal.say(f"{len(rows)} of {part.height}: those nearest to the reference price. {EXACT}")
 
 
 def cut(fraction: str | None) -> str:

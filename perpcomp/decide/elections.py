@@ -163,3 +163,12 @@ def table(results: Mapping[str, Election]) -> pl.DataFrame:
         for name, score in result.scores.items()
     ]
     return check(frame_of(sorted(rows, key=lambda row: (str(row["voting_type"]), str(row["option"]))), ELECTIONS), ELECTIONS)
+
+
+def in_words(elections: pl.DataFrame) -> str:
+    """What the voting types elect, of an elections table; "" where it elects nothing."""
+    elected = sorted(set(elections.filter("elected").get_column("option")))
+    if not elected:
+        return ""
+    said = elected[0] if len(elected) == 1 else f"{', '.join(elected[:-1])} or {elected[-1]}, by the kind of vote"
+    return f"If every trader voted their own payout, the vote would elect {said}."

@@ -33,6 +33,14 @@ class Condorcet:
     winner: str | None
     rings: tuple[tuple[str, ...], ...] = ()
 
+    def __str__(self) -> str:
+        if self.winner is not None:
+            return f"{self.winner} beats every other formula that may be paid: more traders get more under it than less, against each."
+        if self.rings:
+            rings = "; ".join(" beats ".join((*ring, ring[0])) for ring in self.rings)
+            return f"No formula beats all others. They beat each other in a ring, so the order of votes decides: {rings}."
+        return "No formula beats all others, because some pairs are tied."
+
 
 Matrix = Mapping[tuple[str, str], Pair]
 
@@ -122,3 +130,8 @@ def pairs_of(preferences: pl.DataFrame) -> Matrix:
         (option, other): Pair(more, less, same, Fraction(moved or 0), Fraction(back or 0))
         for (option, other, more, less, same), moved, back in zip(counts, *amounts, strict=True)
     }
+
+
+def winner(preferences: pl.DataFrame, elections: pl.DataFrame) -> Condorcet:
+    """The winner or the rings among what may be paid, from the published tables."""
+    return condorcet(pairs_of(preferences), elections.get_column("option").unique().sort().to_list())

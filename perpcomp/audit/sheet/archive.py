@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from perpcomp.audit.sheet.found import ERROR, WARNING, Found
-from perpcomp.publish.workbook.links import EXPLORERS
+from perpcomp.publish.links import EXPLORERS
 
 ACTIVE = {
     "externalLinks": "a link to another workbook",

@@ -10,8 +10,8 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.eip55 import checksummed
+from perpcomp.publish.links import of_transaction
 from perpcomp.publish.workbook.inputs import price_names
-from perpcomp.publish.workbook.links import of_transaction
 from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, letter, number, span, within
 from perpcomp.publish.workbook.rules import Rule, equities, shares
 from perpcomp.publish.workbook.spelled import spelled
