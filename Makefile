@@ -10,7 +10,7 @@ OTHER := $(VENV)/other-polars
 # Every command of a test starts a Python of its own, which would compile the package again each time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-offline check fuzz other-polars bench mutants precedents rehearsal docs lock clean
+.PHONY: run test test-offline check fuzz other-polars bench mutants pictures precedents rehearsal docs lock clean
 
 run: $(READY)
 	$(BIN)/perpcomp run --force
@@ -18,9 +18,9 @@ run: $(READY)
 test: check
 	$(BIN)/pytest -n $(WORKERS)
 
-# Without the live chain, whose node and contracts come from npm's registry.
+# Without the live chain and the browser, whose packages come from npm's registry.
 test-offline: check
-	$(BIN)/pytest -n $(WORKERS) -m "not chain"
+	$(BIN)/pytest -n $(WORKERS) -m "not chain and not browser"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -46,6 +46,10 @@ mutants: $(READY)
 	$(MUTATE)/bin/python -m pip install --quiet --require-hashes -r tests/mutants/requirements.lock
 	$(BIN)/python -m tests.mutants.by_hand
 	$(MUTATE)/bin/python tests/mutants/campaign.py $(if $(SAMPLE),--sample $(SAMPLE))
+
+# Pictures of the published rehearsal; needs Chromium and pdftoppm.
+pictures: $(READY)
+	$(BIN)/python -m tests.pictures
 
 # What is made of descriptions: the JSON Schema and the key reference of the incident file, the tables and the glossary of the results.
 docs: $(READY)

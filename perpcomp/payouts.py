@@ -161,6 +161,15 @@ def takes_rest(due_to: Due) -> bool:
     return bool(due_to.legs) and due_to.incident.settlement[-1].rule is None
 
 
+def less_paid(values: list[Exact], due_to: Due, units: Mapping[str, int]) -> list[Exact]:
+    """One payee's `leg_values`, where the last token takes the rest less what the others' base units (by token) are worth."""
+    if not takes_rest(due_to):
+        return values
+    *others, last = zip(values, due_to.incident.settlement, strict=True)
+    worth = fixed.to_integer(due_to.incident.quote_price)
+    return [*values[:-1], last[0] - sum(worth_of(units[leg.token], leg, worth) for _, leg in others)]
+
+
 def worth_of(units: int, leg: Leg, worth: int) -> Fraction:
     """What base units of a token are worth, in 1e-18 of the quote asset, of which one is `worth`: exact."""
     return Fraction(units * fixed.to_integer(leg.price) * fixed.ONE, 10**leg.decimals * worth)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 import perpcomp
 from perpcomp.audit import bundle
 from perpcomp.run import Run
+from tests.browser.chromium import CHROMIUM
 from tests.office import SOFFICE
 
 LAB = Path(__file__).parent / "lab"
@@ -26,10 +27,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # What shares a node, a cluster or a costly fixture, and so stays in one process where there are several.
 TOGETHER = (
+    "tests/browser/",
     "tests/chain/",
     "tests/test_engine.py",
     "tests/test_guards_counterfactual.py",
     "tests/test_replay.py",
+    "tests/test_report.py",
     "tests/test_synthetix_v2.py",
     "tests/test_terminal.py",
 )
@@ -47,19 +50,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+# Marker -> the program that its tests need, where the machine has it.
+PROGRAMS = {"office": ("LibreOffice (soffice)", SOFFICE), "browser": ("Chromium (chromium)", CHROMIUM)}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without LibreOffice its tests are left out; the summary says so, and .ci/run installs it."""
-    if SOFFICE is None:
-        without = [item for item in items if item.get_closest_marker("office")]
+    """Tests whose program is not here are left out; the summary says so, and .ci/run installs it."""
+    absent = [marker for marker, (_, place) in PROGRAMS.items() if place is None]
+    without = [item for item in items if any(item.get_closest_marker(marker) for marker in absent)]
+    if without:
         items[:] = [item for item in items if item not in without]
         config.hook.pytest_deselected(items=without)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if SOFFICE is None:
-        terminalreporter.write_line(
-            "LEFT OUT: the tests marked office, because there is no LibreOffice (soffice) here. .ci/run installs it."
-        )
+    for marker, (program, place) in PROGRAMS.items():
+        if place is None:
+            terminalreporter.write_line(f"LEFT OUT: the tests marked {marker}, because there is no {program} here. .ci/run installs it.")
 
 
 @cache

@@ -14,6 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import combinations, pairwise
+from math import floor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -204,7 +205,7 @@ def middle(mark: ElementTree.Element) -> tuple[Fraction, Fraction]:
 LIQUIDATED = re.compile(r"(0x[0-9a-f]{40}): (long|short) liquidated at (\S+), block ([0-9,]+); ([0-9.,]+) \S+ after it; (not )?compensated")
 
 
-@pytest.mark.parametrize("name", ["rehearsal", "later", "large", "june"])
+@pytest.mark.parametrize("name", ["rehearsal", "later", "june"])
 def test_every_liquidation_around_the_window_has_one_mark_at_its_time_and_price(name: str, request: pytest.FixtureRequest) -> None:
     run: Run = request.getfixturevalue(name)
     window = run.incident.eligibility
@@ -233,6 +234,20 @@ def test_every_liquidation_around_the_window_has_one_mark_at_its_time_and_price(
     for x, y in map(middle, marks[:: 1 + len(marks) // 50]):
         assert min(abs(height - y) for drawn in lines for height in heights(drawn, x)) <= Fraction(2, 10), "on the line of its market"
     assert f"{rows.height:,} liquidations are shown" in chart.sentence
+
+
+def test_of_many_liquidations_those_of_one_kind_and_place_have_one_mark(large: Run) -> None:
+    """None is lost: the marks of a kind say how many they are, and each liquidation has one within a place."""
+    chart = named(large, "price-path")
+    counts, places = Counter[tuple[str, bool]](), set[tuple[int, int]]()
+    for mark in elements(chart, "path", "line-rust"):
+        if told := re.match(r"([0-9,]+) liquidations? \((long|short), (not )?compensated\)", title(mark)):
+            counts[told[2], told[3] is None] += int(number(told[1]))
+            points = [(Fraction(x), Fraction(y)) for x, y in re.findall(r"M ([0-9.]+) ([0-9.]+)", mark.get("d", ""))]
+            places |= {(floor(x), floor(y)) for x, y in points}
+    assert counts == Counter(large.liquidations.select("side", "eligible").iter_rows())
+    assert 20 < len(places) < large.liquidations.height // 2
+    assert len(chart.svg) < 30_000
 
 
 def test_the_price_is_a_line_in_steps_through_every_event(rehearsal: Run) -> None:

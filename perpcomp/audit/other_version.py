@@ -4,7 +4,7 @@ Versions may say a finding or a line of the workbook in other words. `findings.c
 finding, row by row. In the workbook each table is compared cell by cell in every column that both versions have, and each number
 that the published summary or a heading states must be in the same line of the recomputed one. A workbook without formulas, as the
 first version made it, is compared with the recomputed tables (static_workbook.py). Each number of `README.md` must be in the
-recomputed one. Tables in CSV and Parquet files are not compared here: verify compares them in full, whatever version made them.
+recomputed one, and each number of an account's row of `report.html` in its recomputed row. Tables in CSV and Parquet files are not compared here: verify compares them in full, whatever version made them.
 """
 
 import re
@@ -19,6 +19,8 @@ from perpcomp.publish.workbook.plan import HEADER_ROW
 from perpcomp.publish.workbook.read_me import READ_ME
 
 NUMBER = re.compile(r"[0-9a-f]{64}|[0-9][0-9,]*(?:\.[0-9]+)?")
+ROW = re.compile(r'<tr id="(0x[0-9a-f]{40})"[^>]*>(.*?)(?=<tr|</t)', re.DOTALL)
+SET_BACK, TAG = re.compile(r"</?small>"), re.compile(r"<[^>]*>")  # the first stands inside a number
 DATA_OF_FINDINGS = ("level", "stops")
 
 Rows = Sequence[Sequence[Any]]
@@ -78,6 +80,24 @@ def compare_texts(name: str, published: bytes, expected: Mapping[str, bytes]) ->
     theirs, ours = (_numbers(data.decode("utf-8", "replace")) for data in (published, expected[name]))
     lacking = [Difference(name, number, "not stated") for number in sorted(theirs - ours)]
     return lacking, [f"{name}: words differ. Compared: its numbers."]
+
+
+def compare_pages(name: str, published: bytes, expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
+    """A difference for each account whose row states a number that its recomputed row does not, and the note that all else is not compared."""
+    theirs, ours = (_rows_by_id(data.decode("utf-8", "replace")) for data in (published, expected[name]))
+    differences = [
+        Difference(f"{name} #{account}", ", ".join(sorted(lacking)), "not stated")
+        for account, text in theirs.items()
+        if (lacking := _numbers(text) - _numbers(ours.get(account, "")))
+    ]
+    differences += [Difference(name, "no such row", account) for account in ours if account not in theirs]
+    return differences, [f"{name}: words differ. Compared: the numbers of each account's row."]
+
+
+def _rows_by_id(page: str) -> dict[str, str]:
+    """Id -> the text of the row of that id, without its tags."""
+    rows = ROW.findall(page)
+    return {account: TAG.sub(" ", SET_BACK.sub("", row)) for account, row in rows}
 
 
 def _head(rows: Rows) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from perpcomp import formula, pipeline, progress
 from perpcomp.audit.compare import Difference, compare, compare_json
 from perpcomp.audit.corrections import explained
-from perpcomp.audit.other_version import compare_findings, compare_texts, compare_workbooks
+from perpcomp.audit.other_version import compare_findings, compare_pages, compare_texts, compare_workbooks
 from perpcomp.findings import refusal
 from perpcomp.publish.carried import LOCK_FILE, VERIFIER
-from perpcomp.publish.files import FINDINGS_FILE, README_FILE, WORKBOOK_FILE, files
+from perpcomp.publish.files import FINDINGS_FILE, README_FILE, REPORT_FILE, WORKBOOK_FILE, files
 from perpcomp.publish.folder import ASIDE, about_stray_file
 from perpcomp.publish.manifest import ENTITLED, manifest
 from perpcomp.publish.read_back import altered, incident_of, input_hashes, input_of
@@ -24,11 +24,13 @@ WORDS = {
     FINDINGS_FILE: compare_findings,
     WORKBOOK_FILE: compare_workbooks,
     README_FILE: compare_texts,
+    REPORT_FILE: compare_pages,
 }  # files that each version of perpcomp words in its way
-TEXTS = (".csv", ".md")
+TEXTS = (".csv", ".md", ".html")
 ADDED = (
     "payee.csv",
     README_FILE,
+    REPORT_FILE,
     "differences.csv",
     "preferences.csv",
     "elections.csv",

@@ -116,11 +116,8 @@ def payee_steps(run: RunTables, payee: str) -> Iterator[Step]:
     paid = run.payouts.filter(pl.col("trader") == payee)
     owed, legs = run.due.by_payee[payee].known, run.incident.settlement
     yield from _for_traders(run, payee, owed)
-    parts = payouts.leg_values(run.due)[payee]
-    if payouts.takes_rest(run.due):
-        units_of = dict(paid.select("token", "amount_base_units").iter_rows())
-        worth = fixed.to_integer(run.incident.quote_price)
-        parts[-1] -= sum(payouts.worth_of(int(units_of[leg.token]), leg, worth) for leg in legs[:-1])
+    units_of = {token: int(amount) for token, amount in paid.select("token", "amount_base_units").iter_rows()}
+    parts = payouts.less_paid(payouts.leg_values(run.due)[payee], run.due, units_of)
     for k, leg in enumerate(legs):
         row = paid.row(by_predicate=pl.col("token") == leg.token, named=True)
         yield from _leg_steps(run, row, leg, owed, parts, k)

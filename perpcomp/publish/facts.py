@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import Finding
-from perpcomp.number_text import counted
+from perpcomp.number_text import counted, per_cent
 from perpcomp.publish.sentence import paid_accounts, short
-from perpcomp.publish.workbook.plan import checksummed
 from perpcomp.run import Run
 from perpcomp.systems.units import units
 from perpcomp.totals import counts, entitled, total_of
 from perpcomp.window import affected_in_window
 
 TOP = 10  # accounts of the table of payouts
+MOST_FINDINGS = 20  # errors and warnings that are shown
 CUT = "Amounts on this page are cut to two places. The CSV files hold every digit."
 NO_FUNDS = "The incident file names no money that could pay in these tokens."
 WHO_PAYS = "The incident file names these sources. Which one pays is for the vote to say."
@@ -78,13 +79,7 @@ def funds(run: Run) -> list[Fund]:
 
 
 def _share(part: int, whole: int) -> str:
-    return in_percent(part, whole) if whole > 0 else "there is nothing"
-
-
-def in_percent(part: int, whole: int) -> str:
-    """part / whole in percent, cut to two places; "below 0.01 %" where that would show 0."""
-    hundredths = part * 10_000 // whole
-    return f"{hundredths // 100:,}.{hundredths % 100:02} %" if hundredths or not part else "below 0.01 %"
+    return per_cent(part, whole) if whole > 0 else "there is nothing"
 
 
 def who_is_paid(run: Run) -> Reasons:
@@ -163,9 +158,11 @@ def findings_in_words(run: Run) -> str:
     return ", ".join(counted(levels[level], level) for level in ("error", "warning", "note")) + ". All are in findings.csv."
 
 
-def grave(run: Run) -> list[Finding]:
-    """The errors, then the warnings."""
-    return sorted((problem for problem in run.problems if problem.level != "note"), key=lambda problem: problem.level)
+def grave(run: Run) -> tuple[list[Finding], str]:
+    """The errors, then the warnings, up to MOST_FINDINGS; and a sentence on the others, "" where there are none."""
+    found = sorted((problem for problem in run.problems if problem.level != "note"), key=lambda problem: problem.level)
+    more = len(found) - MOST_FINDINGS
+    return found[:MOST_FINDINGS], f"{counted(more, 'more finding')} in findings.csv." if more > 0 else ""
 
 
 def commands(run: Run) -> Iterator[str]:

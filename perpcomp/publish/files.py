@@ -8,6 +8,7 @@ from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
 from perpcomp.publish.carried import carried
 from perpcomp.publish.readme import readme
+from perpcomp.publish.report import report
 from perpcomp.publish.workbook import workbook
 from perpcomp.run import Run
 from perpcomp.tables.decide import (
@@ -34,7 +35,7 @@ INPUT_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}"
 
 FINDINGS_FILE = "findings.csv"
 WORKBOOK_FILE = "vote.xlsx"
-README_FILE = "README.md"
+README_FILE, REPORT_FILE = "README.md", "report.html"
 EVENTS_FILE, EVENTS_FOLDER = "1-events.parquet", "events/"
 REDIRECTED_FILE, ADJUSTED_FILE, FLAGS_FILE = "redirected.csv", "adjusted.csv", "flags.csv"
 
@@ -96,4 +97,6 @@ def files(run: Run) -> dict[str, bytes]:
     progress.now(f"Making {WORKBOOK_FILE}")
     published[WORKBOOK_FILE] = workbook(run)
     published[README_FILE] = readme(run)
+    progress.now(f"Making {REPORT_FILE}")
+    published[REPORT_FILE] = report(run)
     return published

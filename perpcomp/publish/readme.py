@@ -5,15 +5,12 @@ It names no version and no path, because the same run must give the same bytes e
 
 from collections.abc import Iterator
 
-from perpcomp.number_text import counted
 from perpcomp.publish import facts
 from perpcomp.publish.facts import NOT_INCLUDED, Reasons
 from perpcomp.publish.markdown import escaped, table, with_code
 from perpcomp.publish.sentence import in_one_sentence
 from perpcomp.publish.summary import Line, summary
 from perpcomp.run import Run, kind_in_words
-
-MOST_FINDINGS = 20
 
 
 def readme(run: Run) -> bytes:
@@ -89,15 +86,15 @@ def _coverage(run: Run) -> Iterator[str]:
 
 
 def _findings(run: Run) -> Iterator[str]:
-    """How many there are, and every error and warning up to MOST_FINDINGS."""
+    """How many there are, and the errors and warnings."""
     yield with_code(facts.findings_in_words(run))
-    grave = facts.grave(run)
+    grave, more = facts.grave(run)
     if grave:
         yield ""
-    for problem in grave[:MOST_FINDINGS]:
+    for problem in grave:
         yield f"- **{problem.level}** {escaped(str(problem))}"
-    if len(grave) > MOST_FINDINGS:
-        yield f"- {counted(len(grave) - MOST_FINDINGS, 'more finding')} in `findings.csv`."
+    if more:
+        yield f"- {with_code(more)}"
 
 
 def _how_to_check(run: Run, said: list[Line]) -> Iterator[str]:

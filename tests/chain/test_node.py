@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.chain.anvil import chain
-from tests.chain.node import HERE, NodeTools, NodeToolsMissing, install
+from tests.chain.node import HERE, NodeTools, install
 from tests.chain.rpc import Rpc
+from tests.npm import NodeToolsMissing
 
 ENDLESS = """
 import sys, time

@@ -43,7 +43,7 @@ def breadth(text: str, size: int = SMALL) -> Fraction:
 
 def label(x: Number, y: Number, text: str, *kinds: str, anchor: Anchor = "start") -> svg.Text:
     """A text at a place; `kinds` are classes."""
-    return svg.Text(x=tenths(x), y=tenths(y), text=inert(text), class_=[*kinds] or None, text_anchor=anchor)
+    return svg.Text(x=tenths(x), y=tenths(y), text=inert(text), class_=[*kinds] or None, text_anchor=None if anchor == "start" else anchor)
 
 
 def told(part: Part, text: str) -> Part:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import floor
 
 import svg
 
 from perpcomp import fixed
-from perpcomp.number_text import in_full
+from perpcomp.number_text import counted, in_full
 from perpcomp.publish.charts.axes import DAY, numbers_left, round_steps, time_lines, times
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.crash import Crash, Liquidation, Path, at_time, crash, in_words, move, table
@@ -21,7 +22,7 @@ HEIGHTS = {1: 300, 2: 200}  # of a panel, by how many there are
 LEAST_HEIGHT, MOST_PANELS = 140, 6
 HEAD, BETWEEN, FOOT = 64, 44, 64  # above, between and below the panels
 ABOVE, BELOW = 34, 36  # kept free for words in a panel
-CROWDED = 150  # from so many liquidations on, their marks are smaller
+CROWDED = 150  # of more liquidations the marks are smaller, and those of one kind at one place are one mark
 
 
 def chart(run: Run) -> Chart | None:
@@ -87,8 +88,10 @@ def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[
     parts += [label(begin + 4, top + 14, "window", "quiet", "small")]
     parts += _reference(level, quote, y if around else None, top)
     parts += [svg.Path(d=[*_steps(path, shown, x, y)], class_=["path", "thick", "line-blue"])]
-    half = 3 if len(path.liquidations) > CROWDED else 5
-    parts += [_liquidation(one, x, y, half, quote) for one in path.liquidations]
+    if len(path.liquidations) > CROWDED:
+        parts += _crowd(path.liquidations, x, y)
+    else:
+        parts += [_liquidation(one, x, y, quote) for one in path.liquidations]
     return [*parts, *_farthest(path, shown, x, y)]
 
 
@@ -109,22 +112,36 @@ def _reference(level: int | None, quote: str, y: Scale | None, top: int) -> list
 def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[svg.PathData]:
     """The price from left to right: it holds until the next event, and the last one until the logs end."""
     points = thinned([(max(at.time, shown.start), at.price) for at in path.all_points], RIGHT - LEFT)
-    for n, (time, price) in enumerate(points):
-        if n:
-            yield svg.H(tenths(x(time)))
-            yield svg.V(tenths(y(whole(price))))
-        else:
-            yield svg.M(tenths(x(time)), tenths(y(whole(price))))
+    before = None
+    for time, price in points:
+        place = tenths(x(time)), tenths(y(whole(price)))
+        if before is None:
+            yield svg.M(*place)
+        elif place != before:
+            yield svg.H(place[0])
+            yield svg.V(place[1])
+        before = place
     yield svg.H(tenths(x(max(shown.until, points[-1][0]))))
 
 
-def _liquidation(one: Liquidation, x: Scale, y: Scale, half: int, quote: str) -> svg.Element:
+def _crowd(many: Sequence[Liquidation], x: Scale, y: Scale) -> Iterator[svg.Element]:
+    """The marks of each kind as one element: a mark for each of each kind would be heavier than the rest of the page that shows them."""
+    for long, paid in sorted({(one.long, one.compensated) for one in many}, reverse=True):
+        own = [one.at for one in many if (one.long, one.compensated) == (long, paid)]
+        places = {(floor(x(at.time)), floor(y(whole(at.price)))): (x(at.time), y(whole(at.price))) for at in own}
+        mark = _mark(*next(iter(places.values())), long, paid, 3)
+        mark.d = [piece for place in places.values() for piece in _mark(*place, long, paid, 3).d or ()]
+        kind = f"{'long' if long else 'short'}, {'' if paid else 'not '}compensated"
+        yield told(mark, f"{counted(len(own), 'liquidation')} ({kind}), each in 2-liquidations.csv; those at one place are one mark")
+
+
+def _liquidation(one: Liquidation, x: Scale, y: Scale, quote: str) -> svg.Element:
     at = one.at
     text = (
         f"{one.trader}: {'long' if one.long else 'short'} liquidated at {at_time(at.time)}, block {at.block:,}; {in_full(at.price)} {quote} after it;"
         f" {'' if one.compensated else 'not '}compensated"
     )
-    return told(_mark(x(at.time), y(whole(at.price)), one.long, one.compensated, half), text)
+    return told(_mark(x(at.time), y(whole(at.price)), one.long, one.compensated, 5), text)
 
 
 def _farthest(path: Path, shown: Crash, x: Scale, y: Scale) -> list[svg.Element]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import floor
 
 import polars as pl
 import svg
@@ -24,6 +25,7 @@ LEAST_HEIGHT, MOST_PANELS = 140, 6
 HEAD, GAP, FOOT = 44, 66, 56
 AROUND = Fraction(1, 4)  # at least so much of the reference price is drawn on both sides of it
 FARTHEST = Fraction(1, 2)  # and at most so much
+APART = 8  # places: of many kinks, those that are closer have one tick
 MARKED = 200  # up to so many kinks have a mark each; the table has so many, those nearest to the reference price
 TOLD = 3  # so many traders are named at a kink
 STEP = Fraction(1, 10)  # the sentence says the total so much below and above it
@@ -163,11 +165,11 @@ def _panel(one: Total, top: int, bottom: int, quote: str) -> list[svg.Element]:
     parts = [*numbers_left(y, round_steps(y.low, y.high, 5)), *numbers_below(x, round_steps(low, high, 7), top, bottom)]
     title = f"total in {shortened(quote, 12)} by the reference price of {shortened(one.market, 30)} ({shortened(quote, 12)})"
     parts.append(label(LEFT, top - 12, title, "strong"))
-    path = [piece for run in runs for piece in _line([(x(price), y(total)) for price, total in run])]
+    path = [piece for run in runs for piece in _line(_apart([(x(price), y(total)) for price, total in run], len(one.kinks) > MARKED))]
     parts.append(svg.Path(d=path, class_=["path", "thick", "line-blue"]))
     kinks = [price for price in one.kinks if low <= price <= high]
     if len(kinks) > MARKED:
-        ticks = dict.fromkeys((tenths(x(price)), tenths(y(one.at(price)))) for price in kinks)
+        ticks = {floor(x(price) / APART): (tenths(x(price)), tenths(y(one.at(price)))) for price in kinks}.values()
         marks: list[svg.PathData] = [part for at in ticks for part in (svg.M(at[0], at[1] - 4), svg.V(at[1] + 4))]
         parts.append(told(svg.Path(d=marks, class_=["path", "line-blue"]), f"{counted(len(kinks), 'kink')}; each is in sensitivity.csv"))
     else:
@@ -177,6 +179,17 @@ def _panel(one: Total, top: int, bottom: int, quote: str) -> list[svg.Element]:
                 told(svg.Circle(cx=tenths(x(price)), cy=tenths(y(one.at(price))), r=3, class_=["fill-ground", "line-blue", "seen"]), text)
             )
     return [*parts, *_reference(one, x, y, quote)]
+
+
+def _apart(corners: list[tuple[Fraction, Fraction]], many: bool) -> list[tuple[Fraction, Fraction]]:
+    """The corners of a line; where there are many, without those that lie within three places of the one before: it looks the same."""
+    if not many:
+        return corners
+    kept = corners[:1]
+    for corner in corners[1:-1]:
+        if max(abs(here - before) for here, before in zip(corner, kept[-1], strict=True)) >= 3:
+            kept.append(corner)
+    return [*kept, *corners[1:][-1:]]
 
 
 def _reference(one: Total, x: Scale, y: Scale, quote: str) -> list[svg.Element]:

@@ -1,0 +1,1 @@
+"""Pictures of what a run publishes, for people to look at; `python -m tests.pictures` takes them again."""
