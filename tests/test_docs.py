@@ -95,6 +95,12 @@ OUTPUTS = {
     "perpcomp run my-incident.toml": ["outputs/my-incident"],
     "perpcomp compare --run outputs/my-incident": published("comparison.csv", "formula"),
     "perpcomp verify outputs/my-incident": ["PASS: ", " files compared, 0 differences."],
+    "perpcomp proposal outputs/my-incident --space perp.eth --from 0x69e1cb5cfca8a311586e3406ed0301c06fb839a2"
+    " --timestamp 2021-03-01T12:00:00Z --snapshot 11950000": [
+        '"primaryType": "Proposal"',
+        '"No compensation"',
+        "The vote runs from 2021-03-01",
+    ],
 }
 
 

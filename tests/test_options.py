@@ -161,6 +161,7 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
     "verify": {**ALWAYS, **dict.fromkeys(("--quiet", "--published", "--rpc", "--sheet", "--signatures", "--signer"), ())},
     "bundle": dict.fromkeys(("--out", "--quiet"), ()),
     "sign": {**ALWAYS, "--quiet": (), "--signature": ()},
+    "proposal": dict.fromkeys(("--space", "--from", "--timestamp", "--snapshot", "--start", "--end", "--type", "--quiet"), ()),
     "check-sheet": {**ALWAYS, "--quiet": ()},
     "check-published": {
         **ALWAYS,

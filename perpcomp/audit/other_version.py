@@ -4,17 +4,20 @@ Versions may say a finding or a line of the workbook in other words. `findings.c
 finding, row by row. In the workbook each table is compared cell by cell in every column that both versions have, and each number
 that the published summary or a heading states must be in the same line of the recomputed one. A workbook without formulas, as the
 first version made it, is compared with the recomputed tables (static_workbook.py). Each number of `README.md` must be in the
-recomputed one, and each number of an account's row of `report.html` in its recomputed row. Tables in CSV and Parquet files are not compared here: verify compares them in full, whatever version made them.
+recomputed one, and each number of an account's row of `report.html` in its recomputed row. Each number of the proposal must be in the
+recomputed one. Tables in CSV and Parquet files are not compared here: verify compares them in full, whatever version made them.
 """
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from perpcomp.audit import static_workbook
-from perpcomp.audit.compare import UNREADABLE, Cells, Difference, compare_rows, csv_cells, sheets
+from perpcomp.audit.compare import UNREADABLE, Cells, Difference, compare_json, compare_rows, csv_cells, sheets
 from perpcomp.audit.static_workbook import SUMMARY, compare_tables, lines
+from perpcomp.publish.stated import parse_strictly
 from perpcomp.publish.workbook.plan import HEADER_ROW
 from perpcomp.publish.workbook.read_me import READ_ME
 
@@ -22,6 +25,8 @@ NUMBER = re.compile(r"[0-9a-f]{64}|[0-9][0-9,]*(?:\.[0-9]+)?")
 ROW = re.compile(r'<tr id="(0x[0-9a-f]{40})"[^>]*>(.*?)(?=<tr|</t)', re.DOTALL)
 SET_BACK, TAG = re.compile(r"</?small>"), re.compile(r"<[^>]*>")  # the first stands inside a number
 DATA_OF_FINDINGS = ("level", "stops")
+WORDS_OF_PROPOSAL = {"title", "body", "choices", "characters", "left_out_of_body"}
+HASHES_OF_WORDS = {"description_hash", "proposal_id"}
 
 Rows = Sequence[Sequence[Any]]
 Lines = Mapping[tuple[str, int], str]
@@ -98,6 +103,30 @@ def _rows_by_id(page: str) -> dict[str, str]:
     """Id -> the text of the row of that id, without its tags."""
     rows = ROW.findall(page)
     return {account: TAG.sub(" ", SET_BACK.sub("", row)) for account, row in rows}
+
+
+def compare_proposals(name: str, published: bytes, expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
+    """Differences of the data in proposal.json: of everything but what its words are and how long."""
+    return _compare_keys(name, published, expected, WORDS_OF_PROPOSAL, "everything but its title, its text and their lengths")
+
+
+def compare_governors(name: str, published: bytes, expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
+    """Differences of the calls in governor.json: of everything but the hashes of the text that goes with them."""
+    return _compare_keys(name, published, expected, HASHES_OF_WORDS, "everything but the hash of the text and the number made of it")
+
+
+def _compare_keys(
+    name: str, published: bytes, expected: Mapping[str, bytes], without: Set[str], compared: str
+) -> tuple[list[Difference], list[str]]:
+    try:
+        theirs = parse_strictly(published.decode())
+    except (ValueError, RecursionError) as error:
+        return [Difference(name, f"cannot be read ({error})", "JSON")], []
+    ours = json.loads(expected[name])
+    if not isinstance(theirs, dict):
+        return [Difference(name, "no JSON object", "a JSON object")], []
+    kept = [{key: value for key, value in one.items() if key not in without} for one in (theirs, ours)]
+    return compare_json(name, *kept), [f"{name}: words differ. Compared: {compared}."]
 
 
 def _head(rows: Rows) -> str:

@@ -7,12 +7,20 @@ from pathlib import Path
 from perpcomp import formula, pipeline, progress
 from perpcomp.audit.compare import Difference, compare, compare_json
 from perpcomp.audit.corrections import explained
-from perpcomp.audit.other_version import compare_findings, compare_pages, compare_texts, compare_workbooks
+from perpcomp.audit.other_version import (
+    compare_findings,
+    compare_governors,
+    compare_pages,
+    compare_proposals,
+    compare_texts,
+    compare_workbooks,
+)
 from perpcomp.findings import refusal
 from perpcomp.publish.carried import LOCK_FILE, VERIFIER
 from perpcomp.publish.files import FINDINGS_FILE, README_FILE, REPORT_FILE, WORKBOOK_FILE, files
 from perpcomp.publish.folder import ASIDE, about_stray_file
 from perpcomp.publish.manifest import ENTITLED, manifest
+from perpcomp.publish.proposal import CONTENT, GOVERNOR, PAGE
 from perpcomp.publish.read_back import altered, incident_of, input_hashes, input_of
 from perpcomp.publish.stated import MANIFEST, Stated, parse_manifest, read_manifest
 from perpcomp.run import Run
@@ -25,6 +33,9 @@ WORDS = {
     WORKBOOK_FILE: compare_workbooks,
     README_FILE: compare_texts,
     REPORT_FILE: compare_pages,
+    PAGE: compare_texts,
+    CONTENT: compare_proposals,
+    GOVERNOR: compare_governors,
 }  # files that each version of perpcomp words in its way
 TEXTS = (".csv", ".md", ".html")
 ADDED = (
@@ -38,6 +49,8 @@ ADDED = (
     "sensitivity.csv",
     LOCK_FILE,
     VERIFIER,
+    PAGE,
+    CONTENT,
 )  # files that the first versions did not publish
 
 
@@ -57,7 +70,7 @@ class Verdict:
 def verify(folder: Path) -> Verdict:
     """Check that a folder holds what its manifest states, recompute the run, and compare every file: differing cells first.
 
-    Of a run that another version of perpcomp made, findings.csv and vote.xlsx are compared by the data in them (other_version.py), and
+    Of a run that another version of perpcomp made, the files of WORDS are compared by the data in them (other_version.py), and
     a note says so; all other files must be the same whatever version made them. A file that its manifest does not fit is compared by its
     hash, and parsed only if it is text: a changed Parquet file can abort its reader. InputError where the folder is no run, or where its
     inputs can no longer be read.

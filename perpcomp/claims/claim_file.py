@@ -58,12 +58,34 @@ class ClaimFile:
 def read_claim_file(path: Path) -> ClaimFile:
     """The file, by what it looks like. InputError names what cannot be read, with its place."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+        data = path.read_bytes()
     except OSError as error:
         raise refusal(str(path), f"The file cannot be read ({error.strerror}).", "Give a file of claims.") from None
+    return read_claims(data, str(path))
+
+
+def read_claims(data: bytes, where: str) -> ClaimFile:
+    """The same of a file's bytes; `where` names it."""
+    try:
+        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise refusal(str(path), f"The file is not JSON: {error}.", KNOWN) from None
-    return _Reader(str(path)).read(document)
+        raise refusal(where, f"The file is not JSON: {error}.", KNOWN) from None
+    return _Reader(where).read(document)
+
+
+def roots_of(files: Mapping[str, bytes]) -> dict[tuple[str, str], str]:
+    """(dialect, root) -> the file that has it, of every claim tree among the files of a run, by name."""
+    found = {}
+    for name in sorted(files):
+        if not (match := re.fullmatch(r"claims/([^/]+)/[^/]+\.json", name)):
+            continue
+        try:
+            file = read_claims(files[name], name)
+        except InputError:
+            continue  # transactions, parameters and descriptors lie beside the trees
+        if file.root is not None:
+            found[match[1], f"0x{file.root.hex()}"] = name
+    return found
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

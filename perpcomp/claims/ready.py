@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from perpcomp.claims.claim_file import read_claim_file
+from perpcomp.claims.claim_file import roots_of
 from perpcomp.claims.node import Node, ask
 from perpcomp.claims.on_chain import balance, decimals
 from perpcomp.claims.tokens import Token
 from perpcomp.claims.trees.perp_redeem import PERP_REDEEM
-from perpcomp.findings import Finding, InputError, refusal
+from perpcomp.findings import Finding, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.vesting import checks
 
@@ -80,12 +80,4 @@ def by_earlier_runs(folder: Path, earlier: Sequence[Path]) -> Iterator[Finding]:
 
 def roots(folder: Path) -> dict[tuple[str, str], str]:
     """(dialect, root) -> the file that has it, of every claim tree in a published folder."""
-    found = {}
-    for path in sorted((folder / "claims").glob("*/*.json")):
-        try:
-            file = read_claim_file(path)
-        except InputError:
-            continue  # transactions, parameters and descriptors lie beside the trees
-        if file.root is not None:
-            found[path.parent.name, f"0x{file.root.hex()}"] = path.relative_to(folder).as_posix()
-    return found
+    return roots_of({path.relative_to(folder).as_posix(): path.read_bytes() for path in (folder / "claims").glob("*/*.json")})

@@ -43,8 +43,8 @@ def query_name(query: str) -> str:
     return query
 
 
-def block_or_time(text: str | None, option: str = "--at") -> "int | datetime | None":
-    """A block number, or a time with its zone."""
+def block_or_time(text: str | None, option: str = "--at", number: str = "a block") -> "int | datetime | None":
+    """A block number, or a time with its zone. `number` says what else a number may be."""
     from datetime import datetime
 
     if text is None or (text.isascii() and text.replace("_", "").isdigit()):
@@ -52,9 +52,23 @@ def block_or_time(text: str | None, option: str = "--at") -> "int | datetime | N
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise refusal(option, f"'{text}' is neither a block nor a time.", "Write 13500195, or 2021-02-20T22:45:00Z.") from None
+        example = "13500195" if number == "a block" else "1613861100"
+        raise refusal(option, f"'{text}' is neither {number} nor a time.", f"Write {example}, or 2021-02-20T22:45:00Z.") from None
     if moment.tzinfo is None:
         raise refusal(option, f"{text} has no zone.", "Add Z, or an offset such as +08:00.")
+    return moment
+
+
+def unix_seconds(text: str, option: str) -> int:
+    """A time in unix seconds, from digits or from a time with its zone in whole seconds."""
+    from datetime import datetime
+
+    moment = block_or_time(text, option, "unix seconds")
+    if isinstance(moment, datetime):
+        if moment.microsecond:
+            raise refusal(option, f"{text} lies within a second.", "Give a whole second.")
+        return int(moment.timestamp())
+    assert moment is not None
     return moment
 
 

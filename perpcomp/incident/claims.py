@@ -1,17 +1,22 @@
 """The table [claims]: until when claims are accepted, and the files that payments are made from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from perpcomp.incident.description import Condition, Key, Table, keys
-from perpcomp.incident.kinds import COUNT, EXAMPLE_ADDRESS, TEXT, TOKEN_ADDRESS, choices
+from perpcomp.incident.kinds import COUNT, EXAMPLE_ADDRESS, TEXT, TOKEN_ADDRESS, choice, choices
 from perpcomp.incident.reader import TableReader
 from perpcomp.incident.sources import SOURCE
 from perpcomp.incident.times import TIME
 
 TREES = ("perp-redeem", "uniswap", "oz-standard", "sablier", "cumulative", "multi-token")
 PAYMENTS = ("safe-csv", "safe-transactions", "multisend", "disperse", "sablier-streams", "hedgey")
+# Whom the calls of a vote on chain pay: the accounts, the payer, or a claim contract; SINGLE has one for each date and token.
+PAYEES, PAYER = "payees", "payer"
+SINGLE = ("uniswap", "oz-standard")
+FUNDED = ("cumulative", "multi-token", *SINGLE)
 
 _NO_FILES = Condition("formats is absent", lambda table, _: "formats" not in table)
 _ENDS = Condition("until is given", lambda table, _: "until" in table)
@@ -57,6 +62,21 @@ class Contracts:
 
 
 @dataclass(frozen=True)
+class Governor:
+    """The contract whose vote executes the payments, and whom its calls pay."""
+
+    address: Annotated[str, Key(TOKEN_ADDRESS, "The Governor that executes the vote, on the chain that pays.", EXAMPLE_ADDRESS)]
+    pays: Annotated[
+        str,
+        Key(
+            choice(PAYEES, PAYER, *FUNDED),
+            "Where the calls send the whole total: to the accounts, to the payer, or to the claim contract of that format.",
+            '"payer"',
+        ),
+    ]
+
+
+@dataclass(frozen=True)
 class ClaimFiles:
     """The files to write into claims/, in these formats, for tokens that are paid on `chain` by `payer`."""
 
@@ -82,6 +102,10 @@ class ClaimFiles:
         Table(Contracts, "names the deployed contracts that transactions call", required=False, absent=Contracts(), name="contracts"),
     ]
     source: Annotated[tuple[str, ...], SOURCE]
+    governor: Annotated[
+        Governor | None,
+        Table(Governor, "asks for the calls of a vote that executes on chain (`governor.json`)", required=False, name="governor"),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +125,8 @@ def read_claims(table: TableReader) -> Claims | None:
     if "formats" not in table.raw:
         for key in [one.name for one in fields(ClaimFiles) if one.name not in ("formats", "source") and one.name in table.raw]:
             table.problem(key, "is given, but no formats are.", 'Add formats = ["cumulative"], or remove it.')
+    if (governor := values.get("governor")) is not None:
+        _check_governor(table, values, governor)
     doubled = [one for one in dict.fromkeys(values.get("formats", ())) if values["formats"].count(one) > 1]
     if doubled:
         table.problem("formats", f"lists {', '.join(doubled)} twice.", "Keep one.")
@@ -111,3 +137,17 @@ def read_claims(table: TableReader) -> Claims | None:
     period = {one.name: values[one.name] for one in fields(ClaimPeriod)}
     files = {one.name: values[one.name] for one in fields(ClaimFiles)}
     return Claims(ClaimPeriod(**period) if values["until"] else None, ClaimFiles(**files) if values["formats"] else None)
+
+
+def _check_governor(table: TableReader, values: Mapping[str, Any], governor: Governor) -> None:
+    """Problems where [claims] does not state what the calls of a vote pay."""
+    pays = governor.pays
+    if pays == PAYER and values.get("payer") is None:
+        table.problem("payer", "is missing, and [claims.governor] pays it.", f"Add payer = {EXAMPLE_ADDRESS}, or correct pays.")
+    if pays == PAYER and values.get("payer") == governor.address:
+        table.problem("payer", "is the Governor of [claims.governor], which would pay itself.", 'Set pays = "payees", or a claim contract.')
+    if pays in FUNDED and pays not in values.get("formats", ()):
+        table.problem("formats", f"has no {pays}, and [claims.governor] funds its contract.", f'Add "{pays}" to formats, or correct pays.')
+    if pays in FUNDED and "contracts" in values and vars(values["contracts"])[pays.replace("-", "_")] is None:
+        advice = f"Add [claims.contracts] with {pays} = {EXAMPLE_ADDRESS}, or correct pays."
+        table.problem("contracts", f"names no {pays}, and [claims.governor] funds it.", advice)

@@ -1,4 +1,4 @@
-"""What the README and the report of a run both say, worked out once: the same numbers in the same words on every page."""
+"""What the README, the report and the proposal of a run say alike, worked out once: the same numbers in the same words on every page."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,10 @@ from perpcomp.eip55 import checksummed
 from perpcomp.findings import Finding
 from perpcomp.number_text import counted, per_cent
 from perpcomp.publish.sentence import paid_accounts, short
+from perpcomp.publish.summary import Line
 from perpcomp.run import Run
 from perpcomp.systems.units import units
-from perpcomp.totals import counts, entitled, total_of
+from perpcomp.totals import counts, total_of
 from perpcomp.window import affected_in_window
 
 TOP = 10  # accounts of the table of payouts
@@ -47,6 +48,15 @@ class Group:
     number: str
     code: str
     meaning: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of the payouts table: its entitlement (1e-18 of the quote asset), and what it is paid of each token (1e-18)."""
+
+    address: str
+    entitlement: int
+    amounts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -121,28 +131,34 @@ def _is(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def ranked(run: Run) -> pl.DataFrame:
-    """One row of the payouts an account, the largest entitlement first."""
-    return run.payouts.unique("trader").sort("entitlement", "trader", descending=[True, False])
+def ranked(run: Run) -> list[Account]:
+    """Every account of the payouts table, the largest entitlement first, equal ones by address. Amounts are in the order of [[settlement]]."""
+    by_account: dict[str, tuple[int, dict[str, int]]] = {}
+    for trader, token, entitlement, amount in run.payouts.select("trader", "token", "entitlement", "amount").iter_rows():
+        by_account.setdefault(trader, (fixed.to_integer(entitlement), {}))[1][token] = fixed.to_integer(amount)
+    tokens = [leg.token for leg in run.incident.settlement]
+    found = [Account(who, owed, tuple(paid[token] for token in tokens)) for who, (owed, paid) in by_account.items()]
+    return sorted(found, key=lambda one: (-one.entitlement, one.address))
+
+
+def added_up(accounts: Sequence[Account], tokens: int) -> list[int]:
+    """The sums of some accounts: of entitlements, then of each of so many tokens."""
+    return [sum(one.entitlement for one in accounts), *(sum(one.amounts[n] for one in accounts) for n in range(tokens))]
 
 
 def largest(run: Run) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of payouts: the TOP accounts, all others in one row, and all together in the last."""
-    payouts, tokens = run.payouts, [leg.token for leg in run.incident.settlement]
-    order = ranked(run)
-    rows = [
-        [checksummed(trader), short(fixed.to_integer(owed)), *_amounts(payouts.filter(trader=trader), tokens)]
-        for trader, owed in order.head(TOP).select("trader", "entitlement").iter_rows()
-    ]
-    if order.height > TOP:
-        rest = payouts.join(order.tail(-TOP).select("trader"), on="trader", how="semi")
-        rows.append([counted(order.height - TOP, "other account"), short(entitled(rest)), *_amounts(rest, tokens)])
-    rows.append([counted(order.height, "account"), short(entitled(payouts)), *_amounts(payouts, tokens)])
+    accounts, tokens = ranked(run), [leg.token for leg in run.incident.settlement]
+    rows = [[checksummed(one.address), *map(short, (one.entitlement, *one.amounts))] for one in accounts[:TOP]]
+    if rest := accounts[TOP:]:
+        rows.append([counted(len(rest), "other account"), *map(short, added_up(rest, len(tokens)))])
+    rows.append([counted(len(accounts), "account"), *map(short, added_up(accounts, len(tokens)))])
     return ["account", f"entitlement ({units(run.incident).quote})", *(f"paid ({token})" for token in tokens)], rows
 
 
-def _amounts(payouts: pl.DataFrame, tokens: Sequence[str]) -> list[str]:
-    return [short(total_of(payouts, "amount", token)) for token in tokens]
+def also(said: Sequence[Line]) -> list[str]:
+    """Of a summary: what else is not included, or makes somebody get less, as sentences."""
+    return [f"{line.label}: {line.value.removesuffix('.')}." for line in said if line.label in NOT_INCLUDED]
 
 
 def coverage_in_words(run: Run) -> str:
@@ -167,6 +183,6 @@ def grave(run: Run) -> tuple[list[Finding], str]:
 
 def commands(run: Run) -> Iterator[str]:
     """Four commands that check the run, typed in its folder."""
-    largest = ranked(run).get_column("trader").head(1)
-    yield from ("perpcomp verify .", f"perpcomp explain {largest.item() if len(largest) else 'ADDRESS'} --run .")
+    largest = next((one.address for one in ranked(run)), "ADDRESS")
+    yield from ("perpcomp verify .", f"perpcomp explain {largest} --run .")
     yield from ("perpcomp payouts --run .", "perpcomp compare --run .")

@@ -7,6 +7,7 @@ from perpcomp.claims.files import claim_files
 from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
 from perpcomp.publish.carried import carried
+from perpcomp.publish.proposal import proposal
 from perpcomp.publish.readme import readme
 from perpcomp.publish.report import report
 from perpcomp.publish.workbook import workbook
@@ -94,6 +95,7 @@ def files(run: Run) -> dict[str, bytes]:
         published[ADJUSTED_FILE] = to_csv(run.adjusted, ADJUSTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
     published |= claim_files(run.incident, run.payouts, run.claims)
+    published |= proposal(run, published)
     progress.now(f"Making {WORKBOOK_FILE}")
     published[WORKBOOK_FILE] = workbook(run)
     published[README_FILE] = readme(run)

@@ -6,7 +6,7 @@ It names no version and no path, because the same run must give the same bytes e
 from collections.abc import Iterator
 
 from perpcomp.publish import facts
-from perpcomp.publish.facts import NOT_INCLUDED, Reasons
+from perpcomp.publish.facts import Reasons
 from perpcomp.publish.markdown import escaped, table, with_code
 from perpcomp.publish.sentence import in_one_sentence
 from perpcomp.publish.summary import Line, summary
@@ -67,9 +67,7 @@ def _not_included(run: Run, said: list[Line]) -> Iterator[str]:
             yield from _by_reason(reasons)
         yield f"{with_code(facts.EACH_IN)} Also:"
     yield ""
-    for line in said:
-        if line.label in NOT_INCLUDED:
-            yield f"- {escaped(line.label)}: {escaped(line.value)}."
+    yield from (f"- {escaped(line)}" for line in facts.also(said))
 
 
 def _by_reason(reasons: Reasons) -> Iterator[str]:

@@ -4,7 +4,7 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, cut, in_full
-from perpcomp.rules.named import NamedRule
+from perpcomp.rules.named import NamedRule, Paying
 from perpcomp.rules.sentence import sentence
 from perpcomp.run import Run
 from perpcomp.systems.units import units
@@ -27,14 +27,19 @@ def in_one_sentence(run: Run) -> str:
         return f"Pay nothing {what}: the {kind} {run.formula.name} gives no account an amount that can be paid."
     legs = [leg.token for leg in run.incident.settlement]
     amounts = listed([f"{short(total_of(run.payouts, 'amount', token))} {token}" for token in legs])
-    said = sentence(run.formula.rule) if isinstance(run.formula, NamedRule) else run.formula.quote
-    meaning = " ".join(said.split("\n\n")[0].split()).rstrip(".")
-    rule = f"{run.formula.name} ({meaning[:1].lower()}{meaning[1:]})" if meaning else run.formula.name
+    means = meaning(run.formula)
+    rule = f"{run.formula.name} ({means[:1].lower()}{means[1:]})" if means else run.formula.name
     owed = f"{short(run.due.total)} {units(run.incident).quote}"
     return (
         f"Pay {amounts} to {counted(accounts, 'account')} {what}, for entitlements of {owed} by the {kind} {rule},"
         f" and unlock {in_words(run.incident.vesting)}."
     )
+
+
+def meaning(one: Paying) -> str:
+    """What a formula or rule gives, in one sentence without its full stop; "" where a formula says nothing of itself."""
+    said = sentence(one.rule) if isinstance(one, NamedRule) else one.quote
+    return " ".join(said.split("\n\n")[0].split()).rstrip(".")
 
 
 def paid_accounts(payouts: pl.DataFrame) -> int:

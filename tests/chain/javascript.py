@@ -1,4 +1,4 @@
-"""Asks the JavaScript libraries of `claims.js` what they make of a list or a file."""
+"""Asks the JavaScript libraries of `claims.js` or another script what they make of a list or a file."""
 
 import json
 import subprocess
@@ -11,9 +11,9 @@ HERE = Path(__file__).parent
 NODE = Path(ROOT_DIR) / "bin" / "node"
 
 
-def ask(verb: str, **request: Any) -> Any:
+def ask(verb: str, script: str = "claims.js", **request: Any) -> Any:
     """The answer to one request. AssertionError with what the script said where it failed."""
     body = json.dumps({"verb": verb, **request})
-    done = subprocess.run([str(NODE), str(HERE / "claims.js")], input=body, capture_output=True, text=True, cwd=HERE, timeout=400)
+    done = subprocess.run([str(NODE), str(HERE / script)], input=body, capture_output=True, text=True, cwd=HERE, timeout=400)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

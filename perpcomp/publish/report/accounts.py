@@ -43,7 +43,7 @@ def accounts(run: Run, made: Columns) -> list[Part]:
 
 def _everybody(run: Run) -> list[str]:
     """Who is paid or gets 0, the largest entitlement first; then who has an entitlement that others are paid for."""
-    paid = ranked(run).get_column("trader").to_list()
+    paid = [one.address for one in ranked(run)]
     begun = {trader for one in run.due.outcomes for trader in one.begin.traders}
     return paid + sorted({*run.due.owed, *begun} - {*paid})
 

@@ -28,7 +28,7 @@ def section(run: Run, said: list[Line], taken: set[str]) -> Section:
 
 
 def _parts(run: Run, said: list[Line], taken: set[str]) -> Iterator[Part]:
-    others = [f"{line.label}: {line.value}." for line in said if line.label in facts.NOT_INCLUDED]
+    others = facts.also(said)
     if run.incident.published_table is not None:
         yield Text(f"{facts.UNKNOWN_OTHERS} Of those who have:")
         yield Listing(others)

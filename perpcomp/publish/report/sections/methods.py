@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from perpcomp import arithmetic, formula
 from perpcomp.publish.report.parts import Code, Folded, Grid, Heading, Part, Section, Term, Terms, Text
+from perpcomp.publish.sentence import meaning
 from perpcomp.publish.summary import cite
-from perpcomp.rules.named import NamedRule, Paying, formulas_of
+from perpcomp.rules.named import NamedRule, formulas_of
 from perpcomp.rules.sentence import sentence
 from perpcomp.run import Run
 
@@ -23,7 +24,7 @@ def section(run: Run) -> Section:
         parts.append(Code(f"The arithmetic of {one.name}", [f"{one.name} = {arithmetic.text(formula.tree(one))}"]))
         cited = "" if isinstance(run.formula, NamedRule) else f"; {cite(run.incident, run.incident.formula_source)}"
         parts.append(Text(f"Source: {one.source}{cited}."))
-    others = [[one.name, _first(one), one.source] for one in run.compared if one.name != run.formula.name]
+    others = [[one.name, meaning(one), one.source] for one in run.compared if one.name != run.formula.name]
     if others:
         table = Grid("The other formulas and rules", ("name", "what it gives", "source"), others)
         parts.append(Folded(f"The other formulas and rules: {len(others)}", [table]))
@@ -42,12 +43,6 @@ def _quoted(quote: str) -> Iterator[Part]:
             yield Text(" ".join(line.removeprefix(">").strip() for line in lines), "quote")
         elif any(lines):
             yield Text(" ".join(lines))
-
-
-def _first(one: Paying) -> str:
-    """The first paragraph of what a formula means, or the sentence of a rule."""
-    said = sentence(one.rule) if isinstance(one, NamedRule) else one.quote
-    return " ".join(said.split("\n\n")[0].split())
 
 
 def _link(url: str | None) -> str:
