@@ -33,7 +33,7 @@ from perpcomp.publish.proposal.text import cell, shown
 from perpcomp.publish.proposal.typed_data import FIELDS, Asked
 from perpcomp.publish.sentence import in_one_sentence
 from perpcomp.run import Run
-from tests import build
+from tests import build, stated
 from tests.build import MARKET, address, position
 from tests.commands import call
 from tests.planned import AT_ONCE, HALF_USDC, PERP, SAFE, USDC
@@ -42,7 +42,6 @@ from tests.test_adjust import frozen, line
 from tests.test_entitlement import half_known
 from tests.test_manifests import FROZEN
 from tests.test_payees import made, payee
-from tests.test_read_back import restated
 from tests.variants import computed, variant
 
 PRECEDENTS = sorted((Path(__file__).parent / "precedents").glob("*.toml"))
@@ -522,7 +521,7 @@ def test_a_changed_or_older_run_is_refused(rehearsal: Run, tmp_path: Path) -> No
         ({"choices": "x"}, "Expected `array`"),
     ):
         file.write_text(json.dumps({**told, **changes}))
-        restated(tmp_path / "o")
+        stated.restate(tmp_path / "o", inputs=True)
         done = printed(tmp_path)
         assert done.returncode == 4
         assert said in done.stderr
@@ -724,16 +723,14 @@ def test_verify_finds_a_changed_proposal_and_knows_that_versions_word_it_otherwi
     def altered(name: str, old: str, new: str) -> set[str]:
         before = {path: path.read_bytes() for path in (folder / name, manifest)}
         (folder / name).write_text((folder / name).read_text().replace(old, new, 1))
-        restated(folder)
+        stated.restate(folder, inputs=True)
         found = {one.where for one in perpcomp.verify(folder).differences}
         for path, data in before.items():
             path.write_bytes(data)
         return found
 
     assert altered(PAGE, "no precedent", "a precedent") >= {PAGE}
-    stated = json.loads(manifest.read_text())
-    stated["tool"]["version"] = "0.2.1"
-    manifest.write_text(json.dumps(stated))
+    stated.change(folder, lambda s: s["tool"].update(version="0.2.1"))
     assert altered(PAGE, "no precedent", "a precedent") == set()
     assert altered(PAGE, "5 accounts", "6 accounts") == {PAGE}
     assert altered(CONTENT, "no precedent", "a precedent") == set()

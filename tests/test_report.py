@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -33,11 +32,10 @@ from perpcomp.run import Run
 from perpcomp.tables.files import row_hash
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.totals import entitled, total_of
-from tests import build
+from tests import build, stated
 from tests.build import address, position
 from tests.page import Element, Row, read, tables
 from tests.test_explain import value_of
-from tests.test_read_back import restated
 from tests.test_synthetix_v2_recorded import incident as perps_v2
 from tests.variants import computed
 
@@ -530,19 +528,17 @@ def test_a_very_long_table_shows_the_largest_and_names_the_file_of_all(rehearsal
 
 def test_another_versions_page_is_compared_by_the_numbers_of_its_accounts(published_rehearsal: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(published_rehearsal, tmp_path / "run"))
-    stated = json.loads((folder / "manifest.json").read_text())
-    assert "report.html" in stated["files"]
-    stated["tool"]["version"] = "0.2.1"
-    (folder / "manifest.json").write_text(json.dumps(stated))
+    assert "report.html" in stated.read(folder)["files"]
+    stated.change(folder, lambda s: s["tool"].update(version="0.2.1"))
     page = folder / "report.html"
     whole = page.read_text()
     page.write_text(whole.replace("Who is paid", "Whom the DAO pays"))
-    restated(folder)
+    stated.restate(folder, inputs=True)
     verdict = perpcomp.verify(folder)
     assert verdict.same
     assert "report.html: words differ. Compared: the numbers of each account's row." in verdict.notes
     page.write_text(whole.replace("23,079.19<small>1036626098234154", "23,079.19<small>1036626098234155"))
-    restated(folder)
+    stated.restate(folder, inputs=True)
     (found,) = perpcomp.verify(folder).differences
     assert found.where == "report.html #0x69e1cb5cfca8a311586e3406ed0301c06fb839a2"
     assert found.published == "23079.191036626098234155"
