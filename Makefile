@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MUTATE := build/mutants/venv
 OTHER := $(VENV)/other-polars
+ATHERIS := $(VENV)/atheris
+SECONDS ?= 60
 
 # Every command of a test starts a Python of its own, which would compile the package again each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,9 +29,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Property tests with 10,000 examples each; every fault of a node with 20 seeds; 200 kills.
-fuzz: $(READY)
+# Property tests with 10,000 examples each; every fault of a node with 20 seeds; 1,000 kills; every parser of foreign input for SECONDS.
+fuzz: $(READY) $(ATHERIS)/.ready
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -m "property or chain"
+	PYTHONPATH=$(ATHERIS) $(BIN)/python -m tests.fuzz $(SECONDS)
 
 # Every row hash of three runs with the Polars of the minor version before: the same.
 other-polars: $(READY) $(OTHER)/.ready
@@ -75,6 +78,12 @@ $(OTHER)/.ready: tests/other_polars/requirements.lock
 	rm -rf $(OTHER)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $(OTHER) -r tests/other_polars/requirements.lock
 	touch $(OTHER)/.ready
+
+# There are wheels for some interpreters only; without one, inputs are damaged by chance.
+$(ATHERIS)/.ready: tests/fuzz/requirements.lock
+	mkdir -p $(ATHERIS)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: --target $(ATHERIS) -r tests/fuzz/requirements.lock || echo "There is no atheris for this Python."
+	touch $(ATHERIS)/.ready
 
 # Pins newer versions; needs the network and uv. Neither make nor CI does it.
 lock:

@@ -3,7 +3,19 @@
 import argparse
 import sys
 
-from tests.bench import claims, decoding, fetching, guards_history, guards_rules, replaying, scaling, side_by_side, startup, vesting
+from tests.bench import (
+    claims,
+    decoding,
+    fetching,
+    guards_history,
+    guards_rules,
+    replaying,
+    scaling,
+    side_by_side,
+    startup,
+    verifying,
+    vesting,
+)
 from tests.bench.measure import Line
 
 BENCHES = {
@@ -17,6 +29,7 @@ BENCHES = {
     "guards-rules": guards_rules.lines,
     "guards-history": guards_history.lines,
     "claims": claims.lines,
+    "verifying": verifying.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 
