@@ -86,12 +86,9 @@ def _panel(run: Run, leg: Leg, dates: Schedule, sums: Sequence[int], top: int, b
     parts.append(label(LEFT, top - 18, f"{shortened(leg.token, 40)} unlocked, {by}", "strong"))
     path: list[svg.PathData] = [svg.M(tenths(x(0)), tenths(bottom))]
     if run.incident.vesting.binding == "line":
-        totals, scale = (
-            [int(text) for text in run.payouts.filter(token=leg.token).get_column("amount_base_units")],
-            10 ** (18 - leg.decimals),
-        )
+        totals = [int(text) for text in run.payouts.filter(token=leg.token).get_column("amount_base_units")]
         for step in corners(run.incident.vesting, dates):
-            unlocked = sum(map(curve(run.incident.vesting, dates, step), totals)) * scale
+            unlocked = sum(map(curve(run.incident.vesting, dates, step), totals)) * 10 ** (18 - leg.decimals)
             path.append(svg.L(tenths(x(step)), tenths(y(whole(unlocked)))))
     else:
         for date, amount in zip(dates.rows, sums, strict=True):
@@ -104,7 +101,7 @@ def corners(vesting: Vesting, dates: Schedule) -> list[int]:
     """The steps at which a line that binds changes its direction: before and at the cliff and the end, and where it moves by leaps."""
     leaps = {0, dates.cliff, dates.end}
     if vesting.granularity > 1 and (dates.end - dates.base) <= LEAPS * vesting.granularity:
-        leaps |= {step for step in range(dates.base, dates.end, vesting.granularity) if step > dates.cliff}
+        leaps |= {*range(dates.base, dates.end, vesting.granularity)}
     return sorted({step - before for step in leaps for before in (0, 1) if step >= before})
 
 
