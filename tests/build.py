@@ -188,3 +188,19 @@ def position(
         opened(n, trader, START - timedelta(days=1), s, notional, m),
         liquidated(10_000 + n, trader, START + timedelta(minutes=minutes), s, notional, m, fetched, Decimal(funding)),
     ]
+
+
+def all_places(n: int, whole: int) -> Decimal:
+    """An amount between 1 and 1 + `whole` with 18 places, another for each n."""
+    return Decimal(n * 0x9E3779B97F4A7C15 * 1_000_003 % (whole * 10**18)).scaleb(-18) + 1
+
+
+def many(folder: Path, accounts: int) -> Run:
+    """The run of so many accounts, whose amounts have all places. Each ninth has two positions where there are fewer than a thousand."""
+    rows = [
+        row
+        for n in range(1, accounts + 1)
+        for k in range(2 if accounts < 1_000 and n % 9 == 0 else 1)
+        for row in position(2 * n + k, address(n), all_places(n, 9), 55_000, all_places(n, 90_000), 50_000 - 7 * k, all_places(n, 900))
+    ]
+    return run(folder, rows, {'name = "margin-only"': 'name = "margin-upl-funding"'})

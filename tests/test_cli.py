@@ -34,7 +34,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
     assert "A rehearsal, not the historical incident" in done.stdout
-    assert "37 files in outputs/rehearsal" in done.stderr
+    assert "38 files in outputs/rehearsal" in done.stderr
     assert process("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
 
 

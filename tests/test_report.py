@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -489,22 +488,8 @@ def test_hostile_words_stay_words(tmp_path: Path) -> None:
 # How much it holds.
 
 
-def digits(n: int, whole: int) -> Decimal:
-    """An amount below `whole` with 18 places, another for each n."""
-    return Decimal(n * 0x9E3779B97F4A7C15 * 1_000_003 % (whole * 10**18)).scaleb(-18) + 1
-
-
-@pytest.fixture(scope="module")
-def thousand(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A thousand accounts whose amounts have all places."""
-    rows = [
-        row for n in range(1, 1_001) for row in position(n, address(n), digits(n, 9), 55_000, digits(n, 90_000), 50_000, digits(n, 900))
-    ]
-    return build.run(tmp_path_factory.mktemp("thousand"), rows, {'name = "margin-only"': 'name = "margin-upl-funding"'})
-
-
-def test_a_thousand_accounts_are_whole_and_light(thousand: Run) -> None:
-    data = report(thousand)
+def test_a_thousand_accounts_are_whole_and_light(tmp_path: Path) -> None:
+    data = report(build.many(tmp_path, 1_000))
     table = Table.of(read(data))
     assert len(list(table.accounts())) == 1_000
     assert all(table.evaluated(row, "entitlement") == number(table.cell(row, "entitlement")) for row in table.rows)

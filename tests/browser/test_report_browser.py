@@ -10,8 +10,7 @@ from perpcomp.publish.report.accounts import FEW
 from perpcomp.run import Run
 from tests import build
 from tests.browser.chromium import look
-from tests.build import address, position
-from tests.test_report import digits, hostile
+from tests.test_report import hostile
 
 pytestmark = pytest.mark.browser
 
@@ -22,14 +21,8 @@ TRADER = "0x068729ec4f46330d9af83f2f5af1b155d957bd42"
 
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """More accounts than have full steps, some with two positions, some without a row in the table of payouts."""
-    rows = [
-        row
-        for n in range(1, FEW + 40)
-        for k in range(1 + (n % 9 == 0))
-        for row in position(2 * n + k, address(n), digits(n, 9), 55_000, digits(n, 90_000), 50_000 - 7 * n, digits(n, 90))
-    ]
-    return build.run(tmp_path_factory.mktemp("larger"), rows, {'name = "margin-only"': 'name = "margin-upl-funding"'})
+    """More accounts than have full steps, some with two positions."""
+    return build.many(tmp_path_factory.mktemp("larger"), FEW + 40)
 
 
 def put(folder: Path, run: Run) -> str:
