@@ -69,7 +69,7 @@ def run(
     elif not quiet:
         terminal.print_summary(summary(done))
         hint = f"`perpcomp explain ADDRESS --run {shlex.quote(str(folder))}` derives every number."
-        terminal.say(f"{counted(len(files), 'file')} in {folder}. Start with README.md and vote.xlsx; {hint}")
+        terminal.say(f"{counted(len(files), 'file')} in {folder}. Start with report.html and vote.xlsx; {hint}")
         if charts is not None:
             said = f"{counted(len(drawn), 'file')} in {charts}: {', '.join(dict.fromkeys(Path(name).stem for name in drawn))}."
             terminal.say(said if drawn else "No chart is written: the run has too little to draw.")
