@@ -471,6 +471,34 @@ def test_the_age_of_the_oldest_price_is_said_and_beyond_the_interval_an_error(tm
     assert [line.value for line in summary(done) if line.label == "Age of prices"] == [finding.what]
 
 
+def test_the_oldest_of_several_prices_is_named_and_only_those_beyond_the_interval_are_late(tmp_path: Path) -> None:
+    start = build.START
+    series(
+        tmp_path,
+        [("BTCUSDC", start, 50_000), ("BTCUSDC", start + timedelta(minutes=5), 45_000), ("BTCUSDC", start + timedelta(hours=1), 1)],
+    )
+
+    def said(interval: str, *seconds: int) -> tuple[str, str]:
+        rows = [
+            build.liquidated(
+                n, build.address(n), start + timedelta(seconds=at), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000)
+            )
+            for n, at in enumerate(seconds, 1)
+        ]
+        (finding,) = [p for p in by_series(tmp_path, rows, f'"liquidation"\n{interval}').problems if p.where == "prices.csv"]
+        return finding.code, finding.what
+
+    code, what = said("interval = 90", 89, 90, 91, 92, 300)
+    assert code == "price-too-old"
+    assert what.startswith("The oldest price used is 92 s old: ")
+    assert what.endswith("; 2 liquidations are valued by an older price.")
+    assert said("interval = 92", 89, 90, 91, 92, 300)[0] == "price-age"
+    assert said("", 0, 300) == (
+        "price-age",
+        "The oldest price used is 0 s old: BTCUSDC at 2021-02-20T22:50:00Z by the row of 2021-02-20T22:50:00Z.",
+    )
+
+
 def test_an_interval_without_a_file_of_prices_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="interval is given, but price names no file"):
         build.made_up(
