@@ -27,7 +27,7 @@ from perpcomp.version import VERSION
 
 __all__ = ["MANIFEST", "manifest"]
 
-LIBRARIES = ("polars", "XlsxWriter", "msgspec", "eth-utils")
+LIBRARIES = ("polars", "XlsxWriter", "Jinja2", "svg.py", "msgspec", "eth-utils")
 ENTITLED = "entitlement_1e18_{}"  # the total of entitlements, by the quote asset in lower case
 ALWAYS = ("files", "range", "blocks", "prices", "index")  # roles of inputs that a manifest lists even where a run has none
 CLAIMS_FILE = "4-claims.csv"

@@ -27,8 +27,7 @@ UNKNOWN = "unknown"
 def accounts(run: Run, made: Columns) -> list[Part]:
     """The table; where it is very long, of the largest accounts, with a sentence that says so."""
     order = _everybody(run)
-    lines = run.liquidations.get_column("eligible").sum() + len(order)
-    shown = order if lines <= MOST_ROWS else order[:FIRST]
+    shown = order if len(order) + _below(run) <= MOST_ROWS else order[:FIRST]
     few = len(order) <= FEW
     rows = _Lines(run, made, few, shown).lines()
     paid = [in_full(total_of(run.payouts, "amount", leg.token)) for leg in run.incident.settlement]
@@ -39,6 +38,12 @@ def accounts(run: Run, made: Columns) -> list[Part]:
         return [table]
     more = f"The table shows the {FIRST} largest of {len(order):,} accounts; the last row is the total of all. All are in 3-payouts.csv."
     return [Text(more, "notice"), table]
+
+
+def _below(run: Run) -> int:
+    """How many lines stand below accounts with several positions."""
+    own = run.liquidations.filter("eligible").group_by("trader").len().get_column("len")
+    return int(own.filter(own > 1).sum())
 
 
 def _everybody(run: Run) -> list[str]:

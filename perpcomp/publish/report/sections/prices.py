@@ -22,8 +22,8 @@ NAMES = {
     "order-change": "Prices at which two accounts change their order, {market}",
 }
 PIECES = (
-    "Between two kinks the total is a straight line: total = first column of amounts + slope * price. Each kink is a fraction; it is shown"
-    " cut to two places, and sensitivity.csv has it exactly."
+    "Between two kinks the total is a straight line: what the column total says, plus the price times what is added per unit of price. Each"
+    " number is a fraction, which sensitivity.csv holds exactly; here it is cut to two places."
 )
 
 

@@ -23,7 +23,10 @@ READ = (
     " a line for each, and they add up to its entitlement."
 )
 STEPS = "From the logs to the claim, each step with its transaction and its source, as perpcomp explain ADDRESS --run . prints it."
-TOO_MANY = f"The full steps of each account, from the logs to the claim, are printed by perpcomp explain ADDRESS --run .. This page holds them for up to {FEW} accounts."
+TOO_MANY = (
+    "perpcomp explain ADDRESS --run . prints the full steps of an account, from the logs to the claim. This page holds them for up to"
+    f" {FEW} accounts."
+)
 BY_RULE = "Amounts after a step are cut to 18 places; rule-steps.csv has them as fractions, and says why a step changed an amount."
 
 
