@@ -117,8 +117,7 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
     terms = arithmetic.columns(node)
     _check_terms(chosen, terms)
     values = _computed(chosen, liquidations)
-    # max_horizontal, for one, passes over a null. An entitlement is known only where every term is.
-    known = liquidations.select(pl.all_horizontal(pl.repeat(True, pl.len()), *(pl.col(name).is_not_null() for name in terms))).to_series()
+    known = liquidations.select(has_all(terms)).to_series()
     values = liquidations.select(pl.when(known).then(values)).to_series()
     columns = {name: arithmetic.terms(liquidations.get_column(name)) for name in terms}
     second = arithmetic.evaluate_all(node, columns, liquidations.height)
@@ -132,6 +131,11 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
             transaction, log = liquidations.select("transaction_hash", "log_index").row(n)
             raise _wrong_value(chosen, f"tx {transaction} log {log}", value, other)
     return values
+
+
+def has_all(terms: Sequence[str]) -> pl.Expr:
+    """Whether a row has all these terms. An entitlement is known only there; max_horizontal, for one, passes over a null."""
+    return pl.all_horizontal(pl.repeat(True, pl.len()), *(pl.col(name).is_not_null() for name in terms))
 
 
 def _check_terms(chosen: Formula, names: Sequence[str]) -> None:

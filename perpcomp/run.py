@@ -19,8 +19,9 @@ from perpcomp.rules.named import Paying
 from perpcomp.rules.population import Population
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.decide import FINDINGS
+from perpcomp.tables.files import row_hash
 from perpcomp.tables.payouts import RULE_STEPS
-from perpcomp.tables.schema import check
+from perpcomp.tables.schema import Table, check
 
 
 class RunTables(Protocol):
@@ -132,6 +133,16 @@ class Run:
     @property
     def overrides(self) -> dict[str, str]:
         return overrides(self.incident, self.formula.name, self.input.instead)
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        return {}
+
+    def row_hash(self, attribute: str, table: Table) -> str:
+        """The row hash of one of its tables, named by its attribute; computed once, because several files state it."""
+        if attribute not in self._hashes:
+            self._hashes[attribute] = row_hash(getattr(self, attribute), table)
+        return self._hashes[attribute]
 
     @cached_property
     def rule_steps(self) -> pl.DataFrame:

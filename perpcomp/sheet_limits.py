@@ -14,11 +14,19 @@ ROWS = 1_048_576  # of a sheet of .xlsx
 CHARACTERS = 32_767  # of a cell
 ABOVE = 5  # rows above those of a table: the heading, the state, the notice, the totals and the header
 EXCERPT = 10_000  # rows that a sheet shows of a table that it cannot hold
+LINKS = 65_530  # of a sheet: Excel passes over the others
 
 
 def shown_rows(rows: int) -> int:
     """How many of a table's rows its sheet shows: all, or an excerpt where the sheet cannot hold them."""
     return rows if rows + ABOVE <= ROWS else EXCERPT
+
+
+def held(rows: int, file: str, links: bool = False) -> str:
+    """How many rows of a table its sheet holds, in words, with the file that has all; and where the `links` of its rows end."""
+    shown = shown_rows(rows)
+    linked = f"; the first {LINKS:,} have links" if links and shown > LINKS else ""
+    return f"{rows:,}{linked}" if shown == rows else f"{shown:,} of {rows:,}; all are in {file}{linked}"
 
 
 def shown_text(text: str, file: str) -> str:

@@ -1,5 +1,6 @@
 """check-sheet finds every way in which a passed-on file stops being the run, and is silent on a file that was only saved again."""
 
+import gzip
 import json
 import re
 import shutil
@@ -11,14 +12,20 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 from openpyxl.comments import Comment
-from openpyxl.styles import Font
+from openpyxl.formatting.rule import Rule
+from openpyxl.styles import Alignment, Color, Font, PatternFill
+from openpyxl.styles.differential import DifferentialStyle
+from openpyxl.styles.numbers import NumberFormat
 from openpyxl.workbook.defined_name import DefinedName
 
 import perpcomp
 from perpcomp.audit.sheet.check import check
 from perpcomp.audit.sheet.found import SheetCheck
+from perpcomp.eip55 import checksummed
 from perpcomp.findings import InputError
+from perpcomp.incident import incident_file
 from perpcomp.publish.workbook.plan import FIRST_ROW
+from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED
 from tests import build, office
 from tests.build import address, position
 from tests.commands import call
@@ -89,8 +96,29 @@ def put_name(book: Any) -> None:
     book.defined_names["token_price_1"] = DefinedName("token_price_1", attr_text="Inputs!$C$6")
 
 
-def white(book: Any) -> None:
-    book["Claims"][f"G{A}"].font = Font(color="FFFFFFFF")
+def ink(**colour: Any) -> Callable[[Any], None]:
+    """Another colour for an amount."""
+
+    def edit(book: Any) -> None:
+        book["Claims"][f"G{A}"].font = Font(color=Color(**colour))
+
+    return edit
+
+
+def on_condition(**dressed: Any) -> Callable[[Any], None]:
+    """A format that amounts above 0 get."""
+
+    def edit(book: Any) -> None:
+        rule = Rule(type="cellIs", operator="greaterThan", formula=["0"], dxf=DifferentialStyle(**dressed))
+        book["Claims"].conditional_formatting.add(f"G{A}:G{A + 4}", rule)
+
+    return edit
+
+
+def near_alike(book: Any) -> None:
+    """An address with two other digits, and the right checksum."""
+    whose = str(book["Claims"][f"A{A}"].value).lower()
+    book["Claims"][f"A{A}"].value = checksummed(whose[:3] + "0" + whose[4:39] + "0" + whose[40:])
 
 
 TAMPERED: dict[str, tuple[Callable[[Any], object], str, str]] = {
@@ -114,7 +142,29 @@ TAMPERED: dict[str, tuple[Callable[[Any], object], str, str]] = {
     "a link elsewhere": (lambda book: setattr(next(c for c in book["Positions"][A] if c.hyperlink).hyperlink, "target", "https://gnosisscan.io/tx/0x00"), "link-differs", "Positions!"),
     "an amount made a number": (lambda book: put(f"Claims!{EXACT}", float(book["Claims"][EXACT].value))(book), "precision-lost", f"Claims!{EXACT}"),
     "a format that shows nothing": (lambda book: setattr(book["Claims"][f"G{A}"], "number_format", ";;;"), "display-differs", f"Claims!G{A}"),
-    "white on white": (white, "display-differs", f"Claims!G{A}"),
+    "a format that shows another number": (lambda book: setattr(book["Claims"][f"G{A}"], "number_format", '"1,000"'), "display-differs", f"Claims!G{A}"),
+    "white on white": (ink(rgb="FFFFFFFF"), "display-differs", f"Claims!G{A}"),
+    "nearly white on white": (ink(rgb="FFFDFDFA"), "display-differs", f"Claims!G{A}"),
+    "white by the theme": (ink(theme=0), "display-differs", f"Claims!G{A}"),
+    "black by the theme, made white": (ink(theme=1, tint=0.97), "display-differs", f"Claims!G{A}"),
+    "white by its number": (ink(indexed=9), "display-differs", f"Claims!G{A}"),
+    "black on black": (lambda book: setattr(book["Claims"][f"G{A}"], "fill", PatternFill("solid", fgColor="FF000000")), "display-differs", f"Claims!G{A}"),
+    "letters of one point": (lambda book: setattr(book["Claims"][f"G{A}"], "font", Font(sz=1)), "display-differs", f"Claims!G{A}"),
+    "a text again and again": (lambda book: setattr(book["Claims"][EXACT], "alignment", Alignment(horizontal="fill")), "display-differs", f"Claims!{EXACT}"),
+    "white on a condition": (on_condition(font=Font(color="FFFFFFFF")), "display-differs", f"Claims!G{A}:G{A + 4}"),
+    "another number on a condition": (on_condition(numFmt=NumberFormat(numFmtId=164, formatCode='"9,999"')), "display-differs", f"Claims!G{A}:G{A + 4}"),
+    "zeros not shown": (lambda book: setattr(book["Claims"].sheet_view, "showZeros", False), "display-differs", "Claims"),
+    "DRAFT made FINAL on paper": (lambda book: setattr(book["Claims"].oddFooter.center, "text", "FINAL"), "display-differs", "Claims footer"),
+    "a word on top of the page": (lambda book: setattr(book["Claims"].oddHeader.center, "text", "Audited"), "display-differs", "Claims oddHeader"),
+    "a row that is not printed": (lambda book: setattr(book["Claims"], "print_area", f"A1:K{A + 2}"), "hidden-row", "Claims in print"),
+    "a row too low to read": (lambda book: setattr(book["Claims"].row_dimensions[A + 1], "height", 2), "hidden-row", f"Claims row {A + 1}"),
+    "rows too low by default": (lambda book: setattr(book["Claims"].sheet_format, "defaultRowHeight", 1), "hidden-row", "Claims"),
+    "a column too narrow to read": (lambda book: setattr(book["Claims"].column_dimensions["G"], "width", 1), "hidden-column", "Claims column G"),
+    "a total above another column": (put("Claims!B4", 99_999), "extra-cell", "Claims!B4"),
+    "a sentence beside the heading": (put("Claims!C1", "Approved"), "extra-cell", "Claims!C1"),
+    "an account two digits off": (near_alike, "unknown-recipient", f"Claims row {A}"),
+    "a note where no cell is": (lambda book: setattr(book["Claims"]["M9"], "comment", Comment("it is 9", "x")), "overlay", "Claims!M9"),
+    "a link that says another thing": (lambda book: setattr(book["Claims"][f"A{A}"].hyperlink, "tooltip", "0xbeef"), "link-differs", f"Claims!A{A}"),
     "merged cells": (lambda book: book["Claims"].merge_cells(f"B{A}:B{A + 1}"), "overlay", f"Claims!B{A}:B{A + 1}"),
     "a note over a figure": (lambda book: setattr(book["Claims"][f"G{A}"], "comment", Comment("it is 9", "x")), "overlay", f"Claims!G{A}"),
     "a name for another cell": (put_name, "name-differs", "the name token_price_1"),
@@ -137,29 +187,58 @@ def test_swapped_amounts_say_so_and_a_look_alike_is_named(folder: Path) -> None:
         f"It changed places with Claims!H{A + 1}.",
         f"It changed places with Claims!H{A}.",
     }
-    (stranger,) = [one for one in edited(folder, look_alike).findings if one.code == "unknown-recipient"]
-    assert re.fullmatch("It looks like 0x[0-9a-f]{40}, and is another account.", stranger.hint)
-
-
-def sheet_of(parts: dict[str, bytes], text: bytes) -> str:
-    """The part that holds a text."""
-    return next(name for name, data in parts.items() if name.startswith("xl/worksheets/sheet") and text in data)
+    for edit in (look_alike, near_alike):
+        (stranger,) = [one for one in edited(folder, edit).findings if one.code == "unknown-recipient"]
+        assert re.fullmatch("It looks like 0x[0-9a-f]{40}, and is another account.", stranger.hint)
 
 
 def stored_result(parts: dict[str, bytes]) -> None:
-    name = sheet_of(parts, b"SUMIFS('Compare traders'")
-    parts[name] = re.sub(rb"(SUMIFS\('Compare traders'[^<]*</f><v>)[^<]*", rb"\g<1>99", parts[name], count=1)
+    """Another result of the first formula of Claims; programs write the apostrophes in it in two ways."""
+    of_formula = re.compile(rb"(SUMIFS\((?:'|&apos;)Compare traders[^<]*</f><v>)[^<]*")
+    name = next(name for name, data in parts.items() if name.startswith("xl/worksheets/sheet") and of_formula.search(data))
+    parts[name] = of_formula.sub(rb"\g<1>99", parts[name], count=1)
 
 
 def height_of_nothing(parts: dict[str, bytes]) -> None:
-    name = sheet_of(parts, b"SUMIFS('Compare traders'")
-    parts[name] = parts[name].replace(f'<row r="{A + 1}" '.encode(), f'<row r="{A + 1}" ht="0" customHeight="1" '.encode())
+    parts[SHEET] = parts[SHEET].replace(f'<row r="{A + 1}"'.encode(), f'<row r="{A + 1}" ht="0" customHeight="1"'.encode())
 
 
 def reaches_out(parts: dict[str, bytes]) -> None:
     name = "xl/_rels/workbook.xml.rels"
     more = b'<Relationship Id="rId99" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/image" Target="https://example.org/x.png" TargetMode="External"/></Relationships>'
     parts[name] = parts[name].replace(b"</Relationships>", more)
+
+
+SHEET = "xl/worksheets/sheet3.xml"
+SPARKLINE = (
+    b'<extLst><ext uri="{05C60535-1F16-4fd2-B633-F4F36F0B64E0}" xmlns:x14="http://schemas.microsoft.com/office/spreadsheetml/2009/9/main">'
+    b"<x14:sparklineGroups><x14:sparklineGroup/></x14:sparklineGroups></ext></extLst>"
+)
+
+
+def replace_in(parts: dict[str, bytes], name: str, old: bytes, new: bytes) -> None:
+    assert old in parts[name]
+    parts[name] = parts[name].replace(old, new, 1)
+
+
+def white_theme(parts: dict[str, bytes]) -> None:
+    """Black is white."""
+    replace_in(parts, "xl/theme/theme1.xml", b'lastClr="000000"', b'lastClr="FFFFFF"')
+
+
+def part_of_a_text(parts: dict[str, bytes]) -> None:
+    """The first digit of an exact amount in white."""
+    digits = re.search(rb"<is><t>([0-9]+)</t></is>", parts[SHEET])
+    assert digits is not None
+    white = b'<is><r><rPr><color rgb="FFFFFFFF"/></rPr><t>%s</t></r><r><t>%s</t></r></is>' % (digits[1][:1], digits[1][1:])
+    parts[SHEET] = parts[SHEET].replace(digits[0], white, 1)
+
+
+def macros_by_another_name(parts: dict[str, bytes]) -> None:
+    parts["xl/figures.bin"] = b"x"
+    kind = b"http://schemas.microsoft.com/office/2006/relationships/vbaProject"
+    more = b'<Relationship Id="rId99" Type="' + kind + b'" Target="figures.bin"/></Relationships>'
+    replace_in(parts, "xl/_rels/workbook.xml.rels", b"</Relationships>", more)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +251,24 @@ def reaches_out(parts: dict[str, bytes]) -> None:
         (lambda parts: parts.update({"xl/connections.xml": b"<connections/>"}), "active-content"),
         (lambda parts: parts.update({"xl/richData/rdrichvalue.xml": b"<rvData/>"}), "active-content"),
         (lambda parts: parts.update({"xl/drawings/drawing9.xml": b"<xdr:wsDr><xdr:twoCellAnchor/></xdr:wsDr>"}), "overlay"),
+        (white_theme, "display-differs"),
+        (part_of_a_text, "display-differs"),
+        (lambda parts: replace_in(parts, "xl/workbook.xml", b"<calcPr ", b'<calcPr fullPrecision="0" '), "display-differs"),
+        (lambda parts: replace_in(parts, "xl/workbook.xml", b"<workbookView ", b'<workbookView visibility="hidden" '), "hidden-sheet"),
+        (macros_by_another_name, "active-content"),
+        (lambda parts: parts.update({"xl/volatileDependencies.xml": b"<volTypes/>"}), "active-content"),
+        (lambda parts: replace_in(parts, SHEET, b"</worksheet>", b'<picture r:id="rId9"/></worksheet>'), "overlay"),
+        (lambda parts: replace_in(parts, SHEET, b"</worksheet>", SPARKLINE + b"</worksheet>"), "overlay"),
+        (
+            lambda parts: parts.update({"xl/drawings/vmlDrawing1.vml": b"<xml><v:shape><x:ClientData ObjectType='Text'/></v:shape></xml>"}),
+            "overlay",
+        ),
+        (
+            lambda parts: parts.update(
+                {"xl/threadedComments/threadedComment1.xml": b"<ThreadedComments><threadedComment/></ThreadedComments>"}
+            ),
+            "overlay",
+        ),
         (lambda parts: parts.update({"xl/tables/table1.xml": b"<table><autoFilter><filterColumn/></autoFilter></table>"}), "hidden-row"),
     ],
 )
@@ -198,6 +295,51 @@ def test_the_untouched_file_and_one_that_was_only_saved_again_pass(folder: Path)
     saved = edited(folder, lambda book: setattr(book["Claims"].column_dimensions["A"], "width", 60))
     assert saved.same
     assert [one.code for one in saved.findings] == ["cached-value-missing"]
+
+
+def undressed(book: Any) -> None:
+    """What a workbook may lose without a figure changing."""
+    for sheet in book:
+        sheet.protection.sheet = False
+        sheet.freeze_panes = None
+        sheet.auto_filter.ref = None
+        sheet.sheet_view.zoomScale = 50
+    book["Inputs"].data_validations.dataValidation = []
+    book["Claims"].conditional_formatting = type(book["Claims"].conditional_formatting)()
+    book.properties.title = "Payouts"
+    book.active = 3
+
+
+def test_what_shows_every_figure_as_it_is_passes_with_notes(folder: Path) -> None:
+    checked = edited(folder, undressed)
+    assert checked.same, checked.findings
+    assert {one.code for one in checked.findings} == {"cached-value-missing", "decoration-differs"}
+    assert {"not protected", "DIFF is not marked", "Payouts", "lists of allowed inputs at (empty)"} <= {
+        one.found for one in checked.findings
+    }
+
+
+@pytest.mark.office
+def test_results_by_changed_inputs_are_compared_with_what_these_give(folder: Path) -> None:
+    """A what-if that a program calculated is one; one with an amount that nothing gives is more than that."""
+    changed = {("Inputs", f"C{A}"): "restore-position", ("Inputs", f"C{A + 1}"): 45_000.0, ("Inputs", f"C{A + 2}"): 6.5}
+    file = folder.parent / "what-if.xlsx"
+    file.write_bytes(office.convert(office.stripped((folder / "vote.xlsx").read_bytes(), changed), "xlsx"))
+    checked = check(file, folder)
+    assert [(one.code, one.place) for one in checked.findings if one.level == "error"] == [
+        ("parameter-differs", f"Inputs!C{A + n}") for n in range(3)
+    ]
+    (note,) = [one for one in checked.findings if one.code == "what-if"]
+    assert int(note.found.split()[0]) > 200
+
+    with zipfile.ZipFile(file) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    stored_result(parts)
+    with zipfile.ZipFile(file, "w") as target:
+        for name, data in parts.items():
+            target.writestr(name, data)
+    (wrong,) = [one for one in check(file, folder).findings if one.code == "cached-value-differs"]
+    assert (wrong.found, wrong.hint) == ("99", "It does not follow from the changed inputs.")
 
 
 def test_sorted_rows_pass(folder: Path) -> None:
@@ -257,6 +399,20 @@ def test_what_is_no_workbook_or_no_run_is_refused_with_what_to_type(folder: Path
     ):
         with pytest.raises(InputError, match=says):
             check(file, run)
+
+
+def test_an_incomplete_or_stopped_run_checks_nothing(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "out"))
+    (copy / "3-payouts.csv").unlink()
+    with pytest.raises(
+        InputError, match=r"The run is incomplete: its manifest lists 1 file that the folder lacks, such as 3-payouts\.csv\."
+    ):
+        check(folder / "vote.xlsx", copy)
+    logs = gzip.decompress((incident_file.shelf() / "rehearsal" / "logs.jsonl.gz").read_bytes()).decode().splitlines(keepends=True)
+    (tmp_path / "logs.jsonl").write_text("".join(line for line in logs if MARGIN_CHANGED.topic0 not in line))
+    perpcomp.publish_run(perpcomp.compute("rehearsal", tmp_path / "logs.jsonl"), tmp_path / "stopped")
+    with pytest.raises(InputError, match="The run stops its payments, so no file of it is one to vote on"):
+        check(tmp_path / "stopped" / "vote.xlsx", tmp_path / "stopped")
 
 
 def test_a_run_with_changed_inputs_checks_nothing(folder: Path, tmp_path: Path) -> None:

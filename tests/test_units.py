@@ -147,7 +147,7 @@ def test_no_command_and_no_file_of_a_run_in_susd_says_usdc(tmp_path: Path) -> No
         "compare",
         "explain",
         "guards verdicts",
-        "incident/vote.xlsx xl/sharedStrings.xml",
+        "incident/vote.xlsx xl/worksheets/sheet1.xml",
     ):
         assert "sUSD" in seen[name], name
     assert "no pool to replay" in seen["prices"] or "cannot be replayed" in seen["prices"]
@@ -171,7 +171,7 @@ def test_no_command_and_no_file_of_a_run_in_dai_says_usdc(tmp_path: Path) -> Non
     for name in (
         *walked(),
         "rehearsal/findings.csv",
-        "rehearsal/vote.xlsx xl/sharedStrings.xml",
+        "rehearsal/vote.xlsx xl/worksheets/sheet1.xml",
         "price-path.svg",
         "formulas-compared.svg",
         "sensitivity.svg",

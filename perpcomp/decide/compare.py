@@ -88,8 +88,8 @@ def wide(comparison: pl.DataFrame) -> pl.DataFrame:
 def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
     """By formula: (name, total in 1e-18 of the quote asset, traders above 0, traders below 0, traders whose amount is incomplete)."""
     result = []
-    for (name,), rows in sorted(comparison.group_by("formula"), key=lambda part: str(part[0])):
-        amounts = [amount for amount in fixed.to_integers(rows.get_column("amount")) if amount is not None]
-        above, below = sum(amount > 0 for amount in amounts), sum(amount < 0 for amount in amounts)
-        result.append((str(name), sum(amounts), above, below, rows.filter(INCOMPLETE).height))
+    for (name,), rows in sorted(comparison.select("formula", "amount", "rank").group_by("formula"), key=lambda part: str(part[0])):
+        amounts = rows.get_column("amount").drop_nulls()
+        total, incomplete = sum(filter(None, fixed.to_integers(amounts))), rows.filter(INCOMPLETE).height
+        result.append((str(name), total, int((amounts > 0).sum()), int((amounts < 0).sum()), incomplete))
     return result

@@ -47,9 +47,10 @@ def manifest(run: Run, files: Mapping[str, bytes]) -> bytes:
 
 def _predicate(run: Run, files: Mapping[str, bytes], hashes: Mapping[str, str]) -> dict[str, Any]:
     """What the manifest states of the run, beside its files."""
-    tables = {name: (getattr(run, attribute), table) for name, (attribute, table) in CSV_FILES.items()}
+    # The rows of a table are identified by its canonical text, which its CSV file is.
+    tables = {name: (getattr(run, attribute).height, hashes[name]) for name, (attribute, _) in CSV_FILES.items()}
     if run.incident.published_table is None:
-        tables[EVENTS_FILE] = (run.events.table, EVENTS)
+        tables[EVENTS_FILE] = (run.events.table.height, row_hash(run.events.table, EVENTS))
     paid, proved = counts(run.liquidations.filter("eligible")), run.input.proved
     return {
         "format": FORMAT,
@@ -68,7 +69,7 @@ def _predicate(run: Run, files: Mapping[str, bytes], hashes: Mapping[str, str]) 
         "formula": _describe(run.formula),
         "overrides": run.overrides,
         "compared": [_describe(one) for one in run.compared],
-        "tables": {name: {"rows": str(frame.height), "row_sha256": row_hash(frame, table)} for name, (frame, table) in tables.items()},
+        "tables": {name: {"rows": str(rows), "row_sha256": digest} for name, (rows, digest) in tables.items()},
         "workbook_content_sha256": content_digest(files[WORKBOOK_FILE]),
         "legs": [leg_stated(leg.token, leg.decimals, files[CLAIMS_FILE]) for leg in run.incident.settlement],
         "totals": {

@@ -17,7 +17,6 @@ from perpcomp.rules.named import NamedRule
 from perpcomp.rules.sentence import sentence
 from perpcomp.run import Run, kind_in_words
 from perpcomp.systems.units import units
-from perpcomp.tables.files import row_hash
 from perpcomp.tables.liquidations import LIQUIDATIONS
 from perpcomp.tables.payouts import PAYOUTS
 from perpcomp.tables.schema import CSV_TIME
@@ -100,8 +99,8 @@ def summary(run: Run) -> list[Line]:
     found = ", ".join(counted(levels[level], level) for level in ("error", "warning", "note") if levels[level])
     lines += [
         Line("Findings", found or "none", "findings.csv"),
-        Line("Liquidations, row hash", row_hash(run.liquidations, LIQUIDATIONS)),
-        Line("Payouts, row hash", row_hash(run.payouts, PAYOUTS)),
+        Line("Liquidations, row hash", run.row_hash("liquidations", LIQUIDATIONS)),
+        Line("Payouts, row hash", run.row_hash("payouts", PAYOUTS)),
     ]
     return lines
 

@@ -16,6 +16,7 @@ from tests.bench import (
     startup,
     verifying,
     vesting,
+    workbook,
 )
 from tests.bench.measure import Line
 
@@ -32,6 +33,7 @@ BENCHES = {
     "guards-history": guards_history.lines,
     "claims": claims.lines,
     "verifying": verifying.lines,
+    "workbook": workbook.lines,
 }
 HEAD = ("what", "ours", "peer", "ratio", "target", "")
 

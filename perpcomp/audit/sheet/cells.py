@@ -3,17 +3,19 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from perpcomp.audit.sheet.dressing import display
-from perpcomp.audit.sheet.found import ERROR, Found, shown
+from perpcomp.audit.sheet.display import Display
+from perpcomp.audit.sheet.found import ERROR, NOTE, Found, shown
 from perpcomp.eip55 import checksummed
 from perpcomp.publish.workbook.check import CHECK
 from perpcomp.publish.workbook.inputs import INPUTS, VALUE
-from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Cell, Sheet, letter
+from perpcomp.publish.workbook.plan import EMPTY, FIRST_ROW, HEADER_ROW, Book, Cell, Sheet, Value, letter
 from perpcomp.publish.workbook.positions import EPOCH
 
 NEAR = 1e-9
+FEW = 4  # digits in which two addresses differ that a reader takes for one
 UNIT = 1e-6  # a live amount may be one base unit off where its token has few decimals
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 REFERENCE = re.compile(r"(?<![A-Za-z0-9_.$'!])(\$?[A-Z]{1,3})([0-9]+)(?![0-9A-Za-z_(.])")
@@ -27,34 +29,45 @@ class Both(NamedTuple):
     result: Any
 
 
+@dataclass
 class Seen:
-    """What a check of all sheets found on its way: parameters that were changed, and stored results that are missing."""
+    """What a check of all sheets found on its way: parameters that were changed (name -> value), and how many stored results are missing.
 
-    def __init__(self) -> None:
-        self.changed_inputs = False
-        self.without_result = 0
+    `what_if` has the rows of each sheet by these parameters, by key, as far as they give a run; `following` counts the results that are so.
+    """
+
+    display: Display
+    changed: dict[str, Any] = field(default_factory=dict)
+    without_result: int = 0
+    what_if: dict[str, dict[tuple[str, ...], Sequence[Cell]]] = field(default_factory=dict)
+    following: int = 0
 
 
-def compare(sheet: Any, results: Any, made: Sheet, state: Cell, notice: str, seen: Seen) -> Iterator[Found]:
+def compare(sheet: Any, results: Any, made: Sheet, plan: Book, seen: Seen) -> Iterator[Found]:
     """Every difference of a sheet from its plan."""
-    above = [Cell(made.heading, "title"), state, Cell(notice, "text")]
-    for row, expected in enumerate(above, 1):
-        yield from _cell(_both(sheet, results, row, 1), expected, f"{made.name}!A{row}", row, row, seen, made)
-    for at, column in enumerate(made.columns, 1):
-        if column.above is not None:
-            place = f"{made.name}!{letter(at - 1)}{HEADER_ROW - 1}"
-            yield from _cell(_both(sheet, results, HEADER_ROW - 1, at), column.above, place, 0, 0, seen, made, total=True)
-        head = sheet.cell(HEADER_ROW, at).value
-        if (head or "") != column.header:
-            yield Found("header-differs", ERROR, f"{made.name}!{letter(at - 1)}{HEADER_ROW}", shown(head), shown(column.header))
+    below = [*_below(sheet, results, made, seen)]  # first, because an input that was changed changes the line above
+    for row, line in enumerate(plan.above(made), 1):
+        for at in range(len(made.columns)):
+            expected, place = line[at] if at < len(line) else EMPTY, f"{made.name}!{letter(at)}{row}"
+            both = _both(sheet, results, row, at + 1)
+            if row == HEADER_ROW and (both.cell.value or "") != expected.value:
+                yield Found("header-differs", ERROR, place, shown(both.cell.value), shown(expected.value))
+            elif expected.value is None and both.cell.value not in (None, ""):
+                yield Found("extra-cell", ERROR, place, shown(both.cell.value), "(empty)")
+            else:
+                yield from _cell(both, expected, place, row, row, seen, made, total=row == HEADER_ROW - 1)
+    yield from below
+
+
+def _below(sheet: Any, results: Any, made: Sheet, seen: Seen) -> Iterator[Found]:
+    """Every difference below the header: rows by their key, or by their place where the sheet has none."""
     last = max((cell.row for row in sheet.iter_rows(min_row=FIRST_ROW) for cell in row if cell.value is not None), default=HEADER_ROW)
-    rows = range(FIRST_ROW, last + 1)
     if made.key:
-        yield from _by_key(sheet, results, made, rows, seen)
+        yield from _by_key(sheet, results, made, range(FIRST_ROW, last + 1), seen)
         return
     for at, cells in enumerate(made.rows, FIRST_ROW):
         yield from _row(sheet, results, made, at, at, cells, seen)
-    for number in range(FIRST_ROW + len(made.rows), last + 1):
+    for number in range(FIRST_ROW + made.height, last + 1):
         yield Found("extra-row", ERROR, f"{made.name} row {number}", shown(sheet.cell(number, 1).value), "(no such row)")
 
 
@@ -113,11 +126,14 @@ def _cell(
             yield Found("total-differs" if total else "formula-differs", ERROR, place, value, f"={_moved(expected.formula, planned, row)}")
         elif both.result is None and expected.value != "":
             seen.without_result += 1
-        elif not seen.changed_inputs and not same(both.result, expected.value, UNIT if expected.form.endswith("token") else 0):
-            yield Found("total-differs" if total else "cached-value-differs", ERROR, place, shown(both.result), shown(expected.value))
+        elif (given := _result(expected, made, planned, column, seen)) is not None:
+            if not same(both.result, given, UNIT if expected.form.endswith("token") else 0):
+                code, hint = "total-differs" if total else "cached-value-differs", "It does not follow from the changed inputs."
+                yield Found(code, ERROR, place, shown(both.result), shown(given), hint if seen.changed else "")
+            seen.following += 1
     elif not same(value, expected.value):
         if made.name == INPUTS and column == VALUE:
-            seen.changed_inputs = True
+            seen.changed[str(made.rows[planned - FIRST_ROW][0].value)] = value
             yield Found(
                 "parameter-differs",
                 ERROR,
@@ -136,12 +152,37 @@ def _cell(
             yield Found("total-differs" if total else "value-differs", ERROR, place, shown(value), shown(expected.value))
     if cell.data_type == "f" and not expected.formula and same(value, expected.value):
         yield Found("formula-differs", ERROR, place, "a formula", shown(expected.value))
-    if expected.link and (cell.hyperlink is None or cell.hyperlink.target != expected.link):
-        yield Found("link-differs", ERROR, place, shown(cell.hyperlink.target if cell.hyperlink else None), expected.link)
-    if not expected.link and cell.hyperlink is not None:
-        yield Found("link-differs", ERROR, place, shown(cell.hyperlink.target), "(empty)")
+    yield from _link(cell, expected, place, made)
     if value is not None:
-        yield from display(cell, expected.form, place)
+        yield from seen.display.differs(cell, expected.form, place)
+
+
+def _result(expected: Cell, made: Sheet, planned: int, column: int, seen: Seen) -> Value:
+    """What a formula should have given: by the run, or by the inputs that were changed; None where nothing says it."""
+    if not seen.changed:
+        return expected.value
+    if planned < FIRST_ROW or made.columns[column].against_published:
+        return None
+    cells = seen.what_if.get(made.name, {}).get(key_of(made, planned - FIRST_ROW))
+    return None if cells is None else cells[column].value
+
+
+def key_of(made: Sheet, at: int) -> tuple[str, ...]:
+    """What identifies a row of a plan: its key, or its place where the sheet has none."""
+    return _key(made.rows[at][k].value for k in made.key) if made.key else (str(at),)
+
+
+def _link(cell: Any, expected: Cell, place: str, made: Sheet) -> Iterator[Found]:
+    """Whether a cell leads where it should, and says so. Some programs sort rows without the links of their accounts: that is a note."""
+    link = cell.hyperlink
+    found = (link.target or link.location or "") if link is not None else ""
+    if found != expected.link:
+        own = made.columns[0].cells
+        sorted_without = cell.column == 1 and own is not None and own.links is not None and found in {"", *own.links}
+        hint = "It is another account's: the rows were sorted without their links." if sorted_without else ""
+        yield Found("link-differs", NOTE if sorted_without else ERROR, place, shown(found), shown(expected.link), hint)
+    elif link is not None and link.tooltip:
+        yield Found("link-differs", ERROR, place, f"a link that calls itself {link.tooltip!r}", "a link without another name")
 
 
 def same(value: Any, expected: Any, unit: float = 0) -> bool:
@@ -196,9 +237,12 @@ def _bad_address(text: str) -> str:
 
 
 def _look_alike(text: str, ours: Any) -> str:
-    """The address of the run that begins and ends as this one does."""
+    """The address of the run that begins and ends as this one does, or has nearly all its digits."""
     low = text.lower()
     for key in ours:
-        if key[0] != low and key[0][:6] == low[:6] and key[0][-4:] == low[-4:]:
-            return f"It looks like {key[0]}, and is another account."
+        own = str(key[0])
+        ends = own[:6] == low[:6] and own[-4:] == low[-4:]
+        near = len(own) == len(low) and sum(one != other for one, other in zip(own, low, strict=True)) <= FEW
+        if own != low and (ends or near):
+            return f"It looks like {own}, and is another account."
     return ""

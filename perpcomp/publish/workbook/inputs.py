@@ -56,6 +56,11 @@ def share(leg: int, run: Run) -> str:
     return "-".join(["(1", *(f"share_{k + 1}" for k in range(last))]) + ")" if last else "1"
 
 
+def in_paid(run: Run) -> str:
+    """What an amount of the quote asset is multiplied by to be one of the asset of the settlement's prices, as a formula."""
+    return f"*{QUOTE_PRICE}" if run.incident.quote is not None and run.incident.quote.price is not None else ""
+
+
 def inputs(run: Run, compared: Sequence[Rule]) -> list[Input]:
     """Every policy of a run that a cell can hold."""
     incident, unit = run.incident, units(run.incident)
@@ -117,7 +122,7 @@ def sheet(found: Sequence[Input]) -> Sheet:
         rows.append((*texts, original, changed, Cell(one.allowed, "wrapped"), Cell(one.source, "small")))
     choices = {FIRST_ROW + k: one.choice for k, one in enumerate(found)}
     heading = "Inputs: the policies of the incident file. A yellow cell may be changed, and every live number follows"
-    return Sheet(INPUTS, heading, columns, rows, key=(), choices=choices)
+    return Sheet(INPUTS, heading, columns, rows, choices=choices)
 
 
 def names(found: Sequence[Input]) -> dict[str, str]:

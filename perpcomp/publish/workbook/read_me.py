@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.coverage import Coverage
 from perpcomp.glossary import GLOSSARY
 from perpcomp.number_text import counted
 from perpcomp.publish.sentence import in_one_sentence, paid_accounts, short
@@ -15,8 +16,7 @@ from perpcomp.publish.workbook.plan import Cell, Column, Sheet
 from perpcomp.run import Run
 from perpcomp.sheet_limits import shown_text
 from perpcomp.systems.units import units
-from perpcomp.tables.files import row_hash
-from perpcomp.tables.schema import Table
+from perpcomp.tables.schema import CSV_TIME, Table
 from perpcomp.totals import total_of
 from perpcomp.version import VERSION
 
@@ -30,8 +30,9 @@ CHECKS = (
 
 
 def read_me(run: Run) -> Sheet:
-    """What is voted on, who pays, what it costs and what is left out; then the summary of the run with its sources."""
-    lines = [*_front(run), *summary(run), *(Line(f"How to check, {k}", text) for k, text in enumerate(CHECKS, 1))]
+    """What is voted on, who pays, what it costs, what is left out and how to check it; then the summary of the run with its sources."""
+    checks = (Line(f"How to check, {k}", text) for k, text in enumerate(CHECKS, 1))
+    lines = [*_front(run), *checks, *summary(run)]
     file = f"inputs/{run.incident.name}.toml"
     rows = [
         [
@@ -76,22 +77,34 @@ def _front(run: Run) -> Iterator[Line]:
         yield Line("Coverage", f"{run.coverage}. Evidence: {run.coverage.stated}.")
 
 
-def provenance(run: Run, tables: dict[str, tuple[pl.DataFrame, Table]], inputs: dict[str, str]) -> Sheet:
+def provenance(run: Run, tables: dict[str, tuple[str, Table]], inputs: dict[str, str]) -> Sheet:
     """Every table of the run with its rows and row hash, every input with its hash, the chain and the blocks."""
     rows = [
-        [Cell(name, "bold"), Cell("output", "text"), Cell(frame.height, "whole"), Cell(row_hash(frame, table), "digits")]
-        for name, (frame, table) in tables.items()
+        [Cell(name, "bold"), Cell("output", "text"), Cell(getattr(run, own).height, "whole"), Cell(run.row_hash(own, table), "digits")]
+        for name, (own, table) in tables.items()
     ]
     rows += [
         [Cell(name, "bold"), Cell("input", "text"), Cell("", "text"), Cell(digest, "digits")] for name, digest in sorted(inputs.items())
     ]
     facts = [("made by", f"perpcomp {VERSION}")]
     if run.coverage is not None:
-        facts.append(("chain id", str(run.incident.chain.id)))
-        facts.append(("first and last block", f"{run.coverage.first_block} to {run.coverage.last_block}"))
+        facts += [("chain id", str(run.incident.chain.id)), *_blocks(run, run.coverage)]
     rows += [[Cell(what, "bold"), Cell("fact", "text"), Cell("", "text"), Cell(text, "digits")] for what, text in facts]
     columns = [Column("file", 34), Column("kind", 10), Column("rows", 10), Column("row sha256 of an output, sha256 of an input", 70)]
     return Sheet("Provenance", "Where every number comes from", columns, rows, (0,))
+
+
+def _blocks(run: Run, reached: Coverage) -> Iterator[tuple[str, str]]:
+    """The first and the last block with a log, with their times, and their hashes where the input holds them."""
+    ends = {"first block": (reached.first_block, reached.first_time), "last block": (reached.last_block, reached.last_time)}
+    hashes = run.events.lazy.filter(pl.col("block_number").is_in([block for block, _ in ends.values()])).select(
+        "block_number", "block_hash"
+    )
+    of_block = dict(hashes.unique().collect().drop_nulls().iter_rows())
+    for name, (block, time) in ends.items():
+        yield name, f"{block}, {time.strftime(CSV_TIME)}"
+        if block in of_block:
+            yield f"hash of the {name}", of_block[block]
 
 
 def glossary() -> Sheet:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from perpcomp.eip55 import checksummed
-from perpcomp.fixed import to_integers
+import polars as pl
+
+from perpcomp import fixed, sheet_limits
+from perpcomp.number_text import counted
 from perpcomp.publish.workbook.claims import Claims
 from perpcomp.publish.workbook.inputs import UPFRONT
-from perpcomp.publish.workbook.plan import FIRST_ROW, Cell, Column, Sheet, letter, number, within
+from perpcomp.publish.workbook.plan import HEADER_ROW, ROW, Cell, Cells, Column, Sheet, apart, letter, ok, total
+from perpcomp.publish.workbook.series import addresses, chosen, column, floats, row_numbers
 from perpcomp.run import Run
-from perpcomp.sheet_limits import ROWS
+from perpcomp.tables.schema import CSV_TIME
 from perpcomp.vesting.curves import curve
 from perpcomp.vesting.schedule import date_in_words, schedule
 
@@ -22,33 +25,53 @@ AMOUNT, FIRST = 2, 3  # columns
 
 def sheet(run: Run, claims: Claims) -> Sheet:
     """What unlocks when, of every payout."""
-    incident, dates = run.incident, schedule(run.incident.vesting)
-    shown = dates.rows[:DATES]
-    after = len(dates.rows) > len(shown)
-    weights = _weights(run)
-    amounts: dict[tuple[str, str], list[int]] = {}  # exact: a sum of floats differs between versions of Python
-    for (trader, token), amount in zip(run.claims.select("trader", "token").iter_rows(), to_integers(run.claims["amount"]), strict=True):
-        amounts.setdefault((trader, token), []).append(amount or 0)
-    check = FIRST + len(shown) + after
-    rows = list[list[Cell]]()
-    legs = incident.settlement
-    for payee in claims.order[: (ROWS - FIRST_ROW) // len(legs)]:
-        for leg in legs:
-            at, own = FIRST_ROW + len(rows), amounts[payee, leg.token]
-            cells = [Cell(checksummed(payee), "address"), Cell(leg.token, "text")]
-            cells.append(Cell(number(sum(own)), "token", f"SUMIFS({claims.live[leg.token]},{claims.trader},A{at})"))
-            cells += [Cell(number(own[k]), "token", f"C{at}*{weights[k]}") for k in range(len(shown))]
-            if after:
-                cells.append(Cell(number(sum(own[len(shown) :])), "token", f"C{at}-SUM(D{at}:{letter(FIRST + len(shown) - 1)}{at})"))
-            total = f"SUM(D{at}:{letter(check - 1)}{at})"
-            cells.append(Cell("ok", "text", within(f"C{at}", total, "0")))
-            rows.append(cells)
-    columns = [Column("account", 44), Column("token", 8), Column("paid in all (token)", 16)]
-    columns += [Column(f"{date_in_words(date)} (token)", 16) for date in shown]
-    columns += [Column("later dates (token)", 16)] if after else []
-    columns.append(Column("adds up?", 8))
-    heading = f"What unlocks when; the parts in base units are in {FILE}"
-    return Sheet(VESTING, heading, columns, rows, (0, 1), True, (check,))
+    tokens, dates = [leg.token for leg in run.incident.settlement], schedule(run.incident.vesting)
+    rows, shown, weights = _rows(run, claims, tokens, len(dates.rows)), dates.rows[:DATES], _weights(run)
+    amounts = [rows[str(k)] for k in range(len(dates.rows))]
+    paid = rows["token"].replace_strict({token: f"SUMIFS({live},{claims.trader},A" for token, live in claims.live.items()})
+    columns = [
+        column("account", 40, addresses(rows["trader"]), Cell("Total", "bold") if len(tokens) == 1 else None),
+        column("token", 8, Cells("text", texts=rows["token"])),
+        _amounts("paid in all", _sum(amounts), paid + row_numbers(rows.height) + ")", AMOUNT, tokens),
+    ]
+    for k, date in enumerate(shown):
+        columns.append(_amounts(date_in_words(date), amounts[k], f"{letter(AMOUNT)}{ROW}*{weights[k]}", FIRST + k, tokens))
+    if later := amounts[len(shown) :]:
+        rest = f"{letter(AMOUNT)}{ROW}-SUM({letter(FIRST)}{ROW}:{letter(FIRST + len(shown) - 1)}{ROW})"
+        columns.append(_amounts("later dates", _sum(later), rest, len(columns), tokens))
+    test = f"{apart(f'{letter(AMOUNT)}{ROW}', f'SUM({letter(FIRST)}{ROW}:{letter(len(columns) - 1)}{ROW})')}=0"
+    columns.append(column("adds up?", 8, Cells("text", None, chosen(rows["trader"].is_not_null(), "ok", None), ok(test))))
+    return Sheet(VESTING, _heading(run, rows.height), columns, key=(0, 1), filtered=True, checks=(len(columns) - 1,))
+
+
+def _heading(run: Run, rows: int) -> str:
+    """What it shows, and the last day to claim."""
+    cut = f" of {counted(rows, 'payout')} among {run.payouts.height:,}" if rows < run.payouts.height else ""
+    end = "" if run.incident.claims is None else f"; claims end {run.incident.claims.until.strftime(CSV_TIME)} (UTC, not included)"
+    return f"What unlocks when{cut}{end}; the parts in base units are in {FILE}"
+
+
+def _rows(run: Run, claims: Claims, tokens: Sequence[str], dates: int) -> pl.DataFrame:
+    """One row a payout, as the sheet Claims has the payees; beside account and token the amount of each date, which the table has below one another."""
+    by_date = {str(k): run.claims["amount"].gather_every(dates, k) for k in range(dates)}
+    payouts = pl.DataFrame(
+        {"trader": run.claims["trader"].gather_every(dates), "token": run.claims["token"].gather_every(dates), **by_date}
+    )
+    order = claims.payees.to_frame("trader").join(pl.DataFrame({"token": tokens}), how="cross").head(sheet_limits.ROWS - HEADER_ROW)
+    return order.join(payouts, on=["trader", "token"], how="left", maintain_order="left")
+
+
+def _amounts(header: str, amounts: pl.Series, formula: str | pl.Series, at: int, tokens: Sequence[str]) -> Column:
+    """Amounts of a token, or of several below one another, which no total adds up."""
+    above = total(at, len(amounts), sum(filter(None, fixed.to_integers(amounts))), "total_token") if len(tokens) == 1 else None
+    unit = tokens[0] if len(tokens) == 1 else "token"
+    return column(f"{header} ({unit})", 16, Cells("token", floats(amounts), None, formula), above)
+
+
+def _sum(amounts: Sequence[pl.Series]) -> pl.Series:
+    """The amounts of each row added up, exactly."""
+    parts = pl.DataFrame({str(k): one.reinterpret(dtype=pl.Int128) for k, one in enumerate(amounts)})
+    return parts.sum_horizontal().reinterpret(dtype=fixed.AMOUNT)
 
 
 def _weights(run: Run) -> Sequence[str]:

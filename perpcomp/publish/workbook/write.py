@@ -1,65 +1,31 @@
 """From the plan of a workbook to its bytes: nothing hidden, no password, the same bytes for the same plan.
 
-Cells are written by XlsxWriter's typed methods only, because `write()` turns some texts into formulas, and in reading order, because
-shared texts are numbered as they come.
+XlsxWriter makes the package, its formats and names, and of each sheet all but its cells. These are put in afterwards.
 """
 
 import hashlib
 import io
+import re
+import textwrap
 import zipfile
 from datetime import datetime
 from typing import Any
 
+import polars as pl
 import xlsxwriter
-from xlsxwriter.worksheet import Worksheet
 
-from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, Book, Cell, Sheet, letter
+from perpcomp.publish.workbook.forms import FORMS, LOCKED, WRAPS
+from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, LINE, Book, Cell, Sheet, letter
+from perpcomp.publish.workbook.sheet_xml import lines_xml, links_xml, rows_xml
 
-LINE_HEIGHT = 15
-BOLD = 0.7  # so many fewer characters of a header fit a line, which breaks between words
-SMALLER = 1.3  # so many more characters of a small text fit a line
+LINE_HEIGHT, TITLE_HEIGHT = 15, 20
+DEFAULT_WIDTH = 8  # of a column that nothing says the width of
 HIGHEST = 409  # points; a spreadsheet refuses a file with a higher row
-MONEY = "#,##0.00;[Red]-#,##0.00;0.00"
-LOCKED = {"locked": True, "valign": "top"}
-FORMS: dict[str, dict[str, object]] = {
-    "text": {"quote_prefix": True, "indent": 1},
-    "wrapped": {"quote_prefix": True, "indent": 1, "text_wrap": True},
-    "small": {"quote_prefix": True, "indent": 1, "text_wrap": True, "font_size": 9, "font_color": "#444444"},
-    "bold": {"bold": True, "text_wrap": True},
-    "title": {"bold": True, "font_size": 14},
-    "state": {"bold": True, "font_color": "#1F4E79"},
-    "header": {"bold": True, "bg_color": "#DDE6EE", "border": 1, "text_wrap": True},
-    "address": {"font_name": "Courier New", "font_size": 9},
-    "link": {"font_color": "#0563C1", "underline": 1},
-    "digits": {"num_format": "@", "font_name": "Courier New", "font_size": 9, "align": "right"},
-    "money": {"num_format": MONEY},
-    "number": {"num_format": "#,##0.00####;[Red]-#,##0.00####;0.00"},
-    "plain": {"num_format": "0.00##############"},
-    "token": {"num_format": "#,##0.0000"},
-    "percent": {"num_format": "0.0%"},
-    "whole": {"num_format": "#,##0"},
-    "time": {"num_format": "yyyy-mm-dd hh:mm"},
-    "total": {"num_format": MONEY, "bold": True},
-    "total_token": {"num_format": "#,##0.0000", "bold": True},
-    "input": {"num_format": "0.00##############", "bg_color": "#FFF2CC", "border": 1, "locked": False},
-    "input_text": {"num_format": "@", "bg_color": "#FFF2CC", "border": 1, "locked": False},
-}
-WRAPS = {name: SMALLER if name == "small" else 1 for name, form in FORMS.items() if form.get("text_wrap")}
 ALLOWED = dict.fromkeys(("sort", "autofilter", "format_columns", "format_rows", "select_locked_cells", "select_unlocked_cells"), True)
 
 
-class _Worksheet(Worksheet):  # type: ignore[misc]
-    """A sheet that writes formulas as they are.
-
-    XlsxWriter looks in every formula for thirty new functions, which takes two thirds of the time of a large workbook. We use none.
-    """
-
-    def _prepare_formula(self, formula: str, expand_future_functions: bool = False) -> str:
-        return formula.removeprefix("=")
-
-
 def _done(code: object) -> None:
-    """Check what XlsxWriter answers: it returns a code, and raises nothing, where it leaves a cell out."""
+    """Check what XlsxWriter answers: it returns a code, and raises nothing, where it leaves something out."""
     if isinstance(code, int) and code:
         raise RuntimeError(f"XlsxWriter refused a call with the code {code}")
 
@@ -67,40 +33,23 @@ def _done(code: object) -> None:
 def written(plan: Book, created: datetime) -> bytes:
     """The workbook's bytes."""
     buffer = io.BytesIO()
-    book = xlsxwriter.Workbook(
-        buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    )
+    book = xlsxwriter.Workbook(buffer, {"in_memory": True})
     book.set_properties({"title": plan.title, "comments": plan.notice, "created": created})
     forms = {name: book.add_format({**LOCKED, **form}) for name, form in FORMS.items()}
+    styles = {name: form._get_xf_index() for name, form in forms.items()}
     for made in plan.sheets:
-        _write_sheet(book.add_worksheet(made.name, _Worksheet), made, plan, forms)
+        _dress(book.add_worksheet(made.name), made, plan, forms)
     for name, place in plan.names.items():
         _done(book.define_name(name, place))
     book.close()
-    return _repack(buffer.getvalue())
+    return _packed(buffer, plan, styles)
 
 
-def _write_sheet(sheet: Any, made: Sheet, plan: Book, forms: dict[str, Any]) -> None:
-    write_cell = _writer(sheet, forms)
+def _dress(sheet: Any, made: Sheet, plan: Book, forms: dict[str, Any]) -> None:
+    """All of a sheet but its cells."""
     last = max(len(made.columns) - 1, 1)
-    write_cell(0, 0, Cell(made.heading, "title"))
-    write_cell(1, 0, plan.state)
-    write_cell(2, 0, Cell(plan.notice, "text"))
     for at, column in enumerate(made.columns):
-        if column.above is not None:
-            write_cell(HEADER_ROW - 2, at, column.above)
-    for at, column in enumerate(made.columns):
-        write_cell(HEADER_ROW - 1, at, Cell(column.header, "header"))
         _done(sheet.set_column(at, at, column.width))
-    _done(sheet.set_row(HEADER_ROW - 1, LINE_HEIGHT * max(_lines(column.header, column.width * BOLD) for column in made.columns)))
-    for row, cells in enumerate(made.rows, FIRST_ROW - 1):
-        lines = max(
-            (_lines(str(c.value), made.columns[at].width * WRAPS[c.form]) for at, c in enumerate(cells) if c.form in WRAPS), default=1
-        )
-        if lines > 1:  # LibreOffice shows wrapped rows on top of each other where a row has no height of its own
-            _done(sheet.set_row(row, min(LINE_HEIGHT * lines, HIGHEST)))
-        for at, cell in enumerate(cells):
-            write_cell(row, at, cell)
     for row, choice in made.choices.items():
         _done(sheet.data_validation(row - 1, 2, row - 1, 2, choice))
     for at in made.checks:
@@ -113,43 +62,96 @@ def _write_sheet(sheet: Any, made: Sheet, plan: Book, forms: dict[str, Any]) -> 
     sheet.set_paper(9)
     sheet.set_margins(0.4, 0.4, 0.5, 0.6)
     sheet.fit_to_pages(1, 0)
-    _done(sheet.repeat_rows(HEADER_ROW - 1))
-    _done(sheet.print_area(0, 0, made.last_row - 1, last))
+    if not any(cell.form == "header" for cells in made.lines for cell in cells):  # else a part of the sheet has a header of its own
+        _done(sheet.repeat_rows(HEADER_ROW - 1))
+    beside = max(LINE - made.width, 0) // DEFAULT_WIDTH  # empty columns into which the lines above the header reach
+    _done(sheet.print_area(0, 0, made.last_row - 1, last + beside))
     _done(sheet.set_footer(plan.footer))
     _done(sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"}))
     sheet.protect("", ALLOWED)
 
 
-def _writer(sheet: Any, forms: dict[str, Any]) -> Any:
-    def write_cell(row: int, at: int, cell: Cell) -> None:
-        value, form, formula, link = cell
-        if formula:
-            _done(sheet.write_formula(row, at, "=" + formula, forms[form], value))
-        elif link:
-            _done(sheet.write_url(row, at, link, forms[form], value))
-        elif isinstance(value, str):
-            _done(sheet.write_string(row, at, value, forms[form]) if value else 0)
-        elif value is not None:
-            _done(sheet.write_number(row, at, value, forms[form]))
-
-    return write_cell
-
-
-def _lines(text: str, width: float) -> int:
-    """How many lines a text takes in a column of this width."""
-    return 1 + int(len(text) / width)
-
-
-def _repack(data: bytes) -> bytes:
-    """The same parts sorted by name, dated 1980 and uncompressed, because the output of zlib differs between machines."""
+def _packed(made: io.BytesIO, plan: Book, styles: dict[str, int]) -> bytes:
+    """The package with the cells of its sheets: parts sorted by name, dated 1980, and uncompressed, because the output of zlib differs between machines."""
     first = ("[Content_Types].xml", "_rels/.rels")
+    with zipfile.ZipFile(made) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    pieces = {name: [data] for name, data in parts.items()}
+    for number, sheet in enumerate(plan.sheets, 1):
+        name = f"sheet{number}.xml"
+        links, relations = links_xml(sheet.body, FIRST_ROW)
+        pieces[f"xl/worksheets/{name}"] = _filled(parts[f"xl/worksheets/{name}"], sheet, _cells(plan, sheet, styles), links)
+        if relations:
+            pieces[f"xl/worksheets/_rels/{name}.rels"] = [relations]
     target = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as out:
-        for name in sorted(source.namelist(), key=lambda n: (n not in first, n)):
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as out:
+        for name in sorted(pieces, key=lambda n: (n not in first, n)):
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            info.create_system, info.external_attr = 3, 0o600 << 16
-            out.writestr(info, source.read(name))
+            info.create_system, info.external_attr, info.file_size = 3, 0o600 << 16, sum(map(len, pieces[name]))
+            with out.open(info, "w") as part:
+                for piece in pieces[name]:
+                    part.write(piece)
     return target.getvalue()
+
+
+def _filled(part: bytes, sheet: Sheet, rows: list[bytes], links: bytes) -> list[bytes]:
+    """A sheet without cells as XlsxWriter makes it, in pieces with cells and links in their places."""
+    head, found, tail = part.partition(b"<sheetData/>")
+    before, margins, after = tail.partition(b"<pageMargins")  # which follow the links
+    if not found or not margins:
+        raise RuntimeError(f"XlsxWriter made the sheet {sheet.name} in another form than perpcomp knows")
+    size = f'<dimension ref="A1:{letter(max(len(sheet.columns) - 1, 1))}{sheet.last_row}"/>'
+    head = re.sub(rb'<dimension ref="[^"]*"/>', size.encode(), head)
+    return [head, b"<sheetData>", *rows, b"</sheetData>", before, links, margins, after]
+
+
+def _cells(plan: Book, sheet: Sheet, styles: dict[str, int]) -> list[bytes]:
+    """The rows of a sheet, those above the header first."""
+    heights = [TITLE_HEIGHT, *[None] * (HEADER_ROW - 2), LINE_HEIGHT * header_lines(sheet)]
+    above = lines_xml(plan.above(sheet), 1, styles, heights)
+    if sheet.body:
+        return [above, rows_xml(sheet.body, FIRST_ROW, styles, _heights(sheet))]
+    widths = [column.width for column in sheet.columns]
+    lines = [max((_lines_of(cell, width) for cell, width in zip(cells, widths, strict=False)), default=1) for cells in sheet.lines]
+    return [above, lines_xml(sheet.lines, FIRST_ROW, styles, [_points(count) for count in lines])]
+
+
+def header_lines(sheet: Sheet) -> int:
+    """How many lines the header of a sheet takes."""
+    return max(_lines_of(Cell(column.header, "header"), column.width) for column in sheet.columns)
+
+
+def _lines_of(cell: Cell, width: int) -> int:
+    """How many lines a cell takes. A text breaks between words."""
+    if cell.form not in WRAPS or not isinstance(cell.value, str):
+        return 1
+    return max(1, len(textwrap.wrap(cell.value, max(int(width * WRAPS[cell.form]), 1))))
+
+
+def _points(lines: int) -> int | None:
+    """The height of a row; None for one line. LibreOffice shows wrapped rows on top of each other where they have no height of their own."""
+    return min(lines * LINE_HEIGHT, HIGHEST) if lines > 1 else None
+
+
+def _heights(sheet: Sheet) -> pl.Series | None:
+    """The height of each row of a table, null for one line; None where all are so."""
+    shown = zip(sheet.body, sheet.columns, strict=True)
+    lines = [
+        _lines(cells.texts, column.width * WRAPS[form])
+        for cells, column in shown
+        if isinstance(form := cells.form, str) and form in WRAPS and cells.texts is not None
+    ]
+    if not lines:
+        return None
+    most = pl.DataFrame({str(at): found for at, found in enumerate(lines)}).max_horizontal()
+    heights = most.replace_strict({n: _points(n) for n in most.unique().drop_nulls()}, default=None, return_dtype=pl.Int64)
+    return heights if heights.null_count() < len(heights) else None
+
+
+def _lines(texts: pl.Series, width: float) -> pl.Series:
+    """About how many lines texts take. A word that is longer than a line begins on one of its own."""
+    torn = texts.str.contains(rf"\S{{{int(width)}}}").cast(pl.Int64)
+    return 1 + texts.str.len_chars() // int(width) + torn
 
 
 def content_digest(data: bytes) -> str:
