@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import pipeline
+from perpcomp import pipeline, valuation
 from perpcomp.audit.verify import verify
 from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
@@ -21,6 +21,8 @@ from perpcomp.input import Input, find_input
 from perpcomp.publish.summary import summary
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
+from perpcomp.systems.perpetual_v1.liquidations import liquidations
+from perpcomp.systems.replay import VALUED
 from perpcomp.tables.files import read_prices, to_csv
 from perpcomp.tables.liquidations import PRICE_SERIES
 from perpcomp.valuation import AT_REFERENCE, is_before_crash
@@ -558,3 +560,76 @@ def test_prices_of_a_market_that_the_incident_does_not_name_are_a_warning(tmp_pa
     assert finding.level == "warning"
     assert finding.what == "The incident has no market BTCUSD, and the file has 1 price of it, which no liquidation uses."
     assert "Did you mean 'BTCUSDC'?" in finding.what_to_do
+
+
+# What a replay says, made up
+
+
+class States:
+    """A replay that gives every point the same state: what a test names, and null for the rest."""
+
+    findings = ()
+
+    def __init__(self, times: dict[int, datetime], **state: Any) -> None:
+        self.times, self.state, self.asked = times, state, list[tuple[Any, ...]]()
+        self.blocks = sorted(times)
+
+    def block_at(self, time: datetime) -> int:
+        return max(block for block, at in self.times.items() if at <= time)
+
+    def time_of(self, block: int) -> datetime:
+        return self.times[block]
+
+    def assumed_at(self, block: int) -> None:
+        return None
+
+    def valued(self, points: pl.DataFrame) -> pl.DataFrame:
+        self.asked += points.select("block_number", "time").rows()
+        amounts = {name: Decimal(value) if isinstance(value, str) else value for name, value in self.state.items()}
+        given = [{name: amounts.get(name) for name in VALUED.schema}] * points.height
+        return pl.DataFrame(given, schema=VALUED.schema)
+
+
+def one_long(folder: Path, replayed: Any, changes: dict[str, str]) -> tuple[dict[str, Any], list[str | None]]:
+    """A long of 1, bought for 50,000 and liquidated five minutes after the window began, as it is valued; and the codes of what is found."""
+    rows = build.position(9, build.address(1), 1, 50_000, 5_000, 45_500)
+    found, _ = liquidations(build.table(rows).lazy(), {}, build.made_up(folder).chain, pl.lit(False))
+    table, findings = valuation.at_reference(found, build.made_up(folder, changes), replayed, None)
+    return table.row(0, named=True), [one.code for one in findings]
+
+
+BY_LEVERAGE = {'second_life = "exclude"': 'second_life = "exclude"\nminimum_leverage_before_crash = 2'}
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("margin", "leverage"),
+    [("150", Decimal(10)), ("100.000000000000000001", None), ("100", None), ("99", None), ("100.000000000000001", Decimal(5) * 10**17)],
+)
+def test_a_position_without_equity_before_the_crash_has_no_leverage(margin: str, leverage: Decimal | None, tmp_path: Path) -> None:
+    """500 over what a margin holds above a loss of 95 and a funding of 5; one of 1e20 or more has no column."""
+    state = {"life": 1, "margin": margin, "unrealized_pnl_curve": "-95", "funding_owed": "5", "notional_curve": "500"}
+    row, _ = one_long(tmp_path, States({4: build.START - SECOND}, **state), BY_LEVERAGE)
+    assert row["leverage_before_crash"] == leverage
+    other, _ = one_long(tmp_path, States({4: build.START - SECOND}, **{**state, "life": 2}), BY_LEVERAGE)
+    assert other["leverage_before_crash"] is None
+
+
+def test_before_the_crash_is_the_last_block_before_the_windows_first_second(tmp_path: Path) -> None:
+    replayed = States({3: build.START - 2 * SECOND, 4: build.START - SECOND, 5: build.START})
+    one_long(tmp_path, replayed, BY_LEVERAGE)
+    assert replayed.asked == [(4, build.START)]
+
+
+def test_logs_that_begin_as_the_window_does_show_nothing_before_the_crash(tmp_path: Path) -> None:
+    late = States({5: build.START})
+    row, codes = one_long(tmp_path, late, BY_LEVERAGE)
+    assert (row["leverage_before_crash"], codes, late.asked) == (None, ["before-crash-unknown"], [])
+
+
+@pytest.mark.parametrize(("life", "size", "margin"), [(1, "2", 7), (1, "0", 0), (2, "2", 0)])
+def test_margin_without_a_position_of_the_same_life_is_nothing_at_the_reference(life: int, size: str, margin: int, tmp_path: Path) -> None:
+    """Margin may be put in before a position is opened: it is no position."""
+    state = States({4: build.START - SECOND}, life=life, size=size, margin="7", open_notional="9", funding_owed="1")
+    row, _ = one_long(tmp_path, state, {"[formula]": '[valuation]\nat = 4\nsource = "test"\n\n[formula]'})
+    assert (row["margin_at_reference"], row["size_at_reference"]) == (margin, Decimal(2) if margin else 0)
