@@ -58,6 +58,6 @@ def test_the_commands_that_need_a_node_or_an_export_reach_it(place: Path) -> Non
         done = call(*words, cwd=place)
         if "--rpc" in words:
             # the incident of the walk has its own logs, so a run of it asks no node
-            assert (done.returncode, "cannot be reached" in done.stderr) == (3, True) if words[0] == "init" else (2, False), done.stderr
+            assert (done.returncode, "cannot be reached" in done.stderr) == ((3, True) if words[0] == "init" else (2, False)), done.stderr
         else:
             assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import pytest
 from perpcomp import pipeline, valuation
 from perpcomp.audit.verify import verify
 from perpcomp.explain.explain import explain
-from perpcomp.findings import InputError
+from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.input import Input, find_input
@@ -568,7 +568,7 @@ def test_prices_of_a_market_that_the_incident_does_not_name_are_a_warning(tmp_pa
 class States:
     """A replay that gives every point the same state: what a test names, and null for the rest."""
 
-    findings = ()
+    findings, assumed, other = (), None, None
 
     def __init__(self, times: dict[int, datetime], **state: Any) -> None:
         self.times, self.state, self.asked = times, state, list[tuple[Any, ...]]()
@@ -580,8 +580,12 @@ class States:
     def time_of(self, block: int) -> datetime:
         return self.times[block]
 
-    def assumed_at(self, block: int) -> None:
-        return None
+    def assumed_at(self, block: int) -> Finding | None:
+        return self.assumed
+
+    def otherwise(self) -> "States":
+        assert self.other is not None
+        return self.other
 
     def valued(self, points: pl.DataFrame) -> pl.DataFrame:
         self.asked += points.select("block_number", "time").rows()
@@ -625,6 +629,29 @@ def test_logs_that_begin_as_the_window_does_show_nothing_before_the_crash(tmp_pa
     late = States({5: build.START})
     row, codes = one_long(tmp_path, late, BY_LEVERAGE)
     assert (row["leverage_before_crash"], codes, late.asked) == (None, ["before-crash-unknown"], [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "decided"),
+    [("40000", "39999.999999999999999999", False), ("40000", "40001", True), ("39999", "39998", True), ("39999", None, False)],
+)
+def test_a_liquidation_price_that_another_code_puts_on_the_other_side_decides_nothing(
+    one: str, other: str | None, decided: bool, tmp_path: Path
+) -> None:
+    """At the limit itself nobody is compensated, so a price there and one below it decide differently."""
+    replayed = States({4: build.START - SECOND}, life=1, liquidation_price=one)
+    replayed.assumed = Finding("warning", "here", "The code is only assumed.", "State it.", code="assumed")
+    replayed.other = States({4: build.START - SECOND}, life=1, liquidation_price=other)
+    row, codes = one_long(tmp_path, replayed, {'second_life = "exclude"': 'second_life = "exclude"\nliquidation_price_below = 40_000'})
+    expected = (Decimal(one), ["assumed"]) if decided else (None, ["assumed", "code-decides"])
+    assert (row["liquidation_price_before_crash"], codes) == expected
+
+
+def test_nothing_is_worth_0_only_at_a_known_price(tmp_path: Path) -> None:
+    closed = {"[formula]": '[valuation]\nat = 4\nprice = "curve"\nsource = "test"\n\n[formula]', "reference_price = 50_000\n": ""}
+    for price, worth in (("5", 0), (None, None)):
+        row, _ = one_long(tmp_path, States({4: build.START - SECOND}, life=1, size="0", spot_price=price, notional_curve="3"), closed)
+        assert row["notional_at_reference"] == worth
 
 
 @pytest.mark.parametrize(("life", "size", "margin"), [(1, "2", 7), (1, "0", 0), (2, "2", 0)])
