@@ -15,7 +15,7 @@ from web3 import Web3
 from perpcomp import fixed
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
-from perpcomp.ingest.decode import Event, decode
+from perpcomp.ingest.decode import Event, decode, event
 from perpcomp.ingest.raw_frame import RAW_SCHEMA
 from perpcomp.systems.perpetual_v1 import events
 from perpcomp.systems.perpetual_v1.events import (
@@ -207,6 +207,25 @@ def test_one_bad_word_among_many_rows_is_found() -> None:
     assert len(said.splitlines()) == 1
     assert said.startswith(f"row 51 (tx 0x{51:064x} log 51)")
     assert said.endswith(f": funding_payment is {10**38}, out of range. The row is damaged or belongs to another contract: fetch it again.")
+
+
+def test_beside_a_bad_word_the_largest_good_ones_are_not_named() -> None:
+    kinds = event("0x" + "12" * 32, "Made(address who, bool yes, count number, uint256 units, int256 change, bytes32 key)")
+    largest = {"who": 2**160 - 1, "yes": 1, "number": 2**63 - 1, "units": 10**38 - 1, "change": 10**38 - 1, "key": 2**256 - 1}
+    rows = [with_words(kinds, **largest), with_words(kinds, **{**largest, "change": 1 - 10**38})]
+    assert [decode(one, kinds)["number"].item() for one in rows] == [2**63 - 1] * 2
+    for name, beyond in largest.items():
+        if name != "key":
+            said = refused(with_words(kinds, **{**largest, name: beyond + 1}), kinds)
+            assert said.splitlines() == [said]
+            assert f": {name} is {beyond + 1}, out of range" in said
+
+
+def test_an_indexed_count_has_at_most_56_bits() -> None:
+    """So it is positive in 64."""
+    kind = event("0x" + "12" * 32, "Made(count indexed id)")
+    assert decode(raw(kind, ([word(2**56 - 1)], b"")), kind)["id"].to_list() == [2**56 - 1]
+    assert "id is not a number below 2^56" in refused(raw(kind, ([word(2**56)], b"")), kind)
 
 
 @pytest.mark.parametrize("size", [1, 32, 64 * 7, 64 * 100])

@@ -128,6 +128,8 @@ def test_several_accounts_of_one_owner_are_summed_before_the_one_rounding(tmp_pa
     assert sum(int(units) for units in run.claims.filter(trader=OWNER)["amount_base_units"]) == 33_000 * 10**18 // 7
     assert run.redirected.select("trader", "payee").rows() == list(OWNED.items())
     assert balances(run)
+    shown = made(tmp_path, {address(1): 5_000}, payee(address(1), OWNER, 'evidence = "letter 3"\n')).redirected
+    assert shown.select("share", "entitlement", "reason", "evidence", "source").rows() == [("1", 5_000, "its owner", "letter 3", "test")]
 
 
 def test_the_account_that_traded_is_found_by_explain(tmp_path: Path) -> None:
@@ -235,8 +237,16 @@ def test_a_list_that_is_not_the_one_agreed_is_refused_with_both_hashes(tmp_path:
 def test_an_account_of_the_map_that_is_not_compensated_is_named(tmp_path: Path) -> None:
     run = made(tmp_path, {address(1): 5_000}, payee(address(9), OWNER))
     (warning,) = [one for one in run.problems if one.code == "payee-unused"]
-    assert address(9) in warning.what
+    assert warning.what == f"1 account of the payee map is not compensated in this run: {address(9)}."
     assert amounts(run) == {address(1): 5_000}
+
+
+def test_20_accounts_of_the_map_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    for last, more in ((29, ""), (30, " and 1 more")):
+        run = made(tmp_path, {address(1): 5_000}, "".join(payee(address(n), OWNER) for n in range(10, last + 1)))
+        (warning,) = [one for one in run.problems if one.code == "payee-unused"]
+        listed = ", ".join(address(n) for n in range(10, 30))
+        assert warning.what == f"{last - 9} accounts of the payee map are not compensated in this run: {listed}{more}."
 
 
 def received(who: str, amount: int) -> str:

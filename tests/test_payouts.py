@@ -140,6 +140,28 @@ def test_a_0_has_the_last_reason_that_made_it_one(own: Entitlement, reason: str,
     assert paid["reason"].to_list() == [reason]
 
 
+@pytest.mark.parametrize(
+    ("traders", "said"),
+    [
+        (
+            1,
+            f"margin-only cannot value 1 liquidation of 1 trader, because a value that it reads is null, and pays nothing for it: {address(1)} (1 of 2).",
+        ),
+        (
+            2,
+            f"margin-only cannot value 2 liquidations of 2 traders, because a value that it reads is null, and pays nothing for them: {address(1)} (1 of 2), {address(2)} (1 of 2).",
+        ),
+    ],
+)
+def test_what_cannot_be_valued_is_counted_and_its_traders_are_named(traders: int, said: str) -> None:
+    owed = {address(n): Entitlement(5, 1, 2) for n in range(1, traders + 1)} | {address(99): Entitlement(5, 0, 2)}
+    (finding,) = payouts.unpaid(formula.find("margin-only"), owed)
+    assert finding.what == said
+    many = payouts.unpaid(formula.find("margin-only"), {address(n): Entitlement(5, 1, 2) for n in range(1, 22)})[0].what
+    assert many.count("(1 of 2)") == 20
+    assert many.endswith(f"{address(20)} (1 of 2) and 1 more.")
+
+
 def test_an_address_that_nobody_may_pay_and_that_is_owed_nothing_has_the_reason_of_its_0(tmp_path: Path) -> None:
     frame, incident = judged((1, "0", "0", "0"), (2, "1", "7", "0")), build.made_up(tmp_path)
     chosen = formula.find("margin-only")

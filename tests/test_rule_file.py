@@ -356,6 +356,21 @@ def test_who_is_paid_for_another_is_not_paid_0_for_the_reason_of_the_own_claim(t
     assert [reason.split(":")[0] for reason in paid["reason"]] == ["below-one-base-unit"] * 2
 
 
+def test_tokens_whose_rules_are_exactly_the_whole_pay_it(tmp_path: Path) -> None:
+    half = '[[rule]]\nname = "half"\nbase = "share"\nsource = "test"\n[[rule.step]]\nkind = "scale"\nfactor = 0.5\n\n[allocation]'
+    leg = '[[settlement]]\ntoken = "{}"\ndecimals = 18\nrule = "half"\nprice = 1\nprice_policy = "fixed"\nsource = "test"\n\n'
+    text = (
+        CLAIMS[: CLAIMS.index("[[settlement]]")].replace("[allocation]", half)
+        + leg.format("A")
+        + leg.format("B")
+        + CLAIMS[CLAIMS.index("[vesting]") :]
+    )
+    paid = from_claims(tmp_path, text=text).payouts
+    assert paid["token"].to_list() == ["A", "B"] * 3
+    assert paid.filter(token="A")["value"].to_list() == paid.filter(token="B")["value"].to_list()
+    assert sum(map(int, paid["amount_base_units"])) == 8_000 * 10**18
+
+
 def test_who_claims_nothing_needs_no_unit_of_a_pot(tmp_path: Path) -> None:
     rows = ROWS.replace("6612000000000000000000", "0")
     run = from_claims(tmp_path, rows, CLAIMS.replace("pot = 8_000", "pot = 0.000000000000000002"))

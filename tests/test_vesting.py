@@ -4,7 +4,7 @@ import itertools
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perpcomp.findings import InputError
+from perpcomp.incident.claims import ClaimPeriod
 from perpcomp.incident.vesting import ROUNDINGS, Vesting
+from perpcomp.vesting.checks import findings, in_the_past
 from perpcomp.vesting.curves import AFTER, unlocked
-from perpcomp.vesting.schedule import add_months, end_in_words, schedule
-from perpcomp.vesting.vest import schedule_of, vest
+from perpcomp.vesting.schedule import add_months, end_in_words, schedule, step_at
+from perpcomp.vesting.vest import schedule_of, unlocked_at, vest
 from perpcomp.vesting.words import in_words
 from tests import build
 from tests.conftest import LAB
@@ -218,6 +220,42 @@ def test_blocks_that_do_not_divide_are_cut_and_so_are_their_times() -> None:
     assert [date.unix - dates.rows[0].unix for date in dates.rows] == [0, 10, 26, 37, 53]
 
 
+def test_a_time_is_in_the_block_that_has_begun() -> None:
+    """At 5 s a block, 8 seconds are one block and 10 are two; before the start they count backwards."""
+    terms = vesting(calendar="blocks", length=10, tranches=4, start_block=100, block_seconds=Decimal(5))
+    steps = {-1: -1, 0: 0, 4: 0, 5: 1, 8: 1, 10: 2}
+    assert {second: step_at(terms, terms.start + timedelta(seconds=second)) for second in steps} == steps
+    assert step_at(vesting(), terms.start + timedelta(milliseconds=1_500)) == 1
+    assert step_at(terms, 107) == 7
+
+
+def test_a_lock_of_a_week_is_all_the_blocks_that_a_week_touches(tmp_path: Path) -> None:
+    """604,800 s at 5.2 s a block are 116,307 blocks and a part of one: half of 8 is free after 116,308."""
+    terms = vesting(calendar="blocks", length=10, tranches=2, start_block=100, block_seconds=Decimal("5.2"), lock_weeks=1)
+    made = replace(build.made_up(tmp_path), vesting=terms)
+    paid = pl.DataFrame({"trader": [build.address(1)], "token": ["PERP"], "amount_base_units": ["8"]})
+    free = [unlocked_at(paid, made, block)["transferable"].item() for block in (100 + 116_307, 100 + 116_308)]
+    assert [int(units.scaleb(18)) for units in free] == [0, 4]
+
+
+def test_a_schedule_that_begins_now_has_begun_and_one_that_begins_a_second_later_has_not() -> None:
+    terms = vesting()
+    (said,) = in_the_past(terms, terms.start, "here")
+    assert said.what.endswith("which is past: 1 of its 4 dates are over.")
+    assert not [*in_the_past(terms, terms.start - timedelta(seconds=1), "here")]
+
+
+def test_claims_may_end_a_second_after_all_is_unlocked_and_not_at_that_second(tmp_path: Path) -> None:
+    """The end is not included: what unlocks at that second, a sixth of 12, can no longer be claimed."""
+    made = build.made_up(tmp_path)
+    paid = pl.DataFrame({"trader": [build.address(1)], "token": ["PERP"], "amount_base_units": ["12"]})
+    end = datetime(2021, 6, 1, tzinfo=UTC)
+    for until, lost in ((end, "0.000000000000000002 of 0.000000000000000012 PERP"), (end + timedelta(seconds=1), None)):
+        claims = ClaimPeriod(until=until, then="it returns", source=("test",))
+        said = [one.what for one in findings(paid, replace(made, claims=claims)) if one.code == "claims-end-before-unlock"]
+        assert ([lost in what for what in said] == [True]) if lost else not said
+
+
 def test_a_tranche_unlocks_at_its_date_and_not_a_second_before() -> None:
     for terms, at_start in ((vesting(), 3), (vesting(upfront=Fraction(0)), 0)):
         dates = schedule(terms)
@@ -315,6 +353,18 @@ def test_a_line_in_steps_moves_at_each_step_alone() -> None:
         0, 100, 100, 900, 1_000,
     ]  # fmt: skip
     assert "linear in steps of 604,800 seconds over 70 days" in in_words(terms)
+    waits = vesting(
+        upfront=Fraction(0),
+        calendar="seconds",
+        length=11,
+        tranches=1,
+        binding="line",
+        granularity=3,
+        cliff=5,
+        cliff_reading="rest-from-cliff",
+    )
+    # The steps count from the cliff, where the rest begins to accrue.
+    assert [unlocked(waits, 6, step, schedule(waits)) for step in (7, 8, 10, 11)] == [0, 3, 3, 6]
 
 
 def terms_of_all_kinds() -> st.SearchStrategy[Vesting]:

@@ -50,14 +50,14 @@ def add_months(start: datetime, months: int) -> datetime:
 
 
 def schedule(vesting: Vesting) -> Schedule:
-    """The dates of a vesting, each counted from the start. With one tranche a calendar month they are whole months; else n equal parts."""
+    """The dates of a vesting, each counted from the start. With one tranche a unit they are whole units, as months; else n equal parts."""
     if vesting.all_at_once:
         return Schedule(0, 0, 0, (), (instant(vesting, 0),))
     steps, n, waits = _steps(vesting), vesting.tranches, vesting.cliff or 0
     first = 0 if vesting.cliff_reading == ACCRUES else waits
     last = vesting.length + (waits if vesting.cliff_reading == LENGTH_FROM_CLIFF else 0)
     base, cliff, end = steps(first), steps(waits), steps(last)
-    if vesting.calendar == "calendar-months" and n == last - first:
+    if n == last - first:
         tranches = tuple(steps(first + k) for k in range(1, n + 1))
     else:
         tranches = tuple(base + (end - base) * k // n for k in range(1, n + 1))
