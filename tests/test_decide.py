@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,3 +134,24 @@ def test_an_unknown_amount_or_loss_leaves_measures_out_with_the_reason() -> None
     )
     below = fairness.fairness(field({"f": [-1, 2]}, [1, 2]))[0]
     assert (below.gini, below.top) == (None, (None, None, None))
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.sampled_from([0, 1, -7, ONE, 10**37, -(10**37), 5 * 10**37, F(1, 3), F(-2, 7)])] * 2, st.booleans()), max_size=4
+    )
+)
+def test_differences_are_exact_and_cut_towards_0(rows: list[tuple[int | Fraction, int | Fraction, bool]]) -> None:
+    """Also where an amount is a fraction, and beyond what an integer of 128 bits holds of a difference."""
+    traders, known = [address(n) for n in range(len(rows))], [row[2] for row in rows]
+    amounts = {name: [row[k] for row in rows] for k, name in enumerate(("base", "other"))}
+    options = [Option(name, Amounts.of([Fraction(value) for value in values]), known) for name, values in amounts.items()]
+    expected = [
+        ("other", trader, int(apart), str(apart))
+        for trader, base, other, both in zip(traders, amounts["base"], amounts["other"], known, strict=True)
+        for apart in [Fraction(other) - Fraction(base)]
+        if both
+    ]
+    found = preferences.differences(Field(traders, options, [0] * len(rows)), "base")
+    cut = found.with_columns(found["difference"].reinterpret(dtype=pl.Int128))
+    assert sorted(cut.iter_rows()) == sorted(expected)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.decide.field import Field, sum_where
+from perpcomp.decide.field import Field, Option, sum_where
 from perpcomp.tables.decide import DIFFERENCES, PREFERENCES
 from perpcomp.tables.schema import check, frame_of
 
@@ -112,14 +112,28 @@ def table(pairs: Matrix) -> pl.DataFrame:
 def differences(field: Field, chosen: str) -> pl.DataFrame:
     """The differences table: what every other option gives each trader, less what the chosen one gives; empty where that is not compared."""
     base = next((one for one in field.options if one.name == chosen), None)
-    rows = [
-        {"option": one.name, "trader": trader, "difference": int(difference), "exact": str(difference)}
-        for one in field.options
-        for n, trader in enumerate(field.traders)
-        if base is not None and one is not base and base.known[n] and one.known[n]
-        for difference in [one.amounts[n] - base.amounts[n]]
-    ]
-    return check(frame_of(rows, DIFFERENCES), DIFFERENCES)
+    found = [DIFFERENCES.empty()]
+    for one in field.options if base is not None else ():
+        if base is not None and one is not base:
+            cut, exact = _apart(one, base)
+            columns = {
+                "option": [one.name] * len(cut),
+                "trader": field.traders,
+                "difference": cut.reinterpret(dtype=fixed.AMOUNT),
+                "exact": exact,
+            }
+            found.append(pl.DataFrame(columns, schema=DIFFERENCES.schema).filter(base.is_known & one.is_known))
+    return check(pl.concat(found), DIFFERENCES)
+
+
+def _apart(one: Option, base: Option) -> tuple[pl.Series, pl.Series]:
+    """What one option gives each trader less what another one gives: cut to whole 1e-18, and exact as text."""
+    whole = one.amounts.denominator == base.amounts.denominator == 1
+    if whole and max(abs(value) for option in (one, base) for value in (*option.amounts.numerators, 0)) < fixed.LIMIT // 2:
+        difference = one.whole - base.whole  # below the limit of Int128, beyond which Polars wraps
+        return difference, difference.cast(pl.String)
+    differences = [one.amounts[n] - base.amounts[n] for n in range(len(one.amounts))]
+    return pl.Series([int(value) for value in differences], dtype=pl.Int128), pl.Series([*map(str, differences)], dtype=pl.String)
 
 
 def pairs_of(preferences: pl.DataFrame) -> Matrix:

@@ -163,7 +163,7 @@ def _order(functions_of: Sequence[Pieces], traders: Sequence[str], reference: Fr
     places: Sequence[int] = range(len(traders))
     pairs = combinations(places, 2)
     if len(traders) > EVERY_PAIR:
-        ordered = sorted(places, key=lambda n: (functions_of[n].value(reference), n))
+        ordered = sorted(places, key=lambda n: functions_of[n].scaled(reference))  # equal ones stay in their order
         pairs = (tuple(sorted(pair)) for pair in pairwise(ordered))  # type: ignore[assignment]
         words = f"of {len(traders):,} traders, changes of order are listed between neighbours at the reference price only"
         yield {"kind": "not-listed", "text": words}
