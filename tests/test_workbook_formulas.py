@@ -12,7 +12,7 @@ from perpcomp.run import Run
 from tests.test_workbook import OTHERS, by_inputs, check_what_if, differing, formulas, input_cells
 
 sys.path.append(str(Path(sys.prefix) / "formulas"))  # it stands apart: see the Makefile
-from formulas import ExcelModel  # noqa: E402
+from formulas import ExcelModel
 
 
 def test_a_third_engine_computes_what_the_engine_computed(rehearsal: Run, tmp_path: Path) -> None:
