@@ -52,6 +52,18 @@ def test_a_threshold_stops_one_step_below_the_first_claim_that_does_not_fit() ->
     assert (first.answer, first.total, first.following_total) == (2, 30_500 * ONE, 60_500 * ONE)
 
 
+def test_a_threshold_that_spends_the_budget_exactly_stops_before_the_next_claim() -> None:
+    found = budget.threshold(ABC, 30_500 * ONE)
+    assert (found.answer, found.total, found.left_over) == (30_000 * ONE - 1, 30_500 * ONE, 0)
+    # 2.5 and 3 are both above a threshold of 2, and within one of 3.
+    parts = budget.threshold(Claims([F(5, 2), 3], F(1)), 2)
+    assert (parts.answer, parts.total, parts.following, parts.following_total) == (2, 0, 3, 5)
+
+
+def test_who_claims_nothing_is_no_trader_who_is_paid() -> None:
+    assert budget.traders(Claims([0, 5, 9, 0], F(1)), 5).answer == 1
+
+
 def test_claims_that_fit_need_no_cap_and_nothing_to_share_has_no_scale() -> None:
     assert [solve(ABC, 60_500 * ONE).answer for solve in (budget.cap, budget.threshold, budget.traders)] == [None] * 3
     assert budget.scale(ABC, 60_501 * ONE).answer == ONE
