@@ -371,6 +371,9 @@ def test_a_budget_worth_more_than_an_amount_holds_is_refused(tmp_path: Path) -> 
         InputError, match=r"made-up.toml \[\[budget\]\] half in PERP: The budget is worth 1e20 USDC or more at a price of 7 USDC\."
     ):
         build.run(tmp_path, build.position(1, build.address(1), 1, 40_000, 900, 39_000), {"[sources]": budget})
+    exactly = {"[sources]": BUDGETS.replace("amount = 100\n", "amount = 50_000_000_000_000_000_000\n") + "\n", "price = 7\n": "price = 2\n"}
+    with pytest.raises(InputError, match=r"The budget is worth 1e20 USDC or more at a price of 2 USDC\."):
+        build.run(tmp_path, build.position(1, build.address(1), 1, 40_000, 900, 39_000), exactly)
 
 
 def test_every_row_is_its_own_arithmetic(rehearsal: Run) -> None:
@@ -411,5 +414,8 @@ def test_who_is_not_known_is_counted_and_what_is_owed_to_nobody_covers_nothing()
         "nothing": (0, 0, None, 0, 2),
         "negative": (-3, 0, None, 0, 2),
     }
+    met = capacity.capacity(frame, Balance(5 * fixed.ONE, None, "as stated"), with_fund("february", CONTRACT))
+    row = met.row(by_predicate=(pl.col("source_of_funds") == FUND) & (pl.col("formula") == "partly"), named=True)
+    assert (row["covered"], row["shortfall"], row["left"]) == (None, 0, 0), "the known part is met, and the rest is not known"
     words = capacity.check_fund(table, Balance(2 * fixed.ONE, None, "as stated"), "partly", with_fund("february"))[0].what
     assert words.endswith("partly needs at least 5 USDC: at least 3 USDC short. The entitlement of 1 trader is incomplete.")

@@ -1,6 +1,7 @@
 """What a position was worth: by every moment and price of [valuation], against the recorded contract views, to the wei."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -357,9 +358,9 @@ def test_a_series_with_a_gap_is_refused_by_name(tmp_path: Path, first: int, last
     rows = [
         build.liquidated(1, build.address(1), start + timedelta(seconds=45), Decimal(1), Decimal(52_000), Decimal(9_000), Decimal(45_000))
     ]
-    with pytest.raises(
-        InputError, match=r"prices.csv: The file has no price of BTCUSDC for 2021-02-20T22:45:45Z\. Its prices reach from .*Z to .*Z\."
-    ):
+    reach = " to ".join((start + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ") for second in (first, last))
+    said = f"prices.csv: The file has no price of BTCUSDC for 2021-02-20T22:45:45Z. Its prices reach from {reach}."
+    with pytest.raises(InputError, match=re.escape(said)):
         by_series(tmp_path, rows)
 
 
