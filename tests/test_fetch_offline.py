@@ -1,6 +1,7 @@
 """Fetching without a chain: silent caps are exposed, and whatever a node refuses ends in the logs or in words."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,27 @@ def test_a_node_that_answers_502_to_everything_is_asked_a_bounded_number_of_time
     ):
         fetched(incident, installed(monkeypatch, node), tmp_path)
     assert node.counts == {"eth_chainId": 3}
+
+
+def test_a_disk_that_fails_at_any_write_loses_no_log(incident: Incident, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The N-th write fails, for every N: no temporary file is left, and the next fetch goes on to the same logs."""
+    urls, sync, calls, fails_at = installed(monkeypatch, FakeNode()), os.fsync, 0, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == fails_at:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("tests.test_fetch_offline.SETTINGS", fetching.Settings(window=15, segment=20, confirmations=0))
+    whole = fetched(incident, urls, tmp_path / "whole")
+    writes, calls = calls, 0
+    assert writes > 8
+    for fails_at in range(1, writes + 1):
+        calls, folder = 0, tmp_path / str(fails_at)
+        with pytest.raises(OSError, match="No space left on device"):
+            fetched(incident, urls, folder)
+        assert not list(folder.rglob("*.partial")), fails_at
+        assert fetched(incident, urls, folder) == whole, fails_at

@@ -19,5 +19,5 @@ def test_damaged_input_is_read_or_refused(name: str, tmp_path: Path) -> None:
     target, chance = TARGETS[name], Random(name)
     whole = target.seeds()
     assert any(target.run(seed, tmp_path) for seed in whole)
-    for _ in range(DAMAGED):
+    for _ in range(DAMAGED // 5 if target.ending == ".parquet" else DAMAGED):  # each of these is read by a process of its own
         target.run(mutated(chance.choice(whole), whole, chance), tmp_path)

@@ -16,7 +16,7 @@ from typing import Any
 
 from perpcomp.audit import static_workbook
 from perpcomp.audit.compare import UNREADABLE, Cells, Difference, compare_json, compare_rows, csv_cells, sheets
-from perpcomp.audit.static_workbook import SUMMARY, compare_tables, lines
+from perpcomp.audit.static_workbook import SUMMARY, compare_tables, lines, one_sided
 from perpcomp.publish.stated import parse_strictly
 from perpcomp.publish.workbook.plan import HEADER_ROW
 from perpcomp.publish.workbook.read_me import READ_ME
@@ -60,10 +60,10 @@ def compare_workbooks(name: str, published: bytes, expected: Mapping[str, bytes]
         before, now = lines(theirs[SUMMARY], static_workbook.HEADER_ROW), lines(ours[READ_ME], HEADER_ROW)
         differences, skipped = _compare_lines(f"{name} {SUMMARY}", before, now)
         found, remarks = compare_tables(name, theirs, expected)
-        notes += [f"{name} {SUMMARY}: the line {title} is in one of the two only, and is not compared." for title in skipped]
+        notes += one_sided(f"{name} {SUMMARY}", "line", skipped)
         return differences + found, notes + remarks
     differences = list[Difference]()
-    notes += [f"{name}: the sheet {sheet} is in one of the two only, and is not compared." for sheet in sorted({*theirs} ^ {*ours})]
+    notes += one_sided(name, "sheet", sorted({*theirs} ^ {*ours}))
     for sheet in theirs:
         if sheet not in ours:
             continue
@@ -76,7 +76,7 @@ def compare_workbooks(name: str, published: bytes, expected: Mapping[str, bytes]
             kind = "column"
             found, skipped = _compare_tables(place, theirs[sheet], ours[sheet])
         differences += found
-        notes += [f"{place}: the {kind} {title} is in one of the two only, and is not compared." for title in skipped]
+        notes += one_sided(place, kind, skipped)
     return differences, notes
 
 

@@ -25,6 +25,11 @@ TABLES: dict[str, tuple[str, Table]] = {
 }
 
 
+def one_sided(place: str, kind: str, titles: Sequence[str]) -> list[str]:
+    """The note on lines, columns or sheets that only one of two workbooks has; none without any."""
+    return [f"{place}: not compared, because only one of the two has it: {kind} {', '.join(titles)}."] if titles else []
+
+
 def compare_tables(name: str, sheets: Mapping[str, Rows], expected: Mapping[str, bytes]) -> tuple[list[Difference], list[str]]:
     """Differences of every table that the sheets show, and the columns that are not compared."""
     differences, notes = list[Difference](), list[str]()
@@ -32,12 +37,12 @@ def compare_tables(name: str, sheets: Mapping[str, Rows], expected: Mapping[str,
         if sheet == SUMMARY:
             continue
         if sheet not in TABLES:
-            notes.append(f"{name}: the sheet {sheet} is in one of the two only, and is not compared.")
+            notes += one_sided(name, "sheet", [sheet])
             continue
         file, table = TABLES[sheet]
         found, skipped = _compare(f"{name} {sheet}", rows, csv_cells(expected[file]), table)
         differences += found
-        notes += [f"{name} {sheet}: the column {title} is in one of the two only, and is not compared." for title in skipped]
+        notes += one_sided(f"{name} {sheet}", "column", skipped)
     return differences, notes
 
 

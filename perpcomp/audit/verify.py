@@ -99,7 +99,9 @@ def verify(folder: Path) -> Verdict:
 
     progress.now("Comparing every file")
     unfit = dict(altered(folder, published))
-    differences, notes = list[Difference](), [f"{name} is published by this version only, and is not compared." for name in unknown]
+    differences, notes = list[Difference](), list[str]()
+    if unknown:
+        notes.append(f"Not compared, because only this version publishes it: {', '.join(unknown)}.")
     for name in sorted(expected):
         if not (folder / name).is_file() or (data := (folder / name).read_bytes()) == expected[name]:
             continue
