@@ -1,4 +1,4 @@
-"""Takes the pictures of this folder again, of the published rehearsal. Needs Chromium and pdftoppm.
+"""Takes the pictures of this folder again, of the published rehearsal. Needs Chromium, LibreOffice, pdftoppm and pdftotext.
 
 Fonts differ between machines, so no test compares pictures.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.browser.chromium import run
+from tests.pictures import workbook
 
 HERE = Path(__file__).parent
 PUBLISHED = HERE.parent.parent / "outputs" / "rehearsal"
@@ -17,6 +18,7 @@ ROW = "0x0e79edbd6a727cfee09a2b1d0a59f7752d5bf7c9"
 def main() -> None:
     """Every picture."""
     report()
+    workbook.main()
 
 
 def report() -> None:

@@ -58,7 +58,7 @@ def claims(run: Run, traders: Traders, lost: Given) -> Claims:
         columns += _paid(run, k, leg, own, len(ranked) == height)
     columns.append(same([FIRST_LEG + LEG * k + 2 for k in range(len(legs))], payee.is_not_null()))
     reason = pl.select(pl.coalesce([own["reason"] for own in rows])).to_series()
-    columns.append(column("why 0", 50, texts(reason, "wrapped", FILE)))
+    columns.append(column("why 0", 54, texts(reason, "wrapped", FILE)))
     values = f". Amounts are values in {lacking:,} of them" if lacking else ""
     heading = f"What each account is paid, largest first: {held(len(ranked), FILE, links=True)}{values}"
     made = Sheet(CLAIMS, heading, columns, key=(0,), filtered=True, checks=(len(columns) - 2,))

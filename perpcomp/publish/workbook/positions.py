@@ -12,7 +12,7 @@ from perpcomp.publish.workbook import terms
 from perpcomp.publish.workbook.exactly import beside, same
 from perpcomp.publish.workbook.formulas import Formulas
 from perpcomp.publish.workbook.listing import BY_TRADER, FILE, KEY, LOG, TRADER, Listing
-from perpcomp.publish.workbook.plan import ROW, Cells, Column, Sheet, letter, span, total
+from perpcomp.publish.workbook.plan import ROW, Cell, Cells, Column, Sheet, letter, span, total
 from perpcomp.publish.workbook.series import column, flags, floats, or_text, texts
 from perpcomp.sheet_limits import held
 from perpcomp.systems.units import units
@@ -36,8 +36,10 @@ def positions(listing: Listing, formulas: Formulas, worth: pl.Series) -> Positio
     run, shown = listing.run, listing.shown
     quote, height = units(run.incident).quote, shown.height
     since = (shown["block_time"].dt.epoch("s") - int((EPOCH - datetime(1970, 1, 1)).total_seconds())) / DAY
+    trader, *others = listing.columns
     columns = [
-        *listing.columns,
+        trader._replace(above=Cell("Total", "bold")),
+        *others,
         column("liquidated (UTC)", 16, Cells("time", since)),
         column("may be paid?", 8, flags(shown["eligible"])),
     ]
@@ -48,7 +50,7 @@ def positions(listing: Listing, formulas: Formulas, worth: pl.Series) -> Positio
     columns.append(column(f"equity ({quote})", 13, _equity(listing, worth, place, letter(at_equity - 1))))
     first = len(columns)
     columns += _paid(listing, formulas, first)
-    columns.append(column("reason", 44, texts(shown["reason"], "wrapped", FILE)))
+    columns.append(column("reason", 48, texts(shown["reason"], "wrapped", FILE)))
     heading = f"Every liquidated position, what it was worth and what it gets: {held(run.liquidations.height, FILE, links=True)}"
     sheet = Sheet(POSITIONS, heading, columns, key=KEY, filtered=True, checks=(first + 3,))
     return Positions(sheet, span(POSITIONS, 0, height), span(POSITIONS, at_equity, height))

@@ -18,7 +18,7 @@ from perpcomp.tables.schema import CSV_TIME, Table
 from perpcomp.tables.schema import Column as TableColumn
 
 WIDTHS = {"address": 40, "hash": 15, "time": 20, "digits": 27, "flag": 8, "integer": 9, "amount": 16}
-WIDE = {"reason": 90, "what": 90, "what_to_do": 70, "where": 40, "evidence": 50}
+WIDE = {"reason_code": 22, "code": 24, "reason": 90, "what": 90, "what_to_do": 70, "where": 40, "evidence": 50}
 
 
 def sheets(run: Run) -> list[Sheet]:

@@ -23,7 +23,7 @@ from perpcomp.version import VERSION
 READ_ME = "Read me"
 CHECKS = (
     f"Look at the sheet {CHECK}: every line says YES. It adds up the exact amounts to the last base unit.",
-    "Find your account on Claims. Positions shows each of its positions, and what every formula gives it.",
+    "Find your account on Claims. Positions shows each of its positions, Formulas what every formula gives it.",
     "Change a yellow cell on Inputs. Every live number follows, and each sheet says WHAT-IF until the value is the original one again.",
     "`perpcomp check-sheet FILE FOLDER` says whether a copy of this file still is the run. `perpcomp verify FOLDER` computes all again.",
 )
@@ -42,7 +42,7 @@ def read_me(run: Run) -> Sheet:
         ]
         for line in lines
     ]
-    columns = [Column("what", 24), Column("value", 84), Column("source", 62)]
+    columns = [Column("what", 28), Column("value", 84), Column("source", 62)]
     return Sheet(READ_ME, shown_text(run.incident.title, file), columns, rows)
 
 
