@@ -387,6 +387,10 @@ def test_the_command_says_cell_found_and_expected_and_exits_with_1(folder: Path)
     good = call("check-sheet", "out/vote.xlsx", "out", cwd=folder.parent)
     assert (good.returncode, good.stdout) == (0, "")
     assert "PASS: vote.xlsx is the file of the run, unchanged." in good.stderr
+    edited(folder, lambda book: None)
+    saved = call("check-sheet", "edited.xlsx", "out", cwd=folder.parent)
+    assert (saved.returncode, saved.stdout) == (0, "")
+    assert "PASS: edited.xlsx was re-saved, values equal: it says what the run says." in saved.stderr
 
 
 def test_what_is_no_workbook_or_no_run_is_refused_with_what_to_type(folder: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def check_what_if(plan: Book, expected: Book, results: Mapping[str, list[list[An
 
 
 @pytest.mark.office
-@pytest.mark.parametrize("name", ["rehearsal", "two tokens", "other payees", "rulings", "a rule by token"])
+@pytest.mark.parametrize("name", ["rehearsal", "two tokens", "other payees", "rulings", "a rule by token", "dust"])
 def test_libreoffice_computes_what_the_engine_computed(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     run = {
         "rehearsal": lambda: request.getfixturevalue("rehearsal"),
@@ -136,6 +136,7 @@ def test_libreoffice_computes_what_the_engine_computed(name: str, request: pytes
         ),
         "rulings": lambda: ruled(tmp_path, [line(1), line(2, "set", "0.5"), line(3, "deduct", "50000"), line(1, "add", "7.25")]),
         "a rule by token": lambda: run_of(PRECEDENTS / "origin-two-tokens.toml"),
+        "dust": lambda: build.run(tmp_path, position(1, address(1), "0.000000000000000001", 30_000, "0.000000000000000003", 42_000)),
     }[name]()
     plan, results = planned(run), office.recalculated(workbook(run))
     assert sum(1 for _ in formulas(plan)) > 50

@@ -88,8 +88,7 @@ def sheet(asked: Asked) -> Level:
     wrong = tuple(Difference(f"{file.name} {one.place}", one.found, one.expected) for one in checked.findings if one.level != NOTE)
     if wrong:
         return failed("sheet", f"{file.name} is not what the run says, {counted(len(wrong), 'difference')}", wrong, notes)
-    same = "is the file of the run, unchanged" if checked.same_bytes else "was saved again, and its values equal the run's"
-    return Level("sheet", "PASS", f"{file.name} {same}", notes=notes)
+    return Level("sheet", "PASS", f"{file.name} {checked.in_words}", notes=notes)
 
 
 def _published(asked: Asked) -> Published:

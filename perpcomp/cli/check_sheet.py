@@ -42,10 +42,8 @@ def check_sheet(
         for one in checked.findings:
             if one.level == NOTE:
                 terminal.say(f"note: {one.place}: {one.found}, expected {one.expected}.")
-        if checked.same_bytes:
-            terminal.say(f"PASS: {file.name} is the file of the run, unchanged.")
-        elif checked.same:
-            terminal.say(f"PASS: {file.name} was saved again, and its values equal the run's.")
+        if checked.same:
+            terminal.say(f"PASS: {file.name} {checked.in_words}.")
         else:
             terminal.say(f"FAIL: {file.name} is not what the run says: {counted(len(differing), 'difference')}.")
     if not checked.same:

@@ -29,6 +29,11 @@ class SheetCheck:
         """Whether nothing but notes was found."""
         return all(one.level == NOTE for one in self.findings)
 
+    @property
+    def in_words(self) -> str:
+        """What the file is, where it is the same."""
+        return "is the file of the run, unchanged" if self.same_bytes else "was re-saved, values equal: it says what the run says"
+
 
 def shown(value: object) -> str:
     """A cell's value in a finding."""

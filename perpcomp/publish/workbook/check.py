@@ -6,7 +6,7 @@ from perpcomp.publish.status import status
 from perpcomp.publish.workbook.claims import CLAIMS, Claims
 from perpcomp.publish.workbook.formulas import VALUES, Formulas
 from perpcomp.publish.workbook.inputs import FORMULA, INPUTS, ORIGINAL, VALUE, Input
-from perpcomp.publish.workbook.plan import EMPTY, FIRST_ROW, Cell, Column, Sheet, letter, number, span
+from perpcomp.publish.workbook.plan import EMPTY, FIRST_ROW, Cell, Column, Sheet, above_zero, letter, number, span
 from perpcomp.publish.workbook.positions import POSITIONS
 from perpcomp.publish.workbook.rules import Rule
 from perpcomp.publish.workbook.spelled import LONGEST
@@ -79,8 +79,8 @@ def sheet(
     else:
         lines.note("Accounts that stand there twice", Cell(f"not counted above {MOST:,} accounts; check-sheet does", "wrapped"))
     if len(run.incident.settlement) == 1:
-        (live,) = claims.live.values()
-        lines.equal("Accounts that are paid more than 0", paid_accounts(run.payouts), f'COUNTIF({live},">0")')
+        (live,), (leg,) = claims.live.values(), run.incident.settlement
+        lines.equal("Accounts that are paid more than 0", paid_accounts(run.payouts), above_zero(live, leg.decimals))
     for name in formulas.values_only:
         lines.note(f"{name}: no formula of a spreadsheet can follow this rule", Cell(VALUES, "text"))
     if not run.fairness.is_empty():

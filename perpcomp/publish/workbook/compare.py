@@ -10,7 +10,20 @@ from perpcomp.incident.funds import FUND
 from perpcomp.publish.sentence import short
 from perpcomp.publish.workbook.formulas import VALUES, Formulas
 from perpcomp.publish.workbook.inputs import in_paid, share
-from perpcomp.publish.workbook.plan import EMPTY, FIRST_ROW, Cell, Column, Sheet, apart, literal, number, span
+from perpcomp.publish.workbook.plan import (
+    EMPTY,
+    FIRST_ROW,
+    Cell,
+    Column,
+    Sheet,
+    above_zero,
+    apart,
+    at_zero,
+    below_zero,
+    literal,
+    number,
+    span,
+)
 from perpcomp.publish.workbook.rules import Rule
 from perpcomp.publish.workbook.traders import FIRST_RULE, TRADERS, known_traders
 from perpcomp.run import Run
@@ -59,9 +72,9 @@ def _totals(run: Run, formulas: Formulas, compared: Sequence[Rule], traders: She
         facts: tuple[tuple[float | None, str, str], ...] = (
             (number(sum(known)), "money", f"SUM({column})"),
             (number(sum(known) - of_chosen), "money", apart(f"B{at}", f"INDEX({totals},formula_number)")),
-            (int((amounts > 0).sum()), "whole", f'COUNTIF({column},">0")'),
-            (int((amounts == 0).sum()), "whole", f"COUNTIF({column},0)"),
-            (int((amounts < 0).sum()), "whole", f'COUNTIF({column},"<0")'),
+            (int((amounts > 0).sum()), "whole", above_zero(column, 18)),
+            (int((amounts == 0).sum()), "whole", at_zero(column, 18)),
+            (int((amounts < 0).sum()), "whole", below_zero(column, 18)),
             (number(max(known, default=0)), "money", f"MAX({column})"),
         )
         cells = [Cell(value, form, formula if live else "") for value, form, formula in facts]

@@ -181,6 +181,24 @@ def apart(live: str, other: str, least: str = "0") -> str:
     return f"IF(ABS({live}-{other})<=MAX({least},10^-9*MAX(1,ABS({live}))),0,{live}-{other})"
 
 
+def above_zero(cells: str, decimals: int) -> str:
+    """The formula of how many amounts are above 0. A live one may be less than one unit of the last decimal, which nobody is paid.
+
+    A criterion is a text, and 9E-19 has no decimal point, which would mean something else in another country.
+    """
+    return f'COUNTIF({cells},">="&9*10^-{decimals + 1})'
+
+
+def below_zero(cells: str, decimals: int) -> str:
+    """The formula of how many amounts are below 0, as above_zero counts."""
+    return f'COUNTIF({cells},"<="&-9*10^-{decimals + 1})'
+
+
+def at_zero(cells: str, decimals: int) -> str:
+    """The formula of how many amounts are 0, as above_zero and below_zero count."""
+    return f'COUNTIF({cells},">"&-9*10^-{decimals + 1})-{above_zero(cells, decimals)}'
+
+
 def ok(test: str) -> str:
     """The formula of a check: "ok" where the test holds, else "DIFF"."""
     return f'IF({test},"ok","DIFF")'
