@@ -1,0 +1,1 @@
+"""Mutation testing of the money path: README.md says how to run it, and what it found."""

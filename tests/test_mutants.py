@@ -1,0 +1,45 @@
+"""What is recorded of mutants made by hand is true: texts and tests are where the list says, and a handful is killed for real."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutants import by_hand
+from tests.mutants.by_hand import Made
+from tests.mutants.forks import Forks
+
+ROOT = Path(__file__).parent.parent
+MADE = by_hand.made()
+# Tests that take less than a second, each of another kind.
+HANDFUL = (
+    "test_a_product_is_the_integers_own_or_raises",
+    "test_a_0_has_the_last_reason_that_made_it_one",
+    "test_the_window_is_half_open",
+    "test_a_pot_smaller_than_the_claims_is_met_to_the_unit",
+    "test_a_price_holds_from_its_own_second_on_also_the_first_and_the_last",
+    "test_a_limit_of_leverage_still_passes_and_one_unit_beyond_does_not",
+)
+
+
+@pytest.mark.parametrize("mutant", MADE, ids=lambda one: f"{Path(one.file).stem}: {one.becomes.strip()[:60]}")
+def test_a_mutant_by_hand_has_its_text_and_its_test(mutant: Made) -> None:
+    assert (ROOT / mutant.file).read_text().count(mutant.text) == 1
+    assert mutant.becomes != mutant.text
+    file, test = mutant.killed_by.split("::")
+    assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.M)
+
+
+def test_a_handful_of_mutants_by_hand_is_killed() -> None:
+    with Forks(Path(sys.executable), ROOT) as forks:
+        for place in HANDFUL:
+            mutant = next(one for one in MADE if place in one.killed_by)
+            assert not by_hand.survives(mutant, forks), mutant
+
+
+def test_a_mutant_that_changes_nothing_survives() -> None:
+    """The runner does not call everything killed."""
+    mutant = MADE[0]._replace(becomes=MADE[0].text + "  # as before")
+    with Forks(Path(sys.executable), ROOT) as forks:
+        assert by_hand.survives(mutant, forks)
