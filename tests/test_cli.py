@@ -34,7 +34,7 @@ def test_run_in_an_empty_folder_writes_outputs_rehearsal(tmp_path: Path) -> None
     assert done.returncode == 0
     assert (tmp_path / "outputs" / "rehearsal" / "vote.xlsx").is_file()
     assert "A rehearsal, not the historical incident" in done.stdout
-    assert "38 files in outputs/rehearsal" in done.stderr
+    assert "42 files in outputs/rehearsal" in done.stderr
     assert process("verify", "outputs/rehearsal", cwd=tmp_path).returncode == 0
 
 
@@ -314,7 +314,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("ending", ["rehearsal/logs.jsonl.gz", ".manifest.json.partial"], ids=["while reading", "while writing"])
+@pytest.mark.parametrize("ending", ["rehearsal/logs.jsonl.gz", ".vote.xlsx.partial"], ids=["while reading", "while writing"])
 def test_ctrl_c_ends_with_a_sentence_and_without_incomplete_files(tmp_path: Path, ending: str) -> None:
     """The process reports that it opens the file and waits there, so that the signal always arrives during the work."""
     process = subprocess.Popen(
