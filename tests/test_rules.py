@@ -269,6 +269,97 @@ def test_more_set_aside_than_the_pot_holds_is_refused() -> None:
     assert kept.amounts.total == 30 * 7 * ONE
 
 
+def told(step: Step, claims: Sequence[Any], **columns: Any) -> tuple[list[Fraction], list[str | None]]:
+    """What one step gives each trader, in units of the quote asset, and why, where it says so."""
+    (done,) = apply(rule(step), population({"claim": claims, **columns}), {}).steps
+    return [done.result.standing.amounts[n] / ONE for n in range(len(claims))], [done.result.reasons.get(n) for n in range(len(claims))]
+
+
+FIRST, ENDED = "first: paid whole", "first: the money ended here"
+LEVEL = "above-level: the level of all others"
+
+
+@pytest.mark.parametrize(
+    ("step", "claims", "after", "why"),
+    [
+        # At a limit nothing is taken, so nothing is said.
+        (Step("cap-per-trader", cap=D(5), excess="kept"), [4, 5, 6], [4, 5, 5], [None, None, "above-cap: more than 5"]),
+        (Step("cap-per-trader", cap=D(5), excess="redistribute"), [2, 5, 6], [3, 5, 5], [None, None, "above-cap: more than 5"]),
+        (
+            Step("tiers", threshold=D(5), share=Fraction(1, 2)),
+            [4, 5, 7],
+            [4, 5, 6],
+            [None, None, "above-threshold: of what is above 5, a share of 1/2 is paid"],
+        ),
+        (Step("drop-below", minimum=D(5)), [0, 4, 5], [0, 0, 5], [None, "below-minimum: less than 5", None]),
+        (
+            Step("equal-per-address", pot=D(9)),
+            [2, 3, 4, 5],
+            [2, Fraction(7, 3), Fraction(7, 3), Fraction(7, 3)],
+            [None, LEVEL, LEVEL, LEVEL],
+        ),
+        (Step("equal-per-address", pot=D(8)), [2, 2, 5, 0], [2, 2, 4, 0], [None, None, LEVEL, None]),
+        (Step("equal-per-address", pot=D(7)), [2, 2, 3, 0], [2, 2, 3, 0], [None] * 4),
+        (Step("equal-per-address", pot=D(9)), [3, 3, 4], [3, 3, 3], [None, None, LEVEL]),
+        # The small ones are counted among those who claim something; of equal ones the lower address is first.
+        (Step("small-first", pot=D(9), threshold=D(4)), [4, 0, 4, 5], [4, 0, 4, 1], [FIRST, None, FIRST, None]),
+        (Step("small-first", pot=D(7), threshold=D(4)), [4, 0, 4, 5], [4, 0, 3, 0], [FIRST, None, ENDED, None]),
+        (Step("small-first", pot=D(4), threshold=D(5)), [4, 4, 5], [4, 0, 0], [FIRST, ENDED, ENDED]),
+        (Step("small-first", pot=D(6), share=Fraction(1, 2)), [3, 2, 3, 0], [2, 2, 2, 0], [None, FIRST, None, None]),
+        (Step("net-of-refund", column="refund"), [6, 6, 6, 0], [6, 4, 0, 0], [None, "already-received: 2", "already-received: 7", None]),
+        (Step("net-bad-debt"), [6, 6, 6, 0], [6, 4, 0, 0], [None, "bad-debt: 2", "bad-debt: 7", None]),
+        (
+            Step("leverage-filter", maximum=D(10), above="drop"),
+            [6, 6, 6, 6],
+            [6, 6, 0, 0],
+            [None, None, "leverage: opened with 10.5, above 10", "leverage: opened with 20, above 10"],
+        ),
+    ],
+)
+def test_a_step_says_why_it_leaves_less(step: Step, claims: list[Any], after: list[Any], why: list[str | None]) -> None:
+    facts = {"refund": [0, 2, 7, 1], "bad_debt": [0, 2, 7, 1], "leverage_at_open": [1, 10, D("10.5"), 20]}
+    assert told(step, claims, **{name: column[: len(claims)] for name, column in facts.items()}) == (after, why)
+
+
+def test_the_highest_leverage_of_a_trader_counts_whatever_its_order() -> None:
+    for leverages in ([20, 5], [5, 20]):
+        of = population({"claim": [3, 3], "leverage_at_open": leverages}, [address(1)] * 2)
+        assert paid(rule(Step("leverage-filter", maximum=D(10), above="scale")), of) == [3]
+
+
+def test_an_unwinding_begins_with_the_smallest_and_of_equal_ones_with_the_lower_address() -> None:
+    """A short's notional counts as a long's: 10 are bought out of 10,000, sold back, and then 20 sold. A base of b holds k / b of quote."""
+    columns = {
+        "size": [20, -10, 10],
+        "notional": [20_000, -10_000, 10_000],
+        "open_notional": [0, 20_000, 0],
+        "margin": [0] * 3,
+        "funding": [0] * 3,
+    }
+    holds = {base: Fraction(10**11, base) for base in (9_990, 10_000, 10_020)}
+    fetched = [holds[10_000] - holds[10_020], 20_000 - (holds[9_990] - holds[10_000]), holds[9_990] - holds[10_000]]
+    unwound = paid(rule(Step("amm-unwind", rounds=1), base="margin"), population(columns))
+    assert unwound == [Fraction(amount * ONE // 1, ONE) for amount in fetched]
+
+
+def test_who_had_something_and_ends_with_nothing_is_told_the_step_that_took_it() -> None:
+    of = population({"claim": [0, 4, 6, 8], "bad_debt": [0, 0, 6, 0]})
+    steps = (Step("drop-below", minimum=D(5)), Step("net-bad-debt"), Step("pro-rata-budget", pot=D(1)))
+    assert apply(rule(*steps), of, {}).why_nothing() == {
+        address(2): "below-minimum: less than 5",
+        address(3): "bad-debt: 6",
+    }
+    assert apply(rule(Step("scale", factor=Fraction(0))), of, {}).why_nothing()[address(4)] == "scale: step 1 of r leaves nothing"
+
+
+def test_20_traders_of_unknown_claim_are_named_and_the_others_counted() -> None:
+    for count, more in ((20, ""), (21, " and 1 more")):
+        with pytest.raises(InputError) as caught:
+            apply(rule(Step("pro-rata-budget", pot=D(15))), population({"claim": [None] * count}), {})
+        listed = ", ".join(address(n) for n in range(1, 21))
+        assert f"The claim of {count} traders on the pot is not known, and with it nobody's share: {listed}{more}." in str(caught.value)
+
+
 AMOUNT = st.decimals(min_value=D("0.01"), max_value=D(10**7), places=2)
 RATIO = st.fractions(min_value=0, max_value=3, max_denominator=10**6)
 SHARE = st.fractions(min_value=0, max_value=1, max_denominator=1_000)
