@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from perpcomp import restore
 from perpcomp.curve import Reserves, in_price
 from perpcomp.findings import InputError
-from perpcomp.fixed import ONE, from_integer, mul_integers, to_integer
+from perpcomp.fixed import AMOUNT, ONE, from_integer, mul_integers, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.restore import ORDERS
 from perpcomp.run import Run
@@ -88,6 +88,34 @@ def test_in_turn_each_pool_is_what_the_one_before_left() -> None:
     first = rows.row(0, named=True)
     assert to_integer(first["quote_reserve"]) == int(recovered["quoteReserve"])
     assert to_integer(first["base_reserve"]) == int(recovered["baseReserve"])
+
+
+def test_equal_sizes_are_opened_by_address_and_a_short_is_as_large_as_a_long(tmp_path: Path) -> None:
+    """Liquidated in the order 3, 1, 2, 4: two longs of 2, a short of 3 and a long of 1. Those of an unknown size are not opened."""
+    sizes = {3: "2", 1: "2", 2: "-3", 4: "1", 5: None}
+    rows = pl.DataFrame(
+        {
+            "eligible": [True] * 5,
+            "market": [build.MARKET] * 5,
+            "trader": [build.address(n) for n in sizes],
+            "size_at_reference": [None if size is None else Decimal(size) for size in sizes.values()],
+            "block_number": range(10, 15),
+            "log_index": [0] * 5,
+        },
+        schema_overrides={"size_at_reference": AMOUNT},
+    )
+    asked = build.made_up(
+        tmp_path, {"[formula]": f'[restore]\norder = "each-alone"\nspread = 0\nsource = "test"\n\n{POOL}\n[formula]'}
+    ).restore
+    assert asked is not None
+    at = {build.MARKET: Reserves.of(50_000_000 * ONE, 1_000 * ONE)}
+    turns = {order: [(one.block_number, one.turn) for one in restore.openings(rows, at, asked, order)] for order in ORDERS}
+    assert turns == {
+        "each-alone": [(10, None), (11, None), (12, None), (13, None)],
+        "as-liquidated": [(10, 1), (11, 2), (12, 3), (13, 4)],
+        "largest-first": [(12, 1), (11, 2), (10, 3), (13, 4)],
+        "smallest-first": [(13, 1), (11, 2), (10, 3), (12, 4)],
+    }
 
 
 def test_alone_everybody_meets_the_same_pool_and_the_order_of_rows_does_not_matter() -> None:

@@ -16,6 +16,7 @@ from perpcomp.incident.payees import Payee
 from perpcomp.incident.rule_steps import Step
 from perpcomp.incident.rules import Rule
 from perpcomp.rules import unwind
+from perpcomp.rules.amounts import Amounts, together, with_limit
 from perpcomp.rules.apply import Outcome, apply
 from perpcomp.rules.population import Population
 from perpcomp.rules.sentence import parse, sentence
@@ -267,6 +268,17 @@ def test_more_set_aside_than_the_pot_holds_is_refused() -> None:
         apply(rule(step), population(ABC, budgets={"treasury": (40 * ONE, Fraction(7))}), {})
     kept = apply(rule(replace(step, set_aside=D(10))), population(ABC, budgets={"treasury": (40 * ONE, Fraction(7))}), {})
     assert kept.amounts.total == 30 * 7 * ONE
+
+
+def test_amounts_are_whole_numbers_over_one_denominator() -> None:
+    third, half = Amounts([1, 6], 3), Amounts([1, 0], 2)
+    assert Amounts.of([Fraction(1, 3), Fraction(1, 2), Fraction(2)]) == Amounts([2, 3, 12], 6)
+    assert (len(third), third[1], third.total) == (2, 2, Fraction(7, 3))
+    assert (third.over(3), third.over(6)) == ([1, 6], [2, 12])
+    assert third.times(Fraction(6, 5)) == Amounts([2, 12], 5)
+    assert (Amounts([7, 5]).cut(), Amounts([7, 6, 5], 2).cut(), third.cut()) == ([7, 5], [3, 3, 2], [0, 2])
+    assert together(third, half) == ([[2, 12], [3, 0]], 6)
+    assert with_limit(third, Fraction(1, 2)) == ([2, 12], 3, 6)
 
 
 def told(step: Step, claims: Sequence[Any], **columns: Any) -> tuple[list[Fraction], list[str | None]]:
