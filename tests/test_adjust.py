@@ -126,6 +126,14 @@ def test_what_adjustments_move_is_what_entitlements_change_by(amounts: list[int]
         assert after[trader].known == fixed.to_integer(change)
 
 
+def test_a_ruling_that_sets_an_amount_settles_what_is_unknown_and_no_other_does() -> None:
+    owed = {address(1): Entitlement(5, 1, 2, 3)}
+    words = dict.fromkeys(("reason", "evidence", "author", "ruling"), "a test")
+    for kind, amount, after in (("set", 2, (2, 0, 2, 3, -3)), ("add", 2, (7, 1, 2, 3, 2)), ("deduct", 9, (0, 1, 2, 3, -5))):
+        one = Adjustment(**words, trader=address(1), kind=kind, date=NOW, source=("test",), amount=fixed.from_integer(amount), factor=None)
+        assert adjust.adjust(owed, replace(made_up(Path()), adjustments=(one,))) == {address(1): Entitlement(*after)}
+
+
 def test_the_incident_file_adjusts_before_the_ledger(tmp_path: Path) -> None:
     entry = f"""[[adjustment]]
 trader = "{address(1)}"

@@ -312,7 +312,8 @@ def test_no_test_is_skipped() -> None:
             assert not re.search(r"pytest\.skip|mark\.(skip|xfail)|importorskip", path.read_text()), path
 
 
-def test_the_lock_has_hashes_and_no_addresses() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("path", ["requirements.lock", "tests/mutants/requirements.lock"])
+def test_a_lock_has_hashes_and_no_addresses(path: str) -> None:
+    lock = (ROOT / path).read_text()
     assert not re.search(r"https?://|--index|--extra-index|find-links", lock)
     assert lock.count("--hash=sha256:") > 100

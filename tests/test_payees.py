@@ -132,6 +132,12 @@ def test_several_accounts_of_one_owner_are_summed_before_the_one_rounding(tmp_pa
     assert shown.select("share", "entitlement", "reason", "evidence", "source").rows() == [("1", 5_000, "its owner", "letter 3", "test")]
 
 
+def test_payees_stand_by_address_whoever_they_are_paid_for() -> None:
+    """So that of equal remainders the lower address gets the unit."""
+    owed = [payees.Part(address(n), to, Entitlement(n, 0, 1)) for n, to in ((1, NEW), (2, OWNER), (3, NEW))]
+    assert [(to, own.known) for to, own in payees.per_payee(owed).items()] == sorted([(NEW, 4), (OWNER, 2)])
+
+
 def test_the_account_that_traded_is_found_by_explain(tmp_path: Path) -> None:
     run = made(tmp_path, MARGINS, "".join(payee(*pair) for pair in OWNED.items()))
     for account, to in OWNED.items():

@@ -241,6 +241,10 @@ def test_several_bases_are_combined_at_the_level_that_is_stated() -> None:
     at = {level: paid(rule(base=("f", "g"), combine="max", level=level), of) for level in ("liquidation", "trader")}
     assert at == {"liquidation": [15], "trader": [11]}
     assert paid(rule(base=("f", "g"), combine="blend", weights=(Fraction(1), Fraction(3)), level="trader"), of) == [8]
+    half_known = population({"f": [None, 3], "g": [5, 5]})
+    for combine, after in (("max", [5, 5]), ("minus", [0, 2])):
+        done = apply(rule(base=("g", "f"), combine=combine, level="trader"), half_known, {})
+        assert ([amount / ONE for amount in done.amounts.numerators], [*done.end.unknown]) == (after, [1, 0])
     clamped = population({"f": [10, -4]}, [address(1)] * 2)
     assert [paid(rule(base="f", level=level), clamped) for level in ("liquidation", "trader")] == [[10], [6]]
 
@@ -252,6 +256,9 @@ def test_a_claim_that_is_not_known_stops_a_pot_or_stands_aside() -> None:
         apply(rule(pot), of, {})
     assert address(1) in str(caught.value)
     assert paid(rule(pot, unknown="set-aside"), of) == [0, 15]
+    with pytest.raises(InputError, match="is not known, and with it nobody's share"):
+        apply(rule(Step("cap-per-trader", cap=D(5), excess="redistribute")), of, {})
+    assert paid(rule(Step("cap-per-trader", cap=D(5), excess="kept")), of) == [5, 5]
     assert paid(rule(Step("scale", factor=Fraction(2))), of) == [20, 40]
 
 
@@ -340,16 +347,16 @@ def test_the_highest_leverage_of_a_trader_counts_whatever_its_order() -> None:
 
 
 def test_an_unwinding_begins_with_the_smallest_and_of_equal_ones_with_the_lower_address() -> None:
-    """A short's notional counts as a long's: 10 are bought out of 10,000, sold back, and then 20 sold. A base of b holds k / b of quote."""
+    """A short's notional counts as a long's: 10 are sold to a base of 10,000, 10 more, and then 20 bought. A base of b holds k / b of quote."""
     columns = {
-        "size": [20, -10, 10],
-        "notional": [20_000, -10_000, 10_000],
-        "open_notional": [0, 20_000, 0],
+        "size": [-20, 10, 10],
+        "notional": [-20_000, 10_000, 10_000],
+        "open_notional": [40_000, 0, 0],
         "margin": [0] * 3,
         "funding": [0] * 3,
     }
-    holds = {base: Fraction(10**11, base) for base in (9_990, 10_000, 10_020)}
-    fetched = [holds[10_000] - holds[10_020], 20_000 - (holds[9_990] - holds[10_000]), holds[9_990] - holds[10_000]]
+    holds = {base: Fraction(10**11, base) for base in (10_000, 10_010, 10_020)}
+    fetched = [40_000 - (holds[10_000] - holds[10_020]), holds[10_000] - holds[10_010], holds[10_010] - holds[10_020]]
     unwound = paid(rule(Step("amm-unwind", rounds=1), base="margin"), population(columns))
     assert unwound == [Fraction(amount * ONE // 1, ONE) for amount in fetched]
 

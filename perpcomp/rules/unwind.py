@@ -31,7 +31,7 @@ def amm_unwind(step: Step, before: Standing) -> Result:
     aside = {trader for trader, unknown in zip(before.traders, before.unknown, strict=True) if unknown}
     sizes, own = _positions(population, aside)
     _check(sizes, pools, population, step)
-    order = sorted((trader for trader in before.traders if trader not in aside), key=lambda trader: (own[trader][1], trader))
+    order = sorted((trader for trader in before.traders if trader not in aside), key=lambda trader: own[trader][1])  # stable: by address
     fetched, exactly = unwound(order, sizes, pools, step.rounds)
     claims = [0 if trader in aside else max(0, own[trader][0] + _whole(fetched[trader], exactly, trader)) for trader in before.traders]
     after = before.having(Amounts(claims))
