@@ -114,6 +114,7 @@ def test_a_multi_token_leaf_is_the_abi_encoding_of_all_its_tokens() -> None:
     leaf = made.leaves[0]
     encoded = encode(["uint256", "address", "(address,uint256)[]"], [0, a, [(TOKEN, 5), (OTHER, 7)]])
     assert made.dialect.preimage(leaf) == encoded
+    assert made.dialect.hashed(leaf) == keccak(encoded)
 
 
 def test_a_cumulative_leaf_names_its_token() -> None:

@@ -98,6 +98,11 @@ def test_summary_and_workbook_show_what_is_unpayable(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_12_zero_bytes_in_a_row_have_no_key_and_a_digit_less_may_have_one() -> None:
+    assert payees.why_unpayable(f"0x{'1' * 8}{'0' * 24}{'1' * 8}", {}) == "a precompile or burn address without a key"
+    assert payees.why_unpayable(f"0x{'1' * 8}{'0' * 23}{'1' * 9}", {}) is None
+
+
 def test_a_vote_may_give_an_unpayable_amount_to_a_payee(tmp_path: Path) -> None:
     run = made(tmp_path, {ZERO: 10_000, address(1): 5_000}, payee(ZERO, OWNER))
     assert amounts(run) == {OWNER: 10_000, address(1): 5_000}
@@ -276,6 +281,8 @@ def test_an_amount_received_beyond_the_entitlement_or_by_nobody_here_is_named(tm
     assert amounts(run) == {OWNER: 0}
     assert {one.code for one in run.problems} >= {"received-more", "received-unused"}
     assert "2,000 USDC more than it is owed" in next(one.what for one in run.problems if one.code == "received-more")
+    exactly = made(tmp_path, {address(1): 10_000}, received(address(1), 10_000))
+    assert [one.code for one in exactly.problems if one.code.startswith("received")] == []
 
 
 def exclusions(folder: Path, text: str, stated: str | None = None) -> dict[str, str]:
