@@ -50,7 +50,7 @@ mutants: $(READY)
 	$(BIN)/python -m tests.mutants.by_hand
 	$(MUTATE)/bin/python tests/mutants/campaign.py $(if $(SAMPLE),--sample $(SAMPLE))
 
-# Pictures of the published rehearsal; needs Chromium and pdftoppm.
+# Pictures of the published rehearsal; needs Chromium, LibreOffice and poppler (pdftoppm, pdftotext).
 pictures: $(READY)
 	$(BIN)/python -m tests.pictures
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
-from perpcomp import pipeline
+from perpcomp import pipeline, sheet_limits
 from perpcomp.findings import Finding
 from perpcomp.publish.workbook import workbook
 from perpcomp.publish.workbook.book import planned
@@ -257,6 +257,26 @@ def test_a_stopped_payment_says_that_amounts_are_values(rehearsal: Run) -> None:
     sheets = {sheet.name: sheet for sheet in planned(run).sheets}
     assert sheets["Claims"].heading.endswith("Amounts are values in 29 of them")
     assert ("Claims: accounts whose amounts are values", 29) in [(row[0].value, row[1].value) for row in sheets["Check"].rows]
+
+
+def test_every_sheet_says_that_a_run_is_a_what_if_or_stopped(tmp_path: Path, rehearsal: Run) -> None:
+    other = pipeline.compute(rehearsal.incident, rehearsal.input, "margin-only")
+    said = "This is a what-if (formula margin-only), not the run that the incident file states. DRAFT."
+    assert planned(other).state.value == said
+    stop = Finding("error", "logs", "Something is wrong.", "Wait.", stops=True, code="a-test")
+    stopped = planned(replace(rehearsal, problems=(*rehearsal.problems, stop)))
+    assert stopped.state.value == "PAYMENT IS STOPPED by a finding, and every payout is 0. DRAFT."
+    for sheet in load_workbook(io.BytesIO(workbook(other)), data_only=True):
+        assert sheet["A2"].value == said
+
+
+def test_what_a_sheet_of_dates_cannot_hold_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a row for each token of an account, and so more than the sheet Claims."""
+    run = two_tokens(tmp_path)
+    monkeypatch.setattr(sheet_limits, "ROWS", HEADER_ROW + 3)
+    sheets = {sheet.name: sheet for sheet in planned(run).sheets}
+    assert sheets["Claims"].heading == "What each account is paid, largest first: 3"
+    assert (sheets["Vesting"].heading.partition(";")[0], sheets["Vesting"].height) == ("What unlocks when: 3 of 6 payouts", 3)
 
 
 def test_a_frozen_run_is_final_and_any_other_a_draft(tmp_path: Path) -> None:

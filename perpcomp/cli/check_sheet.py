@@ -34,8 +34,9 @@ def check_sheet(
     elif differing:
         rows = [[one.code, one.place, one.found, one.expected] for one in differing[:MOST]]
         terminal.print_grid(["what", "where", "found", "expected"], rows)
-        for hint in dict.fromkeys(f"{one.place}: {one.hint}" for one in differing[:MOST] if one.hint):
-            terminal.say(hint)
+        for hint in dict.fromkeys(one.hint for one in differing if one.hint):
+            first, *others = (one.place for one in differing if one.hint == hint)
+            terminal.say(f"{first}{f' and {len(others):,} more' if others else ''}: {hint}")
         if len(differing) > MOST:
             terminal.say(f"… and {counted(len(differing) - MOST, 'more difference')}; --json lists all.")
     if not quiet:

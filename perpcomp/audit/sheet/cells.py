@@ -124,13 +124,8 @@ def _cell(
             yield Found("total-differs" if total else "formula-missing", ERROR, place, shown(value), f"={expected.formula}")
         elif _text(value) != _text("=" + _moved(expected.formula, planned, row)):
             yield Found("total-differs" if total else "formula-differs", ERROR, place, value, f"={_moved(expected.formula, planned, row)}")
-        elif both.result is None and expected.value != "":
-            seen.without_result += 1
-        elif (given := _result(expected, made, planned, column, seen)) is not None:
-            if not same(both.result, given, UNIT if expected.form.endswith("token") else 0):
-                code, hint = "total-differs" if total else "cached-value-differs", "It does not follow from the changed inputs."
-                yield Found(code, ERROR, place, shown(both.result), shown(given), hint if seen.changed else "")
-            seen.following += 1
+        else:
+            yield from _result(both.result, expected, place, planned, seen, made, column, total)
     elif not same(value, expected.value):
         if made.name == INPUTS and column == VALUE:
             seen.changed[str(made.rows[planned - FIRST_ROW][0].value)] = value
@@ -157,10 +152,20 @@ def _cell(
         yield from seen.display.differs(cell, expected.form, place)
 
 
-def _result(expected: Cell, made: Sheet, planned: int, column: int, seen: Seen) -> Value:
-    """What a formula should have given: by the run, or by the inputs that were changed; None where nothing says it."""
-    if not seen.changed:
-        return expected.value
+def _result(found: Any, expected: Cell, place: str, planned: int, seen: Seen, made: Sheet, column: int, total: bool) -> Iterator[Found]:
+    """Whether the stored result of a formula is what the run gives; or of a what-if, what its inputs give."""
+    given = expected.value if not seen.changed else _by_inputs(made, planned, column, seen)
+    if found is None and (expected.value if given is None else given) != "":
+        seen.without_result += 1
+    elif given is not None:
+        seen.following += 1
+        if not same(found, given, UNIT if expected.form.endswith("token") else 0):
+            hint = "It does not follow from the changed inputs." if seen.changed else ""
+            yield Found("total-differs" if total else "cached-value-differs", ERROR, place, shown(found), shown(given), hint)
+
+
+def _by_inputs(made: Sheet, planned: int, column: int, seen: Seen) -> Value:
+    """What a formula gives by the inputs that were changed; None where nothing says it."""
     if planned < FIRST_ROW or made.columns[column].against_published:
         return None
     cells = seen.what_if.get(made.name, {}).get(key_of(made, planned - FIRST_ROW))

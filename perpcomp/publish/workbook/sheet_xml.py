@@ -19,7 +19,9 @@ LINK = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/hype
 RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 
-Pieces = list[pl.Expr]
+Pieces = list[str | pl.Expr]  # a text of every row, or a column of texts
+Conditions = list[pl.Expr]
+Part = Callable[[str, pl.Series], pl.Expr]  # names a column that pieces are made of
 
 
 def rows_xml(body: Sequence[Cells], first: int, styles: Mapping[str, int], heights: pl.Series | None = None) -> bytes:
@@ -30,15 +32,14 @@ def rows_xml(body: Sequence[Cells], first: int, styles: Mapping[str, int], heigh
     if not body or not body[0].height:
         return b""
     parts = {"row": pl.int_range(first, first + body[0].height, eager=True).cast(pl.String)}
-    pieces: Pieces = [pl.lit('<row r="'), pl.col("row"), pl.lit('"')]
+    pieces: Pieces = ['<row r="', pl.col("row"), '"']
     if heights is not None:
         parts["height"] = heights.cast(pl.String)
         pieces.append(pl.format(' ht="{}" customHeight="1"', "height"))
-    pieces.append(pl.lit(">"))
+    pieces.append(">")
     for at, cells in enumerate(body):
         pieces += _column(at, cells, styles, parts)
-    pieces.append(pl.lit("</row>"))
-    rows = pl.DataFrame(parts).select(pl.concat_str(pieces, ignore_nulls=True).str.join("").cast(pl.Binary))
+    rows = pl.DataFrame(parts).select(_joined([*pieces, "</row>"]).str.join("").cast(pl.Binary))
     return bytes(rows.item())
 
 
@@ -102,50 +103,76 @@ def _column(at: int, cells: Cells, styles: Mapping[str, int], parts: dict[str, p
         parts[f"{name} {at}"] = values
         return pl.col(f"{name} {at}")
 
-    opening = [pl.lit(f'<c r="{letter(at)}'), pl.col("row"), pl.lit('" s="')]
+    opening: Pieces = [f'<c r="{letter(at)}', pl.col("row"), '" s="']
     if isinstance(cells.form, str):
-        opening.append(pl.lit(str(styles[cells.form])))
+        opening.append(str(styles[cells.form]))
     else:
         opening.append(part("style", cells.form.replace_strict(styles, return_dtype=pl.Int64).cast(pl.String)))
     formula, live = _formula(cells, part)
-    shapes: list[tuple[Pieces, Pieces]] = []  # (what must hold of a row, the rest of its cell): the first that holds is taken
-    is_number: Pieces = []
-    if cells.numbers is not None:
-        if cells.numbers.dtype.is_float() and not cells.numbers.is_finite().all():
-            raise RuntimeError(f"column {letter(at)} of a sheet holds a number that is infinite or none")
-        number = part("number", cells.numbers.cast(pl.String).str.strip_suffix(".0"))
-        is_number = [number.is_not_null()] if cells.numbers.null_count() else []
-        if formula:
-            shapes.append(([*live, *is_number], [pl.lit('"><f>'), *formula, pl.lit("</f><v>"), number, pl.lit("</v></c>")]))
-        shapes.append((is_number, [pl.lit('"><v>'), number, pl.lit("</v></c>")]))
-    text = pl.lit("") if cells.texts is None else part("text", escaped(cells.texts))
+    number, is_number = _number(cells.numbers, at, part)
+    text, is_text = _text(cells.texts, part)
+    shapes: list[tuple[Conditions, Pieces]] = []  # (what must hold of a row, the rest of its cell): the first that holds is taken
+    if formula and number:
+        shapes.append(([*live, *is_number], ['"><f>', *formula, "</f><v>", *number, "</v></c>"]))
     if formula:
-        shapes.insert(len(shapes) // 2, (live, [pl.lit('" t="str"><f>'), *formula, pl.lit("</f><v>"), text, pl.lit("</v></c>")]))
-    if cells.texts is not None:
+        shapes.append((live, ['" t="str"><f>', *formula, "</f><v>", *text, "</v></c>"]))
+    if number:
+        shapes.append((is_number, ['"><v>', *number, "</v></c>"]))
+    if text and cells.texts is not None:
         blanks = ' xml:space="preserve"' if cells.texts.str.contains(r"^\s|\s$").any() else ""
-        is_text = [text != ""] if cells.texts.null_count() or (cells.texts == "").any() else []
-        shapes.append((is_text, [pl.lit(f'" t="inlineStr"><is><t{blanks}>'), text, pl.lit("</t></is></c>")]))
+        shapes.append((is_text, [f'" t="inlineStr"><is><t{blanks}>', *text, "</t></is></c>"]))
     return _first_of(shapes, opening)
 
 
-def _formula(cells: Cells, part: Callable[[str, pl.Series], pl.Expr]) -> tuple[Pieces, Pieces]:
+def _number(numbers: pl.Series | None, at: int, part: Part) -> tuple[Pieces, Conditions]:
+    """A column's numbers as a piece, and what must hold of a row to have one."""
+    if numbers is None:
+        return [], []
+    if numbers.dtype.is_float() and not numbers.is_finite().all():
+        raise RuntimeError(f"column {letter(at)} of a sheet holds a number that is infinite or none")
+    number = part("number", numbers.cast(pl.String).str.strip_suffix(".0"))
+    return [number], [number.is_not_null()] if numbers.null_count() else []
+
+
+def _text(texts: pl.Series | None, part: Part) -> tuple[Pieces, Conditions]:
+    """A column's texts as a piece, and what must hold of a row to have one that is not empty."""
+    if texts is None:
+        return [], []
+    text = part("text", escaped(texts))
+    return [text], [text != ""] if texts.null_count() or (texts == "").any() else []
+
+
+def _formula(cells: Cells, part: Part) -> tuple[Pieces, Conditions]:
     """A column's formula in pieces, and what must hold of a row to have it; no pieces where no row has one."""
     if not isinstance(cells.formula, str):
         text = part("formula", cells.formula.str.replace_many(MARKUP))
         return ([text], [text != ""]) if (cells.formula != "").any() else ([], [])
     if not cells.formula or (cells.live is not None and not cells.live.any()):
         return [], []
-    texts = [pl.lit(text) for text in escape(cells.formula, quote=False).split(ROW)]
-    pieces = [piece for text in texts for piece in (pl.col("row"), text)][1:]
+    texts = escape(cells.formula, quote=False).split(ROW)
+    pieces: Pieces = [piece for text in texts for piece in (pl.col("row"), text)][1:]
     return pieces, [] if cells.live is None or cells.live.all() else [part("live", cells.live)]
 
 
-def _first_of(shapes: Sequence[tuple[Pieces, Pieces]], opening: Pieces) -> Pieces:
+def _first_of(shapes: Sequence[tuple[Conditions, Pieces]], opening: Pieces) -> Pieces:
     """The pieces of the first shape whose conditions hold; where that differs by row, one piece that chooses."""
     if not shapes or not shapes[0][0]:
         return [*opening, *shapes[0][1]] if shapes else []
     chosen = pl.lit(None, dtype=pl.String)
     for conditions, rest in reversed(shapes):
-        cell = pl.concat_str(*opening, *rest, ignore_nulls=True)
+        cell = _joined([*opening, *rest])
         chosen = pl.when(*conditions).then(cell).otherwise(chosen) if conditions else cell
     return [chosen]
+
+
+def _joined(pieces: Pieces) -> pl.Expr:
+    """The pieces of each row as one text; a null is nothing. Texts side by side become one piece first."""
+    found: list[pl.Expr] = []
+    texts: list[str] = []
+    for piece in [*pieces, pl.lit("")]:
+        if isinstance(piece, str):
+            texts.append(piece)
+            continue
+        found += [pl.lit("".join(texts)), piece] if texts else [piece]
+        texts = []
+    return pl.concat_str(found, ignore_nulls=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from perpcomp.publish.workbook.inputs import price_names
+from perpcomp.publish.workbook.listing import SIDE
 from perpcomp.publish.workbook.plan import ROW, Cells, Column, letter
 from perpcomp.publish.workbook.series import UNKNOWN, column, flags, floats, or_text
 from perpcomp.run import Run
@@ -12,7 +13,6 @@ from perpcomp.systems.system import find
 from perpcomp.systems.units import units
 from perpcomp.tables.liquidations import LIQUIDATIONS
 
-SIDE = "C"  # the column of the side, on every sheet with terms
 SIZE, MARGIN, OPENED, FUNDING = (f"{name}_at_reference" for name in ("size", "margin", "open_notional", "funding"))
 PRICE, ENTRY, NOTIONAL, PROFIT, RESTORE = (
     *("reference_price", "entry_price", "notional_at_reference"),

@@ -46,18 +46,19 @@ def sheet(run: Run, claims: Claims) -> Sheet:
 
 def _heading(run: Run, rows: int) -> str:
     """What it shows, and the last day to claim."""
-    cut = f" of {counted(rows, 'payout')} among {run.payouts.height:,}" if rows < run.payouts.height else ""
+    cut = f": {rows:,} of {counted(run.payouts.height, 'payout')}" if rows < run.payouts.height else ""
     end = "" if run.incident.claims is None else f"; claims end {run.incident.claims.until.strftime(CSV_TIME)} (UTC, not included)"
     return f"What unlocks when{cut}{end}; the parts in base units are in {FILE}"
 
 
-def _rows(run: Run, claims: Claims, tokens: Sequence[str], dates: int) -> pl.DataFrame:
+def _rows(run: Run, claims: Claims, tokens: list[str], dates: int) -> pl.DataFrame:
     """One row a payout, as the sheet Claims has the payees; beside account and token the amount of each date, which the table has below one another."""
     by_date = {str(k): run.claims["amount"].gather_every(dates, k) for k in range(dates)}
     payouts = pl.DataFrame(
         {"trader": run.claims["trader"].gather_every(dates), "token": run.claims["token"].gather_every(dates), **by_date}
     )
-    order = claims.payees.to_frame("trader").join(pl.DataFrame({"token": tokens}), how="cross").head(sheet_limits.ROWS - HEADER_ROW)
+    each = {"trader": [who for who in claims.payees for _ in tokens], "token": tokens * len(claims.payees)}
+    order = pl.DataFrame(each, schema={"trader": pl.String, "token": pl.String}).head(sheet_limits.ROWS - HEADER_ROW)
     return order.join(payouts, on=["trader", "token"], how="left", maintain_order="left")
 
 
