@@ -320,7 +320,7 @@ def test_logs_that_were_rewritten_before_the_run_pass_and_only_the_anchor_tells(
 
 @pytest.mark.parametrize(("seconds", "memory"), [(0.2, in_child.BYTES), (60, 50_000_000)], ids=["time", "memory"])
 def test_a_child_that_reaches_a_limit_is_no_crash_and_no_pass(seconds: float, memory: int, published_rehearsal: Path) -> None:
-    asked = in_child.Asked(in_child.absolute(published_rehearsal), ("recompute", "claims"))
+    asked = in_child.Asked(str(published_rehearsal), ("recompute", "claims"))
     found = in_child.check(asked, seconds, memory)
     assert [(level.name, level.result, level.code) for level in found] == [("recompute", "SKIPPED", 2), ("claims", "SKIPPED", 2)]
     assert "The check was ended after" in found[0].said or "The process that reads the files ended" in found[0].said
@@ -331,7 +331,7 @@ def test_the_child_takes_no_module_from_the_folder_it_is_asked_in(
 ) -> None:
     (tmp_path / "polars.py").write_text("raise SystemExit('a foreign module ran')")
     monkeypatch.chdir(tmp_path)
-    (level,) = in_child.check(in_child.Asked(in_child.absolute(published_rehearsal), ("recompute",)))
+    (level,) = in_child.check(in_child.Asked(str(published_rehearsal), ("recompute",)))
     assert level.result == "PASS", level.said
 
 

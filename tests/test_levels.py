@@ -16,7 +16,7 @@ from eth_hash.auto import keccak
 
 import perpcomp
 from perpcomp.audit import bundle, checks, levels
-from perpcomp.audit.in_child import Asked, absolute
+from perpcomp.audit.in_child import Asked
 from perpcomp.audit.level import Level
 from perpcomp.audit.nodes import logs_of
 from perpcomp.findings import InputError
@@ -143,7 +143,7 @@ def test_a_chain_that_was_rewritten_whole_is_told_by_the_anchor_alone(proved: Pa
     inputs = Path(shutil.copytree(proved / "run", tmp_path / "run")) / "inputs"
     stated = json.loads((inputs / RANGE).read_text())
     (inputs / RANGE).write_text(json.dumps({**stated, "proved": {"all": [stated["first"], "0x" + "11" * 32]}}))
-    level = checks.proof(Asked(absolute(tmp_path / "run"), ("proof",)))
+    level = checks.proof(Asked(str(tmp_path / "run"), ("proof",)))
     assert level.result == "FAIL"
     assert "0x" + "11" * 32 in level.differences[0].published
 
@@ -210,7 +210,7 @@ def recorded(published_rehearsal: Path) -> list[dict[str, Any]]:
 
 
 def asked_of(run: Path, *urls: str) -> Level:
-    return checks.rpc(Asked(absolute(run), ("rpc",), urls))
+    return checks.rpc(Asked(str(run), ("rpc",), urls))
 
 
 def test_nodes_with_the_same_logs_pass_and_what_was_compared_is_counted(

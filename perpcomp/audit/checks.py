@@ -34,7 +34,7 @@ def proof(asked: Asked) -> Level:
     run = _published(asked)
     proved = run.input.proved
     if proved is None:
-        return skipped("proof", "the run holds no headers and receipts: its logs were not fetched with --prove")
+        return skipped("proof", "the run was not made with --prove, so it holds no headers and receipts")
     about, logs = nodes.subject_of(run), nodes.logs_of(run)
     if logs is None:
         raise refusal(run.input.file.name, "The logs were decoded by another tool, so they cannot be compared with receipts.", "")
@@ -44,7 +44,7 @@ def proof(asked: Asked) -> Level:
         found = evidence.check(folder_of(run.input.file.parent, blocks), blocks, wanted, logs, proved.anchor)
     except Unproved as error:
         wrong = tuple(Difference(one.where, one.what, "proved by headers and receipts") for one in error.problems)
-        return failed("proof", f"{counted(len(wrong), 'log')} not as the headers prove them", wrong)
+        return failed("proof", f"{counted(len(wrong), 'log', 'is', 'are')} not as headers and receipts prove", wrong)
     return Level("proof", "PASS", str(found).rstrip("."))
 
 

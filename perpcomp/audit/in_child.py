@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from perpcomp.audit.level import Level, skipped
 from perpcomp.findings import WRONG_INPUT, InputError
@@ -20,7 +19,7 @@ BYTES = 16 * 2**30  # of addresses: threads and their stacks ask for many that t
 
 @dataclass(frozen=True)
 class Asked:
-    """What to check: the folder of a run, and what the options name. All paths are absolute. Of a temporary folder no place names the path."""
+    """What to check: the folder of a run, and what the options name. Of a temporary folder no place names the path."""
 
     run: str
     levels: tuple[str, ...]
@@ -76,11 +75,6 @@ def main(arguments: Sequence[str]) -> None:
     members = json.load(sys.stdin)
     lists = {name: tuple(members[name]) for name in ("levels", "urls")}
     _answer(Asked(**{**members, **lists}))
-
-
-def absolute(path: Path) -> str:
-    """The path for a child."""
-    return str(path.absolute())
 
 
 if __name__ == "__main__":

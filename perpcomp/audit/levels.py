@@ -78,7 +78,7 @@ def _folder(path: Path, asked: Asked) -> Report:
     found = {name: _sha256((path / name).read_bytes()) for name in _hashes(stated) if (path / name).is_file()}
     foreign, notes = stray_files(path, stated["files"])
     integrity, by = _integrity(path, asked, stated, manifest_sha256, found, foreign)
-    integrity, run = replace(integrity, notes=tuple(notes)), in_child.absolute(path)
+    integrity, run = replace(integrity, notes=tuple(notes)), str(path)
     if integrity.result == "PASS":
         return Report((integrity, *_in_child(asked, run)), manifest_sha256, by)
     if not all(found.get(name) == digest for name, digest in input_hashes(stated).items()):
@@ -101,7 +101,7 @@ def _bundle(path: Path, asked: Asked) -> Report:
             target = Path(place) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        levels = _in_child(asked, in_child.absolute(Path(place)), temporary=True)
+        levels = _in_child(asked, place, temporary=True)
     return Report((integrity, *levels), manifest_sha256, by)
 
 
@@ -153,7 +153,7 @@ def _hashes(stated: Stated) -> dict[str, str]:
 
 def _in_child(asked: Asked, run: str, temporary: bool = False) -> list[Level]:
     progress.now("Making the run again in a process of its own")
-    published, sheet = (None if path is None else in_child.absolute(path) for path in (asked.published, asked.sheet))
+    published, sheet = (None if path is None else str(path) for path in (asked.published, asked.sheet))
     levels = tuple(name for name in DOES_NOT_PROVE if name != "integrity")
     return in_child.check(in_child.Asked(run, levels, tuple(asked.urls), published, sheet, temporary))
 

@@ -45,15 +45,23 @@ def verify(
 
     report = perpcomp.verify_levels(run, rpc or (), published, sheet, signer or (), signatures)
     differences = report.differences
+    verdict = "PASS" if not report.code else "FAIL" if differences else "NOT CHECKED"
     if as_json:
         terminal.print_json(
             {
+                "result": verdict,
                 "same": not differences,
                 "manifest_sha256": report.manifest_sha256,
                 "signers": list(report.signers),
                 "files": report.files,
                 "levels": [
-                    {"level": one.name, "result": one.result, "compared": one.said, "does_not_prove": DOES_NOT_PROVE[one.name]}
+                    {
+                        "level": one.name,
+                        "result": one.result,
+                        "compared": one.said,
+                        "does_not_prove": DOES_NOT_PROVE[one.name],
+                        "problems": [vars(problem) for problem in one.problems],
+                    }
                     for one in report.levels
                 ],
                 "differences": [vars(difference) for difference in differences],
@@ -73,7 +81,6 @@ def verify(
             terminal.say(f"{one.name} {one.result}: {one.said.rstrip('.')}.{limit}")
     terminal.print_problems([problem for one in report.levels for problem in one.problems])
     if not quiet:
-        verdict = "PASS" if not report.code else "FAIL" if differences else "NOT CHECKED"
         terminal.say(f"{verdict}: {counted(report.files, 'file')} compared, {counted(len(differences), 'difference')}.")
     if report.code:
         raise typer.Exit(report.code)

@@ -145,6 +145,8 @@ def _files(folder: Path, room: Path) -> Iterator[str]:
 
 def _listed_in(manifest: Path) -> set[str]:
     """The files in a manifest that an interrupted run left; none where there is none or it is not whole."""
+    if not manifest.is_file():
+        return set()
     try:
         return set(parse_manifest(manifest.read_bytes(), str(manifest))["files"])
     except (OSError, InputError):

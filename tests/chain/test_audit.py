@@ -13,7 +13,7 @@ import pytest
 import perpcomp
 from perpcomp import pipeline
 from perpcomp.audit import bundle, checks, levels, nodes
-from perpcomp.audit.in_child import Asked, absolute
+from perpcomp.audit.in_child import Asked
 from perpcomp.audit.level import Level
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
@@ -106,7 +106,7 @@ def test_a_run_on_the_logs_of_a_lying_node_is_told_by_an_honest_one(crash_chain:
 
 
 def asked_of(run: Path, *urls: str) -> Level:
-    return checks.rpc(Asked(absolute(run), ("rpc",), urls))
+    return checks.rpc(Asked(str(run), ("rpc",), urls))
 
 
 def answer(run: Path, url: str) -> str:
