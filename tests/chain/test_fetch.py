@@ -1,12 +1,13 @@
 """Events pulled from a live chain: the exact set or a refusal, whatever the node does; and never the key of an endpoint anywhere."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp import pipeline
+from perpcomp import pipeline, progress
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
@@ -345,54 +346,53 @@ def test_a_store_of_something_else_is_refused(crash_chain: TradedChain, about: I
         pull(incident_file.parse(text.encode(), "live", tmp_path), [crash_chain.url], how)
 
 
-PULL = """
-import sys
-from pathlib import Path
-from perpcomp import progress
-from perpcomp.incident import incident_file
-from perpcomp.ingest.node import held, pull
-from perpcomp.ingest.node.segments import Settings
-from perpcomp.systems.perpetual_v1.events import TOPICS
-query, url, store, first, last = sys.argv[1:]
-how = held.Options(Path(store), (int(first), int(last)), settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
-advance = progress.advance
-def told(*said):
-    print(said, flush=True)
-    advance(*said)
-progress.advance = told
-pull.fetch(incident_file.load(query), sorted(TOPICS), [url], how)
-"""
+def pulls(query: str, url: str, store: str, blocks: tuple[int, int], said: Any) -> None:
+    """Fetch in small pieces, and say each one."""
+    how = Options(Path(store), blocks, settings=Settings(window=5, segment=10, confirmations=0), timeout=5.0, patience=0.01)
+    advance = progress.advance
+
+    def told(*what: Any) -> None:
+        said.send(None)
+        advance(*what)
+
+    progress.advance = told  # type: ignore[assignment]
+    puller.fetch(incident_file.load(query), sorted(TOPICS), [url], how)
+
+
+def pulled(forks: Any, arguments: tuple[Any, ...], pieces: int, seconds: float) -> bool:
+    """Whether a fetch ends before it has said so many pieces and so many seconds more; it is killed then."""
+    heard, said = forks.Pipe(duplex=False)
+    process = forks.Process(target=pulls, args=(*arguments, said))
+    process.start()
+    said.close()
+    with suppress(EOFError):  # it is done
+        for _ in range(pieces):
+            heard.recv()
+        time.sleep(seconds)
+        process.kill()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return bool(process.exitcode == 0)
 
 
 def test_a_kill_at_any_moment_changes_nothing(crash_chain: TradedChain, about: Incident, truth: pl.DataFrame, tmp_path: Path) -> None:
-    """kill -9 at random moments, the same command again, until done; each time the same rows."""
-    query = str(about.folder / "live.toml")
+    """kill -9 at random moments, the same fetch again, and after ten kills to its end; each time the same rows."""
+    forks = multiprocessing.get_context("forkserver")  # one process has imported everything
+    forks.set_forkserver_preload([__name__, "perpcomp.ingest.node.pull", "perpcomp.ingest.node.providers"])
     random, kills, expected = Random(7), 0, row_hash(truth, EVENTS)
     with Proxy(crash_chain.url, [Fault("late", permanent=True, delay=0.004)]) as proxy:
-        n = 0
-        while kills < KILLS:
-            n += 1
+        for n in count():
             store = tmp_path / f"store{n}"
-            command = [sys.executable, "-c", PULL, query, proxy.url, str(store), str(crash_chain.first_block), str(crash_chain.last_block)]
-            while True:
-                process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                assert process.stdout is not None
-                for _ in range(random.randrange(1, 6)):
-                    if not process.stdout.readline():
-                        break
-                time.sleep(random.random() * 0.02)
-                process.send_signal(signal.SIGKILL)
-                _, words = process.communicate()
-                if process.returncode == 0:
-                    break
-                assert process.returncode == -signal.SIGKILL, words
+            arguments = (str(about.folder / "live.toml"), proxy.url, str(store), (crash_chain.first_block, crash_chain.last_block))
+            before = kills
+            while kills < before + 10 and not pulled(forks, arguments, random.randrange(1, 6), random.random() * 0.02):
                 kills += 1
-                if kills >= KILLS or kills % 10 == 0:
-                    subprocess.run(command, check=True, capture_output=True)
-                    break
+            assert pulled(forks, arguments, 10**6, 0)
             events = read_events(Input(store / "logs.parquet", None), about).table
             assert row_hash(events, EVENTS) == expected
-            assert not list(store.rglob("*.partial")) or kills, "only a killed process may leave a temporary file"
+            assert not list(store.rglob("*.partial")) or kills > before, "only a killed process may leave a temporary file"
+            if kills >= KILLS:
+                return
 
 
 # Endpoints.
