@@ -30,6 +30,7 @@ from perpcomp.ingest.proof.receipts import encode_receipts, ordered_root, receip
 from perpcomp.input import Input, pieces_of_any_contract
 from perpcomp.publish.files import EVENTS_FILE
 from perpcomp.publish.stated import MANIFEST
+from perpcomp.systems.perpetual_v1.events import POSITION_CHANGED
 from perpcomp.systems.system import find
 from tests.commands import call
 from tests.conftest import LAB
@@ -245,6 +246,21 @@ def test_a_node_that_says_otherwise_is_named_with_the_place(
     assert found[f"{places[60]} data"][0] == recorded[60]["data"]
     assert len(found) == 4
     assert "secret" not in str(level)
+
+
+def test_events_that_another_tool_decoded_are_compared_as_events(
+    published_rehearsal: Path, recorded: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    perpcomp.publish_run(perpcomp.compute("rehearsal", published_rehearsal / "1-events.csv"), run)
+    changed = next(n for n, row in enumerate(recorded) if row["topics"][0] == POSITION_CHANGED.topic0)
+    urls = installed(monkeypatch, Recorded(rows=recorded), Recorded(rows=recorded, altered=[changed]))
+    level = asked_of(run, urls[0])
+    assert level.result == "PASS", level
+    assert f", {pl.read_parquet(run / EVENTS_FILE).height} events of blocks 13500000 to " in level.said
+    (difference,) = asked_of(run, urls[1]).differences
+    place = f"block {int(recorded[changed]['blockNumber'], 16)} log {int(recorded[changed]['logIndex'], 16)}"
+    assert difference.where == f"{place} funding_payment"
 
 
 def test_another_block_at_the_end_is_another_chain(
