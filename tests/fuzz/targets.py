@@ -11,6 +11,7 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from polars.exceptions import PolarsError
 
@@ -18,7 +19,6 @@ from perpcomp import text_file
 from perpcomp.audit import ledger, levels, signatures, standalone
 from perpcomp.audit.recount import check as recount
 from perpcomp.audit.recount.listing import read_listing
-from perpcomp.audit.sheet import archive as active
 from perpcomp.audit.sheet import check as check_sheet
 from perpcomp.audit.sheet import csv_file
 from perpcomp.claims import claimed, payee_list
@@ -44,8 +44,6 @@ from perpcomp.publish.read_back import FILE_OF, Published
 from perpcomp.publish.stated import parse_manifest, read_manifest
 from perpcomp.publish.workbook.book import planned
 from perpcomp.rules.sources import of_claims
-from perpcomp.sheet_file import open_book
-from perpcomp.sheet_parts import parts_of
 from perpcomp.tables.files import read_prices
 from tests import stated
 from tests.fuzz import seeds
@@ -239,18 +237,12 @@ def of_table(file: Path) -> None:
 
 
 def of_sheet(file: Path) -> None:
-    """A workbook: all of check-sheet that does not compute the run again; and its adjustments, and as a published list."""
-    data = file.read_bytes()
-    for read in (partial(_as_copy, data, file.name), partial(ledger.from_sheet, file), partial(of_listing, file)):
-        with contextlib.suppress(InputError):
-            read()
-
-
-def _as_copy(data: bytes, name: str) -> None:
-    parts = parts_of(data, name)
-    list(active.active(parts))
-    book, results = open_book(data, name), open_book(data, name, results=True)
-    list(check_sheet._sheets(book, results, _plan()))
+    """A workbook: as a copy of a run's, where the run is not computed again; its adjustments; and as a published list."""
+    made = {"_run": lambda _: seeds.computed_run(), "planned": lambda _: _plan(), "workbook": lambda _: seeds.run_files()["vote.xlsx"]}
+    with patch.multiple(check_sheet, **made):
+        for read in (partial(check_sheet.check, folder=file.parent), ledger.from_sheet, of_listing):
+            with contextlib.suppress(InputError):
+                read(file)
 
 
 @cache
