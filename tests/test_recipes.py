@@ -25,7 +25,8 @@ class Copy:
         self.folder = folder
         for name in ("perpcomp", "queries"):
             shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "pyproject.toml", folder)
+        for name in ("pyproject.toml", "requirements.lock"):
+            shutil.copy(ROOT / name, folder)
 
     def write(self, name: str, text: str) -> None:
         """A new file."""

@@ -68,11 +68,17 @@ def rules(run: Run) -> list[Rule]:
     values = eligible.select(
         pl.when(formulas.has_all(terms[one.name])).then(one.expression).alias(one.name) for one in ranked if isinstance(one, Formula)
     )
-    given = _given(run)
+    given, nobody = _given(run), Given([], [], numbers([]), [])  # where no trader may be compensated, the comparison has no row
     return [
-        Rule(one, given[one.name], trees[one.name], terms[one.name], _of_rows(run, entitlement.compensated(values[one.name], eligible)))
+        Rule(
+            one,
+            given.get(one.name, nobody),
+            trees[one.name],
+            terms[one.name],
+            _of_rows(run, entitlement.compensated(values[one.name], eligible)),
+        )
         if one.name in trees
-        else Rule(one, given[one.name])
+        else Rule(one, given.get(one.name, nobody))
         for one in ranked
     ]
 
