@@ -9,6 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -90,6 +91,7 @@ def reads(chosen: Formula) -> list[str]:
     return arithmetic.columns(tree(chosen))
 
 
+@cache
 def tree(chosen: Formula) -> arithmetic.Node:
     """The formula's expression as exact arithmetic. InputError where the rule fails, or does something that is not exact."""
     place = f"formula '{chosen.name}'"

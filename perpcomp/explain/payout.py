@@ -60,8 +60,7 @@ def payout_steps(run: RunTables, trader: str) -> Iterator[Step]:
         yield Step("payout", paid_by, depth=HEADING)
         yield from rule_steps(run, trader)
     else:
-        eligible = run.liquidations.filter("eligible")
-        own = [v for v, t in zip(given(run.formula, eligible), eligible["trader"], strict=True) if t == trader]
+        own = given(run.formula, run.liquidations.filter("eligible", trader=trader))
         known = [v for v in own if v is not None]
         yield Step("payout", f"{len(own)} compensated, {paid_by}", depth=HEADING)
         yield _sum("entitlement", "liquidation", known, sum(known), quote)

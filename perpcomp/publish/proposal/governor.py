@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from eth_abi.abi import encode
 from tiny_keccak import keccak256
 
 from perpcomp.claims.made import BATCH, calldata, in_tokens
@@ -118,6 +117,8 @@ def lacking(incident: Incident) -> str:
 
 def as_file(calls: Calls, description: bytes) -> bytes:
     """`governor.json`: the arguments of `propose`, what each call does, and the hashes of all. Numbers are texts."""
+    from eth_abi.abi import encode  # 0.1 s to import: only where a Governor's calls are written
+
     made, described = calls.plan, keccak256(description)
     targets = [checksummed(one.token) for one in calls.transfers]
     datas = [calldata(TRANSFER, (one.account, one.amount)) for one in calls.transfers]
