@@ -1,4 +1,4 @@
-"""What the README, the report and the proposal of a run say alike, worked out once: the same numbers in the same words on every page."""
+"""What the README, the report, the workbook and the proposal of a run say alike, worked out once: the same numbers in the same words on every page."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

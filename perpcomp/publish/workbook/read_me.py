@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from perpcomp import fixed
 from perpcomp.coverage import Coverage
 from perpcomp.glossary import GLOSSARY
 from perpcomp.number_text import counted
+from perpcomp.publish.facts import NO_FUNDS, WHO_PAYS, coverage_in_words, funds
 from perpcomp.publish.sentence import in_one_sentence, paid_accounts, short
 from perpcomp.publish.status import DRAFT, status
 from perpcomp.publish.summary import Line, summary
@@ -56,25 +56,11 @@ def _front(run: Run) -> Iterator[Line]:
     yield Line("Who is paid", f"{counted(paid, 'account')} {'is' if paid == 1 else 'are'} paid; {nothing}; {left}", "Claims, Left out")
     legs = (f"{short(total_of(run.payouts, 'amount', leg.token))} {leg.token}" for leg in run.incident.settlement)
     yield Line("What it costs", f"{' and '.join(legs)}, for entitlements of {short(run.due.total)} {units(run.incident).quote}")
-    sources = run.capacity.filter(formula=run.formula.name)
-    for row in sources.iter_rows(named=True):
-        need, held = (fixed.to_integer(row[name]) for name in ("to_cover", "available_value"))
-        part = f"{need * 10_000 // held / 100:,.2f} %" if held > 0 else "there is nothing in it"
-        least = "at least " if row["unknown"] else ""
-        amount = f"{short(fixed.to_integer(row['available']))} {row['token']}"
-        yield Line(f"Share of {row['source_of_funds']}", f"{least}{part} of {amount}", "Compare")
-    who = (
-        "The incident file names these sources; which one pays is for the vote to say."
-        if sources.height
-        else "The incident file names no money."
-    )
-    yield Line("Who pays", who)
-    if run.coverage is None:
-        yield Line(
-            "Coverage", f"The run starts from the claims in inputs/{run.input.file.name}, as they were published: no logs were read."
-        )
-    else:
-        yield Line("Coverage", f"{run.coverage}. Evidence: {run.coverage.stated}.")
+    sources = funds(run)
+    for fund in sources:
+        yield Line(f"Share of {fund.name}", f"{fund.share} of {fund.holds}", "Compare")
+    yield Line("Who pays", WHO_PAYS if sources else NO_FUNDS)
+    yield Line("Coverage", coverage_in_words(run))
 
 
 def provenance(run: Run, tables: dict[str, tuple[str, Table]], inputs: dict[str, str]) -> Sheet:
