@@ -97,7 +97,7 @@ class RunTables(Protocol):
     def problems(self) -> tuple[Finding, ...]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a run is equal to itself alone, so what pages say of it is worked out once: lru_cache
 class Run:
     """Every table of a run, checked, with what they were computed from and every problem found.
 

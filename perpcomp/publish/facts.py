@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import polars as pl
 
@@ -131,11 +132,16 @@ def _is(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def ranked(run: Run) -> list[Account]:
+@lru_cache(maxsize=1)
+def ranked(run: Run) -> Sequence[Account]:
     """Every account of the payouts table, the largest entitlement first, equal ones by address. Amounts are in the order of [[settlement]]."""
+    columns = (run.payouts.get_column(name) for name in ("trader", "token"))
+    numbers = (fixed.to_integers(run.payouts.get_column(name)) for name in ("entitlement", "amount"))
     by_account: dict[str, tuple[int, dict[str, int]]] = {}
-    for trader, token, entitlement, amount in run.payouts.select("trader", "token", "entitlement", "amount").iter_rows():
-        by_account.setdefault(trader, (fixed.to_integer(entitlement), {}))[1][token] = fixed.to_integer(amount)
+    for trader, token, entitlement, amount in zip(*columns, *numbers, strict=True):
+        assert entitlement is not None
+        assert amount is not None
+        by_account.setdefault(trader, (entitlement, {}))[1][token] = amount
     tokens = [leg.token for leg in run.incident.settlement]
     found = [Account(who, owed, tuple(paid[token] for token in tokens)) for who, (owed, paid) in by_account.items()]
     return sorted(found, key=lambda one: (-one.entitlement, one.address))

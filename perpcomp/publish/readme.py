@@ -3,7 +3,7 @@
 It names no version and no path, because the same run must give the same bytes everywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from perpcomp.publish import facts
 from perpcomp.publish.facts import Reasons
@@ -59,7 +59,7 @@ def _paid(run: Run) -> Iterator[str]:
     yield with_code(facts.ALL_ACCOUNTS)
 
 
-def _not_included(run: Run, said: list[Line]) -> Iterator[str]:
+def _not_included(run: Run, said: Sequence[Line]) -> Iterator[str]:
     if run.incident.published_table is not None:
         yield f"{facts.UNKNOWN_OTHERS} Of those who have:"
     else:
@@ -95,7 +95,7 @@ def _findings(run: Run) -> Iterator[str]:
         yield f"- {with_code(more)}"
 
 
-def _how_to_check(run: Run, said: list[Line]) -> Iterator[str]:
+def _how_to_check(run: Run, said: Sequence[Line]) -> Iterator[str]:
     """Four commands, and the hashes by which two people see that they have the same tables."""
     yield with_code(facts.IN_FOLDER)
     yield from ("", "```sh", *facts.commands(run), "```", "", f"`verify` {with_code(facts.CHECKED)}", "")

@@ -1,8 +1,10 @@
 """The summary of a run: what happened, who is paid how much by which rule, and what is not included."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import polars as pl
 
@@ -51,7 +53,8 @@ class Line:
     source: str = ""
 
 
-def summary(run: Run) -> list[Line]:
+@lru_cache(maxsize=1)
+def summary(run: Run) -> Sequence[Line]:
     """The run in about twenty lines, with every digit of an amount."""
     incident = run.incident
     lines, unit = [Line("Incident", incident.title)], units(incident)

@@ -96,8 +96,9 @@ def _prices(run: Run, markets: Sequence[str]) -> pl.LazyFrame:
 
 
 def _points(rows: pl.DataFrame) -> list[At]:
-    stated = rows.select(pl.col("block_time").dt.epoch("s"), "price", "block_number").iter_rows()
-    return [At(time, fixed.to_integer(price), block) for time, price, block in stated]
+    times, prices = rows.get_column("block_time").dt.epoch("s"), fixed.to_integers(rows.get_column("price"))
+    stated = zip(times.to_list(), prices, rows.get_column("block_number").to_list(), strict=True)
+    return [At(time, price, block) for time, price, block in stated if price is not None]  # none is null
 
 
 def _liquidations(rows: pl.DataFrame) -> list[Liquidation]:

@@ -128,7 +128,7 @@ def _crowd(many: Sequence[Liquidation], x: Scale, y: Scale) -> Iterator[svg.Elem
     """The marks of each kind as one element: a mark for each of each kind would be heavier than the rest of the page that shows them."""
     for long, paid in sorted({(one.long, one.compensated) for one in many}, reverse=True):
         own = [one.at for one in many if (one.long, one.compensated) == (long, paid)]
-        places = {(floor(x(at.time)), floor(y(whole(at.price)))): (x(at.time), y(whole(at.price))) for at in own}
+        places = {(floor(across), floor(up)): (across, up) for across, up in ((x(at.time), y(whole(at.price))) for at in own)}
         mark = _mark(*next(iter(places.values())), long, paid, 3)
         mark.d = [piece for place in places.values() for piece in _mark(*place, long, paid, 3).d or ()]
         kind = f"{'long' if long else 'short'}, {'' if paid else 'not '}compensated"

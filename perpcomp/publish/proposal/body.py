@@ -143,9 +143,11 @@ def _paid(run: Run, files: Mapping[str, bytes]) -> Iterator[str | Listed]:
     def row(label: str, sums: Sequence[int]) -> str:
         return f"| {label} | {' | '.join(map(short, sums))} |"
 
+    everybody = row(f"**{counted(len(paid), 'account')}**", facts.added_up(paid, len(tokens)))
+
     def rest(n: int) -> list[str]:
         others = [row(counted(len(paid) - n, "other account"), facts.added_up(paid[n:], len(tokens)))] if n < len(paid) else []
-        return [*others, row(f"**{counted(len(paid), 'account')}**", facts.added_up(paid, len(tokens)))]
+        return [*others, everybody]
 
     yield from ("", f"| account | entitlement ({cell(quote)}) | {' | '.join(f'paid ({cell(token)})' for token in tokens)} |")
     yield f"| --- |{' ---: |' * (1 + len(tokens))}"

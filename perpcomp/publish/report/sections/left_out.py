@@ -1,6 +1,6 @@
 """Who is not paid, and why: left out, excluded by name, liquidated and not compensated."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -22,12 +22,12 @@ NOT_PAID = Table(
 )
 
 
-def section(run: Run, said: list[Line], taken: set[str]) -> Section:
+def section(run: Run, said: Sequence[Line], taken: set[str]) -> Section:
     """The section. `taken` are ids of rows that the page has already."""
     return Section("left-out", "Who is left out, and why", list(_parts(run, said, taken)))
 
 
-def _parts(run: Run, said: list[Line], taken: set[str]) -> Iterator[Part]:
+def _parts(run: Run, said: Sequence[Line], taken: set[str]) -> Iterator[Part]:
     others = facts.also(said)
     if run.incident.published_table is not None:
         yield Text(f"{facts.UNKNOWN_OTHERS} Of those who have:")

@@ -1,6 +1,6 @@
 """What is voted on, in figures: totals, window, prices, with the source of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from perpcomp.publish.facts import CUT
 from perpcomp.publish.report.parts import Section, Term, Terms, Text, Tiles
@@ -15,7 +15,7 @@ ELSEWHERE = ("Incident", "Please note", "WHAT-IF", "PAYMENT IS STOPPED", "Findin
 UNDER, HASHES = "Under ", "row hash"
 
 
-def section(run: Run, said: list[Line]) -> Section:
+def section(run: Run, said: Sequence[Line]) -> Section:
     """The section."""
     terms = [Term(line.label, line.value, line.source) for line in said if not _is_elsewhere(line)]
     exact = f"{CUT} A table that is called exact holds every digit, too."

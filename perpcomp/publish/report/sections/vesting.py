@@ -14,7 +14,7 @@ from perpcomp.vesting.words import in_words
 CLAIMS_END = "Claims end"
 
 
-def section(run: Run, said: list[Line], charts: Charts) -> Section:
+def section(run: Run, said: Sequence[Line], charts: Charts) -> Section:
     """The section."""
     vesting = run.incident.vesting
     words = in_words(vesting)
