@@ -5,15 +5,41 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file at once: write it beside the old one under a temporary name, sync it, rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write_synced(temporary, data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Replace a file at once: write it beside the old one under a temporary name, sync it, rename it.
+
+    What a killed process left under that name is written over. Two processes that write one file take turns.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    descriptor = _locked(temporary)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            file.truncate()
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
+
+
+def _locked(path: Path) -> int:
+    """The open file of that name, which no other process writes before it is closed."""
+    import fcntl  # not on Windows, where published runs can still be verified
+
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass  # the process that held it has just renamed it
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def write_synced(path: Path, data: bytes, mode: str = "wb") -> None:

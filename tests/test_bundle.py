@@ -350,7 +350,7 @@ def test_a_write_that_fails_leaves_what_stood_there_and_no_rubbish(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(*{"open": (Path, "open"), "fsync": (os, "fsync"), "replace": (Path, "replace")}[call_of], full)
+    monkeypatch.setattr(*{"open": (os, "open"), "fsync": (os, "fsync"), "replace": (Path, "replace")}[call_of], full)
     with pytest.raises(InputError, match="No space left on device"):
         bundle.write(target, data)
     monkeypatch.undo()

@@ -132,3 +132,5 @@ def test_a_bundle_killed_while_it_is_written_is_the_old_one_or_the_new_one(forks
         killed(forks, repacks, (str(packed), bundles), chance.random() / 10)
         assert not packed.exists() or packed.read_bytes() in bundles
     assert packed.exists()
+    write_whole(packed, bundles[0])
+    assert [path.name for path in tmp_path.iterdir()] == [packed.name], "the next bundle replaces what a killed one left"
