@@ -1,4 +1,7 @@
-"""CPU seconds of the command line: the help page, and a whole run of the rehearsal."""
+"""CPU seconds of the command line: version, help page, an explanation and a whole run of the rehearsal.
+
+Beside them stands what importing the three libraries alone costs that every command with a table needs.
+"""
 
 import subprocess
 import sys
@@ -8,7 +11,13 @@ from tempfile import TemporaryDirectory
 
 from tests.bench.measure import Line, child_seconds
 
-HELP_SECONDS, RUN_SECONDS = 0.4, 3.0
+TRADER = "0xf014343bdffbed8660a9d8721dec985126f189f3"
+COMMANDS = (
+    ("--version", ["--version"], 0.09),
+    ("--help", ["--help"], 0.4),
+    ("explain", ["explain", TRADER], 0.40),
+    ("run --quiet", ["run", "--quiet", "--force"], 0.55),
+)
 HEAVY = ("polars", "web3")
 
 IMPORTED = """
@@ -29,6 +38,8 @@ def lines() -> Iterator[Line]:
     heavy = [name for name in HEAVY if name in modules]
     assert not heavy, f"perpcomp --help imports {' and '.join(heavy)}"
     with TemporaryDirectory() as folder:
-        for what, arguments, target in (("--help", ["--help"], HELP_SECONDS), ("run --quiet", ["run", "--quiet"], RUN_SECONDS)):
+        imports = child_seconds([sys.executable, "-c", "import typer, rich, polars"], Path(folder))
+        for what, arguments, target in COMMANDS:
             seconds = child_seconds([perpcomp, *arguments], Path(folder))
-            yield Line(f"perpcomp {what}", f"{seconds:.2f} CPU-s", target=f"< {target:g} CPU-s", met=seconds < target)
+            peer, ratio = f"{imports:.2f} (import typer, rich, polars)", f"{seconds / imports:.1f} x"
+            yield Line(f"perpcomp {what}", f"{seconds:.2f} CPU-s", peer, ratio, f"< {target:g} CPU-s", seconds < target)
