@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perpcomp
-from perpcomp.curve import Reserves
+from perpcomp.curve import Reserves, Reverts
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
 from perpcomp.guards.counterfactual.actions import Actions, read_actions
 from perpcomp.guards.counterfactual.gate import Gate
+from perpcomp.guards.counterfactual.maintenance import Maintenance
 from perpcomp.guards.counterfactual.market import ActionImpossible, Market
 from perpcomp.guards.counterfactual.outcomes import OUTCOMES
 from perpcomp.guards.counterfactual.position import Closed, Position, maintenance_notional, ratio
@@ -511,6 +512,57 @@ def test_restore_undoes_an_operation(trades: list[tuple[str, int]], quote: int) 
         market.snapshot_block,
     )
     assert before == after
+
+
+# What happens in a market: who trades how much, a funding payment at a price, a migration of the liquidity by a factor, or a restored trade.
+TRADED = st.integers(-(10**6), 10**6).filter(bool).map(lambda quote: quote * ONE)  # a position of a few wei has an open notional below 0
+STEPS_OF_A_MARKET = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(("trade", "restored")), st.sampled_from("abcdef"), TRADED),
+        st.tuples(st.just("fund"), st.just(""), st.integers(10_000, 40_000)),
+        st.tuples(st.just("migrate"), st.just(""), st.integers(1, 5)),
+        st.tuples(st.just("settle"), st.sampled_from("abcdef"), st.just(0)),
+    ),
+    max_size=14,
+)
+
+
+@pytest.mark.property
+@given(STEPS_OF_A_MARKET, st.integers(ONE // 40, ONE // 2), st.booleans())
+def test_whoever_is_below_maintenance_is_found_after_every_step(
+    steps: list[tuple[str, str, int]], maintenance: int, over_position_notional: bool
+) -> None:
+    """Also those that the sorted crossings pass over: every account's own ratio says the same."""
+    market = Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
+    watch = Maintenance(market)
+    for n, (what, trader, number) in enumerate(steps, 1):
+        market.block, market.clock = n, 200 * n
+        if what in ("trade", "restored"):
+            saved = market.savepoint(trader)
+            market.trade(trader, number, (abs(number) // 10, abs(number)))
+            if what == "restored":
+                watch.below("abcdef", maintenance, over_position_notional)
+                market.restore(trader, saved)
+        elif what == "fund":
+            market.fund(number * ONE)
+        elif what == "settle":
+            market.settle(trader)
+        else:
+            market.migrate(Reserves.of(10 * ONE, 10 * ONE), Reserves.of(10 * number * ONE, 10 * number * ONE))
+        below = watch.below("abcdef", maintenance, over_position_notional)
+        assert below == {one for one in "abcdef" if is_below(market, one, maintenance, over_position_notional)}
+        assert watch.below("ab", maintenance, over_position_notional) == below & {"a", "b"}
+
+
+def is_below(market: Market, trader: str, maintenance: int, over_position_notional: bool) -> bool:
+    """By the ratios as the contract computes them; False where they revert."""
+    position = market.position(trader)
+    if position.size == 0:
+        return False
+    try:
+        return market.ratios(position, over_position_notional)[1] < maintenance
+    except Reverts:
+        return False
 
 
 WEI = st.integers(1, 10**24)

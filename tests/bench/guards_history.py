@@ -21,7 +21,7 @@ from perpcomp.incident.guards import Guards
 from perpcomp.input import find_input, read_events
 from tests.bench.measure import ROOT, ROUNDS, Line
 
-SWEEP_SECONDS, REPLAY_SECONDS = 5.0, 5.0
+SWEEP_SECONDS, REPLAY_SECONDS = 5.0, 3.5
 T = TypeVar("T")
 
 

@@ -1,12 +1,13 @@
 """What one set of rules says about one market now: whether an account may be flagged, and whether anybody may liquidate it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from perpcomp.curve import Reserves
 from perpcomp.fixed import ONE, mul_integers
+from perpcomp.guards.counterfactual.maintenance import Maintenance
 from perpcomp.guards.counterfactual.market import Market
-from perpcomp.guards.counterfactual.position import Closed, Position
+from perpcomp.guards.counterfactual.position import EMPTY, Closed, Position
 from perpcomp.guards.counterfactual.rules import Rules
 from perpcomp.guards.limits import NO_LIMIT, Limit
 from perpcomp.guards.ratios import premium, price_impact, ratio_at_index
@@ -22,11 +23,13 @@ class Gate:
     index: int | None = None
     maintenance: int = 0
     over_position_notional: bool = False
+    watch: Maintenance = field(init=False)
     _premium_answer: tuple[Reserves | None, int | None, bool] = (None, None, False)  # of (pool, index): the last answer of premium_blocks
     _below: dict[str, tuple[Position, bool]] = field(default_factory=dict)  # the cache of _below_at_index, for what _below_holds says
     _below_holds: tuple[int, int, int] = (0, 0, 0)  # index, premium fraction, maintenance
 
     def __post_init__(self) -> None:
+        self.watch = Maintenance(self.market)
         if not self.rules.limited:
             self.limit = NO_LIMIT
 
@@ -37,26 +40,28 @@ class Gate:
 
     # Flagging
 
-    def flaggable(self, traders: Collection[str]) -> Mapping[str, bool | None]:
-        """Trader -> whether the account is below maintenance by the flag rule; None where the rule needs an index price and none is known."""
+    def flaggable(self, traders: Collection[str]) -> set[str] | None:
+        """Of these traders those below maintenance by the flag rule; None where the rule needs an index price and none is known."""
         if self.rules.flag_rule == "index":
-            return dict.fromkeys(traders) if self.index is None else self._below_at_index(traders, self.index)
-        below = self.market.below(traders, self.maintenance, self.over_position_notional)
+            return None if self.index is None else self._below_at_index(traders, self.index)
+        below = self.watch.below(traders, self.maintenance, self.over_position_notional)
         if self.rules.spread is None or self.index is None or premium(self.market.pool, self.index) < self.rules.spread:
             return below
-        return below | self._below_at_index([trader for trader, is_below in below.items() if is_below], self.index)
+        return self._below_at_index(below, self.index)
 
-    def _below_at_index(self, traders: Iterable[str], index: int) -> dict[str, bool]:
-        """Trader -> whether the margin ratio with the profit at the index price is below maintenance; False without a position."""
+    def _below_at_index(self, traders: Iterable[str], index: int) -> set[str]:
+        """Of these traders those whose margin ratio with the profit at the index price is below maintenance."""
         if self._below_holds != (holds := (index, self.market.premium, self.maintenance)):
             self._below, self._below_holds = {}, holds
-        answers = {}
-        for trader, position in self.market.positions_of(traders):
-            known = self._below.get(trader)
-            if known is None or known[0] is not position:
-                known = self._below[trader] = (position, position.size != 0 and self._ratio_at_index(position, index) < self.maintenance)
-            answers[trader] = known[1]
-        return answers
+        found, stored, latest = set(), self.market.positions, len(self.market.timeline.migrations) - 1
+        for trader in traders:
+            position, known = stored.get(trader, EMPTY), self._below.get(trader)
+            if known is None or known[0] is not position or position.migration != latest:
+                sized = self.market.position(trader)
+                known = self._below[trader] = (position, sized.size != 0 and self._ratio_at_index(sized, index) < self.maintenance)
+            if known[1]:
+                found.add(trader)
+        return found
 
     def _ratio_at_index(self, position: Position, index: int) -> int:
         return ratio_at_index(position.size, position.margin, position.open_notional, self.market.owed(position), index)

@@ -4,13 +4,12 @@ Every operation is the contract's own, by the formulas of replay/contract.py, on
 gave: an opening its USDC, a close and a liquidation their base. With history's actions it leaves history's pools, digit for digit.
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from perpcomp.curve import Average, Reserves, Reverts, in_price, out_price
-from perpcomp.fixed import ONE, div_integers, mul_integers
-from perpcomp.guards.counterfactual.position import EMPTY, Closed, Position, maintenance_notional, ratio
+from perpcomp.fixed import div_integers, mul_integers
+from perpcomp.guards.counterfactual.position import EMPTY, Closed, Position, ratio
 from perpcomp.systems.perpetual_v1.replay import state
 from perpcomp.systems.perpetual_v1.replay.contract import (
     HOUR,
@@ -52,9 +51,8 @@ class Market:
     clock: int = 0  # unix seconds
     block: int = -1
     snapshot_block: int = -1  # the block of the last snapshot: the last swap of a block overwrites it
-    _edges: dict[str, tuple[Position, int | None]] = field(default_factory=dict)  # the cache of below, for what _edges_hold says
-    _edges_hold: tuple[int, int, bool] = (0, 0, False)  # premium, maintenance, over_position_notional
-    _average: tuple[tuple[int, int], Average | None, int] = ((-1, -1), None, 0)  # the cache of _quarter_hour
+    moved: set[str] = field(default_factory=set)  # traders whose position has changed since maintenance.py looked
+    _average: tuple[tuple[int, int], Average | None, int] = ((-1, -1), None, 0)  # the cache of quarter_hour
 
     @classmethod
     def launched(cls, address: str, pool: Reserves, time: int, block: int) -> "Market":
@@ -78,12 +76,6 @@ class Market:
             size = size_after_migrations(size, then.cumulative_notional, then.pool, self.cumulative, self.pool)
         return replace(stored, size=size, migration=latest)
 
-    def positions_of(self, traders: Iterable[str]) -> list[tuple[str, Position]]:
-        """`position` of many traders."""
-        latest = len(self.timeline.migrations) - 1
-        stored = [(trader, self.positions.get(trader, EMPTY)) for trader in traders]
-        return [(trader, position if position.migration == latest else self.position(trader)) for trader, position in stored]
-
     def owed(self, position: Position) -> int:
         """Funding since its last settlement: + the trader owes."""
         return funding_owed(position.size, self.premium, position.premium)
@@ -104,10 +96,15 @@ class Market:
         self.pool, self.cumulative, self.snapshot_block = saved.pool, saved.cumulative, saved.snapshot_block
         del self.timeline.times[saved.snapshots :], self.timeline.pools[saved.snapshots :]
         self.timeline.pools[-1] = saved.snapshot
-        if saved.position is None:
+        self._hold(trader, saved.position)
+
+    def _hold(self, trader: str, position: Position | None) -> None:
+        """Store a position, or None where the trader has none."""
+        if position is None:
             self.positions.pop(trader, None)
         else:
-            self.positions[trader] = saved.position
+            self.positions[trader] = position
+        self.moved.add(trader)
 
     # Swaps. They raise Reverts where the pool cannot give what is asked.
 
@@ -157,11 +154,15 @@ class Market:
             position = replace(position, margin=position.margin - self.owed(position), premium=self.premium)
         if position.margin + amount < 0:
             raise ActionImpossible("the margin is less than what is taken out")
-        self.positions[trader] = replace(position, margin=position.margin + amount)
+        self._hold(trader, replace(position, margin=position.margin + amount))
+
+    def settle(self, trader: str) -> None:
+        """Pay a position out of a closed market."""
+        self._hold(trader, None)
 
     def adjust(self, trader: str) -> None:
         """Adjust the stored size for the liquidity changes since."""
-        self.positions[trader] = self.position(trader)
+        self._hold(trader, self.position(trader))
 
     def trade(self, trader: str, quote: int, backing: tuple[int, int] | None) -> bool:
         """openPosition: buy for `quote` USDC, or sell where it is negative. True where a position ended.
@@ -189,7 +190,7 @@ class Market:
         if margin < 0:
             raise ActionImpossible("the funding owed is more than the margin")
         size = position.size + self.swap_quote(quote)
-        self.positions[trader] = Position(size, margin, position.open_notional + abs(quote), self.premium, position.migration)
+        self._hold(trader, Position(size, margin, position.open_notional + abs(quote), self.premium, position.migration))
 
     def _reduce(self, trader: str, position: Position, quote: int) -> int:
         """Close for an amount of USDC and return the base bought. The profit is realized in proportion, truncated as in the contract."""
@@ -198,7 +199,7 @@ class Market:
         realized = div_integers(mul_integers(profit, abs(base)), abs(position.size))
         closed = abs(quote) - realized if position.size > 0 else abs(quote) + realized
         margin = max(0, position.margin + realized - self.owed(position))
-        self.positions[trader] = Position(position.size + base, margin, position.open_notional - closed, self.premium, position.migration)
+        self._hold(trader, Position(position.size + base, margin, position.open_notional - closed, self.premium, position.migration))
         return base
 
     def close(self, trader: str) -> Closed:
@@ -206,7 +207,7 @@ class Market:
         position = self.position(trader)
         notional = self.swap_base(position.size)
         left = position.margin + pnl(position.size, position.open_notional, notional) - self.owed(position)
-        self.positions[trader] = replace(EMPTY, migration=position.migration)
+        self._hold(trader, replace(EMPTY, migration=position.migration))
         return Closed(position.size, notional, left)
 
     def close_part(self, trader: str, part: int, fee_ratio: int) -> Closed:
@@ -215,63 +216,28 @@ class Market:
         notional = out_price(mul_integers(position.size, part), self.pool)
         base = self._reduce(trader, position, -notional if position.size > 0 else notional)
         penalty, after = mul_integers(notional, fee_ratio), self.positions[trader]
-        self.positions[trader] = replace(after, margin=max(0, after.margin - penalty))
+        self._hold(trader, replace(after, margin=max(0, after.margin - penalty)))
         return Closed(-base, notional, penalty)
 
     # Margin ratios. They raise Reverts where the contract's view reverts.
 
-    def below(self, traders: Iterable[str], maintenance: int, over_position_notional: bool) -> dict[str, bool]:
-        """Trader -> whether the margin ratio, with the better profit of spot and average, is below maintenance.
-
-        False without a position, and where the contract's view reverts, for then a liquidation reverts too. All are asked at once,
-        because they are asked after every action.
-        """
-        if self._edges_hold != (holds := (self.premium, maintenance, over_position_notional)):
-            self._edges, self._edges_hold = {}, holds
-        answers = {}
-        quote, base, product = self.pool.quote, self.pool.base, self.pool.product
-        average: Average | None = None
-        for trader, position in self.positions_of(traders):
-            known = self._edges.get(trader)
-            if known is None or known[0] is not position:
-                known = self._edges[trader] = (position, self._edge(position, maintenance, over_position_notional))
-            edge, size, answers[trader] = known[1], position.size, False
-            if edge is None:
-                continue
-            # What a close at spot moves is `product / (base + size) - quote`, rounded up, or its negative for a long. So this compares
-            # it with the edge without dividing, which is the answer for most accounts most of the time.
-            if base + size <= 0 or product <= (quote - edge if size > 0 else quote + edge) * (base + size):
-                continue
-            if over_position_notional and out_price(size, self.pool) == 0:
-                continue
-            if average is None:
-                average, spot = self._quarter_hour()
-            # Closing without slippage at the average spot price is better than any average of closing. Where even that is below
-            # maintenance, which is so for most, the slow average need not be computed. One more or less covers what is rounded.
-            if size * (spot + 1) < (edge - 1) * ONE if size > 0 else -size * spot >= (edge + 2) * ONE:
-                answers[trader] = True
-            else:
-                with suppress(Reverts):
-                    by_average = average_out_price(size, average)
-                    answers[trader] = by_average < edge if size > 0 else by_average > edge
-        return answers
-
-    def _edge(self, position: Position, maintenance: int, over_position_notional: bool) -> int | None:
-        """The notional at which the margin ratio crosses maintenance; None without a position or where the ratio reverts."""
-        if position.size == 0:
-            return None
-        with suppress(Reverts):
-            return maintenance_notional(position, self.owed(position), maintenance, over_position_notional)
-        return None
-
     def ratios(self, position: Position, over_position_notional: bool) -> tuple[int, int]:
         """The margin ratio at spot, and the better one of spot and average."""
-        notionals = out_price(position.size, self.pool), average_out_price(position.size, self._quarter_hour()[0])
+        notionals = out_price(position.size, self.pool), average_out_price(position.size, self.quarter_hour()[0])
         owed = self.owed(position)
         at_spot, by_average = (ratio(position, owed, notional, over_position_notional) for notional in notionals)
         return at_spot, max(at_spot, by_average)
 
-    def _quarter_hour(self) -> tuple[Average, int]:
+    def equity(self, trader: str) -> int | None:
+        """What closing now would leave, at least 0; None without a position, or where the pool cannot close it."""
+        position = self.position(trader)
+        with suppress(Reverts):
+            notional = out_price(position.size, self.pool)
+            left = position.margin + pnl(position.size, position.open_notional, notional) - self.owed(position)
+            return max(0, left) if position.size else None
+        return None
+
+    def quarter_hour(self) -> tuple[Average, int]:
         """The 15 minutes that the liquidation check averages, and their average spot price."""
         key = (len(self.timeline.times), self.clock)
         if self._average[0] != key:

@@ -13,7 +13,7 @@ otherwise, the initial margin check and, under SIP-2005, V1's own fluctuation li
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from perpcomp.curve import Reverts, out_price
+from perpcomp.curve import Reverts
 from perpcomp.fixed import mul_integers
 from perpcomp.guards.counterfactual.actions import Action, Actions, PastLiquidation, ratio_from
 from perpcomp.guards.counterfactual.gate import Gate
@@ -24,7 +24,6 @@ from perpcomp.guards.counterfactual.rules import Rules
 from perpcomp.guards.index_prices import IndexSeries
 from perpcomp.guards.limits import Limit
 from perpcomp.incident.guards import Guards
-from perpcomp.systems.perpetual_v1.replay.contract import pnl
 from perpcomp.systems.perpetual_v1.replay.replay import ratio_at
 
 
@@ -66,7 +65,7 @@ class Counterfactual:
                 self.path.append(PathPoint(action, gate.market.pool))
         for address, gate in self.gates.items():
             for trader, candidate in [*self.flagged[address].items(), *self.unflagged[address].items()]:
-                self._end_unliquidated(address, candidate, _equity(gate.market, trader))
+                self._end_unliquidated(address, candidate, gate.market.equity(trader))
         return self
 
     def _launch(self, action: Action) -> None:
@@ -91,7 +90,7 @@ class Counterfactual:
         elif action.what == "fund":
             market.fund(action.given)
         elif action.what == "settle":
-            market.positions.pop(trader, None)
+            market.settle(trader)
             self._position_ended(action.market, trader)
         elif action.what == "liquidate":
             self._try_from_now(action, market)
@@ -162,8 +161,9 @@ class Counterfactual:
             self.unflagged[address] |= {trader: Candidate(trader, []) for trader in self._untried_below(gate)}
         self._unflag_recovered(gate)
         self._flag_below(action, gate)
-        for candidate in self.flagged[address].values():
-            candidate.limits_decided |= gate.limits_decidable
+        if gate.limits_decidable:
+            for candidate in self.flagged[address].values():
+                candidate.limits_decided = True
         if not self.guards.endorsed and gate.premium_blocks():  # then nobody may liquidate
             return False
         executed = [self._try(gate, candidate, action) for candidate in list(self.flagged[address].values())]
@@ -177,8 +177,11 @@ class Counterfactual:
             for trader, candidate in flagged.items()
             if candidate.flag_action < self.number and (self.rules.unflags or not candidate.recovered)
         ]
-        for trader, flaggable in gate.flaggable(earlier).items():
-            if flaggable is False:
+        below = gate.flaggable({*earlier}) if earlier else None
+        if below is None:
+            return
+        for trader in earlier:
+            if trader not in below:
                 flagged[trader].recovered = True
                 if self.rules.unflags:
                     flagged[trader].was_unflagged, flagged[trader].is_flagged = True, False
@@ -187,10 +190,12 @@ class Counterfactual:
     def _flag_below(self, action: Action, gate: Gate) -> None:
         """Flag the candidates that are below maintenance."""
         unflagged, flagged = self.unflagged[gate.market.address], self.flagged[gate.market.address]
-        for trader, flaggable in gate.flaggable(unflagged).items():
-            candidate = unflagged[trader]
-            candidate.flag_rule_decided |= flaggable is not None
-            if flaggable:
+        below = gate.flaggable(unflagged)
+        if below is None:
+            return
+        for trader, candidate in [*unflagged.items()]:
+            candidate.flag_rule_decided = True
+            if trader in below:
                 candidate.flagged_at, candidate.flag_price = action.time, gate.market.pool.spot
                 candidate.flag_action, candidate.is_flagged = self.number, True
                 flagged[trader] = unflagged.pop(trader)
@@ -212,8 +217,8 @@ class Counterfactual:
     def _untried_below(self, gate: Gate) -> list[str]:
         """Accounts that may be flagged and that no keeper tries."""
         tried = self.unflagged[gate.market.address].keys() | self.flagged[gate.market.address].keys()
-        untried = [trader for trader, position in gate.market.positions.items() if position.size and trader not in tried]
-        return [trader for trader, flaggable in gate.flaggable(untried).items() if flaggable]
+        below = gate.flaggable(gate.market.positions.keys() - tried)
+        return [trader for trader in gate.market.positions if trader in below] if below else []
 
     def _try(self, gate: Gate, candidate: Candidate, action: Action) -> bool:
         """Liquidate a flagged account if the rules let anybody; True where it was liquidated."""
@@ -285,15 +290,3 @@ class Counterfactual:
         for n, past in enumerate(waiting):
             result = Result(address, candidate.trader, past, outcome, candidate, candidate.flagged_at, candidate.flag_price)
             self.results.append(replace(result, equity_at_end=None if n else equity))
-
-
-def _equity(market: Market, trader: str) -> int | None:
-    """USDC that closing now would leave; None without a position, or where the pool cannot close it."""
-    position = market.position(trader)
-    if position.size == 0:
-        return None
-    try:
-        notional = out_price(position.size, market.pool)
-    except Reverts:
-        return None
-    return max(0, position.margin + pnl(position.size, position.open_notional, notional) - market.owed(position))
