@@ -184,15 +184,15 @@ def published(folder: Path) -> "Published":
 @progress.work()
 def events(query: str = "rehearsal", input: Path | None = None, engine: "Engine | None" = None) -> "tuple[pl.DataFrame, list[Finding]]":
     """The events table: every trade and liquidation; and where logs are missing between or after them."""
-    from perpcomp import pipeline
     from perpcomp.coverage import coverage
     from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input, read_events
+    from perpcomp.lost_logs import gaps
 
     source = find_input(loaded := incident_file.load(query), input)
     read = read_events(source, loaded, engine or LOCAL)
-    return read.table, [*coverage(read, source, loaded).problems, *pipeline.gaps(read, loaded)]
+    return read.table, [*coverage(read, source, loaded).problems, *gaps(read, loaded)]
 
 
 @progress.work()
@@ -209,7 +209,7 @@ def liquidations(
     loaded, engine = incident_file.load(query), engine or LOCAL
     source = find_input(loaded, input)
     read = read_events(source, loaded, engine)
-    found = pipeline.liquidations(read, source, dated(loaded, read.logs), engine)
+    found = pipeline.liquidations(read, source, dated(loaded, read.logs))
     return found.table, found.problems
 
 

@@ -6,9 +6,10 @@ A file that was cut off looks whole: every liquidation in it is right, and those
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby, islice, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -152,10 +153,9 @@ class _Times:
     """The times of blocks, as the logs of an input tell them."""
 
     def __init__(self, events: Events) -> None:
-        of_blocks = [frame.select("block_number", "block_time") for frame in (events.lazy, *events.lazy_others.values())]
-        self.blocks = pl.concat(of_blocks)
-        number, time = pl.col("block_number"), pl.col("block_time")
-        found = self.blocks.select(a=number.min(), b=time.min(), c=number.max(), d=time.max()).collect(engine="streaming")
+        self.events = events
+        ends = pl.concat(events.each(partial(_edges, pl.lit(True))))
+        found = ends.select(pl.col("first_block", "first_time").min(), pl.col("last_block", "last_time").max())
         self.ends: tuple[int, datetime, int, datetime] = found.row(0)
 
     @property
@@ -169,16 +169,24 @@ class _Times:
         first_block, first_time, last_block, last_time = self.ends
         low, high = (first_block, first_time), (last_block, last_time)
         if first_block < block < last_block:
-            inside = pl.col("block_number")
-            below = self.blocks.filter(inside <= block).select(pl.col("block_number").max(), pl.col("block_time").max())
-            above = self.blocks.filter(inside >= block).select(pl.col("block_number").min(), pl.col("block_time").min())
-            low, high = below.collect(engine="streaming").row(0), above.collect(engine="streaming").row(0)
+            number = pl.col("block_number")
+            below, above = (pl.concat(self.events.each(partial(_edges, side))) for side in (number <= block, number >= block))
+            low = below.select(pl.col("last_block", "last_time").max()).row(0)
+            high = above.select(pl.col("first_block", "first_time").min()).row(0)
         if low[0] == high[0]:
             return low[1] if low[0] == block else None
         try:
             return low[1] + (high[1] - low[1]) * (block - low[0]) // (high[0] - low[0])
         except OverflowError:  # a block number that no chain has
             return None
+
+
+def _edges(inside: pl.Expr, events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    """The first and last block, and their times, of the logs `inside`."""
+    number, time = pl.col("block_number"), pl.col("block_time")
+    rows = pl.concat([table.select(number, time) for table in (events, *others.values())]).filter(inside)
+    ends = rows.select(first_block=number.min(), first_time=time.min(), last_block=number.max(), last_time=time.max())
+    return ends.collect(engine="streaming")
 
 
 # What each kind of input states

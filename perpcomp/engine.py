@@ -1,20 +1,24 @@
 """Where the partitions of the work are computed: in this process, or by the workers of a Dask cluster, with the same results.
 
-A partition is a piece of the logs, or all events of some positions. Its input and its result travel with the task, so that a worker
-needs neither the files nor another worker. If a worker dies, another one repeats what it had not delivered. Dask is an optional extra
-and is imported only when it is asked for.
+A task says where its logs lie and what to do with them: it carries no logs. Input and intermediate tables lie on storage that this
+process and every worker see under the same path. If a worker dies, another one repeats what it had not delivered. Dask is an optional
+extra and is imported only when it is asked for.
 """
 
 import io
 import pickle
 import socket
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from perpcomp.findings import NETWORK, refusal
 from perpcomp.version import VERSION
@@ -26,57 +30,71 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 SECONDS = 10  # to wait for the scheduler, and then for its first worker
 AHEAD = 2  # partitions under way for each worker: more would only fill the scheduler's memory
+IN_MESSAGE = 64_000  # bytes of a frame or a task that travel through the scheduler; what is larger is left on the shared storage
+
+
+def _no_check(_: Iterable[Path]) -> None:
+    """One process sees its own files."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """`map` gives function(part) for every part, in order. `partitions` is the number of parts worth cutting the work into."""
+    """`map` gives function(part) for every part, in order. `partitions` is the number of parts worth cutting the work into.
+
+    `scratch` is a folder that every worker sees, for intermediate tables; None where this process does all the work. `check_files` raises
+    an InputError (exit 3) where a worker does not see one of these files.
+    """
 
     partitions: int
     map: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+    scratch: Path | None = None
+    check_files: Callable[[Iterable[Path]], None] = _no_check
 
 
 LOCAL = Engine(1, map)
 
 
-def open_engine(name: str, scheduler: str | None = None) -> AbstractContextManager[Engine]:
+def open_engine(name: str, scheduler: str | None = None, scratch: Path | None = None) -> AbstractContextManager[Engine]:
     """The engine `local` or `dask`. For dask: the cluster at the scheduler's address, or a new cluster on this machine.
 
-    InputError: Dask is not installed, a worker has other versions (exit 2), or no scheduler answers at the address (exit 3).
+    `scratch` is a folder that this process and all workers see; without it, the folder of temporary files.
+    InputError: Dask is not installed, a worker has other versions (exit 2), no scheduler answers at the address, or a worker does not see
+    the folder (exit 3).
     """
-    return _dask_engine(scheduler) if name == "dask" else nullcontext(LOCAL)
+    return _dask_engine(scheduler, scratch or Path(tempfile.gettempdir())) if name == "dask" else nullcontext(LOCAL)
 
 
 @contextmanager
-def _dask_engine(scheduler: str | None) -> Iterator[Engine]:
+def _dask_engine(scheduler: str | None, scratch: Path) -> Iterator[Engine]:
     try:
-        from dask import config
         from distributed import Client, LocalCluster
     except ImportError:
         raise refusal("--engine dask", "Dask is not installed.", "Type: pip install 'perpcomp[dask]'") from None
 
-    # A task holds its whole partition, some megabytes: only then can another worker repeat it. Dask would warn about the size.
-    with config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
-        if scheduler is None:
-            one_thread = {"POLARS_MAX_THREADS": "1"}
-            with (
-                LocalCluster(threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", env=one_thread) as cluster,
-                Client(cluster, set_as_default=False, direct_to_workers=True) as client,
-            ):
-                yield _engine_of(client, "of this machine")
-            return
-        address = _listening(scheduler)
-        try:
-            client = Client(scheduler, timeout=SECONDS, set_as_default=False, direct_to_workers=True)
-        except Exception as error:  # Dask can raise anything at the answer of a server that is not a scheduler
-            what = f"No Dask scheduler answers at this address within {SECONDS} seconds ({type(error).__name__})."
-            raise refusal(f"the scheduler {address}", what, "Is it another server's port, or another version of Dask?", NETWORK) from None
-        with client:
-            yield _engine_of(client, address)
+    if not scratch.is_dir():
+        raise refusal(f"--scratch {scratch}", "The folder does not exist.", "Make it where this process and all workers see it.")
+    if scheduler is None:
+        one_thread = {"POLARS_MAX_THREADS": "1"}
+        with (
+            LocalCluster(threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", env=one_thread) as cluster,
+            Client(cluster, set_as_default=False, direct_to_workers=True) as client,
+            _engine_of(client, "of this machine", scratch) as engine,
+        ):
+            yield engine
+        return
+    address = _listening(scheduler)
+    try:
+        client = Client(scheduler, timeout=SECONDS, set_as_default=False, direct_to_workers=True)
+    except Exception as error:  # Dask can raise anything at the answer of a server that is not a scheduler
+        what = f"No Dask scheduler answers at this address within {SECONDS} seconds ({type(error).__name__})."
+        raise refusal(f"the scheduler {address}", what, "Is it another server's port, or another version of Dask?", NETWORK) from None
+    with client, _engine_of(client, address, scratch) as engine:
+        yield engine
 
 
-def _engine_of(client: "Client", address: str) -> Engine:
-    """The engine of a client, once a worker is there and every worker has the versions of this process."""
+@contextmanager
+def _engine_of(client: "Client", address: str, scratch: Path) -> Iterator[Engine]:
+    """The engine of a client, once a worker is there, and every worker has the versions of this process and sees the folder."""
     try:
         client.wait_for_workers(1, timeout=SECONDS)
     except TimeoutError:
@@ -84,20 +102,37 @@ def _engine_of(client: "Client", address: str) -> Engine:
     workers = client.run(versions, on_error="return")
     for worker, theirs in workers.items():
         if theirs != versions():
-            has = theirs if isinstance(theirs, str) else f"no perpcomp: {theirs!r}"
-            what = f"The worker has {has}; this process has {versions()}."
-            raise refusal(f"the worker {worker}", what, "Install the same versions, with perpcomp[dask], on every worker.")
+            raise _other_version(worker, theirs if isinstance(theirs, str) else f"no perpcomp: {theirs!r}", versions())
+    with tempfile.TemporaryDirectory(prefix="perpcomp-", dir=scratch, ignore_cleanup_errors=True) as place:
+        folder = Path(place).resolve()
+        _check_shared(client, folder)
+        yield Engine(
+            AHEAD * len(workers), partial(_map, client, address, len(workers), folder), scratch.resolve(), partial(_check_files, client)
+        )
 
-    def map_parts(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
-        waiting = deque[Any]()
-        for part in parts:
-            waiting.append(client.submit(_compute, pack((function, part)), pure=False))
-            if len(waiting) > AHEAD * len(workers):
-                yield _result(waiting.popleft(), address)
-        while waiting:
+
+def _map(
+    client: "Client", address: str, workers: int, folder: Path, function: Callable[[Part], Result], parts: Iterable[Part]
+) -> Iterator[Result]:
+    """function(part) of every part, in order, by the workers."""
+    waiting, packed = deque[Any](), pack(function, folder, once=False)
+    task: bytes | Path = packed
+    if len(packed) > IN_MESSAGE:  # such as an incident file with thousands of markets: each worker reads it from the storage
+        task = folder / f"{uuid4().hex}.task"
+        task.write_bytes(packed)
+    for part in parts:
+        waiting.append(_submit(client, address, task, pack(part, folder, once=False), folder))
+        if len(waiting) > AHEAD * workers:
             yield _result(waiting.popleft(), address)
+    while waiting:
+        yield _result(waiting.popleft(), address)
 
-    return Engine(AHEAD * len(workers), map_parts)
+
+def _submit(client: "Client", address: str, task: bytes | Path, part: bytes, folder: Path) -> Any:
+    try:
+        return client.submit(_compute, versions(), task, part, folder, pure=False)
+    except Exception:  # Dask raises several kinds where the scheduler is gone
+        raise _lost(address) from None
 
 
 def _result(future: Any, address: str) -> Any:
@@ -108,31 +143,95 @@ def _result(future: Any, address: str) -> Any:
         return unpack(future.result())
     except KilledWorker as error:
         what = f"The same partition ended {error.allowed_failures + 1} workers."
-        advice = "Did they run out of memory? Give the workers more, or use --engine local."
+        advice = "Did they run out of memory, or is a file of the input damaged? Give the workers more, or use --engine local."
         raise refusal(f"the cluster {address}", what, advice, NETWORK) from None
     except (CancelledError, OSError):
-        raise refusal(
-            f"the scheduler {address}", "The connection was lost.", "Start it again, then type the same command.", NETWORK
-        ) from None
+        raise _lost(address) from None
     finally:
         future.release()
 
 
-def _compute(task: bytes) -> bytes:
-    """One task, in the worker: a packed function and its part to the packed result."""
-    function, part = unpack(task)
-    return pack(function(part))
+def _lost(address: str) -> Exception:
+    return refusal(f"the scheduler {address}", "The connection was lost.", "Start it again, then type the same command.", NETWORK)
 
 
-def pack(value: Any) -> bytes:
-    """A value as bytes, its frames compressed: logs are full of zeros, and copying is the main cost of a cluster."""
+def _compute(theirs: str, task: bytes | Path, part: bytes, folder: Path) -> bytes:
+    """One task, in the worker: a packed function and a packed part to the packed result.
+
+    InputError where the worker's versions are not `theirs`, as of a worker that joined later, or where it cannot use a file (exit 3).
+    """
+    if theirs != (own := _own_versions()):
+        raise _other_version(_worker(), own, theirs)
+    try:
+        function = unpack(task if isinstance(task, bytes) else task.read_bytes())
+        return pack(function(unpack(part)), folder)
+    except OSError as error:
+        raise refusal(f"the worker {_worker()}", f"It cannot use a file ({error}).", SHARED, NETWORK) from None
+
+
+def _worker() -> str:
+    from distributed import get_worker
+
+    return str(get_worker().address)
+
+
+@cache
+def _own_versions() -> str:
+    return versions()
+
+
+def _other_version(worker: str, theirs: str, ours: str) -> Exception:
+    what = f"The worker has {theirs}; this process has {ours}."
+    return refusal(f"the worker {worker}", what, "Install the same versions, with perpcomp[dask], on every worker.")
+
+
+SHARED = "The input and the folder of --scratch must lie on storage that this process and all workers see under the same path."
+
+
+def _check_shared(client: "Client", folder: Path) -> None:
+    """InputError (exit 3) where a worker does not see the folder of this process, or cannot write to it."""
+    token = uuid4().hex
+    (folder / token).touch()
+    for worker, answer in client.run(_answer, folder, token, on_error="return").items():
+        if not (isinstance(answer, str) and (folder / answer).is_file()):
+            said = f" ({answer})" if isinstance(answer, Exception) else ""
+            what = f"It does not see or cannot write the folder {folder}{said}."
+            raise refusal(f"the worker {worker}", what, f"{SHARED} Name such a folder: --scratch FOLDER.", NETWORK)
+
+
+def _answer(folder: Path, token: str) -> str:
+    """In a worker: the name of a file that it wrote into the folder that holds the token."""
+    name = uuid4().hex
+    (folder / token).stat()
+    (folder / name).touch()
+    return name
+
+
+def _check_files(client: "Client", paths: Iterable[Path]) -> None:
+    sizes = [(path, path.stat().st_size) for path in paths]
+    for worker, unseen in client.run(_unseen, sizes, on_error="return").items():
+        if unseen is not None:
+            raise refusal(f"the worker {worker}", f"It does not see this process's file {unseen}.", SHARED, NETWORK)
+
+
+def _unseen(sizes: list[tuple[Path, int]]) -> Path | None:
+    """In a worker: the first of these files that it does not see with that size."""
+    return next((path for path, size in sizes if not path.is_file() or path.stat().st_size != size), None)
+
+
+def pack(value: Any, folder: Path | None = None, once: bool = True) -> bytes:
+    """A value as bytes. A frame of more than IN_MESSAGE bytes is left in the folder where there is one, to be read `once` or many times."""
     import polars as pl
 
     class Packer(pickle.Pickler):
         def reducer_override(self, value: Any) -> Any:
             if not isinstance(value, pl.DataFrame):
                 return NotImplemented
-            return _read_frame, (value.write_ipc(None, compression="lz4").getvalue(),)
+            if folder is None or value.estimated_size() <= IN_MESSAGE:
+                return _read_frame, (value.write_ipc(None, compression="lz4").getvalue(),)
+            file = folder / f"{uuid4().hex}.arrow"
+            value.write_ipc(file, compression="lz4")
+            return _read_file, (file, once)
 
     buffer = io.BytesIO()
     Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
@@ -148,6 +247,15 @@ def _read_frame(data: bytes) -> Any:
     import polars as pl
 
     return pl.read_ipc(io.BytesIO(data))
+
+
+def _read_file(file: Path, once: bool) -> Any:
+    import polars as pl
+
+    frame = pl.read_ipc(file)
+    if once:
+        file.unlink()
+    return frame
 
 
 def versions() -> str:

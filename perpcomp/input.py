@@ -1,35 +1,37 @@
 """From the files that a command or an incident file names to decoded events."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 from perpcomp import progress
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.incident.funds import InsuranceFund
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.exports.read import foreign_pieces, times_of_blocks
-from perpcomp.ingest.log_file import is_log_file, log_pieces
+from perpcomp.ingest.log_file import LOGS, is_log_file, log_pieces
 from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import RANGE, own_pieces, read_range, states_range_of
 from perpcomp.ingest.proof.kept import Proved, evidence_in, folder_of, proved_by
 from perpcomp.ingest.raw_frame import Piece, no_logs
+from perpcomp.ingest.shuffle import Stored, Tables
 from perpcomp.ingest.spill import Spill
 from perpcomp.number_text import counted
+from perpcomp.piece import decoder, of_file
+from perpcomp.shared_input import decoded
 from perpcomp.systems.system import System, find, topics
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
 from perpcomp.tables.schema import check
 
-LOGS = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-
+Result = TypeVar("Result")
 TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".json", ".json.gz")
 
 
@@ -76,18 +78,23 @@ class Input:
 class Events:
     """The decoded input, lazily: the events table, and every other event by name as far as the input holds it.
 
-    `table` and `others` are the same in memory, for a history that fits there. `spill` keeps what lies on disk alive.
+    `table` and `others` are the same in memory, for a history that fits there. `spill` or `folder` keeps what lies on disk alive. Where the
+    engine's workers decoded the input, `stored` are its parts, and the workers do what the methods below are given.
     """
 
     lazy: pl.LazyFrame
     lazy_others: dict[str, pl.LazyFrame]
     spill: Spill | None = None
     findings: tuple[Finding, ...] = ()  # about the input as a whole
+    engine: Engine = LOCAL
+    stored: Stored | None = None
+    folder: "tempfile.TemporaryDirectory[str] | None" = None
 
     @property
     def logs(self) -> list[pl.LazyFrame]:
-        """Every table of decoded logs."""
-        return [self.lazy, *self.lazy_others.values()]
+        """Every table of decoded logs, in any order."""
+        events, others = (self.lazy, self.lazy_others) if self.stored is None else self.stored.unsorted()
+        return [events, *others.values()]
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -96,6 +103,37 @@ class Events:
     @cached_property
     def others(self) -> dict[str, pl.DataFrame]:
         return {name: table.collect() for name, table in self.lazy_others.items()}
+
+    def each(self, function: Callable[..., Result]) -> Iterator[Result]:
+        """function(events, others) of every part of the input: each log is in one, and those of a position are in one, in order."""
+        if self.stored is None:
+            return iter([function(self.lazy, self.lazy_others)])
+        return self.engine.map(partial(_of, function), [partial(self.stored.share, bucket) for bucket in self.stored.buckets])
+
+    def each_market(self, function: Callable[..., Result], markets: Sequence[str]) -> Iterator[Result]:
+        """function(own, events, others) of the logs of markets, part by part, beside which stand the protocol's `summed` columns; `own` are
+        those of `markets` that are in the part.
+        """
+        if self.stored is None or len(self.stored.buckets) == 1:
+            return self.each(partial(function, markets))
+        own = self.stored.layout.by_bucket(markets)
+        return self.engine.map(partial(_of_own, function), [(own[n], partial(self.stored.of_markets, n)) for n in self.stored.buckets])
+
+    def whole(self, function: Callable[..., Result]) -> Result:
+        """function(events, others) of the whole input, on one worker."""
+        if self.stored is None:
+            return function(self.lazy, self.lazy_others)
+        found: Result = next(self.engine.map(partial(_of, function), [self.stored.whole]))
+        return found
+
+
+def _of(function: Callable[..., Result], load: Callable[[], Tables]) -> Result:
+    return function(*load())
+
+
+def _of_own(function: Callable[..., Result], part: tuple[Sequence[str], Callable[[], Tables]]) -> Result:
+    own, load = part
+    return function(own, *load())
 
 
 def no_events() -> Events:
@@ -178,11 +216,17 @@ def _claims(incident: Incident, name: str, given: Path | None) -> Input:
 def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Events:
     """The decoded events of the input, each piece checked and decoded by the engine; InputError names file and row."""
     contract, fund, system = incident.chain.clearing_house, incident.fund_in_logs, find(incident.system)
-    addresses = [*incident.chain.contracts, *(m.amm for m in incident.markets), *([fund.token] if fund else [])]
-    name = source.file.name
-    progress.now(f"Reading {name}", sum(file.stat().st_size for file in source.files if file.is_file()))
+    addresses, name, files = incident.addresses_of_logs, source.file.name, source.files
+    progress.now(f"Reading {name}", sum(file.stat().st_size for file in files if file.is_file()))
+    if engine.scratch is not None:
+        folder = tempfile.TemporaryDirectory(prefix="perpcomp-", dir=engine.scratch, ignore_cleanup_errors=True)
+        if (shared := decoded(source.file, files, source.blocks, incident, engine, Path(folder.name))) is not None:
+            if not shared.rows:
+                raise _nothing(name, system, contract)
+            about = (_no_index(name, *shared.shared_index),) if shared.shared_index else ()
+            return Events(*shared.stored.whole(), None, about, engine, shared.stored, folder)
+        progress.now(f"Reading {name} in this process")
     found: Iterable[Piece] | dict[str, pl.DataFrame] | None
-    files = source.files
     times = times_of_blocks(source.blocks) if source.blocks else {}
     if all(file.name.endswith(LOGS) and is_log_file(file) for file in files):
         found = log_pieces(files, addresses, topics(system, fund), system.old_layouts, times, system.market_topics)
@@ -193,17 +237,21 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
         consistency = Consistency(name)
         consistency.add(table.with_row_index("row", 1 if files[0].suffix == ".parquet" else 2).cast({"row": pl.Int64}))
         consistency.check()
-        with _of_file(name):
+        with of_file(name):
             events = Events(system.recheck(table, incident.chain.id).lazy(), {})
     else:
-        events = _decoded(name, found, incident, engine)
+        events = _decoded(name, found, incident)
     if events.lazy.select("block_number").head(1).collect().is_empty():
-        what = f"The input holds no {system.required_event.format(contract=contract)}."
-        raise refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
+        raise _nothing(name, system, contract)
     return events
 
 
-def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident, engine: Engine) -> Events:
+def _nothing(name: str, system: System, contract: str) -> InputError:
+    what = f"The input holds no {system.required_event.format(contract=contract)}."
+    return refusal(name, what, "Is it the right file, and are chain and addresses of the incident right?")
+
+
+def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incident: Incident) -> Events:
     """Raw pieces decoded one by one, or tables that an export had decoded already."""
     spill, system, consistency, logs = Spill(), find(incident.system), Consistency(name), 0
     if isinstance(found, dict):
@@ -211,11 +259,12 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
             consistency.add(table)
         spill.add({event: table.drop("row") for event, table in found.items()})
     else:
-        decode = partial(_decode, name, incident.system, incident.chain.id, incident.chain.clearing_house, incident.fund_in_logs)
-        for part, tables in engine.map(decode, chain((no_logs,), found)):  # at least one piece, so that every table is there
+        for part, decoded_part in map(
+            decoder(name, incident), chain((no_logs,), found)
+        ):  # one piece at least, so that every table is there
             consistency.join(part)
-            spill.add(tables)
-            logs += sum(table.height for table in tables.values())
+            spill.add(decoded_part)
+            logs += sum(table.height for table in decoded_part.values())
             progress.advance(0, counted(logs, "log"))
     progress.now(f"Checking {name}")
     consistency.check()
@@ -223,7 +272,7 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
     if shared := consistency.shared_index():
         findings.append(_no_index(name, *shared))
         tables = {event: table.with_columns(transaction_index=pl.lit(None, dtype=pl.Int64)) for event, table in tables.items()}
-    with _of_file(name):
+    with of_file(name):
         return Events(system.events_table(tables), tables, spill, tuple(findings))
 
 
@@ -231,22 +280,3 @@ def _no_index(name: str, block: int, index: int) -> Finding:
     what = f"Two transactions of block {block} have the index {index}, so the column transaction_index of the events is left empty."
     advice = "No amount depends on it. A node that numbers the transactions of a block gives the column."
     return Finding("warning", name, what, advice, code="shared-transaction-index")
-
-
-def _decode(
-    name: str, system: str, chain_id: int, clearing_house: str, fund: InsuranceFund | None, piece: Piece
-) -> tuple[Consistency, dict[str, pl.DataFrame]]:
-    """One piece: its part of the consistency check, and its events."""
-    raw, consistency = piece(), Consistency(name)
-    consistency.add(raw)
-    with _of_file(name):
-        return consistency, find(system).decode(raw, chain_id, clearing_house, fund)
-
-
-@contextmanager
-def _of_file(name: str) -> Iterator[None]:
-    """Put the file's name before the place of each finding: a protocol knows rows and transactions, but not files."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError([replace(problem, where=f"{name} {problem.where}") for problem in error.problems], error.exit_code) from None

@@ -32,6 +32,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
 from perpcomp.input import Events, Input, no_events, read_events
+from perpcomp.lost_logs import gaps
 from perpcomp.owed import due_by, left_over, not_compared, of_all
 from perpcomp.rules.apply import Known
 from perpcomp.rules.named import NamedRule, Paying, named, outcome
@@ -46,15 +47,6 @@ from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting import checks
 from perpcomp.vesting.vest import vest
 from perpcomp.window import dated
-
-
-def gaps(events: Events, incident: Incident) -> list[Finding]:
-    """Where logs are missing from the input, as far as the rest of it shows.
-
-    A position starts from another size than its previous event ended at, or the sums of a market's events do not add up.
-    """
-    system = find(incident.system)
-    return [*system.gaps(events.lazy, events.lazy_others), *system.lost_logs(events.lazy, events.lazy_others, incident)]
 
 
 def replayed(events: Events, source: Input, incident: Incident, found: pl.DataFrame) -> Replay:
@@ -82,12 +74,12 @@ class Found:
     coverage: Coverage | None
 
 
-def liquidations(events: Events, source: Input, incident: Incident, engine: Engine = LOCAL) -> Found:
+def liquidations(events: Events, source: Input, incident: Incident) -> Found:
     """Every liquidation: found in the logs, valued, judged by the rules, and opened again on the curve where the incident asks for it."""
     progress.now("Finding the liquidations")
     reached = coverage(events, source, incident)
     system = find(incident.system)
-    found, contradictions = system.liquidations(events.lazy, events.lazy_others, incident.chain, is_before_crash(incident), engine)
+    found, contradictions = system.liquidations(events.lazy, events.lazy_others, incident.chain, is_before_crash(incident), events.each)
     market = replayed(events, source, incident, found) if incident.replays else None
     progress.now("Valuing the liquidated positions")
     with named_overflow(incident, "The value of a position"):
@@ -158,7 +150,7 @@ def compute(
     else:
         events = read_events(source, incident, engine)
         incident = dated(incident, events.logs)
-        found = liquidations(events, source, incident, engine)
+        found = liquidations(events, source, incident)
         population = of_liquidations(found.table, incident, restore.pools(incident, found.replayed))
     table = found.table
     stopped = any(problem.stops for problem in found.problems)
@@ -235,7 +227,7 @@ def _against_input(run: Run, found: Found) -> tuple[Run, list[Finding]]:
     events, incident, table = run.events, run.incident, run.liquidations
     system, seen = find(incident.system), Seen(events)
     progress.now("Looking for the traders left out")
-    others = left_out(table, events.lazy, events.lazy_others, incident, system.other_actions, system.flag_event)
+    others = left_out(table, events.each, incident, system.other_actions, system.flag_event)
     progress.now("Checking the incident file against the input")
     everybody = _kept_back(run.formula, found, incident)
     excluded = kept_back(incident, seen, table, everybody)

@@ -37,6 +37,13 @@ def opened(path: Path) -> BinaryIO:
     return file
 
 
+def is_plain(path: Path) -> bool:
+    """Whether the bytes of the file are its text in UTF-8, so that it can be read from the middle. OSError where it cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(3)
+    return path.suffix != ".gz" and not head.startswith((GZIP, *UTF_16, codecs.BOM_UTF8))
+
+
 def position(file: BinaryIO) -> int:
     """How many bytes of the file on disk were read so far."""
     return int(getattr(file, "fileobj", file).tell())  # of a compressed file, those compressed

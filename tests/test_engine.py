@@ -1,22 +1,26 @@
 """The Dask engine: a cluster of real processes gives the same hashes, also when one of them is killed during the work."""
 
+import gzip
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
 
-from perpcomp import engine, pipeline
-from perpcomp.engine import LOCAL, Engine, open_engine
+from perpcomp import engine, pipeline, shared_input
+from perpcomp.engine import LOCAL, open_engine
 from perpcomp.findings import InputError
-from perpcomp.ingest import json_lines
 from perpcomp.input import Input, read_events
 from perpcomp.publish.files import CSV_FILES
 from perpcomp.run import Run
@@ -41,9 +45,17 @@ def hashes(run: Run) -> dict[str, str]:
     }
 
 
-def test_a_killed_worker_changes_no_hash(scheduler: str, rehearsal: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_ranges(rehearsal: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Input:
+    """The rehearsal's logs as plain text, which is read in some forty ranges."""
+    monkeypatch.setattr(shared_input, "RANGE_BYTES", 40_000)
+    monkeypatch.setattr(shared_input, "AT_ONCE", 1)
+    (folder / "logs.jsonl").write_bytes(gzip.decompress(rehearsal.input.file.read_bytes()))
+    return Input(folder / "logs.jsonl", None)
+
+
+def test_a_killed_worker_changes_no_hash(scheduler: str, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL while partitions are under way: other workers repeat what the killed one had not delivered."""
-    monkeypatch.setattr(json_lines, "CHUNK_BYTES", 40_000)
+    source = in_ranges(rehearsal, tmp_path, monkeypatch)
     with Client(scheduler, set_as_default=False) as client:
         pids = sorted(client.run(os.getpid).values())
     killed: list[int] = []
@@ -56,7 +68,8 @@ def test_a_killed_worker_changes_no_hash(scheduler: str, rehearsal: Run, monkeyp
                     killed.append(pids[0])
                 yield result
 
-        run = pipeline.compute(rehearsal.incident, rehearsal.input, engine=Engine(cluster.partitions, killing))
+        run = pipeline.compute(rehearsal.incident, source, engine=replace(cluster, map=killing))
+        assert run.events.stored is not None, "the workers did not decode the input"
     assert hashes(run) == hashes(rehearsal)
     with Client(scheduler, set_as_default=False) as client:
         assert killed[0] not in client.run(os.getpid).values(), "the worker was not killed"
@@ -79,10 +92,9 @@ def test_a_mistake_found_by_a_worker_is_reported_as_without_a_cluster(
     scheduler: str, rehearsal: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its row in the whole file, not in the worker's piece."""
-    monkeypatch.setattr(json_lines, "CHUNK_BYTES", 40_000)
-    raw = b"".join(chunk for _, chunk in json_lines.chunks(rehearsal.input.file))
-    (tmp_path / "logs.jsonl").write_bytes(raw + b"{}\n")
-    source, messages = Input(tmp_path / "logs.jsonl", None), []
+    source, messages = in_ranges(rehearsal, tmp_path, monkeypatch), []
+    raw = source.file.read_bytes()
+    source.file.write_bytes(raw + b"{}\n")
     with open_engine("dask", scheduler) as cluster:
         for one in (LOCAL, cluster):
             with pytest.raises(InputError) as caught:
@@ -164,16 +176,83 @@ def test_packed_values_are_unpacked_unchanged(large: Run) -> None:
     assert rest[0].schema == large.liquidations.schema
 
 
-def test_partitions_hold_whole_positions(large: Run) -> None:
-    """The lives are the same if the work is cut into seven parts."""
+def test_a_large_frame_is_left_on_the_shared_storage(large: Run, tmp_path: Path) -> None:
+    """A task's result is read and removed; what many tasks read stays."""
+    result = engine.pack(large.liquidations, tmp_path)
+    assert len(result) < 1_000 < large.liquidations.estimated_size()
+    assert engine.unpack(result).equals(large.liquidations)
+    assert not [*tmp_path.iterdir()]
+    shared = engine.pack((sorted, large.liquidations), tmp_path, once=False)
+    assert engine.unpack(shared)[1].equals(engine.unpack(shared)[1])
 
-    def mapped(function: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
-        whole = [*parts]
-        sizes.append(len(whole))
-        return map(function, whole)
 
-    sizes: list[int] = []
-    found = pipeline.liquidations(large.events, large.input, large.incident, Engine(7, mapped))
-    assert sizes == [7]
-    assert found.table.equals(large.liquidations)
-    assert not found.problems
+def test_a_worker_that_came_later_with_another_version_is_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_engine("dask", scheduler) as cluster:
+        monkeypatch.setattr(engine, "VERSION", "9.9.9")  # as of this process, so that no worker's is the same
+        with pytest.raises(
+            InputError, match=r"the worker tcp://.*: The worker has perpcomp .*; this process has perpcomp 9\.9\.9"
+        ) as caught:
+            next(cluster.map(len, ["abc"]))
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_a_worker_does_not_see_is_named(scheduler: str, tmp_path: Path) -> None:
+    said = r"the worker tcp://.*: It cannot use a file \(.*gone.*\)\. The input and .* --scratch"
+    with open_engine("dask", scheduler, tmp_path) as cluster, pytest.raises(InputError, match=said) as caught:
+        next(cluster.map(Path.read_bytes, [tmp_path / "gone"]))
+    assert caught.value.exit_code == 3
+
+
+class Elsewhere:
+    """A cluster of two workers, of which one has storage of its own."""
+
+    def run(self, function: Callable[..., Any], *arguments: Any, on_error: str) -> dict[str, Any]:
+        assert on_error == "return"
+        return {"tcp://one": function(*arguments), "tcp://other": FileNotFoundError(2, "No such file or directory", "/x")}
+
+
+def test_a_folder_that_a_worker_does_not_see_is_refused(tmp_path: Path) -> None:
+    cluster: Any = Elsewhere()
+    with pytest.raises(
+        InputError, match=r"the worker tcp://other: It does not see or cannot write the folder .*--scratch FOLDER"
+    ) as caught:
+        engine._check_shared(cluster, tmp_path)
+    assert caught.value.exit_code == 3
+    (tmp_path / "logs.jsonl").write_text("x")
+    with pytest.raises(InputError, match=r"the worker tcp://other: It does not see this process's file") as caught:
+        engine._check_files(cluster, [tmp_path / "logs.jsonl"])
+    assert caught.value.exit_code == 3
+
+
+def test_a_file_of_another_size_is_another_file(tmp_path: Path) -> None:
+    (tmp_path / "logs.jsonl").write_text("x")
+    assert engine._unseen([(tmp_path / "logs.jsonl", 1)]) is None
+    assert engine._unseen([(tmp_path / "logs.jsonl", 2)]) == tmp_path / "logs.jsonl"
+
+
+def test_a_scheduler_that_is_lost_during_the_work_is_named(tmp_path: Path) -> None:
+    """And the run ends soon."""
+    file = tmp_path / "scheduler.json"
+    words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    python = [sys.executable, "-m"]
+    with subprocess.Popen([*python, "distributed.cli.dask_scheduler", *words], stderr=subprocess.DEVNULL) as scheduler:
+        while not file.exists():
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        worker = subprocess.Popen(
+            [*python, "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"],
+            stderr=subprocess.DEVNULL,
+            cwd=tmp_path,
+        )
+        try:
+            with open_engine("dask", address) as cluster:
+                results = cluster.map(len, ["abc"] * 1_000)
+                assert next(results) == 3
+                scheduler.kill()
+                with pytest.raises(InputError, match=r"the scheduler tcp://.*: The connection was lost\.") as caught:
+                    deque(results)
+        finally:
+            worker.kill()
+            worker.wait()
+            scheduler.kill()
+    assert caught.value.exit_code == 3

@@ -33,7 +33,11 @@ FETCHING: dict[str, tuple[str, ...]] = {
     "--dry-run": ("rehearsal --dry-run", f"QUERY --input {LOGS} --dry-run", f"QUERY --input {LOGS} --rpc {NODE} --dry-run"),
     "--input": (),
 }
-WORKERS: dict[str, tuple[str, ...]] = {"--engine": (), "--scheduler": ("rehearsal --scheduler tcp://127.0.0.1:1",)}
+WORKERS: dict[str, tuple[str, ...]] = {
+    "--engine": (),
+    "--scheduler": ("rehearsal --scheduler tcp://127.0.0.1:1",),
+    "--scratch": ("rehearsal --scratch s",),
+}
 QUIET: dict[str, tuple[str, ...]] = {"--quiet": ("QUERY --dry-run --quiet",)}
 ALWAYS: dict[str, tuple[str, ...]] = {"--json": ()}
 BESIDE_RUN: dict[str, tuple[str, ...]] = {
@@ -79,6 +83,7 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
         "--input": BESIDE_RUN["--input"],
         "--engine": ("--run o --engine local",),
         "--scheduler": (*WORKERS["--scheduler"], "--run o --engine dask --scheduler tcp://127.0.0.1:1"),
+        "--scratch": (*WORKERS["--scratch"], "--run o --engine dask --scratch s"),
         "--run": (),
     },
     "payouts": {**FORMS, **BESIDE_RUN},

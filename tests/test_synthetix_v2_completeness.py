@@ -10,10 +10,9 @@ import polars as pl
 import pytest
 
 import perpcomp
-from perpcomp.engine import LOCAL
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident import incident_file
-from perpcomp.input import find_input, read_events
+from perpcomp.input import Events, find_input, read_events
 from perpcomp.systems.synthetix_v2.system import SYNTHETIX_V2
 from perpcomp.valuation import is_before_crash
 
@@ -34,7 +33,7 @@ def errors(tables: Tables, chain: str) -> list[Finding]:
     lazy = {name: table.lazy() for name, table in tables.items()}
     try:
         events = SYNTHETIX_V2.events_table(lazy)
-        _, contradictions = SYNTHETIX_V2.liquidations(events, lazy, incident.chain, is_before_crash(incident), LOCAL)
+        _, contradictions = SYNTHETIX_V2.liquidations(events, lazy, incident.chain, is_before_crash(incident), Events(events, lazy).each)
         problems = contradictions + SYNTHETIX_V2.gaps(events, lazy) + SYNTHETIX_V2.lost_logs(events, lazy, incident)
     except InputError as error:
         problems = error.problems

@@ -1,9 +1,9 @@
 """Which names of an incident file the input holds: traders, markets with their spot prices, and the nearest address to a mistyped one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 
 import polars as pl
 
@@ -30,16 +30,28 @@ class Seen:
     @cached_property
     def spot_prices(self) -> dict[str, tuple[Decimal, Decimal]]:
         """Market -> its lowest and highest spot price in the logs; a market without one is absent."""
-        price = pl.col("spot_price")
-        ranges = self.events.lazy.filter(price > 0).group_by("market").agg(price.min().alias("lowest"), price.max().alias("highest"))
-        return {market: (lowest, highest) for market, lowest, highest in ranges.collect(engine="streaming").iter_rows()}
+        ranges = pl.concat(self.events.each(_prices)).group_by("market").agg(pl.col("lowest").min(), pl.col("highest").max())
+        return {market: (lowest, highest) for market, lowest, highest in ranges.iter_rows()}
 
     def _counts(self, column: str) -> dict[str, int]:
-        counts = [
-            table.group_by(column).agg(pl.len().alias("logs")) for table in self.events.logs if column in table.collect_schema().names()
-        ]
-        found = pl.concat(counts).group_by(column).agg(pl.col("logs").sum()).collect(engine="streaming")
-        return dict(found.iter_rows())
+        return dict(pl.concat(self.events.each(partial(_counts, column))).group_by(column).agg(pl.col("logs").sum()).iter_rows())
+
+
+def _prices(events: pl.LazyFrame, _: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    """The lowest and highest spot price of each market."""
+    price = pl.col("spot_price")
+    ranges = events.filter(price > 0).group_by("market").agg(price.min().alias("lowest"), price.max().alias("highest"))
+    return ranges.collect(engine="streaming")
+
+
+def _counts(column: str, events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    """How many logs have each value of a column, in the tables that have it."""
+    counts = [
+        table.group_by(column).agg(pl.len().alias("logs"))
+        for table in (events, *others.values())
+        if column in table.collect_schema().names()
+    ]
+    return pl.concat(counts).collect(engine="streaming")
 
 
 def nearest(address: str, known: Iterable[str]) -> str | None:

@@ -58,7 +58,7 @@ def run(
     with reserve(folder) as left_by, _reserved(charts, folder):
         if left_by is not None and not quiet:
             terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
-        with open_engine(workers.engine, workers.scheduler) as engine:
+        with open_engine(workers.engine, workers.scheduler, workers.scratch) as engine:
             done = perpcomp.compute(query, input, formula, engine)
         if payee_rpc is not None:
             done = perpcomp.with_account_kinds(done, payee_rpc, logs.store)
@@ -94,7 +94,7 @@ def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Q
     from perpcomp.tables.events import EVENTS
 
     input = fetched_or_given(query, logs, quiet, form.as_json)
-    with open_engine(workers.engine, workers.scheduler) as engine:
+    with open_engine(workers.engine, workers.scheduler, workers.scratch) as engine:
         table, problems = perpcomp.events(query, input, engine)
     columns = ("block_time", "market", "trader", "kind", "position_size_after", "margin", "realized_pnl", "spot_price")
     if not (form.to_read and quiet):
@@ -146,7 +146,7 @@ def liquidations(
         held = published(context, run)
         table, problems, incident = held.liquidations, held.problems, held.incident
     else:
-        with open_engine(workers.engine, workers.scheduler) as engine:
+        with open_engine(workers.engine, workers.scheduler, workers.scratch) as engine:
             table, problems = perpcomp.liquidations(query, input, engine)
         incident = incident_file.load(query)
     columns = ("trader", "market_name", "size", "margin", "open_notional", "reason_code", "block_time", "side", "era", "era_rule")

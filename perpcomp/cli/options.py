@@ -184,11 +184,19 @@ class Workers:
             "--scheduler", metavar="ADDRESS", help="The Dask cluster's scheduler, tcp://HOST:PORT; default: a cluster on this machine."
         ),
     ] = None
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch", metavar="FOLDER", help="Where Dask's workers leave decoded logs; all must see it. Default: temporary files."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        """InputError for a scheduler without the engine that has one."""
+        """InputError for a scheduler or a shared folder without the engine that has them."""
         if self.scheduler is not None and self.engine != EngineName.DASK:
             raise refusal("--scheduler", "Only the engine dask has a scheduler.", "Add --engine dask.")
+        if self.scratch is not None and self.engine != EngineName.DASK:
+            raise refusal("--scratch", "Only the engine dask needs a folder that several processes see.", "Add --engine dask.")
 
 
 def _default(field: "Field[Any]") -> Any:

@@ -15,7 +15,14 @@ PublishedRun = Annotated[
     typer.Option("--run", metavar="FOLDER", help="Show a published run's folder, once its hashes are checked; compute nothing."),
 ]
 # Parameters that say what to compute: beside --run they would do nothing.
-COMPUTING = {"query": "QUERY", "input": "--input", "formula": "--formula", "engine": "--engine", "scheduler": "--scheduler"}
+COMPUTING = {
+    "query": "QUERY",
+    "input": "--input",
+    "formula": "--formula",
+    "engine": "--engine",
+    "scheduler": "--scheduler",
+    "scratch": "--scratch",
+}
 
 
 def tables(context: typer.Context, run: Path | None, query: str, input: Path | None, formula: str | None = None) -> "RunTables":

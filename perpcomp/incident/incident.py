@@ -87,6 +87,12 @@ class Incident:
         return fund if fund is not None and fund.balance is None else None
 
     @property
+    def addresses_of_logs(self) -> list[str]:
+        """The contracts whose logs a run reads: those of [chain], the markets, and the token of an insurance fund that logs give."""
+        fund = self.fund_in_logs
+        return [*self.chain.contracts, *(market.amm for market in self.markets), *([fund.token] if fund else [])]
+
+    @property
     def affected(self) -> tuple[Market, ...]:
         return tuple(market for market in self.markets if market.affected)
 

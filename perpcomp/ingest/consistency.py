@@ -63,6 +63,27 @@ class Consistency:
         if problems:
             raise InputError(problems)
 
+    def in_order(self) -> bool:
+        """Whether each log lies behind the one before it, in the order of the chain."""
+        return not self.logs or increases(pl.concat(self.logs).get_column("order"))
+
+    def ends(self) -> "Consistency":
+        """Of logs that are in order and were checked: all that logs before or behind them can contradict, but for a hash that comes again."""
+        ends = Consistency(self.name)
+        if (logs := pl.concat(self.logs)).is_empty():
+            return ends
+        first_or_last = pl.col("block_number").is_in([logs.item(row, "order") // LOGS_OF_A_BLOCK for row in (0, -1)])
+        ends.logs = [logs.gather([0, -1]).unique(maintain_order=True)]
+        ends.blocks = [pl.concat(self.blocks).filter(first_or_last).unique(BLOCK, keep="first", maintain_order=True)]
+        ends.transactions = [pl.concat(self.transactions).filter(first_or_last)]
+        return ends
+
+    def hashes(self) -> pl.DataFrame:
+        """64 bits of the hash of every transaction and block, with the block: `hash`, `block_number`. A hash in two blocks contradicts itself."""
+        block_hash = pl.col("block_hash").hash(0).alias("hash")
+        blocks = pl.concat(self.blocks).drop_nulls("block_hash").select(block_hash, "block_number")
+        return pl.concat([blocks, pl.concat(self.transactions).select(pl.col("transaction_hash").alias("hash"), "block_number")]).unique()
+
     def shared_index(self) -> tuple[int, int] | None:
         """A block in which two transactions have one index, and that index. None where each has its own, or the input gives none."""
         if not self.transactions:

@@ -37,6 +37,16 @@ def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
         yield line, rest + b"\n"
 
 
+def chunks_between(path: Path, start: int, stop: int) -> Iterator[bytes]:
+    """The lines of an uncompressed file that begin in its bytes from `start` to before `stop`, in chunks. OSError where it cannot be read."""
+    with path.open("rb") as file:
+        if start:
+            file.seek(start - 1)
+            file.readline()  # the rest of a line that began before
+        while (left := stop - file.tell()) > 0 and (read := file.read(min(CHUNK_BYTES, left))):
+            yield read + file.readline() if not read.endswith(b"\n") else read
+
+
 def rows(name: str, line: int, chunk: bytes, row_type: type[Row], kind: str) -> list[tuple[int, Row]]:
     """(line number, decoded line) of every line of a chunk that is not blank; `line` is the number of the first.
 

@@ -18,6 +18,7 @@ from perpcomp.ingest import json_lines
 from perpcomp.ingest.block_times import dated
 from perpcomp.ingest.raw_frame import Log, Piece, undated
 
+LOGS = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
 
@@ -63,6 +64,25 @@ def log_pieces(
                 _piece, path.name, line, earlier, chunk, frozenset(addresses), frozenset(topics), refused, times, frozenset(anywhere)
             )
         earlier += lines
+
+
+def logs_between(
+    addresses: Collection[str],
+    topics: Collection[str],
+    refused: tuple[str, ...],
+    anywhere: Collection[str],
+    path: Path,
+    start: int,
+    stop: int | None,
+    times: dict[int, int],
+) -> Iterator[pl.DataFrame]:
+    """The raw frames of a part of a file, as the pieces of `log_pieces`, but with rows that are not numbered through the file.
+
+    The part is the lines that begin in the bytes from `start` to before `stop`; without `stop` the whole file.
+    """
+    found = (chunk for _, chunk in json_lines.chunks(path)) if stop is None else json_lines.chunks_between(path, start, stop)
+    for chunk in found:
+        yield _piece(path.name, 1, 0, chunk, addresses, topics, refused, times, anywhere)
 
 
 def _piece(

@@ -4,13 +4,12 @@ A protocol is one object of an installed package, under the entry point group `p
 which an incident file gives as `system`. Tables of decoded events go by the event's name.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
-from perpcomp.engine import Engine
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.chain import Chain
 from perpcomp.incident.funds import InsuranceFund
@@ -23,6 +22,7 @@ from perpcomp.systems.replay import Replay
 
 CONTRACTS = {"contract": pl.String(), "market": pl.String(), "logs": pl.UInt32()}  # of contracts_in
 Tables = Mapping[str, pl.LazyFrame]
+Each = Callable[[Callable[..., Any]], Iterator[Any]]
 
 
 class Replayer(Protocol):
@@ -66,22 +66,37 @@ class System(Protocol):
     def decode(self, raw: pl.DataFrame, chain_id: int, contract: str, fund: InsuranceFund | None, /) -> dict[str, pl.DataFrame]:
         """Event name -> decoded table, of every event of the protocol, from raw logs. Every table is there, with or without rows."""
 
-    def events_table(self, tables: Tables, /) -> pl.LazyFrame:
-        """The published events table (EVENTS). InputError where a liquidation lacks one of its logs."""
+    def events_table(self, tables: Tables, charging: Collection[str] | None = None, /) -> pl.LazyFrame:
+        """The published events table (EVENTS). InputError where a liquidation lacks one of its logs.
+
+        Only a protocol with `summed` gets `charging`: the `charging` markets of the whole input, where `tables` hold a part of it.
+        """
 
     def recheck(self, events: pl.DataFrame, chain_id: int, /) -> pl.DataFrame:
         """An events table from a file, checked. InputError where it is of another chain or protocol, or says too little, as here."""
         what = f"An events table of {self.key} does not hold the margins before each liquidation."
         raise refusal("the events table", what, "Pass the logs; a published run has them among its inputs.")
 
+    # How an input is cut into parts, for several processes
+
+    # Columns of the events of positions that `lost_logs` reads beside the logs of a market itself, by event. None: positions or markets
+    # depend on each other, so that an input is not cut.
+    summed: Mapping[str, tuple[str, ...]] | None = None
+
+    def charging(self, tables: Tables, /) -> set[str]:
+        """The markets in which a trade paid a fee; only a protocol with `summed` needs to know."""
+        return set()
+
     # The liquidations
 
     stores_entry_price: bool = False  # a profit is size * (price - entry_price), truncated once; else a difference of notionals
 
     def liquidations(
-        self, events: pl.LazyFrame, others: Tables, chain: Chain, before_crash: pl.Expr, engine: Engine, /
+        self, events: pl.LazyFrame, others: Tables, chain: Chain, before_crash: pl.Expr, each: Each, /
     ) -> tuple[pl.DataFrame, list[Finding]]:
         """Every liquidation, with the position just before it (the COLUMNS of columns.py); and what does not fit.
+
+        each(function) gives function(events, others) of every part of the input. Every event of a position is in one part.
 
         `chain` has what the incident file states beside the logs. `before_crash` is true of the blocks before the crash.
         """

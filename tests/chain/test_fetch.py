@@ -27,6 +27,7 @@ from perpcomp.ingest.node.segments import Settings
 from perpcomp.ingest.node.store import own_pieces
 from perpcomp.ingest.proof.headers import Unproved
 from perpcomp.input import Input, find_input, read_events
+from perpcomp.lost_logs import gaps
 from perpcomp.systems.perpetual_v1.events import TOPICS
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import row_hash
@@ -198,7 +199,7 @@ def test_without_prove_a_log_that_is_lost_inside_a_position_is_found_by_the_size
         fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path))
     read = read_events(Input(fetched.file, None), about)
     assert read.table.height == truth.height - 1
-    gap, swap = pipeline.gaps(read, about)
+    gap, swap = gaps(read, about)
     assert (gap.code, swap.code) == ("gap-in-position", "logs-missing")
     assert f"The position of {lost['trader']} starts from size" in gap.what
     assert swap.where == f"tx {lost['transaction_hash']}"
@@ -221,7 +222,7 @@ def test_a_liquidation_that_lost_both_of_its_logs_is_found_with_a_proof_and_with
         fetched = puller.fetch(about, sorted(TOPICS), [proxy.url], options(crash_chain, tmp_path, timeout=30.0))
     read = read_events(Input(fetched.file, None), about)
     assert read.table.height == truth.height - 1
-    (found,) = pipeline.gaps(read, about)
+    (found,) = gaps(read, about)
     assert (found.level, found.code, found.where) == ("error", "logs-missing", f"tx {last['transaction_hash']}")
 
 

@@ -72,6 +72,23 @@ def foreign_pieces(paths: Sequence[Path], wanted: Wanted, times: dict[int, int])
     return typed_tables(_name(paths), parts, wanted)
 
 
+def holds_raw_logs(wanted: Wanted, path: Path) -> bool:
+    """Whether a Parquet file is an export of raw logs. InputError where its columns are no exporter's, or it holds none."""
+    return _exporter(next(_sheets(path)), wanted).kind == "raw logs"
+
+
+def raw_rows(wanted: Wanted, path: Path, start: int, stop: int, times: dict[int, int]) -> Iterator[pl.DataFrame]:
+    """The raw frames of a Parquet file's rows from `start` to before `stop`, as the pieces of `foreign_pieces`.
+
+    InputError where they are not raw logs; what the Parquet library raises where the file is no table.
+    """
+    for first in range(start, stop, PART):
+        frame = pl.scan_parquet(path, glob=False).slice(first, min(PART, stop - first)).collect()
+        sheet = to_sheet(path.name, frame, 1 + first, _our_name)
+        _same_kind([path], cryo.LOGS, exporter := _exporter(sheet, wanted))
+        yield raw_frame(exporter, sheet, wanted, times, 0)
+
+
 def _exporter(sheet: Sheet, wanted: Wanted) -> Exporter:
     """The exporter that wrote a table. InputError names the nearest where the columns are none's."""
     for exporter in EXPORTERS:

@@ -197,6 +197,12 @@ def states_range_of(file: Path) -> bool:
         return hashlib.file_digest(opened, "sha256").hexdigest() == read_range(file.parent).get("sha256")
 
 
+def own_rows(addresses: frozenset[str], path: Path, start: int, stop: int, _: dict[int, int]) -> Iterator[pl.DataFrame]:
+    """The raw frames of the rows from `start` to before `stop` of a file that write_range wrote."""
+    for first in range(start, stop, ROWS_AT_ONCE):
+        yield _logged_by(pl.scan_parquet(path, glob=False).slice(first, min(ROWS_AT_ONCE, stop - first)).collect(), addresses)
+
+
 def _own_pieces(file: Path, addresses: frozenset[str] | None) -> Iterator[Piece]:
     lazy = pl.scan_parquet(file, glob=False)
     rows = lazy.select(pl.len()).collect().item()

@@ -188,12 +188,18 @@ def _transfers(raw: pl.DataFrame, fund: InsuranceFund) -> pl.DataFrame:
     return rows.with_columns((base_units * pl.lit(unit, dtype=pl.Int128)).reinterpret(dtype=fixed.AMOUNT).alias("amount"))
 
 
-def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+def charging(tables: Mapping[str, pl.LazyFrame]) -> set[str]:
+    """The markets in which a trade paid a fee."""
+    return set(tables[POSITION_CHANGED.name].filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming")["market"])
+
+
+def events_table(tables: Mapping[str, pl.LazyFrame], charge: Collection[str] | None = None) -> pl.LazyFrame:
     """The published events table, lazily: every PositionChanged, with the PositionLiquidated that belongs to it.
 
     A liquidation logs PositionLiquidated and then its PositionChanged, in one transaction, for one trader and market; several may
     share a transaction, and the same trader may trade there too. So each PositionLiquidated takes the first PositionChanged of its
-    (transaction, trader, market) behind it. One that finds none is a missing victim: InputError.
+    (transaction, trader, market) behind it. One that finds none is a missing victim: InputError. `charge` are the `charging` markets
+    of the whole input, where the tables hold a part of it.
     """
     changed, liquidated = tables[POSITION_CHANGED.name], tables[POSITION_LIQUIDATED.name].collect()
     of_one = ["transaction_hash", "trader", "market"]
@@ -233,7 +239,7 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
         )
         for name, other, frame in (
             ("PositionLiquidated", "PositionChanged", alone),
-            ("PositionChanged", "PositionLiquidated", _without_their_log(changed, pairs)),
+            ("PositionChanged", "PositionLiquidated", _without_their_log(changed, pairs, charging(tables) if charge is None else charge)),
         )
         for transaction, log, trader in frame.select("transaction_hash", "log_index", "trader").head(20).iter_rows()
     ]
@@ -242,13 +248,12 @@ def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     return joined.with_columns(pl.lit(SYSTEM).alias("system"), _kind().alias("kind")).select(*EVENTS.schema)
 
 
-def _without_their_log(changed: pl.LazyFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+def _without_their_log(changed: pl.LazyFrame, pairs: pl.DataFrame, charging: Collection[str]) -> pl.DataFrame:
     """PositionChanged events that show a liquidation but are not among the pairs: they have no PositionLiquidated beside them.
 
     Only liquidations show a penalty, and only they close for no fee where the market charges one.
     """
-    charging = changed.filter(pl.col("fee") > 0).select("market").unique().collect(engine="streaming").get_column("market")
-    free = pl.col("market").is_in(charging.implode()) & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0)
+    free = pl.col("market").is_in([*charging]) & (pl.col("fee") == 0) & (pl.col("position_size_after") == 0)
     shows = (pl.col("liquidation_penalty") > 0) | (free & (pl.col("position_notional") >= DUST))
     showing = changed.filter(shows).select("transaction_hash", "log_index", "block_number", "trader").collect(engine="streaming")
     return showing.join(pairs, on=["transaction_hash", "log_index"], how="anti").sort("block_number", "log_index").head(20)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, Level
 from perpcomp.incident.chain import Chain
 from perpcomp.systems import continuity
@@ -23,6 +22,7 @@ from perpcomp.systems.perpetual_v1.events import (
     UPGRADED,
 )
 from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, before_liquidations
+from perpcomp.systems.system import Each
 from perpcomp.tables.events import EVENTS
 
 OF_POSITIONS = (MARGIN_CHANGED.name, POSITION_ADJUSTED.name, POSITION_SETTLED.name)
@@ -62,25 +62,17 @@ def liquidations(
     others: Mapping[str, pl.LazyFrame],
     chain: Chain,
     before_crash: pl.Expr,
-    engine: Engine = LOCAL,
+    each: Each,
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation in the events table, with the position just before it, to the wei; and what does not fit.
 
-    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read. `chain`
+    others are the other events by name, as far as the input holds them. Only positions that were liquidated are read, in each part of the input that `each` gives. `chain`
     states the fee ratio and the code where no log does. `before_crash` is true of the blocks before the crash, by block_number or block_time.
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
-    closing = pl.col("kind").is_in(CLOSING)
-    closed = events.filter(closing).select(READ).collect(engine="streaming").sort(ORDER)
-    victims = closed.lazy().select(POSITION).unique()
-    touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
-    lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
-    of_positions = {name: line.collect(engine="streaming") for name, line in lines.items()}
-    parts = _partitions(touched, of_positions, max(engine.partitions, touched.height // PARTITION + 1))
     of_markets = {name: others[name].collect() for name in (LIQUIDITY_CHANGED.name,) if name in others}
-    before = pl.concat(engine.map(functools.partial(_before, before_crash, of_markets), parts))
-    rows = closed.join(before, on=ORDER, how="left", maintain_order="left")
+    rows = pl.concat(each(functools.partial(_with_positions, before_crash, of_markets))).sort(ORDER)
     tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
     rows, findings = tell_eras(rows, tables, chain, MARGIN_CHANGED.name in others)
 
@@ -112,21 +104,29 @@ def liquidations(
     ), findings
 
 
-Partition = tuple[pl.DataFrame, dict[str, pl.DataFrame]]
+def _with_positions(
+    before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]
+) -> pl.DataFrame:
+    """The liquidations of some positions (READ), each with its position just before it (REPLAYED)."""
+    closed = events.filter(pl.col("kind").is_in(CLOSING)).select(READ).collect(engine="streaming").sort(ORDER)
+    victims = closed.lazy().select(POSITION).unique()
+    touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
+    lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
+    of_positions = {name: line.collect(engine="streaming") for name, line in lines.items()}
+    parts = _partitions(touched, of_positions, touched.height // PARTITION + 1)
+    before = pl.concat(before_liquidations(part, tables | of_markets, before_crash) for part, tables in parts)
+    return closed.join(before, on=ORDER, how="left", maintain_order="left")
 
 
-def _partitions(events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int) -> Iterator[Partition]:
+def _partitions(
+    events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int
+) -> Iterator[tuple[pl.DataFrame, dict[str, pl.DataFrame]]]:
     """Events and tables in `count` parts. All rows of one position are in one part."""
     part = (pl.struct(POSITION).hash() % count).alias("part")
     events, tables = events.with_columns(part), {name: table.with_columns(part) for name, table in tables.items()}
     for n in range(count):
         own = pl.col("part") == n
         yield events.filter(own).drop("part"), {name: table.filter(own).drop("part") for name, table in tables.items()}
-
-
-def _before(before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], part: Partition) -> pl.DataFrame:
-    events, tables = part
-    return before_liquidations(events, tables | of_markets, before_crash)
 
 
 def _findings(rows: pl.DataFrame) -> list[Finding]:

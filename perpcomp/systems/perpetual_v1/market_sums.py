@@ -21,6 +21,10 @@ from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, POSITION_CHA
 from perpcomp.systems.perpetual_v1.last_trades import lost_last_trades
 
 SWAPS = (SWAP_INPUT.name, SWAP_OUTPUT.name)
+# The columns of PositionChanged that are read here.
+SUMMED = {
+    POSITION_CHANGED.name: ("market", "block_number", "log_index", "transaction_hash", "exchanged_position_size", "position_notional"),
+}
 LOST = "Logs are missing, and a liquidation may be among them: pull {} again, of the ClearingHouse and of the markets."
 
 

@@ -33,6 +33,8 @@ class PerpetualV1(System):
     contracts_in = staticmethod(events.contracts_in)
     fee_ratio = staticmethod(events.fee_ratio)
     wanted = staticmethod(events.wanted)
+    summed = market_sums.SUMMED
+    charging = staticmethod(events.charging)
     decode = staticmethod(events.decode_all)
     events_table = staticmethod(events.events_table)
     recheck = staticmethod(events.recheck)

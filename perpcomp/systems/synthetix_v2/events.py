@@ -141,7 +141,7 @@ def _ascii(name: str) -> pl.Expr:
     return pl.col(name).str.slice(2).str.replace(r"(00)+$", "").str.decode("hex").cast(pl.String).alias(name)
 
 
-def events_table(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+def events_table(tables: Mapping[str, pl.LazyFrame], _: Collection[str] | None = None) -> pl.LazyFrame:
     """The published events table: every trade and every liquidation, that is, every PositionModified that changed a size.
 
     Null is what the logs do not state: the spot price after a trade (the oracle's price is not logged there), what a contract of another

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident.chain import Chain
 from perpcomp.systems import continuity
 from perpcomp.systems.columns import COLUMNS
 from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import ORDER, before_each
+from perpcomp.systems.system import Each
 from perpcomp.tables.schema import KINDS
 
 
@@ -28,13 +28,13 @@ def gaps(_: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> list[Finding]:
 
 
 def liquidations(
-    _: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], chain: Chain, before_crash: pl.Expr, engine: Engine = LOCAL
+    _: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], chain: Chain, before_crash: pl.Expr, each: Each
 ) -> tuple[pl.DataFrame, list[Finding]]:
     """Every liquidation, with the position just before it, to the wei; and what does not fit. others are the decoded events by name.
 
     margin is what the last PositionModified stored; realized_pnl is the profit since then at the oracle's price, by which a position is
     closed. A liquidation whose last PositionModified or whose funding entries are not in the logs is an InputError: its margin is not
-    known. The incident's liquidation fee ratio is not used, as the logs state every fee, nor the engine, as nothing here is heavy.
+    known. The incident's liquidation fee ratio is not used, as the logs state every fee, nor `each`, as nothing here is heavy.
     """
     tables = {name: table.collect() for name, table in others.items()}
     lines = with_lives(before_each(tables), tables["MarginTransferred"], before_crash)
