@@ -5,6 +5,7 @@ import sys
 
 from tests.bench import (
     claims,
+    cluster,
     decoding,
     fetching,
     guards_history,
@@ -27,6 +28,7 @@ BENCHES = {
     "replaying": replaying.lines,
     "reporting": reporting.lines,
     "scaling": scaling.lines,
+    "cluster": cluster.lines,
     "vesting": vesting.lines,
     "side-by-side": side_by_side.lines,
     "guards-rules": guards_rules.lines,

@@ -82,18 +82,18 @@ def lines() -> Iterator[Line]:
 def _fit(runs: list[Measured]) -> Iterator[Line]:
     """The least-squares line through the seconds, how far each run lies from it, and the exponent of a power law."""
     millions, seconds = [run.logs / 1e6 for run in runs], [run.seconds for run in runs]
-    slope, start = _least_squares(millions, seconds)
+    slope, start = least_squares(millions, seconds)
     rest = [second - start - slope * million for million, second in zip(millions, seconds, strict=True)]
     mean = sum(seconds) / len(seconds)
     explained = 1 - sum(r * r for r in rest) / sum((second - mean) ** 2 for second in seconds)
-    exponent, _ = _least_squares([math.log(million) for million in millions], [math.log(second) for second in seconds])
+    exponent, _ = least_squares([math.log(million) for million in millions], [math.log(second) for second in seconds])
     fit = f"{start:.2f} + {slope:.2f} CPU-s a million"
     yield Line("the straight line through them", fit, f"R2 {explained:.4f}", f"off by {max(map(abs, rest)):.2f} CPU-s at most")
     linear = exponent < 1 + DEVIATION
     yield Line("CPU-s grow as logs to the power of", f"{exponent:.2f}", target=f"< {1 + DEVIATION:g}", met=linear)
 
 
-def _least_squares(xs: list[float], ys: list[float]) -> tuple[float, float]:
+def least_squares(xs: list[float], ys: list[float]) -> tuple[float, float]:
     """Slope and intercept."""
     x, y = sum(xs) / len(xs), sum(ys) / len(ys)
     slope = sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
