@@ -17,23 +17,20 @@ from perpcomp.tables.payouts import ADJUSTED, PAYOUTS
 from perpcomp.tables.schema import CSV_TIME, check, frame_of
 
 
-def adjust(owed: Mapping[str, Entitlement], incident: Incident) -> dict[str, Entitlement]:
+def adjust(owed: Mapping[str, Entitlement], incident: Incident) -> Mapping[str, Entitlement]:
     """What each trader is owed after every adjustment, in the order of the incident file, then of the ledger.
 
     What is deducted beyond the entitlement is not taken from anybody else. A ruling that sets an amount also settles what is unknown.
     """
-    return dict(_applied(owed, incident))
-
-
-def _applied(owed: Mapping[str, Entitlement], incident: Incident) -> Iterator[tuple[str, Entitlement]]:
-    for trader, own in owed.items():
-        after = own
-        for one in incident.adjustments:
-            if one.trader == trader:
-                known = _after(after.known, one)
-                unknown = 0 if one.kind == SET else after.unknown
-                after = Entitlement(known, unknown, after.liquidations, after.taken_off, known - own.known)
-        yield trader, after
+    adjusted = dict[str, Entitlement]()
+    for one in incident.adjustments:
+        if one.trader in owed:
+            own = owed[one.trader]
+            before = adjusted.get(one.trader, own)
+            known = _after(before.known, one)
+            unknown = 0 if one.kind == SET else before.unknown
+            adjusted[one.trader] = Entitlement(known, unknown, before.liquidations, before.taken_off, known - own.known)
+    return {**owed, **adjusted} if adjusted else owed
 
 
 def _after(known: int | Fraction, one: Adjustment) -> int | Fraction:
@@ -46,13 +43,13 @@ def _after(known: int | Fraction, one: Adjustment) -> int | Fraction:
 
 def table(owed: Mapping[str, Entitlement], incident: Incident) -> pl.DataFrame:
     """The adjusted table. `owed` is what the formula that pays gives, before the adjustments. InputError names each that corrects nobody."""
-    rows, at = [], {trader: own.known for trader, own in owed.items()}
+    rows, at = [], dict[str, int | Fraction]()
     problems = []
     for number, one in enumerate(incident.adjustments, 1):
-        if one.trader not in at:
+        if one.trader not in owed:
             problems.append(_unknown(one, owed, incident))
             continue
-        before = at[one.trader]
+        before = at.get(one.trader, owed[one.trader].known)
         at[one.trader] = _after(before, one)
         rows.append(
             {

@@ -19,6 +19,7 @@ from perpcomp import fixed, formula
 from perpcomp.formula import Formula
 from perpcomp.number_text import counted
 
+OF_EACH = {"trader": pl.String(), "known": pl.Int128(), "unknown": pl.Int64(), "liquidations": pl.Int64()}
 COMPLETE_FIRST = "Resolve the unpaid liquidations first: see findings.csv."
 
 
@@ -51,8 +52,35 @@ class Sums(Mapping[str, Entitlement]):
     costs more than adding them up (0.15 CPU-seconds for 100,000). The first one that is asked for makes them all.
     """
 
-    def __init__(self, traders: list[str], known: list[int], unknown: list[int], liquidations: list[int]) -> None:
-        self.traders, self.known, self.unknown, self.liquidations = traders, known, unknown, liquidations
+    def __init__(self, traders: pl.Series, known: pl.Series | list[int], unknown: pl.Series, liquidations: pl.Series) -> None:
+        """`known` is a column, or a list where a sum exceeds 128 bits."""
+        self._columns = (traders, known, unknown, liquidations)
+
+    @cached_property
+    def traders(self) -> list[str]:
+        """The addresses, in order."""
+        return self._columns[0].to_list()
+
+    @cached_property
+    def known(self) -> list[int]:
+        """The sum of each trader's known rows."""
+        known = self._columns[1]
+        return known if isinstance(known, list) else known.to_list()
+
+    @cached_property
+    def unknown(self) -> list[int]:
+        """How many rows of each trader are unknown."""
+        return self._columns[2].to_list()
+
+    @cached_property
+    def liquidations(self) -> list[int]:
+        """How many rows each trader has."""
+        return self._columns[3].to_list()
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The same as a frame: OF_EACH. OverflowError where a sum exceeds 128 bits."""
+        return pl.DataFrame(dict(zip(OF_EACH, self._columns, strict=True)), schema=OF_EACH)
 
     @cached_property
     def _rows(self) -> dict[str, Entitlement]:
@@ -80,9 +108,12 @@ def of_traders(chosen: Formula, liquidations: pl.DataFrame) -> Mapping[str, Enti
     return per_trader(eligible.get_column("trader"), given(chosen, eligible))
 
 
-def given(chosen: Formula, eligible: pl.DataFrame) -> list[int | None]:
-    """What a formula gives each liquidation of eligible rows (1e-18 USDC), for the part that is compensated; None where it is unknown."""
-    return compensated(formula.entitlements(chosen, eligible), eligible)
+def given(chosen: Formula, eligible: pl.DataFrame, read: formula.Read | None = None) -> list[int | None]:
+    """What a formula gives each liquidation of eligible rows (1e-18 USDC), for the part that is compensated; None where it is unknown.
+
+    `read` is what formulas before it read of the same rows.
+    """
+    return compensated(formula.entitlements(chosen, eligible, read), eligible)
 
 
 def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> Sums:
@@ -93,22 +124,48 @@ def per_trader(traders: Iterable[str], values: Iterable[int | None]) -> Sums:
 def each_per_trader(traders: Iterable[str], columns: Mapping[str, Iterable[int | None]]) -> dict[str, Sums]:
     """`per_trader` of several columns of values: the rows are grouped once.
 
-    Each value is added in two halves, value = high * 1e18 + low, because Polars' own sum of so large integers wraps in silence.
+    Polars' own sum of so large integers wraps in silence, so it adds up only values of which as many as there are rows stay below 1e38.
+    Other values are added in two halves, value = high * 1e18 + low, which Python puts together.
     """
     names = [f"value {name}" for name in columns]  # of no other column
     rows = pl.DataFrame(
         {"trader": traders, **dict(zip(names, columns.values(), strict=True))},
         schema={"trader": pl.String, **dict.fromkeys(names, pl.Int128)},
     )
-    value, base = pl.col(names), pl.lit(fixed.ONE, dtype=pl.Int128)
-    high, low = (value // base).sum().name.prefix("high "), (value % base).sum().name.prefix("low ")
-    sums = rows.group_by("trader").agg(high, low, value.null_count().name.prefix("unknown "), pl.len()).sort("trader")
-    addresses, counts = sums["trader"].to_list(), sums["len"].to_list()
+    base = pl.lit(fixed.ONE, dtype=pl.Int128)
+    large = [name for name in names if fixed.largest(rows.get_column(name)) * rows.height >= fixed.LIMIT]
+    small = [name for name in names if name not in large]
+    sums = (
+        rows.group_by("trader")
+        .agg(
+            pl.col(small).sum().name.prefix("sum "),
+            (pl.col(large) // base).sum().name.prefix("high "),
+            (pl.col(large) % base).sum().name.prefix("low "),
+            pl.col(names).null_count().name.prefix("unknown "),
+            pl.len(),
+        )
+        .sort("trader")
+    )
     found = {}
     for key, name in zip(columns, names, strict=True):
-        halves = zip(sums[f"high {name}"].to_list(), sums[f"low {name}"].to_list(), strict=True)
-        found[key] = Sums(addresses, [high * fixed.ONE + low for high, low in halves], sums[f"unknown {name}"].to_list(), counts)
+        known: pl.Series | list[int]
+        if name in large:
+            halves = zip(sums[f"high {name}"].to_list(), sums[f"low {name}"].to_list(), strict=True)
+            known = [high * fixed.ONE + low for high, low in halves]
+        else:
+            known = sums[f"sum {name}"]
+        found[key] = Sums(sums["trader"], known, sums[f"unknown {name}"], sums["len"])
     return found
+
+
+def table_of(owed: Mapping[str, Entitlement]) -> pl.DataFrame:
+    """Every trader's entitlement as a row of OF_EACH, in their order; what is known is cut to whole 1e-18. OverflowError where it exceeds
+    128 bits.
+    """
+    if isinstance(owed, Sums):
+        return owed.table
+    known, unknown, liquidations = columns_of(owed)
+    return pl.DataFrame(dict(zip(OF_EACH, (list(owed), [*map(int, known)], unknown, liquidations), strict=True)), schema=OF_EACH)
 
 
 def columns_of(owed: Mapping[str, Entitlement]) -> tuple[list[int | Fraction], list[int], list[int]]:

@@ -110,6 +110,12 @@ def ratio(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return div(a, pl.when(_integer(a).abs() // beyond < _integer(b).abs()).then(b))
 
 
+def largest(integers: pl.Series) -> int:
+    """The largest magnitude in a column of integers; 0 where it has none."""
+    low, high = integers.min(), integers.max()
+    return max(abs(low), abs(high)) if isinstance(low, int) and isinstance(high, int) else 0
+
+
 def check_sum(frame: pl.DataFrame, column: str) -> None:
     """Refuse a grouped or windowed sum that could wrap: Polars' grouped Decimal sums wrap silently at 1e38."""
     largest = frame.get_column(column).abs().max()

@@ -40,6 +40,7 @@ class Terms:
 
 
 Rule = Callable[[Terms], pl.Expr]
+Read = dict[str, list[arithmetic.Value]]  # of some liquidations, each term that a formula read, as the second engine counts
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,12 @@ def tree(chosen: Formula) -> arithmetic.Node:
         raise refusal(place, f"The rule is not exact: {error}.", "Nothing was computed.") from None
 
 
-def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
+def entitlements(chosen: Formula, liquidations: pl.DataFrame, read: Read | None = None) -> pl.Series:
     """What the rule gives each row (quote asset, Decimal(38,18)), in the rows' order; null where a term that it reads is null.
 
     InputError unless the rule has only exact row-by-row operations and gives one value a row, of type Decimal(38,18), not negative
     unless the formula allows it. AssertionError where Polars and the second engine (Python integers) differ in a row.
+    `read` holds the terms that formulas before it read of the same liquidations, and is filled with those of this one.
     """
     node = tree(chosen)
     terms = arithmetic.columns(node)
@@ -121,9 +123,10 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
     values = _computed(chosen, liquidations)
     known = liquidations.select(has_all(terms)).to_series()
     values = liquidations.select(pl.when(known).then(values)).to_series()
-    columns = {name: arithmetic.terms(liquidations.get_column(name)) for name in terms}
-    second = arithmetic.evaluate_all(node, columns, liquidations.height)
-    expected = [value if complete else None for value, complete in zip(second, known, strict=True)]
+    read = Read() if read is None else read
+    read |= {name: arithmetic.terms(liquidations.get_column(name)) for name in terms if name not in read}
+    second = arithmetic.evaluate_all(node, read, liquidations.height)
+    expected = second if known.all() else [value if complete else None for value, complete in zip(second, known, strict=True)]
     signed = chosen.negative or not (values < 0).any()
     # Whole lists are compared first, in a tenth of the time; the rows are read where that fails, to name one.
     if signed and values.null_count() == (~known).sum() and fixed.to_integers(values) == expected:
@@ -155,7 +158,8 @@ def _computed(chosen: Formula, liquidations: pl.DataFrame) -> pl.Series:
     """The values by Polars; InputError unless there is one of type Decimal(38,18) for each row."""
     place = f"formula '{chosen.name}'"
     try:
-        values = liquidations.select(chosen.expression.alias("entitlement")).get_column("entitlement")
+        # Lazily: Polars then computes once what the expression holds several times, as every product and quotient of `fixed` does.
+        values = liquidations.lazy().select(chosen.expression.alias("entitlement")).collect().get_column("entitlement")
     except pl.exceptions.PolarsError as error:
         advice = "Use only terms, fixed.amount, fixed.mul and fixed.div."
         if "overflow" in str(error):

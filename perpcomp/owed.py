@@ -10,6 +10,7 @@ import polars as pl
 from perpcomp import entitlement, payees
 from perpcomp.entitlement import Entitlement
 from perpcomp.findings import Finding, InputError
+from perpcomp.formula import Read
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import in_full
 from perpcomp.payees import Part
@@ -29,7 +30,7 @@ def of_all(
     `known` is filled with the outcome of each rule.
     """
     owed, problems, known = dict[str, Mapping[str, Entitlement]](), list[Finding](), Known() if known is None else known
-    eligible, given = table.filter("eligible"), dict[str, list[int | None]]()
+    eligible, given, read = table.filter("eligible"), dict[str, list[int | None]](), Read()
     for one in dict.fromkeys(asked):
         if isinstance(one, NamedRule):
             try:
@@ -39,7 +40,7 @@ def of_all(
                     raise
                 problems += not_compared(error)
         else:
-            given[one.name] = entitlement.given(one, eligible)
+            given[one.name] = entitlement.given(one, eligible, read)
     for name, sums in entitlement.each_per_trader(eligible.get_column("trader"), given).items():
         owed[name] = entitlement.net(sums, incident.received_by)
     return owed, problems

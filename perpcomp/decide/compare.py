@@ -6,7 +6,7 @@ from fractions import Fraction
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.entitlement import Entitlement, Sums, columns_of, compensated, per_trader
+from perpcomp.entitlement import Entitlement, Sums, compensated, per_trader, table_of
 from perpcomp.findings import Finding
 from perpcomp.number_text import counted, in_full
 from perpcomp.tables.decide import COMPARISON
@@ -30,37 +30,60 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     (null without any), and recovery_ratio and rank are null.
     """
     sums, listed, notes = worth(liquidations), [COMPARISON.empty()], list[Finding]()
-    losses = [k if k > 0 and not u else None for k, u in zip(sums.known, sums.unknown, strict=True)]
-    by_trader = dict(zip(sums.traders, losses, strict=True))
+    whole, complete = pl.col("known"), pl.col("unknown") == 0
+    losses = sums.table.select("trader", pl.when((whole > 0) & complete).then(whole).alias("lost"))
     for name, owed_by in sorted(owed.items()):
-        traders, (known, unknown, number) = list(owed_by), columns_of(owed_by)
-        given = [None if lacking else amount for amount, lacking in zip(known, unknown, strict=True)]
-        lost = losses if traders == sums.traders else [by_trader.get(trader) for trader in traders]
-        ratios = _ratios(given, lost)
-        if beyond := [row for row, ratio in enumerate(ratios) if ratio is not None and abs(ratio) >= fixed.LIMIT]:
-            names = [traders[row] for row in beyond]
-            ratios = [None if ratio is None or abs(ratio) >= fixed.LIMIT else ratio for ratio in ratios]
-            notes.append(_without_ratio(name, names, sums.get(names[0], NOTHING), owed_by[names[0]], quote))
-        amounts = [int(k) if u < n else None for k, u, n in zip(known, unknown, number, strict=True)]
-        frame = pl.DataFrame({"amount": fixed.from_integers(amounts), "unknown": pl.Series(unknown, dtype=pl.Int64)})
-        whole = pl.when(pl.col("unknown") == 0).then("amount")
-        columns = {
-            "trader": traders,
-            "formula": [name] * len(traders),
-            "amount": frame["amount"],
-            "recovery_ratio": fixed.from_integers(ratios),
-            "rank": frame.select(whole.rank("min", descending=True).cast(pl.Int64)).to_series(),
-        }
-        listed.append(pl.DataFrame(columns, schema=COMPARISON.schema))
-    return check(pl.concat(listed), COMPARISON), notes
+        frame = table_of(owed_by)
+        if frame.get_column("trader").equals(losses.get_column("trader")):  # nearly always: no join
+            frame = frame.hstack(losses.select("lost"))
+        else:
+            frame = frame.join(losses, on="trader", how="left", maintain_order="left")
+        amount = pl.when(pl.col("unknown") < pl.col("liquidations")).then(whole).reinterpret(dtype=fixed.AMOUNT)
+        frame = frame.with_columns(amount.alias("amount"), pl.lit(name).alias("formula"))
+        ratios, beyond = _ratios(frame, owed_by)
+        if beyond:
+            notes.append(_without_ratio(name, beyond, sums.get(beyond[0], NOTHING), owed_by[beyond[0]], quote))
+        rank = pl.when(complete).then("amount").rank("min", descending=True).cast(pl.Int64).alias("rank")
+        listed.append(frame.with_columns(ratios, rank).select(*COMPARISON.schema))
+    return check(_by_trader(listed), COMPARISON), notes
 
 
-def _ratios(given: Sequence[int | Fraction | None], lost: Sequence[int | None]) -> list[int | None]:
-    """given / lost of each row, truncated; None where one of the two is. Every loss is above 0."""
-    return [
-        None if a is None or b is None else int(a * fixed.ONE // b if a >= 0 else -(-a * fixed.ONE // b))
-        for a, b in zip(given, lost, strict=True)
-    ]
+def _by_trader(listed: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The frames of all formulas, each sorted by trader, as one. Where they hold the same traders, it is sorted by trader and formula without
+    a sort, which would cost more than the comparison.
+    """
+    own, table = listed[-1].get_column("trader"), pl.concat(listed)
+    frames = [frame for frame in listed if frame.height]
+    if not all(frame.get_column("trader").equals(own) for frame in frames):
+        return table
+    row = pl.int_range(table.height, eager=True)
+    return table[row % len(frames) * len(own) + row // len(frames)] if frames else table
+
+
+def _ratios(frame: pl.DataFrame, owed: Mapping[str, Entitlement]) -> tuple[pl.Series, list[str]]:
+    """recovery_ratio of each row: what is owed / `lost`, truncated; null where one of the two is unknown, and where it is 1e20 or more: of
+    these traders. `lost` is above 0.
+    """
+    lost = pl.col("lost")
+    given = pl.when(pl.col("unknown") == 0).then("amount")
+    ratio = fixed.ratio(given, pl.when(lost < pl.lit(fixed.LIMIT, dtype=pl.Int128)).then(lost).reinterpret(dtype=fixed.AMOUNT))
+    if not isinstance(owed, Sums):  # exact fractions
+        ratio = pl.lit(None, dtype=fixed.AMOUNT)
+    both = given.is_not_null() & lost.is_not_null()
+    # Lazily: Polars then computes once what the expression holds several times.
+    ratios = frame.lazy().select(ratio.alias("recovery_ratio"), both.alias("both"), "trader", "lost").collect().with_row_index("n")
+    # What is no column's, or near the limit of one, by Python.
+    rest = ratios.filter(pl.col("both") & pl.col("recovery_ratio").is_null())
+    exact = [_ratio(owed[trader].known, loss) for trader, loss in rest.select("trader", "lost").iter_rows()]
+    fits = pl.Series([abs(one) < fixed.LIMIT for one in exact], dtype=pl.Boolean)
+    found = ratios.get_column("recovery_ratio")
+    if fits.any():
+        found = found.scatter(rest.get_column("n").filter(fits), fixed.from_integers([one for one in exact if abs(one) < fixed.LIMIT]))
+    return found, rest.get_column("trader").filter(~fits).to_list()
+
+
+def _ratio(given: int | Fraction, lost: int) -> int:
+    return fixed.truncate(given.numerator * fixed.ONE, given.denominator * lost)
 
 
 def _without_ratio(name: str, traders: Sequence[str], lost: Entitlement, given: Entitlement, quote: str) -> Finding:

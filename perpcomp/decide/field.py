@@ -11,7 +11,7 @@ from itertools import combinations, compress
 
 import polars as pl
 
-from perpcomp.entitlement import Entitlement
+from perpcomp.entitlement import Entitlement, columns_of
 from perpcomp.rules.amounts import Amounts
 
 NOBODY = Entitlement(0, 1, 1)  # of a trader whom an option does not know: nothing can be said
@@ -90,9 +90,14 @@ class Field:
 
 def option(name: str, owed: Mapping[str, Entitlement], traders: Sequence[str], payable: bool = True) -> Option:
     """An option of exact entitlements by address. A trader whom it does not know is incomplete."""
-    own = [owed.get(trader, NOBODY) for trader in traders]
-    amounts = Amounts.of([Fraction(one.known) for one in own]) if any(isinstance(one.known, Fraction) for one in own) else None
-    return Option(name, amounts or Amounts([int(one.known) for one in own]), [not one.unknown for one in own], payable)
+    if [*owed] == [*traders]:  # nearly always
+        known, unknown, _ = columns_of(owed)
+    else:
+        own = [owed.get(trader, NOBODY) for trader in traders]
+        known, unknown = [one.known for one in own], [one.unknown for one in own]
+    exact = Fraction in {*map(type, known)}
+    amounts = Amounts.of([Fraction(one) for one in known]) if exact else Amounts([int(one) for one in known])
+    return Option(name, amounts, [not lacking for lacking in unknown], payable)
 
 
 def better(one: Option, other: Option) -> tuple[pl.Series, pl.Series]:

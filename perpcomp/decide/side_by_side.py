@@ -35,7 +35,8 @@ def field_of(
             options.append(_of_outcome(known[one.name], traders))
         else:
             options.append(option(one.name, owed[one.name], traders, not one.negative))
-    losses = [None if trader not in lost or lost[trader].unknown else int(lost[trader].known) for trader in traders]
+    by_trader = {trader: known for trader, known, lacking in zip(lost.traders, lost.known, lost.unknown, strict=True) if not lacking}
+    losses = [by_trader.get(trader) for trader in traders]
     return Field(traders, options, losses)
 
 
