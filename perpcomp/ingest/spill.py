@@ -33,7 +33,7 @@ class Spill:
         for name, frame in tables.items():
             piece = frame if rising(frame, SORTED) else frame.sort(SORTED)
             if piece.height:
-                first, last = (piece.select(SORTED).row(n) for n in (0, -1))
+                first, last = ((piece.item(n, SORTED[0]), piece.item(n, SORTED[1])) for n in (0, -1))
                 self.in_order[name] = self.in_order.get(name, True) and self.last.get(name, (-1, -1)) < first
                 self.last[name] = last
             if piece.height or name not in self.pieces:

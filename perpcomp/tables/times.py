@@ -10,6 +10,7 @@ ADVICE = "It must be a time in UTC, to the second, or unix seconds."
 WRITTEN = r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.0+)?(?: ?UTC|Z|\+00(?::?00)?)?$"
 SECONDS = r"^([0-9]{9,10})(?:\.0+)?$"  # from 1973 on: the eight digits of 20210220 are a date, not seconds
 MILLISECONDS = r"^([0-9]{10})000(?:\.0+)?$"
+YEARS = (-62_167_219_200, 253_402_300_799)  # 0000-01-01T00:00:00Z to 9999-12-31T23:59:59Z
 HEX = r"^0X0*([0-9A-F]{7,8})$"  # a quantity of a node
 
 
@@ -20,8 +21,9 @@ def seconds(times: pl.Series) -> pl.Series:
     """
     if isinstance(times.dtype, pl.Datetime):
         in_utc = times.dt.convert_time_zone("UTC") if times.dtype.time_zone else times
-        whole = (in_utc.dt.truncate("1s") == in_utc) & in_utc.dt.year().is_between(0, 9999)
-        return in_utc.dt.epoch("s").cast(pl.Int64).set(~whole.fill_null(True), None)
+        found = in_utc.dt.epoch("s").cast(pl.Int64)
+        whole = (in_utc.dt.truncate("1s") == in_utc) & found.is_between(*YEARS)
+        return found if whole.all() else found.set(~whole.fill_null(True), None)
     if times.dtype.is_float():  # a whole number below 2**53 is exact
         times = times.cast(pl.Int64, strict=False).set((times != times.floor()).fill_null(False), None)
     text = times.cast(pl.String).str.to_uppercase().str.strip_chars()

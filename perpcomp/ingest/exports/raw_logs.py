@@ -18,15 +18,18 @@ def raw_frame(exporter: Exporter, sheet: Sheet, wanted: Wanted, times: dict[int,
     """
     sheet = exporter.log_sheet(sheet)
     sheet.require(COLUMNS, exporter.name)
-    address, topic0 = sheet.cells("address", "address"), sheet.cells("topic0", "hash", optional=True)
+    addresses, topics, anywhere = (pl.Series(list(some), dtype=pl.String) for some in (wanted.addresses, wanted.topics, wanted.anywhere))
+    address = sheet.cells("address", "address", known=addresses)
+    topic0 = sheet.cells("topic0", "hash", optional=True, known=topics)
     sheet.settle()
-    here = address.is_in(list(wanted.addresses))
-    old = topic0.str.contains(f"^({'|'.join(wanted.refused)})").fill_null(False) if wanted.refused else topic0.is_in([])
-    for row, topic in sheet.frame.select("row").with_columns(topic0).filter(here & old).head(1).iter_rows():
+    here, ours = address.is_in(addresses.implode()), topic0.is_in(topics.implode())
+    other = sheet.frame.select("row").with_columns(topic0).filter(here & ~ours.fill_null(False))  # few rows, if any
+    old = pl.col("topic0").str.contains(f"^({'|'.join(wanted.refused)})") if wanted.refused else pl.lit(False)
+    for row, topic in other.filter(old).head(1).iter_rows():
         raise old_layout(f"{sheet.name} row {row}", topic)
-    for row in sheet.frame.get_column("row").filter(here & topic0.is_null()).head(20):
+    for row in other.filter(pl.col("topic0").is_null()).get_column("row").head(20):
         sheet.complain(row, "The log has no topic, but the contracts log none without.", "The row is damaged: export it again.")
-    keep = (here & topic0.is_in(list(wanted.topics)) | topic0.is_in(list(wanted.anywhere))).fill_null(False)
+    keep = (here & ours | topic0.is_in(anywhere.implode())).fill_null(False)
     kept = sheet.where(keep)
     if kept.has("removed"):
         removed = kept.frame.get_column("removed").cast(pl.String).str.to_lowercase().is_in(["true", "1"]).fill_null(False)

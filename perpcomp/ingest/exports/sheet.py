@@ -55,6 +55,8 @@ class Sheet:
 
     def where(self, keep: pl.Series) -> "Sheet":
         """The sheet of the rows to keep; it shares the list of problems."""
+        if keep.all():  # as in most exports of one protocol: nothing is copied
+            return self
         return Sheet(self.name, self.frame.filter(keep), self.theirs, self.event, self.problems)
 
     def complain(self, row: int, what: str, what_to_do: str) -> None:
@@ -77,8 +79,11 @@ class Sheet:
                 self.problems.append(Finding("error", self.name, f"Column {name} is missing.", advice))
         self.settle()
 
-    def cells(self, name: str, kind: str, optional: bool = False) -> pl.Series:
-        """A column as text in lower case, bytes as hex. A cell that is not of its kind becomes a problem, and null in the result."""
+    def cells(self, name: str, kind: str, optional: bool = False, known: pl.Series | None = None) -> pl.Series:
+        """A column as text in lower case, bytes as hex. A cell that is not of its kind becomes a problem, and null in the result.
+
+        `known` are values that are of the kind: cells with these are not looked at again.
+        """
         pattern, advice = CELLS[kind]
         nothing = pl.Series(name, [None] * self.frame.height, dtype=pl.String)
         if not self.has(name):
@@ -98,7 +103,8 @@ class Sheet:
         # values is enough, in half the time.
         plain = series.dtype == pl.String and (optional or not series.null_count())
         if plain:
-            others = series.filter(series.ne_missing(series.shift())).drop_nulls()
+            first = series.ne_missing(series.shift()) if known is None else ~series.is_in(known.implode())
+            others = series.filter(first).drop_nulls()
             distinct = others.unique() if others.len() > series.len() // 2 else others
             if distinct.str.contains(pattern.replace("A-F", "")).all():
                 return series
@@ -146,6 +152,8 @@ class Sheet:
         if times.dtype == pl.String:
             times = times.replace(list(MISSING), None)
         seconds = times_in_seconds(times)
+        if seconds.null_count() == times.null_count():
+            return seconds
         for row, value in self.frame.select("row").with_columns(times).filter(times.is_not_null() & seconds.is_null()).head(20).iter_rows():
             self.complain(row, f'{self.theirs["block_time"]} is "{str(value)[:80]}".', ADVICE)
         return seconds

@@ -126,13 +126,13 @@ def decode_all(raw: pl.DataFrame, chain_id: int, clearing_house: str, fund: Insu
         rows = _transfers(raw.filter(of_token), fund).with_columns(chain)
         tables[TRANSFER.name] = rows.select(*(c.name for c in LOG_COLUMNS), *TRANSFER.schema)
         raw = raw.filter(~of_token)
-    parts = raw.partition_by("topic0", as_dict=True)
-    ours = pl.col("address") == clearing_house
+    ours, topic0, raw = raw.get_column("address") == clearing_house, raw.get_column("topic0"), raw.drop("topic0")
     for group, at_house in ((CLEARING_HOUSE_EVENTS, True), (MARKET_EVENTS, False)):
         for kind in group:
             tables[kind.name] = _no_rows(kind, at_house)  # most pieces hold few of the events
-            if (kind.topic0,) in parts:
-                rows = decode(parts[kind.topic0,].filter(ours if at_house else ~ours), kind)
+            wanted_here = (topic0 == kind.topic0) & (ours if at_house else ~ours)
+            if wanted_here.any():
+                rows = decode(raw.filter(wanted_here), kind)
                 market = () if at_house else (pl.col("address").alias("market"),)
                 tables[kind.name] = rows.select(chain, *IDENTITY, *market, *kind.schema)
     return tables
