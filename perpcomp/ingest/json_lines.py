@@ -1,17 +1,19 @@
 """Files of one JSON object a line: read in chunks, decoded strictly, each line with its number."""
 
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import polars as pl
 
 from perpcomp import progress
 from perpcomp.findings import InputError, refusal
 from perpcomp.text_file import opened, position
 
-CHUNK_BYTES = 4 * 2**20  # a chunk and its rows stay in caches and reused memory: 1.2 times as fast as 32 MiB
+CHUNK_BYTES = 8 * 2**20  # larger ones leave the caches, smaller ones pay more often for each step of Polars
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 Row = TypeVar("Row")
 
@@ -25,11 +27,14 @@ def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
             while read := file.read(CHUNK_BYTES):
                 progress.advance(position(file) - seen)
                 seen = position(file)
-                head, newline, tail = (rest + read).rpartition(b"\n")
-                rest = tail
-                if newline:
-                    yield line, head + newline
-                    line += head.count(b"\n") + 1
+                end = read.rfind(b"\n") + 1
+                if end:
+                    chunk = b"".join((rest, memoryview(read)[:end]))
+                    rest = read[end:]
+                    yield line, chunk
+                    line += chunk.count(b"\n")
+                else:
+                    rest += read
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)  # the text of an OSError names the whole path
         raise refusal(path.name, f"The file cannot be read to its end ({reason}).", "Fetch or export it again.") from None
@@ -58,6 +63,29 @@ def rows(name: str, line: int, chunk: bytes, row_type: type[Row], kind: str) -> 
         return [(number, decoder.decode(text)) for number, text in enumerate(lines, line) if text and not text.isspace()]
     except UNREADABLE:
         raise _first_bad_line(name, lines, decoder, line, kind) from None
+
+
+def table(chunk: bytes, required: Mapping[str, pl.DataType], optional: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+    """The lines of a chunk as a frame of these columns, in a third of the time of `rows`; an optional column that no line has is null.
+
+    None where the frame may hold something else than `rows`: where a line is blank or no object, or where its keys are not those of the
+    first line, each once, without a null and without an escape in the whole chunk. A number or a list stands in a column of texts as text:
+    the caller checks the cells.
+    """
+    lines = chunk.count(b"\n")
+    try:
+        keys = msgspec.json.decode(chunk[: chunk.find(b"\n")], type=dict[str, msgspec.Raw]).keys()
+        # As many colons as lines times keys, and every line has every key: so no line has another one, or one twice.
+        if not required.keys() <= keys or b"\\" in chunk or chunk.count(b":") != lines * len(keys):
+            return None
+        types = {**required, **optional}
+        frame = pl.read_ndjson(io.BytesIO(chunk), schema={key: types.get(key, pl.String()) for key in keys})
+    except (*UNREADABLE, pl.exceptions.PolarsError):
+        return None
+    if frame.height != lines or any(column.null_count() for column in frame):
+        return None
+    absent = (pl.lit(None, dtype=type_).alias(key) for key, type_ in optional.items() if key not in keys)
+    return frame.with_columns(absent).select(*types)
 
 
 def _first_bad_line(name: str, lines: list[bytes], decoder: msgspec.json.Decoder[Row], first: int, kind: str) -> InputError:

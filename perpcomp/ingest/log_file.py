@@ -5,7 +5,8 @@ otherwise drop a victim without a word.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ import polars as pl
 from perpcomp.findings import InputError, refusal
 from perpcomp.ingest import json_lines
 from perpcomp.ingest.block_times import dated
-from perpcomp.ingest.raw_frame import Log, Piece, undated
+from perpcomp.ingest.raw_frame import TEXTS, Log, Piece, checked, undated
 
 LOGS = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+TOPIC_PATTERN = r"^0x[0-9a-fA-F]{64}$"
+NO_TOPIC = "0x" + "0" * 64
+REQUIRED: dict[str, pl.DataType] = {**dict.fromkeys(TEXTS, pl.String()), "topics": pl.List(pl.String())}
+OPTIONAL: dict[str, pl.DataType] = {"blockTimestamp": REQUIRED.pop("blockTimestamp"), "removed": pl.Boolean()}
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
 
@@ -57,13 +62,12 @@ def log_pieces(
     """
     earlier = 0
     for path in paths:
-        lines = 0
+        line, chunk = 1, b""
         for line, chunk in json_lines.chunks(path):
-            lines = line - 1 + chunk.count(b"\n")
             yield partial(
                 _piece, path.name, line, earlier, chunk, frozenset(addresses), frozenset(topics), refused, times, frozenset(anywhere)
             )
-        earlier += lines
+        earlier += line - 1 + chunk.count(b"\n")
 
 
 def logs_between(
@@ -96,25 +100,62 @@ def _piece(
     times: dict[int, int],
     anywhere: Collection[str],
 ) -> pl.DataFrame:
-    rows = json_lines.rows(name, line, chunk, Log, "eth_getLogs")
-    for number, log in rows:
-        _check_filter(f"{name} row {number}", log, addresses, refused)
-    here = [(number, log) for number, log in rows if log.topics and log.topics[0].lower() in topics]
-    kept = [(number, log) for number, log in here if log.address.lower() in addresses or log.topics[0].lower() in anywhere]
+    def wanted(where: str, address: str, topic: str | None) -> bool:
+        _check_filter(where, address, topic, addresses, refused)
+        first = (topic or "").lower()
+        return first in topics and (address.lower() in addresses or first in anywhere)
+
+    with suppress(InputError):  # then the lines are read one by one, to name the damaged one
+        if (text := _texts(line, chunk, wanted)) is not None:
+            raw = checked(name, text)
+            return dated(name, raw, times).with_columns(pl.col("row") + earlier)
+    judged: dict[tuple[str, str | None], bool] = {}  # a chunk holds few different pairs
+    kept = []
+    for number, log in json_lines.rows(name, line, chunk, Log, "eth_getLogs"):
+        pair = log.address, log.topics[0] if log.topics else None
+        if pair not in judged:
+            judged[pair] = wanted(f"{name} row {number}", *pair)
+        if judged[pair]:
+            kept.append((number, log))
     raw = dated(name, undated(name, kept), times)
     return raw.with_columns(pl.col("row") + earlier) if earlier else raw
 
 
-def _check_filter(where: str, log: Log, addresses: Collection[str], refused: tuple[str, ...]) -> None:
+def _texts(line: int, chunk: bytes, wanted: Callable[[str, str, str | None], bool]) -> pl.DataFrame | None:
+    """The wanted lines as `checked` takes them; None where `rows` must read the chunk. InputError as `wanted` raises it."""
+    frame = json_lines.table(chunk, REQUIRED, OPTIONAL)
+    if frame is None:
+        return None
+    topic, topics = pl.col("topics").list, pl.col("topics").list.len()
+    frame = frame.select(
+        *(pl.col(theirs).alias(ours) for theirs, ours in TEXTS.items()),
+        topic.get(0, null_on_oob=True).alias("topic0"),
+        *(pl.when(topics > n).then(topic.get(n, null_on_oob=True)).otherwise(pl.lit("0x")).alias(f"topic{n}") for n in (1, 2)),
+        pl.when(topics > 3).then(topic.get(3, null_on_oob=True)).otherwise(pl.lit(NO_TOPIC)).alias("topic3"),
+        topics.cast(pl.Int64).alias("topics"),
+        pl.col("removed").fill_null(False),
+    ).with_row_index("row", line)
+    texts = (pl.col("topic0").is_not_null() | (pl.col("topics") == 0)) & pl.all_horizontal(pl.col("topic1", "topic2").is_not_null())
+    unread = (pl.col("topics") <= 4) & pl.col("topic3").str.contains(TOPIC_PATTERN)
+    if not frame.select((texts & unread).fill_null(False).all()).item():
+        return None  # a topic that is no text
+    pairs = frame.select("address", "topic0").unique()
+    some = [pair for pair in pairs.iter_rows() if wanted("", *pair)]
+    if len(some) < pairs.height:
+        frame = frame.join(pl.DataFrame(some, pairs.schema, orient="row"), on=["address", "topic0"], how="semi", maintain_order="left")
+    return frame.with_columns(pl.col("row").cast(pl.Int64))
+
+
+def _check_filter(where: str, address: str, topic: str | None, addresses: Collection[str], refused: tuple[str, ...]) -> None:
     """InputError where a row's address or first topic is malformed, or its event has a layout that cannot be read."""
-    if not ADDRESS(log.address):
-        what = f'address is "{log.address[:80]}", which is not 0x and 40 hex digits.'
+    if not ADDRESS(address):
+        what = f'address is "{address[:80]}", which is not 0x and 40 hex digits.'
         raise refusal(where, what, "Export the row again, as the node returned it.")
-    topic = log.topics[0] if log.topics else ""
-    if not TOPIC(topic) and (log.topics or log.address.lower() in addresses):
-        what = f'The first topic is "{topic[:80]}", which is not 0x and 64 hex digits.'
+    ours = address.lower() in addresses
+    if not TOPIC(topic or "") and (topic is not None or ours):
+        what = f'The first topic is "{(topic or "")[:80]}", which is not 0x and 64 hex digits.'
         raise refusal(where, what, "Export the row again, as the node returned it.")
-    if topic.lower().startswith(refused) and log.address.lower() in addresses:
+    if topic is not None and topic.lower().startswith(refused) and ours:
         raise old_layout(where, topic)
 
 

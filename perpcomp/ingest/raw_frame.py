@@ -85,30 +85,52 @@ def no_logs() -> pl.DataFrame:
     return pl.DataFrame(schema=RAW_SCHEMA)
 
 
+# A node's name of a field -> ours, of the fields that are one text.
+TEXTS = {
+    "address": "address",
+    "data": "data",
+    "blockNumber": "block_number",
+    "blockTimestamp": "block_time",
+    "blockHash": "block_hash",
+    "transactionHash": "transaction_hash",
+    "transactionIndex": "transaction_index",
+    "logIndex": "log_index",
+}
+
+
 def undated(name: str, rows: list[tuple[int, Log]]) -> pl.DataFrame:
     """The numbered logs as a raw frame without times (UNDATED).
 
     `name` is where the logs come from. InputError lists the rows with a malformed cell and the logs that a reorganisation removed.
     """
+    logs = [log for _, log in rows]
+    topics = [log.topics for log in logs]
+    padded = [own if len(own) > 2 else [*own, "0x", "0x"] for own in topics]
     text = pl.DataFrame(
         {
             "row": [number for number, _ in rows],
-            "address": [log.address.lower() for _, log in rows],
-            "topic0": [log.topics[0].lower() for _, log in rows],
-            "topic1": [log.topics[1] if len(log.topics) > 1 else "0x" for _, log in rows],
-            "topic2": [log.topics[2] if len(log.topics) > 2 else "0x" for _, log in rows],
-            "topics": [len(log.topics) for _, log in rows],
-            "data": [log.data for _, log in rows],
-            "block_number": [log.block_number for _, log in rows],
-            "block_time": [log.block_timestamp for _, log in rows],
-            "block_hash": [log.block_hash.lower() for _, log in rows],
-            "transaction_hash": [log.transaction_hash.lower() for _, log in rows],
-            "transaction_index": [log.transaction_index for _, log in rows],
-            "log_index": [log.log_index for _, log in rows],
-            "removed": [log.removed is True for _, log in rows],
+            "address": [log.address for log in logs],
+            "topic0": [own[0] for own in padded],
+            "topic1": [own[1] for own in padded],
+            "topic2": [own[2] for own in padded],
+            "topics": [len(own) for own in topics],
+            "data": [log.data for log in logs],
+            "block_number": [log.block_number for log in logs],
+            "block_time": [log.block_timestamp for log in logs],
+            "block_hash": [log.block_hash for log in logs],
+            "transaction_hash": [log.transaction_hash for log in logs],
+            "transaction_index": [log.transaction_index for log in logs],
+            "log_index": [log.log_index for log in logs],
+            "removed": [log.removed is True for log in logs],
         },
         schema={**dict.fromkeys(RAW_SCHEMA, pl.String()), "row": pl.Int64(), "topics": pl.Int64(), "removed": pl.Boolean()},
     )
+    return checked(name, text)
+
+
+def checked(name: str, text: pl.DataFrame) -> pl.DataFrame:
+    """`undated` of logs whose cells are columns of text, with `topics` counted: an absent topic1 or topic2 is 0x."""
+    text = text.with_columns(pl.col("address", "topic0", "block_hash", "transaction_hash").str.to_lowercase())
     try:
         data = binary(text["data"])
     except ValueError:
@@ -147,10 +169,15 @@ def _from_hex(name: str) -> pl.Expr:
 def _check_text(name: str, text: pl.DataFrame, data_is_hex: bool) -> None:
     """InputError where a cell is malformed or a log was removed. Data that binary() accepted is not read again."""
     problems = []
-    for column, pattern in PATTERNS.items():
-        if column == "data" and data_is_hex:
-            continue
-        bad = text.filter(~pl.col(column).str.contains(pattern).fill_null(column == "block_time"))
+    good = {
+        column: pl.col(column).str.contains(pattern).fill_null(column == "block_time")
+        for column, pattern in PATTERNS.items()
+        if not (column == "data" and data_is_hex)
+    }
+    if all(text.select_seq(*(rule.all() for rule in good.values()), ~pl.col("removed").any()).row(0)):
+        return
+    for column, rule in good.items():
+        bad = text.filter(~rule)
         for row, value in bad.select("row", column).head(20).iter_rows():
             what = f'{column} is "{value[:80]}", which is not 0x and hex digits of the right length.'
             problems.append(Finding("error", f"{name} row {row}", what, "Export the row again, as the node returned it."))

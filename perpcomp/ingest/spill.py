@@ -12,7 +12,7 @@ import polars as pl
 
 from perpcomp.tables.schema import rising
 
-IN_MEMORY = 1_000_000  # rows of all tables together that stay in memory
+IN_MEMORY = 200_000  # rows of all tables together that stay in memory
 SORTED = ("block_number", "log_index")
 
 

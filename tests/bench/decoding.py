@@ -120,14 +120,16 @@ def _recorded() -> list[Row]:
 
 
 def _copies(rows: list[Row], size: int) -> list[Row]:
-    """The rows over and over, each time in later blocks and other transactions: no log may be in a file twice."""
-    span = 1 + int(rows[-1]["blockNumber"], 16) - int(rows[0]["blockNumber"], 16)
+    """The rows over and over, each time in other transactions of later blocks: no log, block or transaction may be in a file twice."""
+    first, last = rows[0], rows[-1]
+    spans = {name: 1 + int(last[name], 16) - int(first[name], 16) for name in ("blockNumber", "blockTimestamp")}
     copies = []
     for n in range(size):
         times, place = divmod(n, len(rows))
         row = rows[place]
-        number, transaction = int(row["blockNumber"], 16) + times * span, f"0x{times:04x}{row['transactionHash'][6:]}"
-        copies.append({**row, "blockNumber": hex(number), "transactionHash": transaction})
+        later = {name: hex(int(row[name], 16) + times * span) for name, span in spans.items()}
+        hashes = {name: f"0x{times:04x}{row[name][6:]}" for name in ("transactionHash", "blockHash")}
+        copies.append({**row, **later, **hashes})
     return copies
 
 

@@ -18,11 +18,11 @@ def raw_frame(exporter: Exporter, sheet: Sheet, wanted: Wanted, times: dict[int,
     """
     sheet = exporter.log_sheet(sheet)
     sheet.require(COLUMNS, exporter.name)
-    addresses, topics, anywhere = (pl.Series(list(some), dtype=pl.String) for some in (wanted.addresses, wanted.topics, wanted.anywhere))
+    addresses, firsts, anywhere = (pl.Series(list(some), dtype=pl.String) for some in (wanted.addresses, wanted.topics, wanted.anywhere))
     address = sheet.cells("address", "address", known=addresses)
-    topic0 = sheet.cells("topic0", "hash", optional=True, known=topics)
+    topic0 = sheet.cells("topic0", "hash", optional=True, known=firsts)
     sheet.settle()
-    here, ours = address.is_in(addresses.implode()), topic0.is_in(topics.implode())
+    here, ours = address.is_in(addresses.implode()), topic0.is_in(firsts.implode())
     other = sheet.frame.select("row").with_columns(topic0).filter(here & ~ours.fill_null(False))  # few rows, if any
     old = pl.col("topic0").str.contains(f"^({'|'.join(wanted.refused)})") if wanted.refused else pl.lit(False)
     for row, topic in other.filter(old).head(1).iter_rows():
