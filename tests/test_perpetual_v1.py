@@ -15,7 +15,7 @@ from perpcomp.findings import Finding
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.chain import Chain, Code
-from perpcomp.input import Input, find_input, read_events
+from perpcomp.input import Events, Input, find_input, read_events
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1
@@ -606,7 +606,7 @@ def test_the_eras_are_told_without_a_stated_fee_ratio(tmp_path: Path) -> None:
     source.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
     events = read_events(Input(source, None), incident_file.load(str(tmp_path / "both.toml")))
     others = {k: v for k, v in events.lazy_others.items() if k != "LiquidationFeeRatioChanged"}
-    found, findings = liquidations.liquidations(events.lazy, others, chain_of(None), pl.lit(False))
+    found, findings = liquidations.liquidations(events.lazy, others, chain_of(None), pl.lit(False), Events(events.lazy, others).each)
     assert found["era"].to_list() == [1] * 36 + [2] * 17
     assert not found["era_rule"].str.contains("liquidator-fee").any()
     assert not [f for f in findings if f.stops]
@@ -698,7 +698,8 @@ def test_an_event_missing_after_the_opening_leaves_the_leverage_of_the_opening_k
 def alone(row: dict[str, Any], **tables: pl.DataFrame) -> tuple[dict[str, Any], list[Finding]]:
     """The one liquidation of an events table of one row, and what is found."""
     others = {name: frame.lazy() for name, frame in tables.items()}
-    found, findings = liquidations.liquidations(build.table([row]).lazy(), others, chain_of(), pl.lit(False))
+    table = build.table([row]).lazy()
+    found, findings = liquidations.liquidations(table, others, chain_of(), pl.lit(False), Events(table, others).each)
     return found.row(0, named=True), findings
 
 
@@ -760,7 +761,8 @@ def test_an_open_notional_that_the_events_before_contradict_stops_payment() -> N
     opening = build.opened(1, build.address(1), build.START, one, bought, Decimal(50))
     for more, stops in ((Decimal(0), []), (WEI, ["open-notional-differs"])):
         closing = build.liquidated(2, build.address(1), build.START, one, bought + more, Decimal(50), Decimal(60))
-        _, findings = liquidations.liquidations(build.table([opening, closing]).lazy(), {}, chain_of(), pl.lit(False))
+        table = build.table([opening, closing]).lazy()
+        _, findings = liquidations.liquidations(table, {}, chain_of(), pl.lit(False), Events(table, {}).each)
         assert [f.code for f in findings if f.stops] == stops
 
 
