@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from perpcomp.findings import NETWORK, refusal
+from perpcomp.findings import NETWORK, Finding, InputError, refusal
 from perpcomp.version import VERSION
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 SECONDS = 10  # to wait for the scheduler, and then for its first worker
 AHEAD = 2  # partitions under way for each worker: more would only fill the scheduler's memory
+OTHER_VERSION = "worker-of-another-version"  # the code of that refusal
 IN_MESSAGE = 64_000  # bytes of a frame or a task that travel through the scheduler; what is larger is left on the shared storage
 
 
@@ -120,12 +121,16 @@ def _map(
     if len(packed) > IN_MESSAGE:  # such as an incident file with thousands of markets: each worker reads it from the storage
         task = folder / f"{uuid4().hex}.task"
         task.write_bytes(packed)
-    for part in parts:
-        waiting.append(_submit(client, address, task, pack(part, folder, once=False), folder))
-        if len(waiting) > AHEAD * workers:
+    try:
+        for part in parts:
+            waiting.append(_submit(client, address, task, pack(part, folder, once=False), folder))
+            if len(waiting) > AHEAD * workers:
+                yield _result(waiting.popleft(), address)
+        while waiting:
             yield _result(waiting.popleft(), address)
-    while waiting:
-        yield _result(waiting.popleft(), address)
+    finally:
+        for future in waiting:  # nobody asks for these any more
+            future.release()
 
 
 def _submit(client: "Client", address: str, task: bytes | Path, part: bytes, folder: Path) -> Any:
@@ -151,7 +156,7 @@ def _result(future: Any, address: str) -> Any:
         future.release()
 
 
-def _lost(address: str) -> Exception:
+def _lost(address: str) -> InputError:
     return refusal(f"the scheduler {address}", "The connection was lost.", "Start it again, then type the same command.", NETWORK)
 
 
@@ -180,9 +185,10 @@ def _own_versions() -> str:
     return versions()
 
 
-def _other_version(worker: str, theirs: str, ours: str) -> Exception:
+def _other_version(worker: str, theirs: str, ours: str) -> InputError:
     what = f"The worker has {theirs}; this process has {ours}."
-    return refusal(f"the worker {worker}", what, "Install the same versions, with perpcomp[dask], on every worker.")
+    advice = "Install the same versions, with perpcomp[dask], on every worker."
+    return InputError([Finding("error", f"the worker {worker}", what, advice, code=OTHER_VERSION)])
 
 
 SHARED = "The input and the folder of --scratch must lie on storage that this process and all workers see under the same path."

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from perpcomp import progress
-from perpcomp.engine import Engine
+from perpcomp.engine import OTHER_VERSION, Engine
 from perpcomp.findings import WRONG_INPUT, InputError, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.consistency import Consistency
@@ -133,20 +133,20 @@ def decoded(file: Path, files: Sequence[Path], blocks: Path | None, incident: In
         read, ranges = readers
         return _decoded(read, ranges, None if blocks is None else blocks.resolve(), decoder(file.name, incident), engine, folder)
     except InputError as error:
-        if error.exit_code != WRONG_INPUT:
+        if error.exit_code != WRONG_INPUT or any(problem.code == OTHER_VERSION for problem in error.problems):
             raise
         return None
 
 
 def _decoded(read: Read, ranges: Sequence[Range], blocks: Path | None, decode: Decoder, engine: Engine, folder: Path) -> Shared | None:
     system = find(decode.system)
-    buckets = (
-        max(engine.partitions, _bytes_as_compressed({path for path, _, _ in ranges}) // BUCKET_BYTES) if system.summed is not None else 1
-    )
+    files = {path for path, _, _ in ranges}
+    buckets = 1 if system.summed is None else max(engine.partitions, _bytes_as_compressed(files) // BUCKET_BYTES)
     layout = Layout(folder, buckets, system.summed or {})
     pieces, charging, ends, logs, shared = dict[str, list[str]](), set[str](), Consistency(decode.name), 0, list[tuple[int, int]]()
-    tasks = enumerate(ranges[n : n + AT_ONCE] for n in range(0, len(ranges), AT_ONCE))
-    for found in engine.map(Decode(read, blocks, decode, layout), tasks):
+    tasks = [ranges[n : n + AT_ONCE] for n in range(0, len(ranges), AT_ONCE)]
+    size = sum(file.stat().st_size for file in files)
+    for found in engine.map(Decode(read, blocks, decode, layout), enumerate(tasks)):
         ends.join(found.ends)
         if not (found.in_order and ends.in_order()):
             return None
@@ -154,7 +154,7 @@ def _decoded(read: Read, ranges: Sequence[Range], blocks: Path | None, decode: D
             pieces.setdefault(name, []).extend(own)
         charging |= found.charging
         shared += [found.shared_index] if found.shared_index else []
-        progress.advance(0, counted(logs := logs + found.logs, "log"))
+        progress.advance(size // len(tasks), counted(logs := logs + found.logs, "log"))
     ends.check()
     shared += [index] if (index := ends.shared_index()) else []
     _, tables = decode(no_logs)

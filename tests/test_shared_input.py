@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from perpcomp import pipeline, shared_input
+from perpcomp import engine, pipeline, shared_input
 from perpcomp.engine import LOCAL, Engine, pack, unpack
 from perpcomp.findings import InputError
 from perpcomp.incident import incident_file
@@ -134,7 +134,7 @@ def test_tasks_carry_no_logs(large: Run, several: Several, tmp_path: Path, monke
 @pytest.mark.parametrize("chain", ["june", "upgrade"])
 def test_a_protocol_whose_positions_depend_on_each_other_is_not_cut(chain: str, several: Several) -> None:
     incident = incident_file.load(str(LAB / "perps-v2" / chain / "incident.toml"))
-    run, again = (pipeline.compute(incident, find_input(incident, None), engine=engine) for engine in (LOCAL, several.engine))
+    run, again = (pipeline.compute(incident, find_input(incident, None), engine=one) for one in (LOCAL, several.engine))
     assert again.events.stored is not None
     assert hashes(again) == hashes(run)
 
@@ -215,10 +215,10 @@ FAULTS = [
 ]
 
 
-def outcome(incident: Incident, source: Input, engine: Engine) -> tuple[object, ...]:
+def outcome(incident: Incident, source: Input, where: Engine) -> tuple[object, ...]:
     """The events' row hash and what is wrong with the logs, or the refusal."""
     try:
-        events = read_events(source, incident, engine)
+        events = read_events(source, incident, where)
         return row_hash(events.table, EVENTS), events.findings, *gaps(events, incident)
     except InputError as error:
         return tuple(error.problems), error.exit_code
@@ -251,10 +251,22 @@ def test_every_line_is_in_one_range(size: int, tmp_path: Path, monkeypatch: pyte
     assert all(part.endswith(b"\n") for part in read if part and not text.endswith(part))
 
 
+def test_a_worker_of_another_version_is_no_fault_of_the_input(rehearsal: Run, several: Several) -> None:
+    """Reading all of it here instead, without a word, is not what was asked for."""
+
+    def refusing(_: Callable[[Any], Any], __: Iterable[Any]) -> Iterator[Any]:
+        raise engine._other_version("tcp://late", "perpcomp 9.9.9", engine.versions())
+        yield
+
+    with pytest.raises(InputError, match="perpcomp 9"):
+        read_events(rehearsal.input, rehearsal.incident, Engine(3, refusing, several.folder))
+    assert not [*several.folder.iterdir()]
+
+
 def test_an_input_of_another_kind_is_read_by_one_process(rehearsal: Run, several: Several, tmp_path: Path) -> None:
     rehearsal.events.table.write_parquet(tmp_path / "events.parquet")
-    for engine in (LOCAL, several.engine):
-        events = read_events(Input(tmp_path / "events.parquet", None), rehearsal.incident, engine)
+    for one in (LOCAL, several.engine):
+        events = read_events(Input(tmp_path / "events.parquet", None), rehearsal.incident, one)
         assert events.table.equals(rehearsal.events.table)
         assert events.stored is None
 

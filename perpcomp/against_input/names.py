@@ -48,7 +48,7 @@ def _contract(incident: Incident, seen: Seen, system: System) -> Iterator[Findin
 
 
 def _limits(incident: Incident, liquidations: pl.DataFrame) -> Iterator[Finding]:
-    liquidated = set(liquidations.get_column("market_name"))
+    liquidated = set(liquidations.get_column("market_name").unique())
     for one in incident.guards.limits:
         if one.market is not None and one.market not in liquidated:
             what = f"The limits of {one.market} decide nothing: no position was liquidated in it in this input."
@@ -56,7 +56,7 @@ def _limits(incident: Incident, liquidations: pl.DataFrame) -> Iterator[Finding]
 
 
 def _liquidators(incident: Incident, liquidations: pl.DataFrame) -> Iterator[Finding]:
-    liquidators = set(liquidations.get_column("liquidator").drop_nulls())
+    liquidators = set(liquidations.get_column("liquidator").drop_nulls().unique())
     for key, addresses in _of_guards(incident.guards).items():
         for address in addresses:
             if address not in liquidators:

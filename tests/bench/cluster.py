@@ -21,7 +21,7 @@ import polars as pl
 from tests.bench.measure import ROOT, Line
 from tests.bench.scaling import least_squares, write
 
-SIZES = (500_000, 1_000_000, 2_000_000)
+SIZES = (5_000_000, 10_000_000, 20_000_000)
 WORKERS = 2
 CLIENT, TOTAL, NETWORK_MB, MEMORY_MB = 0.05, 1.3, 1.0, 100  # of the total; of a local run; a million logs; more for four times the logs
 BILLION, MACHINES = 1_000, (1, 10, 50)  # millions of logs; machines of 16 cores
