@@ -30,11 +30,11 @@ Range = tuple[Path, int, int | None]  # a file, and from where to where: bytes o
 Read = Callable[[Path, int, int | None, dict[int, int]], Iterator[pl.DataFrame]]  # a range, and times of blocks, to raw frames
 RANGE_BYTES = 32 * 2**20  # of lines
 RANGE_ROWS = 200_000  # of Parquet
-AT_ONCE = 4  # ranges of a task
+AT_ONCE = 800_000  # logs of a task, about: a task writes a file an event, and whoever reads a bucket opens all of them
 FILES = 50  # whose rows a task counts
-PIECE = 400_000  # decoded logs that a task holds before it writes them
-BUCKET_BYTES = 64 * 2**20  # of compressed input to a bucket: about 1.4 million logs
-PLAIN = 10  # so many times as many bytes take the same logs as plain text
+PIECE = 800_000  # decoded logs that a task holds before it writes them
+BUCKET = 4_000_000  # logs of a bucket, about
+BYTES, PLAIN_BYTES = 50, 700  # of a log in compressed files and in plain text, about
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,10 @@ def decoded(file: Path, files: Sequence[Path], blocks: Path | None, incident: In
 def _decoded(read: Read, ranges: Sequence[Range], blocks: Path | None, decode: Decoder, engine: Engine, folder: Path) -> Shared | None:
     system = find(decode.system)
     files = {path for path, _, _ in ranges}
-    buckets = 1 if system.summed is None else max(engine.partitions, _bytes_as_compressed(files) // BUCKET_BYTES)
+    buckets = 1 if system.summed is None else max(engine.partitions, sum(map(_logs, ranges)) // BUCKET)
     layout = Layout(folder, buckets, system.summed or {})
     pieces, charging, ends, logs, shared = dict[str, list[str]](), set[str](), Consistency(decode.name), 0, list[tuple[int, int]]()
-    tasks = [ranges[n : n + AT_ONCE] for n in range(0, len(ranges), AT_ONCE)]
-    size = sum(file.stat().st_size for file in files)
+    tasks, size = _tasks(ranges), sum(file.stat().st_size for file in files)
     for found in engine.map(Decode(read, blocks, decode, layout), enumerate(tasks)):
         ends.join(found.ends)
         if not (found.in_order and ends.in_order()):
@@ -195,8 +194,24 @@ def _of_lines(path: Path) -> list[Range]:
     return [(path, start, min(start + RANGE_BYTES, size)) for start in range(0, size, RANGE_BYTES)]
 
 
-def _bytes_as_compressed(files: set[Path]) -> int:
-    return sum(file.stat().st_size // (PLAIN if file.suffix != ".parquet" and is_plain(file) else 1) for file in files)
+def _tasks(ranges: Sequence[Range]) -> list[list[Range]]:
+    """The ranges in groups of some AT_ONCE logs."""
+    groups, logs = list[list[Range]](), AT_ONCE
+    for one in ranges:
+        if logs >= AT_ONCE:
+            groups.append([])
+            logs = 0
+        groups[-1].append(one)
+        logs += _logs(one)
+    return groups
+
+
+def _logs(one: Range) -> int:
+    """About how many logs a range has."""
+    path, start, stop = one
+    if stop is None:
+        return path.stat().st_size // BYTES
+    return stop - start if path.suffix == ".parquet" else (stop - start) // PLAIN_BYTES
 
 
 def _rows(files: Sequence[Path]) -> list[int]:

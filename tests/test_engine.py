@@ -48,7 +48,7 @@ def hashes(run: Run) -> dict[str, str]:
 def in_ranges(rehearsal: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Input:
     """The rehearsal's logs as plain text, which is read in some forty ranges."""
     monkeypatch.setattr(shared_input, "RANGE_BYTES", 40_000)
-    monkeypatch.setattr(shared_input, "AT_ONCE", 1)
+    monkeypatch.setattr(shared_input, "AT_ONCE", 50)
     (folder / "logs.jsonl").write_bytes(gzip.decompress(rehearsal.input.file.read_bytes()))
     return Input(folder / "logs.jsonl", None)
 

@@ -62,6 +62,7 @@ def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Several:
     monkeypatch.setattr(shared_input, "RANGE_BYTES", 60_000)
     monkeypatch.setattr(shared_input, "RANGE_ROWS", 150)
     monkeypatch.setattr(shared_input, "PIECE", 100)
+    monkeypatch.setattr(shared_input, "AT_ONCE", 300)
     monkeypatch.setattr(json_lines, "CHUNK_BYTES", 30_000)
     (tmp_path / "shared").mkdir()
     return Several(tmp_path / "shared")
@@ -125,6 +126,7 @@ def test_tasks_carry_no_logs(large: Run, several: Several, tmp_path: Path, monke
     monkeypatch.setattr(json_lines, "CHUNK_BYTES", 2**22)
     monkeypatch.setattr(shared_input, "RANGE_ROWS", 10_000)
     monkeypatch.setattr(shared_input, "PIECE", 20_000)
+    monkeypatch.setattr(shared_input, "AT_ONCE", 20_000)
     again = pipeline.compute(large.incident, Input(tables(large, tmp_path), None), engine=several.engine)
     assert several.sent < 8_000 * several.tasks, "bytes, and the logs have 20 million"
     for name in ("liquidations", "payouts", "left_out", "comparison"):
