@@ -735,14 +735,14 @@ def spoilt_lines(draw: st.DrawFn) -> bytes:
         n = draw(st.integers(0, len(lines) - 1))
         line, field = lines[n], draw(st.sampled_from(FIELDS))
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = dict(json.loads(line))
+        except (ValueError, TypeError):  # it is damaged already
             row = {}
         match draw(st.sampled_from(["value", "topic", "absent", "extra", "twice", "byte", "more", "less", "blank", "joined", "spaces"])):
             case "value":
                 lines[n] = json.dumps({**row, field: draw(VALUES)}, separators=(",", ":")).encode()
             case "topic":
-                topics = [*row.get("topics", ())][: draw(st.integers(0, 4))]
+                topics = json.loads(LINES[0])["topics"][: draw(st.integers(0, 4))]
                 lines[n] = json.dumps({**row, "topics": [*topics, draw(VALUES)]}).encode()
             case "absent":
                 lines[n] = json.dumps({name: value for name, value in row.items() if name != field}).encode()

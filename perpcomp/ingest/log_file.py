@@ -140,9 +140,9 @@ def _texts(line: int, chunk: bytes, wanted: Callable[[str, str, str | None], boo
     if not frame.select((texts & unread).fill_null(False).all()).item():
         return None  # a topic that is no text
     pairs = frame.select("address", "topic0").unique()
-    some = pairs.filter([wanted("", *pair) for pair in pairs.iter_rows()])
-    if some.height < pairs.height:
-        frame = frame.join(some, on=["address", "topic0"], how="semi", maintain_order="left")
+    ours = pairs.filter(pl.Series([wanted("", address, first) for address, first in pairs.iter_rows()], dtype=pl.Boolean))
+    if ours.height < pairs.height:
+        frame = frame.join(ours, on=["address", "topic0"], how="semi", maintain_order="left")
     return frame.with_columns(pl.col("row").cast(pl.Int64))
 
 

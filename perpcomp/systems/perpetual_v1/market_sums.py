@@ -7,7 +7,7 @@ logs, the pool jumps. A lost transaction behind a market's last pool shows by th
 all where none follows: that is where the input ends.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -50,7 +50,8 @@ def lost_logs(events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame], incident
     logged = pl.concat([swaps.select("market", "place"), pools.select("market", "place")])
     since = logged.group_by("market").agg(pl.col("place").min() // LOGS_OF_A_BLOCK * LOGS_OF_A_BLOCK)
     begins = changes.select("market").join(since, on="market", how="left", maintain_order="left").get_column("place")
-    summed = changes.filter(changes.get_column("place") >= begins)
+    begun = (changes.get_column("place") >= begins).fill_null(False)
+    summed = changes if begun.all() else changes.filter(begun)
     trades = list(_trades(summed, swaps, others, events)) if swaps.height else []
     jumps = list(_jumps(pools, swaps if swaps.height else summed, bool(swaps.height), others, events)) if pools.height else []
     named = {one.transaction for one in trades}
@@ -87,7 +88,15 @@ def _swaps(others: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
             base, quote = _units("base_asset_amount") * sign, _units("quote_asset_amount") * sign
             part = others[name].select(_market(), LOG_ORDER.alias("place"), base.alias("base"), quote.alias("quote"))
             parts.append(part.collect(engine="streaming"))
-    return pl.concat(parts).sort("place")
+    return _merged(parts)
+
+
+def _merged(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Tables of decoded events as one, by place. Each is in order already, so nothing is sorted."""
+    first, *others = parts
+    for part in others:
+        first = first.merge_sorted(part, key="place") if first.height and part.height else (part if part.height else first)
+    return first.set_sorted("place")
 
 
 def _no_moves() -> pl.DataFrame:
@@ -104,7 +113,7 @@ def _pools(others: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
         if name in others:
             columns = (_units(base).alias("base"), _units(quote).alias("quote"), pl.lit(name == LIQUIDITY_CHANGED.name).alias("migration"))
             parts.append(others[name].select(_market(), LOG_ORDER.alias("place"), *columns).collect(engine="streaming"))
-    return pl.concat(parts).sort("place")
+    return _merged(parts)
 
 
 def _trades(changes: pl.DataFrame, swaps: pl.DataFrame, others: Mapping[str, pl.LazyFrame], events: pl.LazyFrame) -> Iterator[Break]:
