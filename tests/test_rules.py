@@ -245,8 +245,9 @@ def test_several_bases_are_combined_at_the_level_that_is_stated() -> None:
     for combine, after in (("max", [5, 5]), ("minus", [0, 2])):
         done = apply(rule(base=("g", "f"), combine=combine, level="trader"), half_known, {})
         assert ([amount / ONE for amount in done.amounts.numerators], [*done.end.unknown]) == (after, [1, 0])
-    clamped = population({"f": [10, -4]}, [address(1)] * 2)
-    assert [paid(rule(base="f", level=level), clamped) for level in ("liquidation", "trader")] == [[10], [6]]
+    for loss in (4, D("1e-18")):
+        clamped = population({"f": [10, -loss]}, [address(1)] * 2)
+        assert [paid(rule(base="f", level=level), clamped) for level in ("liquidation", "trader")] == [[10], [10 - Fraction(loss)]]
 
 
 def test_a_claim_that_is_not_known_stops_a_pot_or_stands_aside() -> None:
@@ -507,6 +508,7 @@ def test_a_printed_sentence_parses_back(one: Rule) -> None:
         (Step("amm-unwind", rounds=100),),
         (Step("amm-unwind", rounds=1_000, pot="a pot, then more", set_aside=D("0.5")),),
         (Step("net-of-refund", column="paid_1"), Step("address-remap"), Step("pro-rata-budget", pot="x", values="weights")),
+        (Step("drop-below", minimum=D("1e-18")), Step("flat", amount=D("1e3"))),
     ],
 )
 def test_a_sentence_with_names_in_it_parses_back(steps: tuple[Step, ...]) -> None:

@@ -135,7 +135,7 @@ def _number(value: Any) -> str:
     if isinstance(value, Fraction):
         near = Decimal(value.numerator) / value.denominator
         return f"{near:f}" if Fraction(near) == value else str(value)
-    return in_full(value) if isinstance(value, Decimal) else f"{value:,}"
+    return in_full(value)
 
 
 def _read(words: str) -> Fraction:
