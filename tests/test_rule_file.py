@@ -313,6 +313,21 @@ def test_a_cell_that_cannot_be_read_is_named_with_its_row(tmp_path: Path, rows: 
     assert said in str(caught.value)
 
 
+def test_20_cells_that_cannot_be_read_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    for bad, rest in ((20, []), (21, ["1 more cell cannot be read."])):
+        with pytest.raises(InputError) as caught:
+            from_claims(tmp_path, "user,units\n" + "".join(f"{address(n)},one\n" for n in range(1, bad + 1)))
+        assert [finding.what for finding in caught.value.problems[20:]] == rest
+
+
+def test_a_column_of_plain_numbers_keeps_sign_and_18_decimals(tmp_path: Path) -> None:
+    """A gain in one market is taken off the loss in another, to the last digit; 1 is not 1e-18."""
+    rows = f"user,units\n{address(1)},10.5\n{address(1)},-0.000000000000000001\n{address(2)},-3\n{address(2)},4\n"
+    text = CLAIMS.replace('column = "units"\ndecimals = 18', 'column = "units"').replace('base = "lost"', 'base = "lost"\nlevel = "trader"')
+    run = from_claims(tmp_path, rows, text)
+    assert run.payouts["amount_base_units"].to_list() == ["10499999999999999999", "1000000000000000000"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -16,6 +16,7 @@ from perpcomp.formula import find
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.input import ClaimColumn
 from perpcomp.incident.kinds import address
+from perpcomp.number_text import counted
 from perpcomp.rules.population import Column, Population
 from perpcomp.systems.units import units
 
@@ -72,9 +73,11 @@ def of_claims(incident: Incident, file: Path) -> Population:
     problems: list[Finding] = []
     accounts = [_account(cell, f"{file.name} row {row} {claims.account}", problems) for row, cell in enumerate(frame[claims.account], 2)]
     amounts = {one.name: _amounts(one, frame, file.name, problems) for one in claims.columns}
+    more = len(problems) - MOST
+    if more > 0:
+        problems[MOST:] = [Finding("error", file.name, f"{counted(more, 'more cell')} cannot be read.", "")]
     if problems:
-        more = len(problems) - MOST
-        raise InputError([*problems[:MOST], *([Finding("error", file.name, f"{more} more cells cannot be read.", "")] if more > 0 else [])])
+        raise InputError(problems)
     markets = ["" if cell is None else cell for cell in frame[claims.market]] if claims.market else [""] * frame.height
     return _population(incident, accounts, amounts.__getitem__, amounts.__getitem__, markets, {})
 
