@@ -497,6 +497,7 @@ def test_a_stated_code_that_the_rows_contradict_is_an_error() -> None:
         assert found[0][0] == era
         assert [(f.level, f.stops, f.code) for f in findings] == [("error", stops, "code-statement-contradicted")]
         assert f"states the meaning {3 - era}" in findings[0].what
+        assert ("liquidation_fee_ratio of [chain] may be wrong" in findings[0].what_to_do) == stops
 
 
 def test_payment_stops_where_one_of_the_rows_that_contradict_the_code_has_only_a_stated_ratio() -> None:
@@ -521,6 +522,9 @@ REFUTES_2 = {"liquidation_penalty": "1050", "realized_pnl": "-18950", "liquidati
         ({**UNDECIDED, "realized_pnl": "101"}, 2),  # in era 1 the margin was -1
         ({**UNDECIDED, "liquidation_fee": "60", "fee_shortfall": "0"}, 1),  # in era 1 100 remained, in era 2 50
         ({**UNDECIDED, "liquidation_fee": "60", "fee_shortfall": "10"}, 2),
+        ({**UNDECIDED, "liquidation_fee": "60", "fee_shortfall": "20"}, None),  # more than either lacks
+        ({**UNDECIDED, "liquidation_fee": "150", "fee_shortfall": "20"}, None),  # less than the 50 and the 100 that they lack
+        ({**UNDECIDED, "liquidation_fee": "150", "fee_shortfall": "70"}, None),  # between them
         ({**UNDECIDED, "liquidation_fee": "50", "fee_shortfall": "0"}, None),  # both leave enough
         ({**UNDECIDED, "realized_pnl": "-100"}, None),  # in era 2 exactly nothing remained
         ({**UNDECIDED, "realized_pnl": "200", "liquidation_fee": "150", "fee_shortfall": "50"}, 2),  # the margin of era 1 was -100
@@ -831,13 +835,14 @@ def test_margin_moved_by_hand_since_the_crash_is_added_or_removed_and_pays_its_f
 
 
 def test_a_leverage_that_no_column_holds_is_unknown_and_not_that_of_the_life_before() -> None:
-    """1 long at 100 with a margin of 50, closed; 1 long at 55,000 with a margin of 20 wei, liquidated."""
-    one, dust = Decimal(1), Decimal(20) / 10**18
+    """1 long at 100 with a margin of 50, closed; 1 long at 55,000 with a margin of 20 wei or below 0, liquidated."""
+    one = Decimal(1)
     trader, start = build.address(1), build.START
     rows = [build.opened(1, trader, start, one, Decimal(100), Decimal(50))]
     closed = {"position_notional": Decimal(100), "exchanged_position_size": -one, "position_size_after": 0 * one, "realized_pnl": 0 * one}
     rows.append(build.event(2, trader, start, kind="close", margin=0 * one, spot_price=Decimal(100), **closed))
-    rows.append(build.opened(3, trader, start, one, Decimal(55_000), dust))
-    rows.append(build.liquidated(4, trader, start, one, Decimal(55_000), dust, Decimal(55_000)))
-    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
-    assert (last["life"], last["continuous"], last["leverage_at_open"]) == (2, True, None)
+    for margin in (Decimal(20) / 10**18, Decimal(-1), Decimal(-1_000_000)):
+        second = [build.opened(3, trader, start, one, Decimal(55_000), margin)]
+        second.append(build.liquidated(4, trader, start, one, Decimal(55_000), margin, Decimal(55_000)))
+        last = before_liquidations(build.table(rows + second), {}, pl.lit(False)).row(-1, named=True)
+        assert (last["life"], last["continuous"], last["leverage_at_open"]) == (2, True, None), margin
