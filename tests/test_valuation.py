@@ -655,6 +655,16 @@ def test_nothing_is_worth_0_only_at_a_known_price(tmp_path: Path) -> None:
         assert row["notional_at_reference"] == worth
 
 
+def test_a_liquidation_in_the_first_block_of_the_logs_has_no_price_of_the_block_before(tmp_path: Path) -> None:
+    """It is liquidated in block 10,009. The price that the replay gives its trader's position there is behind the liquidation."""
+    by_mark = {"[formula]": '[valuation]\nprice = "mark"\nsource = "test"\n\n[formula]', "reference_price = 50_000\n": ""}
+    for first, price, codes in ((10_009, None, ["no-value"]), (10_008, 5, [])):
+        replayed = States({first: build.START - SECOND}, life=1, spot_price="5")
+        row, found = one_long(tmp_path, replayed, by_mark)
+        assert (row["reference_price"], found) == (price, codes)
+        assert [block for block, _ in replayed.asked] == [first] + [10_008] * (price is not None)
+
+
 @pytest.mark.parametrize(("life", "size", "margin"), [(1, "2", 7), (1, "0", 0), (2, "2", 0)])
 def test_margin_without_a_position_of_the_same_life_is_nothing_at_the_reference(life: int, size: str, margin: int, tmp_path: Path) -> None:
     """Margin may be put in before a position is opened: it is no position."""

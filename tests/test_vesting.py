@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from perpcomp.findings import InputError
 from perpcomp.incident.claims import ClaimPeriod
 from perpcomp.incident.vesting import ROUNDINGS, Vesting
-from perpcomp.vesting.checks import findings, in_the_past
+from perpcomp.vesting.checks import findings, in_the_past, too_small
 from perpcomp.vesting.curves import AFTER, unlocked
 from perpcomp.vesting.schedule import add_months, end_in_words, schedule, step_at
 from perpcomp.vesting.vest import schedule_of, unlocked_at, vest
@@ -265,6 +265,13 @@ def test_a_tranche_unlocks_at_its_date_and_not_a_second_before() -> None:
         for k, date in enumerate(dates.rows[1:], 1):
             assert unlocked(terms, 7, date.step - 1, dates) == at_start + rest * (k - 1) // 3
             assert unlocked(terms, 7, date.step, dates) == at_start + rest * k // 3
+
+
+def test_a_payout_is_too_small_where_any_part_that_is_due_is_0() -> None:
+    """3 of which half is upfront are 1, 0, 1, 1; 4 are 2, 0, 1, 1; 5 are 2, 1, 1, 1. Nothing is too small of a payout of 0."""
+    payouts = {f" of {total}": total for total in (0, 1, 3, 4, 5, 6)}
+    (finding,) = too_small(payouts, vesting(), "here")
+    assert "1 base unit of 1, 3 base units of 3, 4 base units of 4." in finding.what
 
 
 def test_a_claim_names_its_block_and_counts_in_its_tokens_units(tmp_path: Path) -> None:
