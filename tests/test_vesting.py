@@ -346,6 +346,8 @@ def test_the_table_of_a_line_has_a_row_where_its_cliff_ends() -> None:
     found = schedule_of(1_000, 18, terms)
     assert [(at - 1614556800) // 86_400 for at in found["unlocks_at_unix"]] == [0, 30, 50, 100]
     assert found["amount_base_units"].to_list() == ["0", "300", "200", "500"]
+    in_halves = schedule_of(1_000, 18, replace(terms, binding="tranches"))
+    assert in_halves["amount_base_units"].to_list() == ["0", "500", "500"], "nothing unlocks where the cliff of tranches ends"
 
 
 def test_a_cliff_of_the_whole_length_is_nothing_and_then_all() -> None:

@@ -28,6 +28,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "totals.py": ("test_payouts.py", "test_entitlement.py", "test_adjust.py"),
     "vesting/stream.py": ("test_stream.py",),
     "vesting/": ("test_vesting.py", "test_payouts.py"),
+    "vesting/schedule.py": (
+        "test_vesting.py",
+        "test_payouts.py",
+        "test_claims_schedule.py::test_a_lock_beyond_the_calendar_is_refused_before_anything_is_printed",
+    ),
     "rules/sentence.py": ("test_rules.py", "test_rule_file.py"),
     "rules/": ("test_rules.py", "test_rule_file.py", "test_precedents.py"),
     "claims/merkle.py": ("test_claims.py",),
