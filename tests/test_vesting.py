@@ -267,6 +267,25 @@ def test_a_tranche_unlocks_at_its_date_and_not_a_second_before() -> None:
             assert unlocked(terms, 7, date.step, dates) == at_start + rest * k // 3
 
 
+def test_the_schedule_of_an_amount_counts_in_the_units_of_its_token() -> None:
+    found = schedule_of(6_000_001, 6, vesting())
+    assert found["amount_base_units"].to_list() == ["3000000", "1000000", "1000000", "1000001"]
+    assert found["amount"].to_list() == [3, 1, 1, Decimal("1.000001")]
+    assert found["cumulative"].to_list() == [3, 4, 5, Decimal("6.000001")]
+
+
+def test_an_amount_that_no_column_holds_has_no_schedule() -> None:
+    """An amount is below 1e20: at 6 decimals below 10**26 base units."""
+    assert schedule_of(10**26 - 1, 6, vesting())["cumulative"][-1] == Decimal(10**26 - 1).scaleb(-6)
+    assert schedule_of(0, 1, vesting())["amount"].to_list() == [0] * 4
+    for total in (-1, 10**26, 5.0, True, "5"):
+        with pytest.raises(InputError, match=r"is no amount in base units. Give a whole number from 0 to below 10\*\*26"):
+            schedule_of(total, 6, vesting())  # type: ignore[arg-type]
+    for decimals in (0, 19, 6.0, True):
+        with pytest.raises(InputError, match="is no number of decimals"):
+            schedule_of(5, decimals, vesting())  # type: ignore[arg-type]
+
+
 def test_a_payout_is_too_small_where_any_part_that_is_due_is_0() -> None:
     """3 of which half is upfront are 1, 0, 1, 1; 4 are 2, 0, 1, 1; 5 are 2, 1, 1, 1. Nothing is too small of a payout of 0."""
     payouts = {f" of {total}": total for total in (0, 1, 3, 4, 5, 6)}
