@@ -22,7 +22,7 @@ from perpcomp.vesting.checks import findings, in_the_past, too_small
 from perpcomp.vesting.curves import AFTER, unlocked
 from perpcomp.vesting.schedule import add_months, end_in_words, schedule, step_at
 from perpcomp.vesting.vest import schedule_of, unlocked_at, vest
-from perpcomp.vesting.words import in_words
+from perpcomp.vesting.words import in_words, percent
 from tests import build
 from tests.conftest import LAB
 
@@ -348,6 +348,54 @@ def test_a_cliff_has_three_readings() -> None:
         "rest-from-cliff": [0, 1_200 * 30 // 273, 1_200],
         "length-from-cliff": [0, 1_200 * 30 // 365, 1_200 * 273 // 365],
     }
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        (
+            "accrues",
+            "3 calendar months inside the length, nothing of the rest unlocks before 2021-06-01 00:00 UTC, what accrued since the start unlocks then",
+        ),
+        (
+            "rest-from-cliff",
+            "3 calendar months inside the length, nothing accrues before 2021-06-01 00:00 UTC, the rest unlocks from then to 2022-03-01 00:00 UTC",
+        ),
+        (
+            "length-from-cliff",
+            "3 calendar months before the length, nothing accrues before 2021-06-01 00:00 UTC, the 12 calendar months begin then and end at 2022-06-01 00:00 UTC",
+        ),
+    ],
+)
+def test_the_sentence_of_a_schedule_says_how_its_cliff_is_read(reading: str, said: str) -> None:
+    terms = vesting(upfront=Fraction(1, 8), length=12, tranches=9, cliff=3, cliff_reading=reading)
+    assert in_words(terms) == (
+        "12.5 % at 2021-03-01 00:00 UTC, the rest in 9 equal tranches over 12 calendar months; the tranche dates bind"
+        f"; cliff ({reading}): {said}"
+    )
+
+
+def test_the_sentence_of_a_schedule_says_when_what_is_claimed_can_be_transferred_first() -> None:
+    """A week after the upfront part; without one, a week after the first tranche, or after the cliff of a line."""
+    for changes, day in (
+        ({}, "2021-03-08"),
+        ({"upfront": Fraction(0)}, "2021-04-08"),
+        ({"upfront": Fraction(0), "binding": "line"}, "2021-03-08"),
+        ({"upfront": Fraction(0), "binding": "line", "cliff": 2, "cliff_reading": "accrues"}, "2021-05-08"),
+    ):
+        said = in_words(vesting(lock_weeks=1, **changes))
+        assert said.endswith(f"a lock of at least 1 week, so nothing can be transferred before {day} 00:00 UTC")
+
+
+def test_the_sentence_of_a_schedule_names_every_rounding_but_the_usual_one() -> None:
+    for rounding in ROUNDINGS:
+        said = f"; the tranches are rounded by {rounding}" in in_words(vesting(rounding=rounding))
+        assert said == (rounding != "CUMULATIVE_ROUND_DOWN")
+
+
+def test_a_share_is_a_short_decimal_of_per_cent_or_a_fraction() -> None:
+    for share, said in (("1/2", "50 %"), ("1/3", "1/3"), ("2/3", "2/3"), ("0.123456", "12.3456 %"), ("0.1234567", "1234567/10000000")):
+        assert percent(Fraction(share)) == said
 
 
 def test_the_upfront_part_does_not_wait_for_the_cliff() -> None:

@@ -49,8 +49,8 @@ def claims_end(claims: ClaimPeriod) -> str:
 
 def percent(share: Fraction) -> str:
     """A share in per cent where that is a short decimal, else as a fraction: "50 %", "1/3"."""
-    digits = Decimal(100 * share.numerator) / share.denominator
-    return f"{digits:f} %" if Fraction(digits) == 100 * share and len(f"{digits:f}") < 8 else f"{share}"
+    digits = f"{Decimal(100 * share.numerator) / share.denominator:f}"
+    return f"{digits} %" if len(digits) < 8 else f"{share}"  # what is no decimal has 28 digits
 
 
 def _cliff(vesting: Vesting, dates: Schedule) -> str:
