@@ -260,6 +260,8 @@ def test_a_change_in_the_window_undoes_the_freeze_and_one_after_it_is_refused(tm
 
 def test_a_run_that_is_not_the_frozen_one_says_so_as_an_error(tmp_path: Path) -> None:
     freeze = frozen(tmp_path, [line(1)])
+    same = computed(tmp_path, [line(1), freeze])
+    assert [(one.level, one.code) for one in same.problems if one.code.startswith("frozen")] == [("note", "frozen")]
     other = computed(tmp_path, [line(1), freeze], {"price = 7": "price = 8"})
     (error,) = [one for one in other.problems if one.code == "frozen-differs"]
     assert error.level == "error"

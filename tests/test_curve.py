@@ -2,7 +2,7 @@
 
 import pytest
 
-from perpcomp.curve import Reserves, Reverts, in_price, out_price
+from perpcomp.curve import Reserves, Reverts, in_price, moved_to, out_price
 from perpcomp.fixed import ONE
 
 pytestmark = pytest.mark.money
@@ -36,6 +36,12 @@ def test_the_product_is_cut_to_18_digits_before_it_is_divided() -> None:
     pool = Reserves.of(ONE + 1, ONE + 1)
     assert pool.product == (ONE + 2) * ONE
     assert out_price(ONE - 1, pool) == ONE + 1 - (ONE + 2) // 2
+
+
+def test_a_swap_to_another_reserve_moves_base_the_other_way() -> None:
+    assert [moved_to(quote * ONE, POOL) for quote in (20, 10, 5)] == [
+        Reserves.of(quote * ONE, base * ONE) for quote, base in ((20, 5), (10, 10), (5, 20))
+    ]
 
 
 def test_nothing_moves_nothing() -> None:

@@ -22,8 +22,9 @@ from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.systems.perpetual_v1 import liquidations
 from perpcomp.systems.perpetual_v1.eras import tell_eras
 from perpcomp.systems.perpetual_v1.lives import before_liquidations
-from tests import build
+from tests import build, made_logs
 from tests.conftest import LAB, truth
+from tests.raw_logs import read_logs
 from tests.variants import CODE
 
 LOGS = incident_file.shelf() / "rehearsal" / "logs.jsonl.gz"
@@ -279,6 +280,16 @@ def test_an_under_water_close_is_no_liquidation(rehearsal: Run) -> None:
 def test_events_are_classified_as_the_lab_counts_them(rehearsal: Run) -> None:
     kinds = dict(rehearsal.events.table.group_by("kind").len().iter_rows())
     assert kinds == {"open": 68, "increase": 127, "reduce": 51, "reverse": 2, "close": 5, "liquidation": 36}
+
+
+def test_what_another_contract_logs_as_the_clearing_house_does_is_not_counted(tmp_path: Path) -> None:
+    """Its address may stand before or behind that of the ClearingHouse."""
+    logs, others = made_logs.crash([1_000]), [f"0x{digits * 40}" for digits in "0f"]
+    strays = [{**logs[0], "address": other, "logIndex": hex(n)} for n, other in enumerate(others, len(logs))]
+    (tmp_path / "logs.jsonl").write_text("".join(json.dumps(log) + "\n" for log in logs + strays))
+    raw = read_logs(tmp_path / "logs.jsonl", [made_logs.HOUSE, *others], v1.TOPICS)
+    assert raw.filter(topic0=CHANGED)["address"].n_unique() == 3
+    assert v1.decode_all(raw, 100, made_logs.HOUSE)["PositionChanged"].height == 2, "opened and liquidated"
 
 
 def test_two_liquidations_of_one_trader_in_one_transaction_keep_their_pairs() -> None:

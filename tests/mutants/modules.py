@@ -25,7 +25,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "payouts.py": ("test_payouts.py", "test_rule_file.py", "test_payees.py"),
     "payees.py": ("test_payees.py", "test_payouts.py"),
     "adjust.py": ("test_adjust.py",),
-    "totals.py": ("test_payouts.py", "test_entitlement.py", "test_adjust.py"),
+    "totals.py": ("test_totals.py",),
     "vesting/stream.py": ("test_stream.py",),
     "vesting/": ("test_vesting.py", "test_payouts.py"),
     "vesting/schedule.py": (
