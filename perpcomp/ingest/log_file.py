@@ -23,6 +23,7 @@ LOGS = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 TOPIC_PATTERN = r"^0x[0-9a-fA-F]{64}$"
 NO_TOPIC = "0x" + "0" * 64
 REQUIRED: dict[str, pl.DataType] = {**dict.fromkeys(TEXTS, pl.String()), "topics": pl.List(pl.String())}
+REQUIRED_TEXTS = [ours for ours in TEXTS.values() if ours != "block_time"]
 OPTIONAL: dict[str, pl.DataType] = {"blockTimestamp": REQUIRED.pop("blockTimestamp"), "removed": pl.Boolean()}
 ADDRESS, TOPIC = (re.compile(rf"0x[0-9a-fA-F]{{{digits}}}", re.ASCII).fullmatch for digits in (40, 64))
 
@@ -135,10 +136,13 @@ def _texts(line: int, chunk: bytes, wanted: Callable[[str, str, str | None], boo
         topics.cast(pl.Int64).alias("topics"),
         pl.col("removed").fill_null(False),
     ).with_row_index("row", line)
-    texts = (pl.col("topic0").is_not_null() | (pl.col("topics") == 0)) & pl.all_horizontal(pl.col("topic1", "topic2").is_not_null())
-    unread = (pl.col("topics") <= 4) & pl.col("topic3").str.contains(TOPIC_PATTERN)
-    if not frame.select((texts & unread).fill_null(False).all()).item():
-        return None  # a topic that is no text
+    # Of unwanted rows too, and of what nothing reads: a number, a list or a null is no text, and none of them begins with 0x.
+    cells = pl.all_horizontal(pl.col(name).str.starts_with("0x") for name in (*REQUIRED_TEXTS, "topic1", "topic2"))
+    time, first = pl.col("block_time"), pl.col("topic0")
+    known = (time.is_null() | time.str.starts_with("0x")) & (first.is_not_null() | (pl.col("topics") == 0))
+    last = (pl.col("topics") <= 4) & pl.col("topic3").str.contains(TOPIC_PATTERN)
+    if not frame.select((cells & known & last).fill_null(False).all()).item():
+        return None
     pairs = frame.select("address", "topic0").unique()
     ours = pairs.filter(pl.Series([wanted("", address, first) for address, first in pairs.iter_rows()], dtype=pl.Boolean))
     if ours.height < pairs.height:
