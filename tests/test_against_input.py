@@ -1,14 +1,17 @@
 """The incident file against its input: names that meet nothing, statements that the logs contradict, and a window in blocks."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from perpcomp.explain.explain import explain
 from perpcomp.findings import Finding, InputError
 from perpcomp.publish.summary import summary
 from perpcomp.run import Run
+from perpcomp.window import dated
 from tests import build
 from tests.build import address, position
 
@@ -156,6 +159,23 @@ def test_a_window_whose_edge_lies_within_one_second_is_refused(tmp_path: Path) -
     rows = [*ROWS, *position(4, address(4), 1, 55_000, 9_000, 50_000, minutes=3)]
     with pytest.raises(InputError, match="The blocks on both sides of to_block have logs of one time"):
         build.run(tmp_path, rows, {BLOCKS: "from_block = 10_001\nto_block = 10_003"})
+
+
+@pytest.mark.parametrize(("before", "after", "key"), [(5, 7, "from_block"), (4, 6, "to_block"), (4, 7, None)])
+def test_the_blocks_beside_the_edges_of_a_window_decide_whatever_lies_beyond(
+    before: int, after: int, key: str | None, tmp_path: Path
+) -> None:
+    """Blocks 11 and 12 are second 5 and 6."""
+    incident = build.made_up(tmp_path, {BLOCKS: "from_block = 11\nto_block = 12"})
+    seconds = {9: 0, 10: before, 11: 5, 12: 6, 13: after, 14: 60}
+    times = [build.START + timedelta(seconds=n) for n in seconds.values()]
+    logs = pl.LazyFrame({"block_number": [*seconds], "block_time": times})
+    if key is None:
+        rules = dated(incident, [logs]).eligibility
+        assert (rules.start, rules.end) == (times[2], times[3] + timedelta(seconds=1))
+        return
+    with pytest.raises(InputError, match=f"The blocks on both sides of {key} have logs of one time"):
+        dated(incident, [logs])
 
 
 @pytest.mark.parametrize("written", ["gno:{}", "xdai:{}", "eip155:100:{}", " {}", "{} "])
