@@ -30,9 +30,11 @@ from perpcomp.guards.rules.recorded import Vector
 from perpcomp.guards.rules.trading import close, deposit, modify, transfer_margin
 from perpcomp.guards.rules.vectors import opened
 from perpcomp.incident import incident_file
+from perpcomp.ingest.raw_frame import no_logs
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2
+from perpcomp.systems.synthetix_v2.timeline import before_each
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
 from tests.commands import call
@@ -467,7 +469,7 @@ def test_a_missing_trade_and_a_wrong_payout_stop_every_payment(tmp_path: Path) -
 
 
 def test_the_layouts_before_the_guards_are_read_too(tmp_path: Path) -> None:
-    """No flag, one fee, no skew; and the first PositionFlagged, which had no price."""
+    """No flag, one fee of all that remained, no skew; and the first PositionFlagged, which had no price."""
     vector, chain = LIQUIDATED[0], Chain()
     proxy, trader, liquidator = (address(role, vector) for role in ("market", "A", "random"))
     chain.next_block(START)
@@ -476,18 +478,43 @@ def test_the_layouts_before_the_guards_are_read_too(tmp_path: Path) -> None:
     chain.next_block(START + 60)
     chain.log(proxy, "FundingRecomputed", (-ONE, 0, 2, START + 60))
     chain.log(proxy, "PositionModified", (1, trader, 0, 0, 0, 260 * ONE, 2, 0))
-    chain.log(proxy, "PositionLiquidated", (1, trader, liquidator, 2 * ONE, 260 * ONE, 2 * ONE))
+    chain.log(proxy, "PositionLiquidated", (1, trader, liquidator, 2 * ONE, 260 * ONE, 18 * ONE))
     chain.next_block(START + 70)
     chain.log(proxy, "PositionFlagged", (9, trader, liquidator, START + 70))
     done = perpcomp.compute(str(query(tmp_path, [vector])), chain.write(tmp_path / "old.jsonl"))
     row = done.liquidations.row(0, named=True)
     assert (row["margin"], row["realized_pnl"], row["funding_payment"], row["remaining_margin"]) == (100, -80, 2, 18)
-    assert (row["liquidation_fee"], row["fee_shortfall"], row["bad_debt"]) == (2, 0, 0)
+    assert (row["liquidation_fee"], row["fee_shortfall"], row["bad_debt"]) == (18, 0, 0)
     assert done.flags is not None
     flags = done.flags.row(0, named=True)
     assert (flags["flagger"], flags["flagger_fee"], flags["stakers_fee"], flags["skew_before"], flags["max_pd"]) == (None,) * 5
     assert (flags["trader_loss"], flags["debt_pool_loss"]) == (18, 0)
     assert done.events.others["PositionFlagged"].get_column("price").to_list() == [None]
+
+
+def logged(**events: list[dict[str, Any]]) -> dict[str, pl.DataFrame]:
+    """Tables by event name, as decoded: rows of one transaction and position where they name no other, null where they say nothing."""
+    tables = v2.decode_all(no_logs(), 10, "")
+    same = {"transaction_hash": "0xa", "block_number": 1, "market": "m", "trader": "a", "id": 1}
+    for name, rows in events.items():
+        schema = tables[name].schema
+        tables[name] = pl.DataFrame([dict.fromkeys(schema) | same | row for row in rows], schema=schema)
+    return tables
+
+
+def test_a_liquidation_is_the_event_before_its_positionliquidated_and_not_one_behind_it() -> None:
+    events = [{"log_index": n, "size": size, "trade_size": 0, "margin": 5, "last_price": 3} for n, size in ((1, 2), (5, 0), (7, 0))]
+    found = before_each(logged(PositionModified=events, PositionLiquidated=[{"log_index": 6, "size": 2, "liquidator": "k"}]))
+    assert found.select("log_index", "liquidator", "size_before").rows() == [(1, None, 2), (5, "k", 2), (7, None, 0)]
+
+
+@pytest.mark.parametrize("market", ["m", "other"])
+def test_20_liquidations_without_a_position_are_named(market: str) -> None:
+    """In one market, whose other logs are there, or one in each of many markets of which no position is."""
+    liquidated = [{"log_index": n, "size": 1, "market": market if market == "m" else f"{market} {n}"} for n in range(21)]
+    with pytest.raises(InputError) as caught:
+        before_each(logged(PositionModified=[{"log_index": 50, "size": 1, "trade_size": 1}], PositionLiquidated=liquidated))
+    assert len(caught.value.problems) == 20
 
 
 def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Path, done: Run) -> None:
