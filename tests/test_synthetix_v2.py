@@ -34,6 +34,7 @@ from perpcomp.ingest.raw_frame import no_logs
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2
+from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import before_each
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
@@ -515,6 +516,27 @@ def test_20_liquidations_without_a_position_are_named(market: str) -> None:
     with pytest.raises(InputError) as caught:
         before_each(logged(PositionModified=[{"log_index": 50, "size": 1, "trade_size": 1}], PositionLiquidated=liquidated))
     assert len(caught.value.problems) == 20
+
+
+def lived(modified: list[dict[str, Any]], transferred: Sequence[dict[str, Any]] = ()) -> pl.DataFrame:
+    """The lives of these events, log after log at a price and margin of 1; the crash begins with the first."""
+    events = [{"last_price": 1, "margin": 1, **event} for event in modified]
+    tables = logged(PositionModified=events, MarginTransferred=[*transferred])
+    return with_lives(before_each(tables), tables["MarginTransferred"], pl.lit(False)).sort("log_index")
+
+
+def test_a_reverse_from_either_side_begins_another_life() -> None:
+    sizes = (1, -1, 1, 2, 0, -2, -1)
+    trades = [after - before for before, after in zip((0, *sizes), sizes, strict=False)]
+    found = lived([{"log_index": n, "size": size, "trade_size": trade} for n, (size, trade) in enumerate(zip(sizes, trades, strict=True))])
+    assert found["life"].to_list() == [1, 2, 3, 3, 3, 4, 4]
+
+
+def test_margin_that_was_put_in_before_the_opening_was_not_added_to_the_life() -> None:
+    """Also where another trader's position is open then."""
+    modified = [{"log_index": n, "size": size, "trade_size": 1, "trader": who} for n, who, size in ((1, "b", 1), (3, "a", 1), (5, "a", 2))]
+    found = lived(modified, [{"log_index": 2, "margin_delta": 5}, {"log_index": 4, "margin_delta": 7}])
+    assert found.select("trader", "margin_added").rows() == [("b", 0), ("a", 0), ("a", 7)]
 
 
 def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Path, done: Run) -> None:
