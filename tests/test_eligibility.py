@@ -21,6 +21,7 @@ from perpcomp.fixed import div_integers, from_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.eligibility import Eligibility, Exclusion
 from perpcomp.incident.incident import Incident
+from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.systems.perpetual_v1.index_drawdown import index_drawdowns
@@ -627,7 +628,7 @@ def test_a_flag_counts_in_the_window_and_before_it_until_it_ended_in_a_liquidati
         for n, block, log in ((6, 26, 4), (7, 27, 2))
     ]
     events = single.events.lazy.filter(pl.lit(False))
-    table = left_out(pl.concat(done), events, {"Flagged": flags.lazy()}, single.incident, {}, "Flagged")
+    table = left_out(pl.concat(done), Events(events, {"Flagged": flags.lazy()}).each, single.incident, {}, "Flagged")
     told = "flagged, but not liquidated in the window: 1 flag"
     assert dict(table.select("trader", "reason").rows()) == {
         address(2): f"{told} before the window",

@@ -18,7 +18,7 @@ from perpcomp.explain.explain import explain
 from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
-from perpcomp.input import Input, find_input
+from perpcomp.input import Events, Input, find_input
 from perpcomp.publish.summary import summary
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED
@@ -598,7 +598,8 @@ class States:
 def one_long(folder: Path, replayed: Any, changes: dict[str, str]) -> tuple[dict[str, Any], list[str | None]]:
     """A long of 1, bought for 50,000 and liquidated five minutes after the window began, as it is valued; and the codes of what is found."""
     rows = build.position(9, build.address(1), 1, 50_000, 5_000, 45_500)
-    found, _ = liquidations(build.table(rows).lazy(), {}, build.made_up(folder).chain, pl.lit(False))
+    events = build.table(rows).lazy()
+    found, _ = liquidations(events, {}, build.made_up(folder).chain, pl.lit(False), Events(events, {}).each)
     table, findings = valuation.at_reference(found, build.made_up(folder, changes), replayed, None)
     return table.row(0, named=True), [one.code for one in findings]
 
