@@ -34,6 +34,7 @@ from perpcomp.ingest.raw_frame import no_logs
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2
+from perpcomp.systems.synthetix_v2.liquidations import liquidations as v2_liquidations
 from perpcomp.systems.synthetix_v2.lives import with_lives
 from perpcomp.systems.synthetix_v2.timeline import before_each
 from perpcomp.tables.events import EVENTS
@@ -537,6 +538,18 @@ def test_margin_that_was_put_in_before_the_opening_was_not_added_to_the_life() -
     modified = [{"log_index": n, "size": size, "trade_size": 1, "trader": who} for n, who, size in ((1, "b", 1), (3, "a", 1), (5, "a", 2))]
     found = lived(modified, [{"log_index": 2, "margin_delta": 5}, {"log_index": 4, "margin_delta": 7}])
     assert found.select("trader", "margin_added").rows() == [("b", 0), ("a", 0), ("a", 7)]
+
+
+def test_each_liquidation_of_another_size_than_the_logs_before_is_named() -> None:
+    """Two traders hold 2, and of each 3 are liquidated."""
+    modified, liquidated = list[dict[str, Any]](), list[dict[str, Any]]()
+    for n, trader in ((0, "a"), (10, "b")):
+        stored = {"trader": trader, "margin": 5, "last_price": 1, "funding_index": 0}
+        modified += [{**stored, "log_index": n + log, "size": size, "trade_size": size} for log, size in ((1, 2), (5, 0))]
+        liquidated.append({"trader": trader, "log_index": n + 6, "size": 3, "liquidator": "k", "liquidator_fee": 1})
+    tables = {name: table.lazy() for name, table in logged(PositionModified=modified, PositionLiquidated=liquidated).items()}
+    _, findings = v2_liquidations(pl.LazyFrame(), tables, incident_file.load("rehearsal").chain, pl.lit(False))
+    assert [one.code for one in findings] == ["gap-in-position"] * 2
 
 
 def test_raw_logs_as_others_export_them_give_the_same(place: Path, tmp_path: Path, done: Run) -> None:
