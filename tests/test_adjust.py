@@ -1,5 +1,6 @@
 """Adjustments by rulings: what they do to entitlements, the ledger's chain, the freeze, and every place that must say so."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -266,6 +267,7 @@ def test_a_run_that_is_not_the_frozen_one_says_so_as_an_error(tmp_path: Path) ->
     (error,) = [one for one in other.problems if one.code == "frozen-differs"]
     assert error.level == "error"
     assert "changed after the freeze" in error.what
+    assert re.search(r"row hash is [0-9a-f]{12}…, not [0-9a-f]{12}…", error.what)
     what_if = pipeline.compute(with_ledger(tmp_path, [line(1), freeze]), source(tmp_path), "split-50-50")
     assert not [one for one in what_if.problems if one.code.startswith("frozen")]
 

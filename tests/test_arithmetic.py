@@ -175,6 +175,11 @@ def test_a_rule_is_read_as_a_tree() -> None:
     assert evaluate(node, row) == 69_499_999_999_999_999_999
 
 
+@pytest.mark.parametrize("literal", [5, pl.lit(5, dtype=pl.Int64), pl.lit(5, dtype=pl.UInt8), pl.lit(5, dtype=pl.Int128)])
+def test_a_whole_number_of_any_type_is_one(literal: Any) -> None:
+    assert tree(M + literal) == tree(M + fixed.amount(5))
+
+
 def test_a_name_given_to_a_part_changes_nothing() -> None:
     assert tree((M + F).alias("left") - U.alias("x")) == tree(M + F - U)
     assert tree(fixed.mul(M, F).alias("half")) == tree(fixed.mul(M, F))

@@ -31,6 +31,7 @@ from perpcomp.guards.rules.trading import close, deposit, modify, transfer_margi
 from perpcomp.guards.rules.vectors import opened
 from perpcomp.incident import incident_file
 from perpcomp.ingest.raw_frame import no_logs
+from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2
@@ -548,7 +549,8 @@ def test_each_liquidation_of_another_size_than_the_logs_before_is_named() -> Non
         modified += [{**stored, "log_index": n + log, "size": size, "trade_size": size} for log, size in ((1, 2), (5, 0))]
         liquidated.append({"trader": trader, "log_index": n + 6, "size": 3, "liquidator": "k", "liquidator_fee": 1})
     tables = {name: table.lazy() for name, table in logged(PositionModified=modified, PositionLiquidated=liquidated).items()}
-    _, findings = v2_liquidations(pl.LazyFrame(), tables, incident_file.load("rehearsal").chain, pl.lit(False))
+    events, chain = pl.LazyFrame(), incident_file.load("rehearsal").chain
+    _, findings = v2_liquidations(events, tables, chain, pl.lit(False), Events(events, tables).each)
     assert [one.code for one in findings] == ["gap-in-position"] * 2
 
 
