@@ -639,6 +639,35 @@ def test_a_flag_counts_in_the_window_and_before_it_until_it_ended_in_a_liquidati
     assert set(table["reason_code"]) == {"flagged-not-liquidated"}
 
 
+def test_the_last_event_of_all_parts_of_an_input_is_named_and_one_close_under_water_counts(single: Run) -> None:
+    """Of a trader whose positions are in two parts: closed without loss in one, under water in the other, and opened again between."""
+    row, minute = single.events.lazy.first(), timedelta(minutes=1)
+    parts = [
+        [(1, "close", Decimal(0), START), (2, "open", Decimal(0), START + minute)],
+        [(0, "close", Decimal(5), START), (3, "close", Decimal(0), START + 2 * minute), (4, "open", Decimal(0), START - minute)],
+    ]
+    types = single.events.table.schema
+
+    def each(function: Any) -> Any:
+        for part in parts:
+            rows = [
+                row.with_columns(
+                    trader=pl.lit(address(9)),
+                    transaction_hash=pl.lit(f"0x{n:064x}"),
+                    block_number=pl.lit(100 + n, pl.Int64),
+                    kind=pl.lit(kind),
+                    bad_debt=pl.lit(debt, types["bad_debt"]),
+                    block_time=pl.lit(time).cast(types["block_time"]),
+                )
+                for n, kind, debt, time in part
+            ]
+            yield function(pl.concat(rows), {})
+
+    (told,) = left_out(single.liquidations, each, single.incident, {}, None).filter(trader=address(9)).iter_rows(named=True)
+    assert told["transaction_hash"] == f"0x{3:064x}"
+    assert (told["reason_code"], told["reason"].partition("in the window: ")[2]) == ("closed-under-water", "1 open, 3 close")
+
+
 def test_who_was_liquidated_twice_is_left_out_for_the_reason_of_the_first(tmp_path: Path) -> None:
     rows = position(1, address(1), 1, 30_000, 10_000, 42_000) + position(2, address(2), -1, 42_000, 10_000, 51_000)
     late = START + timedelta(minutes=20)

@@ -11,7 +11,7 @@ import pytest
 
 import perpcomp
 from perpcomp import fixed, pipeline
-from perpcomp.findings import Finding
+from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.chain import Chain, Code
@@ -705,6 +705,41 @@ def test_an_event_missing_after_the_opening_leaves_the_leverage_of_the_opening_k
     rows.append(build.liquidated(3, build.address(1), build.START, Decimal(2), Decimal(210), Decimal(60), Decimal(200)))
     last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     assert (last["continuous"], last["open_notional_replayed"], last["leverage_at_open"]) == (False, None, Decimal(2))
+
+
+# The events
+
+
+def test_the_fee_ratio_is_that_of_the_last_log() -> None:
+    stated = pl.DataFrame({"block_number": [2, 1], "log_index": [0, 0], "liquidation_fee_ratio": [Decimal("0.02"), Decimal("0.01")]})
+    assert v1.fee_ratio(pl.LazyFrame(), {"LiquidationFeeRatioChanged": stated.lazy()}) == Decimal("0.02")
+
+
+def test_only_a_position_changed_shows_a_clearing_house() -> None:
+    topics = ["0x" + "00" * 32, v1.POSITION_CHANGED.topic0, "0x" + "ff" * 32]
+    raw = pl.DataFrame({"address": ["a", "b", "c"], "topic0": topics, "topic2": [bytes(32)] * 3})
+    assert v1.contracts_in(raw)["contract"].to_list() == ["b"]
+
+
+def test_a_market_charges_where_a_trade_paid_a_fee() -> None:
+    changed = pl.DataFrame({"market": ["a", "b", "b"], "fee": [Decimal(0), Decimal(0), Decimal("1e-18")]})
+    assert v1.charging({"PositionChanged": changed.lazy()}) == {"b"}
+
+
+def test_a_liquidation_of_an_events_table_states_all_three_or_none(rehearsal: Run) -> None:
+    table, empty = rehearsal.events.table, pl.lit(None, fixed.AMOUNT)
+    assert v1.recheck(table, 100).equals(table)
+    for lacking in (["fee_shortfall"], ["liquidation_fee", "fee_shortfall"]):
+        with pytest.raises(InputError, match="Some of liquidator, liquidation_fee, fee_shortfall are empty and some are not"):
+            v1.recheck(table.with_columns(empty.alias(name) for name in lacking), 100)
+
+
+def test_of_many_liquidations_without_their_log_twenty_are_named(rehearsal: Run) -> None:
+    """The recording has 36."""
+    tables = rehearsal.events.lazy_others
+    with pytest.raises(InputError) as error:
+        v1.events_table({**tables, "PositionLiquidated": tables["PositionLiquidated"].filter(pl.lit(False))})
+    assert len(error.value.problems) == 20
 
 
 # One liquidation by itself
