@@ -21,7 +21,7 @@ from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import RANGE, own_pieces, read_range, states_range_of
 from perpcomp.ingest.proof.kept import Proved, evidence_in, folder_of, proved_by
 from perpcomp.ingest.raw_frame import Piece, no_logs
-from perpcomp.ingest.shuffle import Stored, Tables
+from perpcomp.ingest.shuffle import Stored, Tables, by_bucket, of_bucket
 from perpcomp.ingest.spill import Spill
 from perpcomp.number_text import counted
 from perpcomp.piece import decoder, of_file
@@ -32,6 +32,7 @@ from perpcomp.tables.files import read
 from perpcomp.tables.schema import check
 
 Result = TypeVar("Result")
+MARKETS_AT_ONCE = 500_000  # logs of an event, about, whose sums a market are looked at together
 TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".json", ".json.gz")
 
 
@@ -110,14 +111,28 @@ class Events:
             return iter([function(self.lazy, self.lazy_others)])
         return self.engine.map(partial(_of, function), [partial(self.stored.share, bucket) for bucket in self.stored.buckets])
 
-    def each_market(self, function: Callable[..., Result], markets: Sequence[str]) -> Iterator[Result]:
+    def each_market(self, function: Callable[..., Result], markets: Sequence[str], apart: bool) -> Iterator[Result]:
         """function(own, events, others) of the logs of markets, part by part, beside which stand the protocol's `summed` columns; `own` are
-        those of `markets` that are in the part.
+        those of `markets` that are in the part. Only where markets do not depend on each other, that is `apart`, is there more than one.
         """
-        if self.stored is None or len(self.stored.buckets) == 1:
+        parts = self._parts_of_markets() if apart else 1
+        if parts == 1:
             return self.each(partial(function, markets))
-        own = self.stored.layout.by_bucket(markets)
+        own = by_bucket(markets, parts)
+        if self.stored is None:
+            return (function(own[n], *self._of_markets(n, parts)) for n in range(parts))
         return self.engine.map(partial(_of_own, function), [(own[n], partial(self.stored.of_markets, n)) for n in self.stored.buckets])
+
+    def _parts_of_markets(self) -> int:
+        """In how many parts the markets are looked at: memory then grows no further with their logs."""
+        if self.stored is not None:
+            return len(self.stored.buckets)
+        logs: int = max(table.select(pl.len()).collect().item() for table in self.lazy_others.values() or [self.lazy])
+        return -(-logs // MARKETS_AT_ONCE) or 1
+
+    def _of_markets(self, part: int, parts: int) -> Tables:
+        own = {name: of_bucket(table, part, parts) for name, table in self.lazy_others.items() if "market" in table.collect_schema()}
+        return of_bucket(self.lazy, part, parts), {**self.lazy_others, **own}
 
     def whole(self, function: Callable[..., Result]) -> Result:
         """function(events, others) of the whole input, on one worker."""

@@ -20,8 +20,9 @@ def gaps(events: Events, incident: Incident) -> list[Finding]:
     """
     of_positions, of_markets = partial(_gaps, incident.system), partial(_lost_logs, incident)
     found = [*events.each(of_positions)]
-    lost = [*events.each_market(of_markets, [market.amm for market in incident.markets])]
-    everything = partial(of_markets, [market.amm for market in incident.markets])
+    markets, apart = [market.amm for market in incident.markets], find(incident.system).summed is not None
+    lost = [*events.each_market(of_markets, markets, apart)]
+    everything = partial(of_markets, markets)
     return [
         *(found[0] if len(found) == 1 or not any(found) else events.whole(of_positions)),
         *(lost[0] if len(lost) == 1 or not any(lost) else events.whole(everything)),

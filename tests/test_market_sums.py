@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from perpcomp import pipeline
 from perpcomp.findings import Finding, InputError
 from perpcomp.input import Input, read_events
+from perpcomp.lost_logs import gaps
 from perpcomp.run import Run
 from perpcomp.systems.continuity import MOST
 from perpcomp.systems.perpetual_v1.market_sums import lost_logs
@@ -136,6 +138,28 @@ def test_of_many_breaks_the_first_are_named_and_the_others_counted(rehearsal: Ru
     assert [one.where for one in findings[:MOST]] == [f"tx {transaction}" for transaction in lost["transaction_hash"][:MOST]]
     assert len(findings) == MOST + 1
     assert findings[-1].what.startswith(f"There are {lost.height - MOST} more places")
+
+
+def test_markets_are_looked_at_part_by_part_where_they_have_many_logs(large: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perpcomp.input.MARKETS_AT_ONCE", 1_000)
+    events, names = large.events, [market.amm for market in large.incident.markets]
+
+    def seen(own: list[str], lazy: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> tuple[list[str], list[set[str]]]:
+        read = [lazy, *(others[name] for name in ("PositionChanged", *SWAPS))]
+        return own, [set(table.collect().get_column("market")) for table in read]
+
+    parts = list(events.each_market(seen, names, apart=True))
+    assert len(parts) == -(-max(table.height for table in events.others.values()) // 1_000)
+    assert all(set(own) == markets for own, read in parts for markets in read)
+    assert sorted(market for own, _ in parts for market in own) == sorted(names)
+    for market in names:  # a lost log in any part, even the last
+        changes = events.others["PositionChanged"]
+        lost = changes.filter(market=market)["log_index", "transaction_hash"].row(-1)
+        left = changes.filter(~((pl.col("log_index") == lost[0]) & (pl.col("transaction_hash") == lost[1])))
+        spoilt = replace(events, lazy_others={**events.lazy_others, "PositionChanged": left.lazy()})
+        findings = [one for one in gaps(spoilt, large.incident) if one.code == "logs-missing"]
+        assert findings == found(large, {**events.others, "PositionChanged": left})
+        assert [one.where for one in findings] == [f"tx {lost[1]}"]
 
 
 @pytest.mark.parametrize(

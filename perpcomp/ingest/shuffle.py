@@ -63,10 +63,16 @@ class Layout:
         """Where a table's rows of a piece or a bucket lie."""
         return self.folder / table / f"{piece}.parquet"
 
-    def by_bucket(self, markets: Sequence[str]) -> list[list[str]]:
-        """For each bucket, those of the markets whose logs are in it."""
-        named = pl.DataFrame({"market": markets}, schema={"market": pl.String()}).with_columns(_bucket(MARKET, self.buckets))
-        return [named.filter(pl.col(BUCKET) == bucket).get_column("market").to_list() for bucket in range(self.buckets)]
+
+def by_bucket(markets: Sequence[str], buckets: int) -> list[list[str]]:
+    """For each bucket, those of the markets whose logs are in it."""
+    named = pl.DataFrame({"market": markets}, schema={"market": pl.String()}).with_columns(_bucket(MARKET, buckets))
+    return [named.filter(pl.col(BUCKET) == bucket).get_column("market").to_list() for bucket in range(buckets)]
+
+
+def of_bucket(table: pl.LazyFrame, bucket: int, buckets: int) -> pl.LazyFrame:
+    """The rows of the markets of a bucket."""
+    return table.filter(_bucket(MARKET, buckets) == bucket)
 
 
 @dataclass(frozen=True)
