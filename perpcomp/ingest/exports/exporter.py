@@ -53,3 +53,8 @@ class Exporter:
     aliases: Mapping[str, str] = field(default_factory=dict)
     log_sheet: Callable[[Sheet], Sheet] = _as_it_is
     event_sheets: Callable[[Sheet, Wanted], Iterable[tuple[Event, Sheet]]] = _no_events
+
+    @property
+    def plain(self) -> bool:
+        """Whether its raw logs have our columns as they are."""
+        return self.log_sheet is _as_it_is

@@ -5,6 +5,7 @@ What is read is then checked as if a node had sent it. Amounts must be whole bas
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from perpcomp.ingest.block_times import block_times
 from perpcomp.ingest.exports import blockscout, cryo, dune, ethereum_etl, events_table, json_file, node_logs, subgraph, warehouse
 from perpcomp.ingest.exports.decoded import typed_parts, typed_tables
 from perpcomp.ingest.exports.exporter import Exporter, Wanted
+from perpcomp.ingest.exports.plain_logs import plain_logs
 from perpcomp.ingest.exports.raw_logs import raw_frame
 from perpcomp.ingest.exports.sheet import Sheet, to_sheet
 from perpcomp.ingest.raw_frame import Piece
@@ -86,7 +88,7 @@ def raw_rows(wanted: Wanted, path: Path, start: int, stop: int, times: dict[int,
         frame = pl.scan_parquet(path, glob=False).slice(first, min(PART, stop - first)).collect()
         sheet = to_sheet(path.name, frame, 1 + first, _our_name)
         _same_kind([path], cryo.LOGS, exporter := _exporter(sheet, wanted))
-        yield raw_frame(exporter, sheet, wanted, times, 0)
+        yield _raw_frame([(exporter, sheet, 0)], wanted, times)
 
 
 def _exporter(sheet: Sheet, wanted: Wanted) -> Exporter:
@@ -110,12 +112,28 @@ def _same_kind(paths: Sequence[Path], one: Exporter, other: Exporter) -> None:
 
 def _raw_pieces(paths: Sequence[Path], sheets: Iterable[tuple[Exporter, Sheet]], wanted: Wanted, times: dict[int, int]) -> Iterator[Piece]:
     earlier, name, counted = 0, None, 0
+    held, rows = list[tuple[Exporter, Sheet, int]](), 0
     for exporter, sheet in sheets:
         _same_kind(paths, cryo.LOGS, exporter)
         if sheet.name != name:
             earlier, name = counted, sheet.name
         counted += sheet.frame.height
-        yield partial(raw_frame, exporter, sheet, wanted, times, earlier)
+        held.append((exporter, sheet, earlier))
+        rows += sheet.frame.height
+        if rows >= PART:
+            yield partial(_raw_frame, held, wanted, times)
+            held, rows = [], 0
+    if held:
+        yield partial(_raw_frame, held, wanted, times)
+
+
+def _raw_frame(held: Sequence[tuple[Exporter, Sheet, int]], wanted: Wanted, times: dict[int, int]) -> pl.DataFrame:
+    """Sheets, each with the count of rows in earlier files, as one raw frame. Many small files cost no more than few large ones."""
+    if not times and all(exporter.plain for exporter, _, _ in held):
+        numbered = [replace(sheet, frame=sheet.frame.with_columns(pl.col("row") + earlier)) for _, sheet, earlier in held]
+        if (plain := plain_logs(numbered, wanted)) is not None:
+            return plain
+    return pl.concat([raw_frame(exporter, sheet, wanted, times, earlier) for exporter, sheet, earlier in held])
 
 
 def _sheets(path: Path) -> Iterator[Sheet]:
