@@ -34,35 +34,34 @@ class NextStep:
     known: bool = True
 
 
+# The patterns are texts, which re compiles when a provider first refuses: most commands ask no node.
 # Words of rate and of availability: the same request will be answered later, or by another node.
-_LATER = re.compile(
+_LATER = (
     r"rate.?limit|too many (concurrent |pending )?(requests|calls|connections)|daily request|request count exceeded|compute units|capacity|"
     r"throttl|quota|(monthly|daily|hourly|usage|plan|account)( \w+)? limit|unable to rent|credits|per (second|minute|hour|day)\b|\brps\b|(try|retry) (again|later|after|in \d)|try in |slow(ing)? down|"
     r"(no|any|all) (\w+ )*(backend|upstream|node|server|provider|endpoint|peer)s?\b.{0,60}(available|healthy|unhealthy|unavailable|down|busy|fail)|"
     r"unhealthy|no healthy|overload|too busy|(is|are|currently|server|node) busy|"
     r"(temporarily|currently|service|server|node|backend|upstream) (is )?(temporarily |currently )?(unavailable|not available|down\b)|"
     r"maintenance|bad gateway|gateway time-?out|still syncing|is syncing|not (yet )?synced|starting up|warming up|please wait|"
-    r"connection (reset|refused|closed)|connect error",
-    re.I,
+    r"connection (reset|refused|closed)|connect error"
 )
-_LIMIT_OF_BLOCKS = re.compile(r"block|range|span", re.I)
-_SIZE = re.compile(
-    r"result|logs? (response|size)|response size|bytes|too large|entity too large|timed? ?out|timeout|limit exceeded|too wide|too big", re.I
-)
-_HISTORY = re.compile(r"header not found|missing trie node|pruned|state is not available|history|archive", re.I)
-_UNKNOWN_BLOCK = re.compile(r"could not be found|unknown block|block not found|not yet|beyond (the )?head|after last accepted block", re.I)
-_FATAL = re.compile(
-    r"revert|unauthori[sz]ed|forbidden|invalid argument|method|api.?key|project id|access denied|not allowed|disabled", re.I
-)
-_PAIR = re.compile(r"\[\s*(0x[0-9a-f]+|\d+)\s*,\s*(0x[0-9a-f]+|\d+)\s*\]", re.I)
-_NUMBER = re.compile(r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([kKmM](?![\w]))?")
+_LIMIT_OF_BLOCKS = r"block|range|span"
+_SIZE = r"result|logs? (response|size)|response size|bytes|too large|entity too large|timed? ?out|timeout|limit exceeded|too wide|too big"
+_HISTORY = r"header not found|missing trie node|pruned|state is not available|history|archive"
+_UNKNOWN_BLOCK = r"could not be found|unknown block|block not found|not yet|beyond (the )?head|after last accepted block"
+_FATAL = r"revert|unauthori[sz]ed|forbidden|invalid argument|method|api.?key|project id|access denied|not allowed|disabled"
+_PAIR = r"\[\s*(0x[0-9a-f]+|\d+)\s*,\s*(0x[0-9a-f]+|\d+)\s*\]"
+_NUMBER = r"(?<![\w.])(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([kKmM](?![\w]))?"
 # What a number of a refusal counts, where it does not count blocks: sizes, times, and things in an answer or a request.
-_OTHER_UNIT = re.compile(
+_OTHER_UNIT = (
     r"[\s-]*(%|[kmgt]i?b(it)?s?\b|[kmg]?bytes?\b|([muµn]s|s|secs?|seconds?|millis\w*|m|mins?|minutes?|h|hours?|days?)\b|"
     r"results?\b|logs?\b|events?\b|entries\b|items?\b|rows?\b|records?\b|receipts?\b|transactions?\b|topics?\b|address(es)?\b|filters?\b|"
-    r"calls?\b|requests?\b|reqs?\b|credits?\b|cus?\b|compute\b|per\b|/)",
-    re.I,
+    r"calls?\b|requests?\b|reqs?\b|credits?\b|cus?\b|compute\b|per\b|/)"
 )
+
+
+def _says(pattern: str, message: str) -> re.Match[str] | None:
+    return re.search(pattern, message, re.I)
 
 
 def width(asked: Range) -> int:
@@ -72,18 +71,18 @@ def width(asked: Range) -> int:
 
 def classify(asked: Range, code: int | None, status: int | None, message: str) -> NextStep:
     """What to do after the refusal of the range `asked`, from the provider's message, JSON-RPC code and HTTP status."""
-    if status == 429 or code == 429 or (status not in (502, 504) and _LATER.search(message)):
+    if status == 429 or code == 429 or (status not in (502, 504) and _says(_LATER, message)):
         return NextStep(Action.BACKOFF)
-    if _UNKNOWN_BLOCK.search(message):
+    if _says(_UNKNOWN_BLOCK, message):
         return NextStep(Action.CLAMP_HEAD)
-    if _HISTORY.search(message):
+    if _says(_HISTORY, message):
         return NextStep(Action.ARCHIVE)
-    refused_for_size = status in (413, 502, 504) or bool(_SIZE.search(message) or _LIMIT_OF_BLOCKS.search(message))
+    refused_for_size = status in (413, 502, 504) or bool(_says(_SIZE, message) or _says(_LIMIT_OF_BLOCKS, message))
     if not refused_for_size:
-        return NextStep(Action.FATAL) if status in (401, 403) or _FATAL.search(message) else NextStep(Action.HALVE, known=False)
+        return NextStep(Action.FATAL) if status in (401, 403) or _says(_FATAL, message) else NextStep(Action.HALVE, known=False)
     if width(asked) == 1:
         return NextStep(Action.RECEIPTS)
-    if pair := _PAIR.search(message):
+    if pair := _says(_PAIR, message):
         span = width((int(pair[1], 0), int(pair[2], 0)))
         if 0 < span < width(asked):
             return NextStep(Action.SPLIT_RANGE, span)
@@ -94,13 +93,13 @@ def classify(asked: Range, code: int | None, status: int | None, message: str) -
 
 def _span(message: str) -> int | None:
     """The width that a text about blocks names: the smallest number that has no unit, or blocks as its unit."""
-    if not _LIMIT_OF_BLOCKS.search(message):
+    if not _says(_LIMIT_OF_BLOCKS, message):
         return None
     found = []
-    for number in _NUMBER.finditer(message):
+    for number in re.finditer(_NUMBER, message):
         scale = {"": 1, "k": 1_000, "m": 1_000_000}[(number[3] or "").lower()]
         value = int(Decimal(number[1].replace(",", "") + (number[2] or "")) * scale)
-        if value > 0 and not _OTHER_UNIT.match(message, number.end()):
+        if value > 0 and not re.match(_OTHER_UNIT, message[number.end() :], re.I):
             found.append(value)
     return min(found, default=None)
 
