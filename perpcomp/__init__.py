@@ -96,15 +96,17 @@ def schema() -> str:
 
 
 @progress.work()
-def compute(query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None) -> "Run":
-    """The whole run in memory: every table, nothing written. `formula` overrides the incident's; `engine`: see perpcomp.engine."""
+def compute(
+    query: str = "rehearsal", input: Path | None = None, formula: str | None = None, engine: "Engine | None" = None, alone: bool = False
+) -> "Run":
+    """Every table, nothing written. `formula` overrides the incident's; `alone`: it is compared with no other; `engine`: perpcomp.engine."""
     from perpcomp import pipeline
     from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
     from perpcomp.input import find_input
 
     loaded = incident_file.load(query)
-    return pipeline.compute(loaded, find_input(loaded, input), formula, engine=engine or LOCAL)
+    return pipeline.compute(loaded, find_input(loaded, input), formula, [formula or loaded.formula] if alone else None, engine or LOCAL)
 
 
 def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run":
@@ -116,8 +118,7 @@ def with_account_kinds(run: "Run", url: str, store: Path | None = None) -> "Run"
     from perpcomp.ingest.node.codes import fetch_codes
     from perpcomp.ingest.node.held import default_store
 
-    folder = store or default_store(run.incident)
-    return pipeline.with_account_kinds(run, fetch_codes(run.payees.get_column("payee"), url, folder))
+    return pipeline.with_account_kinds(run, fetch_codes(run.payees.get_column("payee"), url, store or default_store(run.incident)))
 
 
 def default_folder(query: str = "rehearsal", input: Path | None = None, formula: str | None = None) -> Path:
@@ -257,8 +258,7 @@ def guarded(
     source = find_input(loaded := incident_file.load(query), input)
     events = read_events(source, loaded)
     loaded = dated(loaded, events.logs)
-    found = pipeline.liquidations(events, source, loaded).table
-    return loaded, make_report(found, events.table, events.others, loaded, rules, swept)
+    return loaded, make_report(pipeline.liquidations(events, source, loaded).table, events.table, events.others, loaded, rules, swept)
 
 
 @progress.work()

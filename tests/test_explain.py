@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import perpcomp
 from perpcomp import pipeline
 from perpcomp.explain import explain as explanation
 from perpcomp.explain.explain import explain
@@ -173,3 +174,14 @@ def test_a_text_in_a_rule_stays_a_text() -> None:
     """A value is put in for a name, and not for the same word in quotes."""
     step = Step("x", "1", "(long if side == 'long' else 0)", {"long": "1", "side": "'long'"})
     assert list(step.lines()) == ["  x = (long if side == 'long' else 0)", "    = (1 if 'long' == 'long' else 0)", "    = 1"]
+
+
+@pytest.mark.parametrize("query", ["rehearsal", str(LAB / "later-contracts.toml")])
+def test_what_is_compared_with_nothing_is_explained_the_same(query: str, request: pytest.FixtureRequest) -> None:
+    """The commands that explain and list payouts compare nothing."""
+    compared: Run = request.getfixturevalue("rehearsal" if query == "rehearsal" else "later")
+    alone = perpcomp.compute(query, alone=True)
+    assert alone.problems == compared.problems, "what is said of the fund's balance needs the total of what pays"
+    assert alone.comparison.equals(compared.comparison.filter(formula=compared.formula.name))
+    for trader in compared.liquidations.get_column("trader").unique():
+        assert explain(alone, trader) == explain(compared, trader)

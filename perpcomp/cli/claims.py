@@ -52,7 +52,7 @@ def table(
     from perpcomp.vesting.words import claims_end, in_words
 
     moment = block_or_time(at)
-    done = tables(context, run, query, input, formula)
+    done = tables(context, run, query, input, formula, alone=True)
     vesting = done.incident.vesting
     words = in_words(vesting)  # before anything is printed: a date may lie beyond the calendar
     if moment is not None:

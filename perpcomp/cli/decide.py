@@ -57,7 +57,7 @@ def explain(
     from perpcomp.explain.explain import steps
     from perpcomp.steps import in_lines
 
-    done = tables(context, run, query, input, formula)
+    done = tables(context, run, query, input, formula, alone=True)
     found = steps(done, who)
     if as_json:
         terminal.print_json([step.fields() for step in found])

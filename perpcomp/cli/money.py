@@ -168,7 +168,7 @@ def payouts(
     """What each trader is paid, by token."""
     from perpcomp.tables.payouts import PAYOUTS
 
-    done = tables(context, run, query, input, formula)
+    done = tables(context, run, query, input, formula, alone=True)
     columns = ("trader", "token", "amount", "entitlement", "reason")
     entitled = terminal.total(done.payouts.unique("trader"), "trader", ("entitlement",))  # once a trader: a row a token states it again
     tokens = terminal.totals_by_token(done.payouts, ("amount",))

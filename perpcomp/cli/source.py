@@ -25,11 +25,13 @@ COMPUTING = {
 }
 
 
-def tables(context: typer.Context, run: Path | None, query: str, input: Path | None, formula: str | None = None) -> "RunTables":
-    """The tables of the published run, or else of the run that is computed now."""
+def tables(
+    context: typer.Context, run: Path | None, query: str, input: Path | None, formula: str | None = None, alone: bool = False
+) -> "RunTables":
+    """The tables of the published run, or else of the run that is computed now. `alone`: what pays is compared with nothing."""
     import perpcomp
 
-    return perpcomp.compute(query, input, formula) if run is None else published(context, run)
+    return perpcomp.compute(query, input, formula, alone=alone) if run is None else published(context, run)
 
 
 def published(context: typer.Context, run: Path) -> "RunTables":
