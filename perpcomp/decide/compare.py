@@ -29,57 +29,61 @@ def compare(owed: Mapping[str, Mapping[str, Entitlement]], liquidations: pl.Data
     entitlements, before any rounding to tokens. Where a liquidation of the trader cannot be valued, amount is the sum of the others
     (null without any), and recovery_ratio and rank are null.
     """
-    sums, listed, notes = worth(liquidations), [COMPARISON.empty()], list[Finding]()
+    if not owed:
+        return COMPARISON.empty(), []
+    sums, listed = worth(liquidations), list[pl.DataFrame]()
     whole, complete = pl.col("known"), pl.col("unknown") == 0
     losses = sums.table.select("trader", pl.when((whole > 0) & complete).then(whole).alias("lost"))
+    amount = pl.when(pl.col("unknown") < pl.col("liquidations")).then(whole).reinterpret(dtype=fixed.AMOUNT)
+    rank = pl.when(complete).then(amount).rank("min", descending=True).cast(pl.Int64)
     for name, owed_by in sorted(owed.items()):
         frame = table_of(owed_by)
         if frame.get_column("trader").equals(losses.get_column("trader")):  # nearly always: no join
             frame = frame.hstack(losses.select("lost"))
         else:
             frame = frame.join(losses, on="trader", how="left", maintain_order="left")
-        amount = pl.when(pl.col("unknown") < pl.col("liquidations")).then(whole).reinterpret(dtype=fixed.AMOUNT)
-        frame = frame.with_columns(amount.alias("amount"), pl.lit(name).alias("formula"))
-        ratios, beyond = _ratios(frame, owed_by)
-        if beyond:
-            notes.append(_without_ratio(name, beyond, sums.get(beyond[0], NOTHING), owed_by[beyond[0]], quote))
-        rank = pl.when(complete).then("amount").rank("min", descending=True).cast(pl.Int64).alias("rank")
-        listed.append(frame.with_columns(ratios, rank).select(*COMPARISON.schema))
-    return check(_by_trader(listed), COMPARISON), notes
+        cut = pl.lit(not isinstance(owed_by, Sums))  # an exact fraction, of which the column has the whole 1e-18
+        listed.append(frame.select("trader", "unknown", "lost", amount.alias("amount"), rank.alias("rank"), formula=pl.lit(name), cut=cut))
+    table, beyond = _with_ratios(pl.concat(listed), owed)
+    notes = [
+        _without_ratio(name, traders, sums.get(traders[0], NOTHING), owed[name][traders[0]], quote) for name, traders in beyond.items()
+    ]
+    return check(_by_trader(table.select(*COMPARISON.schema), listed), COMPARISON), notes
 
 
-def _by_trader(listed: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The frames of all formulas, each sorted by trader, as one. Where they hold the same traders, it is sorted by trader and formula without
-    a sort, which would cost more than the comparison.
+def _by_trader(table: pl.DataFrame, listed: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The table of all formulas, each `listed` by trader. Where they hold the same traders, it is sorted by trader and formula without a sort,
+    which would cost more than the comparison.
     """
-    own, table = listed[-1].get_column("trader"), pl.concat(listed)
-    frames = [frame for frame in listed if frame.height]
-    if not all(frame.get_column("trader").equals(own) for frame in frames):
+    frames = [frame.get_column("trader") for frame in listed if frame.height]
+    if not all(own.equals(frames[0]) for own in frames):
         return table
     row = pl.int_range(table.height, eager=True)
-    return table[row % len(frames) * len(own) + row // len(frames)] if frames else table
+    return table[row % len(frames) * len(frames[0]) + row // len(frames)] if frames else table
 
 
-def _ratios(frame: pl.DataFrame, owed: Mapping[str, Entitlement]) -> tuple[pl.Series, list[str]]:
-    """recovery_ratio of each row: what is owed / `lost`, truncated; null where one of the two is unknown, and where it is 1e20 or more: of
-    these traders. `lost` is above 0.
+def _with_ratios(table: pl.DataFrame, owed: Mapping[str, Mapping[str, Entitlement]]) -> tuple[pl.DataFrame, dict[str, list[str]]]:
+    """The table with each row's recovery_ratio: what is owed / `lost`, truncated; null where one of the two is unknown, and where it is 1e20
+    or more: of these traders, by formula. `lost` is above 0.
     """
     lost = pl.col("lost")
     given = pl.when(pl.col("unknown") == 0).then("amount")
-    ratio = fixed.ratio(given, pl.when(lost < pl.lit(fixed.LIMIT, dtype=pl.Int128)).then(lost).reinterpret(dtype=fixed.AMOUNT))
-    if not isinstance(owed, Sums):  # exact fractions
-        ratio = pl.lit(None, dtype=fixed.AMOUNT)
-    both = given.is_not_null() & lost.is_not_null()
-    # Lazily: Polars then computes once what the expression holds several times.
-    ratios = frame.lazy().select(ratio.alias("recovery_ratio"), both.alias("both"), "trader", "lost").collect().with_row_index("n")
+    divisor = pl.when(~pl.col("cut"), lost < pl.lit(fixed.LIMIT, dtype=pl.Int128)).then(lost).reinterpret(dtype=fixed.AMOUNT)
+    # Lazily: Polars then computes once what the expression holds several times. For all formulas at once: planning it costs as much as 10,000 rows.
+    table = table.lazy().with_columns(fixed.ratio(given, divisor).alias("recovery_ratio")).collect().with_row_index("n")
     # What is no column's, or near the limit of one, by Python.
-    rest = ratios.filter(pl.col("both") & pl.col("recovery_ratio").is_null())
-    exact = [_ratio(owed[trader].known, loss) for trader, loss in rest.select("trader", "lost").iter_rows()]
-    fits = pl.Series([abs(one) < fixed.LIMIT for one in exact], dtype=pl.Boolean)
-    found = ratios.get_column("recovery_ratio")
-    if fits.any():
-        found = found.scatter(rest.get_column("n").filter(fits), fixed.from_integers([one for one in exact if abs(one) < fixed.LIMIT]))
-    return found, rest.get_column("trader").filter(~fits).to_list()
+    rest = table.filter(pl.col("recovery_ratio").is_null() & given.is_not_null() & lost.is_not_null())
+    by_row, beyond = dict[int, int](), dict[str, list[str]]()
+    for n, name, trader, loss in rest.select("n", "formula", "trader", "lost").iter_rows():
+        exact = _ratio(owed[name][trader].known, loss)
+        if abs(exact) < fixed.LIMIT:
+            by_row[n] = exact
+        else:
+            beyond.setdefault(name, []).append(trader)
+    if by_row:
+        found = table.get_column("recovery_ratio").scatter([*by_row], fixed.from_integers([*by_row.values()]))
+        table = table.with_columns(found)
+    return table, beyond
 
 
 def _ratio(given: int | Fraction, lost: int) -> int:
