@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -17,19 +17,19 @@ from perpcomp.incident.incident import Incident
 from perpcomp.ingest.consistency import Consistency
 from perpcomp.ingest.exports.read import foreign_pieces, times_of_blocks
 from perpcomp.ingest.log_file import LOGS, is_log_file, log_pieces
-from perpcomp.ingest.node.held import stored
 from perpcomp.ingest.node.store import RANGE, own_pieces, read_range, states_range_of
 from perpcomp.ingest.proof.kept import Proved, evidence_in, folder_of, proved_by
 from perpcomp.ingest.raw_frame import Piece, no_logs
-from perpcomp.ingest.shuffle import Stored, Tables, by_bucket, of_bucket
 from perpcomp.ingest.spill import Spill
 from perpcomp.number_text import counted
 from perpcomp.piece import decoder, of_file
-from perpcomp.shared_input import decoded
 from perpcomp.systems.system import System, find, topics
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read
 from perpcomp.tables.schema import check
+
+if TYPE_CHECKING:
+    from perpcomp.ingest.shuffle import Stored, Tables
 
 Result = TypeVar("Result")
 MARKETS_AT_ONCE = 500_000  # logs of an event, about, whose sums a market are looked at together
@@ -88,7 +88,7 @@ class Events:
     spill: Spill | None = None
     findings: tuple[Finding, ...] = ()  # about the input as a whole
     engine: Engine = LOCAL
-    stored: Stored | None = None
+    stored: "Stored | None" = None
     folder: "tempfile.TemporaryDirectory[str] | None" = None
 
     @property
@@ -118,6 +118,8 @@ class Events:
         parts = self._parts_of_markets() if apart else 1
         if parts == 1:
             return self.each(partial(function, markets))
+        from perpcomp.ingest.shuffle import by_bucket
+
         own = by_bucket(markets, parts)
         if self.stored is None:
             return (function(own[n], *self._of_markets(n, parts)) for n in range(parts))
@@ -130,7 +132,9 @@ class Events:
         logs: int = max(table.select(pl.len()).collect().item() for table in self.lazy_others.values() or [self.lazy])
         return -(-logs // MARKETS_AT_ONCE) or 1
 
-    def _of_markets(self, part: int, parts: int) -> Tables:
+    def _of_markets(self, part: int, parts: int) -> "Tables":
+        from perpcomp.ingest.shuffle import of_bucket
+
         own = {name: of_bucket(table, part, parts) for name, table in self.lazy_others.items() if "market" in table.collect_schema()}
         return of_bucket(self.lazy, part, parts), {**self.lazy_others, **own}
 
@@ -142,11 +146,11 @@ class Events:
         return found
 
 
-def _of(function: Callable[..., Result], load: Callable[[], Tables]) -> Result:
+def _of(function: Callable[..., Result], load: "Callable[[], Tables]") -> Result:
     return function(*load())
 
 
-def _of_own(function: Callable[..., Result], part: tuple[Sequence[str], Callable[[], Tables]]) -> Result:
+def _of_own(function: Callable[..., Result], part: "tuple[Sequence[str], Callable[[], Tables]]") -> Result:
     own, load = part
     return function(own, *load())
 
@@ -165,7 +169,7 @@ def find_input(incident: Incident, given: Path | None) -> Input:
         file = given
     elif incident.input is not None:
         file, named = incident.folder / incident.input, True
-    elif (fetched := stored(incident)) is not None:
+    elif (fetched := _fetched(incident)) is not None:
         file = fetched
     else:
         what = f"The incident names no input file; its logs are on chain {incident.chain.id}."
@@ -187,6 +191,12 @@ def find_input(incident: Incident, given: Path | None) -> Input:
         if path is not None and not path.resolve().is_relative_to(incident.folder.resolve()):
             raise refusal(path.name, "The file is a link to outside the incident file's folder.", "Put the file itself there.")
     return source
+
+
+def _fetched(incident: Incident) -> Path | None:
+    from perpcomp.ingest.node.held import stored  # incidents with a file of their own need no store
+
+    return stored(incident)
 
 
 def check_files(source: Input) -> None:
@@ -234,6 +244,8 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
     addresses, name, files = incident.addresses_of_logs, source.file.name, source.files
     progress.now(f"Reading {name}", sum(file.stat().st_size for file in files if file.is_file()))
     if engine.scratch is not None:
+        from perpcomp.shared_input import decoded  # by Dask's workers
+
         folder = tempfile.TemporaryDirectory(prefix="perpcomp-", dir=engine.scratch, ignore_cleanup_errors=True)
         if (shared := decoded(source.file, files, source.blocks, incident, engine, Path(folder.name))) is not None:
             if not shared.rows:

@@ -26,8 +26,7 @@ from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.guards.judge import judge
-from perpcomp.guards.verdicts import with_verdicts
+from perpcomp.guards.verdicts import Verdicts, with_verdicts
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
@@ -84,7 +83,7 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
     progress.now("Valuing the liquidated positions")
     with named_overflow(incident, "The value of a position"):
         valued, unknown = at_reference(found, incident, market, source.prices)
-    guarded = judge(valued, events.table, events.others, incident) if incident.judges_by_guards else None
+    guarded = _guarded(valued, events, incident) if incident.judges_by_guards else None
     valued = with_verdicts(valued, None if guarded is None else guarded.table)
     progress.now("Asking who is compensated")
     drawdowns = system.index_drawdowns(events.lazy_others, incident)
@@ -110,6 +109,12 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
         ],
         without_exclusions=_judged(valued, everybody, drawdowns, pools)[0] if incident.eligibility.exclusions else table,
     )
+
+
+def _guarded(valued: pl.DataFrame, events: Events, incident: Incident) -> Verdicts:
+    from perpcomp.guards.judge import judge  # with the rules of every protocol's guards, which few incidents ask for
+
+    return judge(valued, events.table, events.others, incident)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""A run: every table that one incident and its input give, checked; and what a reader of a run needs of it."""
+"""A run: every table that one incident and its input give, checked; and what a reader of a run needs of it.
+
+What no command needs but those that show or publish it is imported where it is computed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +11,7 @@ from typing import Protocol
 import polars as pl
 
 from perpcomp.coverage import Coverage
-from perpcomp.decide import elections, fairness, preferences
 from perpcomp.decide.field import Field
-from perpcomp.decide.sensitivity.table import sensitivity
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Events, Input
@@ -152,26 +153,36 @@ class Run:
     @cached_property
     def differences(self) -> pl.DataFrame:
         """The differences table: what each other formula and rule gives a trader more or less than the one that pays."""
+        from perpcomp.decide import preferences
+
         return preferences.differences(self.field, self.formula.name)
 
     @cached_property
     def preferences(self) -> pl.DataFrame:
         """The preferences table: who prefers which formula or rule, and the money that moves."""
+        from perpcomp.decide import preferences
+
         return preferences.table(preferences.matrix(self.field))
 
     @cached_property
     def elections(self) -> pl.DataFrame:
         """The elections table: what each voting type would elect."""
+        from perpcomp.decide import elections
+
         return elections.table(elections.elections(self.field))
 
     @cached_property
     def fairness(self) -> pl.DataFrame:
         """The fairness table: the measures of each formula and rule."""
+        from perpcomp.decide import fairness
+
         return fairness.table(fairness.fairness(self.field))
 
     @cached_property
     def sensitivity(self) -> pl.DataFrame:
         """The sensitivity table of the formula or rule that pays."""
+        from perpcomp.decide.sensitivity.table import sensitivity
+
         return sensitivity(self.formula, self.liquidations, self.incident, self.population)
 
     @cached_property
