@@ -379,3 +379,16 @@ if __name__ == "__main__":
     for columns in (80, 120, None):
         with tempfile.TemporaryDirectory() as folder:
             (SNAPSHOTS / name_of(columns)).write_text(shortened_text(shown(columns, Path(folder))))
+
+
+@pytest.mark.parametrize(("told", "asked"), [({}, False), ({"FORCE_COLOR": "1"}, True), ({"TTY_COMPATIBLE": "0"}, True)])
+def test_rich_is_asked_what_a_pipe_is_only_where_the_environment_hints(told: dict[str, str], asked: bool, tmp_path: Path) -> None:
+    script = "import sys; from perpcomp.cli.main import main; sys.argv = ['perpcomp', 'formulas']\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    script += "print('rich.console' in sys.modules, file=sys.stderr)"
+    environment = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")} | told
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == str(asked)
+    lines = done.stdout.splitlines()
+    folded = "FORCE_COLOR" in told
+    assert any("A trader under water" in line for line in lines)
+    assert (max(map(len, lines)) <= 100) == folded, "on a terminal lines are folded, in a pipe a line stays a line"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TO_READ = Form()
 PIPE_WIDTH = 100  # columns of a table in a pipe, unless the environment's COLUMNS says otherwise
+TOLD = {"FORCE_COLOR", "TTY_COMPATIBLE"}  # the environment tells Rich with these what a stream is
 WITH_SOURCES = 160  # columns from which the summary shows its sources
 ELSEWHERE = "A wider terminal shows more, --csv and --json everything."
 
@@ -36,9 +37,14 @@ def console(stderr: bool = False) -> "Console":
     return screen
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Whether stdout or stderr is a terminal, as Rich says. Where nothing hints at one, Rich is not asked: its import takes 15 ms."""
+    return (stream.isatty() or not TOLD.isdisjoint(os.environ)) and console(stream is sys.stderr).is_terminal
+
+
 def say(words: str) -> None:
     """Print a sentence to stderr; on a terminal folded at blanks."""
-    _print_folded(words.splitlines(), console(stderr=True), sys.stderr)
+    _print_folded(words.splitlines(), sys.stderr)
 
 
 def print_problems(problems: list[Finding]) -> None:
@@ -87,14 +93,17 @@ def print_grid(
 
 def print_text(text: Iterable[str]) -> None:
     """Print lines of text to stdout; on a terminal folded at blanks, so that no figure is cut. In a pipe a line stays a line."""
-    _print_folded(map(printable, text), console(), sys.stdout)
+    _print_folded(map(printable, text), sys.stdout)
 
 
-def _print_folded(text: Iterable[str], screen: "Console", stream: TextIO) -> None:
-    from perpcomp.cli.layout import paragraph
+def _print_folded(text: Iterable[str], stream: TextIO) -> None:
+    if is_terminal(stream):
+        from perpcomp.cli.layout import paragraph
 
+        width = console(stream is sys.stderr).width
+        text = ("\n".join(paragraph(line, width)) for line in text)
     for line in text:
-        print("\n".join(paragraph(line, screen.width)) if screen.is_terminal else line, file=stream)
+        print(line, file=stream)
 
 
 def print_summary(summary: "Sequence[Line]") -> None:

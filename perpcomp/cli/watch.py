@@ -4,6 +4,7 @@ A thread draws, so that a long call of another library does not stop the bar. Le
 after that finds a clean terminal.
 """
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ LINES = 10  # seconds between two lines
 
 def watcher() -> Watcher:
     """The watcher for this terminal or pipe."""
-    return partial(_watch, terminal.console(stderr=True).is_terminal)
+    return partial(_watch, terminal.is_terminal(sys.stderr))
 
 
 @contextmanager
