@@ -65,6 +65,11 @@ def in_lines(steps: Iterable[Step]) -> Iterator[str]:
         yield from step.lines()
 
 
+def rows_of(table: pl.DataFrame, **values: str) -> list[Row]:
+    """The rows of a table that have these values. None are looked for in an empty table, which many are."""
+    return list(table.filter(**values).iter_rows(named=True)) if table.height else []
+
+
 def earlier_than(row: Row) -> pl.Expr:
     """Earlier than a row's log."""
     number, place = pl.lit(row["block_number"]), pl.lit(row["log_index"])

@@ -16,7 +16,7 @@ from perpcomp.explain.valuation import since_crash_steps, valuation_steps
 from perpcomp.findings import closest, refusal
 from perpcomp.incident.chain_prefix import without_prefix
 from perpcomp.run import RunTables
-from perpcomp.steps import HEADING, Row, Step, in_lines
+from perpcomp.steps import HEADING, Row, Step, in_lines, rows_of
 from perpcomp.systems.system import find
 from perpcomp.systems.units import units
 from perpcomp.tables.schema import LOG_KEY
@@ -43,15 +43,17 @@ def steps(run: RunTables, who: str) -> list[Step]:
         )
     if run.incident.published_table is not None and key in {*run.due.outcomes[0].begin.traders, *run.due.owed}:
         return list(_about(key, payout_steps(run, key)))
-    mine = run.liquidations.filter(pl.col(column) == key)
-    for_others = key in run.redirected.get_column("payee") and mine.filter("eligible").is_empty()
-    if mine.is_empty() and not for_others:
+    mine = rows_of(run.liquidations, **{column: key})
+    eligible = dict.fromkeys(row["trader"] for row in mine if row["eligible"])
+    for_others = not eligible and bool(rows_of(run.redirected, payee=key))
+    if not mine and not for_others:
         return list(_not_liquidated(run, column, key))
     found = list[Step]()
-    for row in mine.iter_rows(named=True):
+    for row in mine:
         found += _about(row["trader"], _liquidation(run, row), row["transaction_hash"])
-    for trader in mine.filter("eligible").get_column("trader").unique(maintain_order=True):
-        found += _about(trader, payout_steps(run, trader))
+    for trader in eligible:
+        of_trader = mine if column == "trader" else rows_of(run.liquidations, trader=trader)
+        found += _about(trader, payout_steps(run, trader, [row for row in of_trader if row["eligible"]]))
     if for_others:
         heading = Step("paid for others", "paid for others", depth=HEADING)
         found += _about(key, [heading, *payee_steps(run, key)])

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from perpcomp.incident.claims import ClaimPeriod
 from perpcomp.incident.vesting import ACCRUES, REST_FROM_CLIFF, ROUND_DOWN, Vesting
@@ -11,6 +12,7 @@ from perpcomp.tables.schema import CSV_TIME
 from perpcomp.vesting.schedule import Schedule, date_in_words, day_in_words, duration, end_in_words, instant, later, schedule, step_at
 
 
+@lru_cache(maxsize=1)  # each account of a page states it
 def in_words(vesting: Vesting) -> str:
     """The schedule as a sentence that names what binds, and how a cliff is read."""
     dates = schedule(vesting)
