@@ -57,7 +57,7 @@ def to_integer(value: Decimal) -> int:
 
 def from_integer(value: int) -> Decimal:
     """The Decimal with 18 places of an integer of 1e-18, independent of the decimal context's precision."""
-    return Decimal((int(value < 0), tuple(map(int, str(abs(value)))), -18))
+    return Decimal(f"{value}E-18")
 
 
 def to_integers(column: pl.Series) -> list[int | None]:

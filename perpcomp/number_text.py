@@ -51,5 +51,5 @@ def counted(number: int, noun: str, one: str = "", many: str = "") -> str:
 def _parts(value: int | Decimal) -> tuple[str, str]:
     """The digits before the point, with the sign, and all 18 after it."""
     integer = fixed.to_integer(value) if isinstance(value, Decimal) else value
-    whole, _, places = f"{fixed.from_integer(integer):f}".partition(".")
-    return whole, places
+    whole, places = divmod(abs(integer), fixed.ONE)
+    return f"{'-' if integer < 0 else ''}{whole}", f"{places:018}"
