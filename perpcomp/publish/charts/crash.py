@@ -1,10 +1,11 @@
 """What the price chart shows: of each affected market its price around the window, its liquidations, and both in words."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import polars as pl
 
@@ -19,7 +20,7 @@ from perpcomp.tables.schema import CSV_TIME
 
 NAMED = 3  # so many markets are named in the sentence
 LISTED = 200  # so many liquidations of a market are in the table
-LOG = ("market", "block_number", "log_index")
+LOG = ("block_number", "log_index")
 
 
 class At(NamedTuple):
@@ -42,17 +43,27 @@ class Liquidation:
 
 @dataclass(frozen=True)
 class Path:
-    """A market's prices while it is shown, in order, and its liquidations then. `before` is the last price before, if one is known."""
+    """A market's prices that held while it is shown, in order, each part of At as a list of its own; and its liquidations then.
+
+    `stated` is the place of the first price that was stated then: 1 where the last one before is known, else 0.
+    """
 
     market: Market
-    before: At | None
-    points: Sequence[At]
+    times: list[int]
+    prices: list[int]
+    blocks: list[int]
+    stated: int
     liquidations: Sequence[Liquidation]
 
-    @property
-    def all_points(self) -> list[At]:
-        """Every price that held while it is shown."""
-        return [*([self.before] if self.before else ()), *self.points]
+    def at(self, n: int) -> At:
+        """The n-th price."""
+        return At(self.times[n], self.prices[n], self.blocks[n])
+
+    def farthest(self, since: int = 0) -> tuple[At, At]:
+        """The lowest and the highest price from the n-th on, the first of equal ones."""
+        prices = self.prices[since:] if since else self.prices
+        lowest, highest = (self.at(since + prices.index(pick(prices))) for pick in (min, max))
+        return lowest, highest
 
 
 @dataclass(frozen=True)
@@ -77,15 +88,15 @@ def crash(run: Run) -> Crash | None:
     prices = _prices(run, [*markets])
     second = pl.col("block_time").dt.epoch("s")
     inside = prices.filter(second.is_between(start, end)).sort(*LOG).collect()
-    earlier = prices.filter(second < start).group_by("market").agg(pl.all().sort_by(*LOG[1:]).last()).collect()
-    first = dict(zip(earlier.get_column("market"), _points(earlier), strict=True))
+    earlier = prices.filter(second < start).group_by("market").agg(pl.all().sort_by(*LOG).last()).select(inside.columns).collect()
+    liquidated = run.liquidations.filter(second.is_between(start, end))
+    stated, before, liquidations = (rows.partition_by("market", as_dict=True) for rows in (inside, earlier, liquidated))
     paths = []
     for address, market in markets.items():
-        points = _points(inside.filter(market=address))
-        if points:
-            liquidated = run.liquidations.filter(market=address)
-            shown = liquidated.filter(second.is_between(start, end))
-            paths.append(Path(market, first.get(address), points, _liquidations(shown)))
+        if (place := (address,)) in stated:
+            found = [before[place], stated[place]] if place in before else [stated[place]]
+            shown = _liquidations(liquidations.get(place, liquidated.clear()))
+            paths.append(Path(market, *_parts(pl.concat(found)), len(found) - 1, shown))
     return Crash(start, end, (begin, close), min(until, end), paths) if paths else None
 
 
@@ -95,14 +106,14 @@ def _prices(run: Run, markets: Sequence[str]) -> pl.LazyFrame:
     return prices.filter(pl.col("market").is_in(markets)).drop_nulls("price")
 
 
-def _points(rows: pl.DataFrame) -> list[At]:
-    times, prices = rows.get_column("block_time").dt.epoch("s"), fixed.to_integers(rows.get_column("price"))
-    stated = zip(times.to_list(), prices, rows.get_column("block_number").to_list(), strict=True)
-    return [At(time, price, block) for time, price, block in stated if price is not None]  # none is null
+def _parts(rows: pl.DataFrame) -> tuple[list[int], list[int], list[int]]:
+    """The times, prices and blocks of rows whose prices are known."""
+    times, prices = rows.get_column("block_time").dt.epoch("s").to_list(), fixed.to_integers(rows.get_column("price"))
+    return times, cast(list[int], prices), rows.get_column("block_number").to_list()
 
 
 def _liquidations(rows: pl.DataFrame) -> list[Liquidation]:
-    points = _points(rows.rename({"spot_price": "price"}))
+    points = map(At, *_parts(rows.rename({"spot_price": "price"})))
     told = rows.select("side", "eligible", "trader").iter_rows()
     return [Liquidation(at, side == "long", paid, trader) for at, (side, paid, trader) in zip(points, told, strict=True)]
 
@@ -114,10 +125,8 @@ def at_time(unix: int) -> str:
 
 def move(path: Path, begin: int) -> tuple[At, At]:
     """From which price to which it went farthest: from the one as the window begins to the lowest or highest after it, the first of equal ones."""
-    points = path.all_points
-    first = max((n for n, at in enumerate(points) if at.time <= begin), default=0)
-    lowest, highest = (pick(points[first:], key=lambda at: at.price) for pick in (min, max))
-    start = points[first]
+    first = max(bisect_right(path.times, begin) - 1, 0)
+    start, (lowest, highest) = path.at(first), path.farthest(first)
     return start, lowest if start.price - lowest.price >= highest.price - start.price else highest
 
 
@@ -152,7 +161,7 @@ def _moved(path: Path, quote: str, begin: int) -> str:
     return (
         f"The price of {path.market.name} {'falls' if falls else 'rises'} from {short(start.price)} to {short(far.price)} {quote}"
         f" ({'-' if falls else '+'}{per_cent(_change(start, far), 1)}) by {at_time(far.time)}; the last one shown is"
-        f" {short(path.points[-1].price)}."
+        f" {short(path.prices[-1])}."
     )
 
 
@@ -162,8 +171,8 @@ def table(crash: Crash, quote: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    lowest, highest = (pick(path.all_points, key=lambda at: at.price) for pick in (min, max))
-    for what, at in (("as the chart begins", path.all_points[0]), ("lowest", lowest), ("highest", highest), ("last", path.points[-1])):
+    lowest, highest = path.farthest()
+    for what, at in (("as the chart begins", path.at(0)), ("lowest", lowest), ("highest", highest), ("last", path.at(-1))):
         yield [path.market.name, what, at_time(at.time), f"{at.block:,}", in_full(at.price), ""]
     if path.market.reference_price is not None:
         yield [path.market.name, "reference price", "", "", in_full(path.market.reference_price), ""]

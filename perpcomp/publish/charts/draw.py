@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
+from functools import cached_property
+from math import lcm
 from typing import Literal, TypeVar
 
 import svg
@@ -23,7 +24,7 @@ Part = TypeVar("Part", bound=svg.Element)
 
 def tenths(value: Number) -> Decimal:
     """A coordinate rounded to one decimal, which it always shows."""
-    return Decimal(floor(Fraction(value) * 10 + Fraction(1, 2))).scaleb(-1)
+    return Decimal((20 * value.numerator + value.denominator) // (2 * value.denominator)).scaleb(-1)
 
 
 def inert(text: str) -> str:
@@ -89,8 +90,17 @@ class Scale:
     start: int
     end: int
 
+    @cached_property
+    def _line(self) -> tuple[int, int, int]:
+        """Whole numbers (a, b, c): the place of v is (a + b * v) / c."""
+        each = (self.end - self.start) / (self.high - self.low)
+        first = self.start - each * self.low
+        below = lcm(first.denominator, each.denominator)
+        return int(first * below), int(each * below), below
+
     def __call__(self, value: Number) -> Fraction:
-        return self.start + (value - self.low) * (self.end - self.start) / (self.high - self.low)
+        first, each, below = self._line  # one fraction a place, because a chart has thousands
+        return Fraction(first * value.denominator + each * value.numerator, below * value.denominator)
 
 
 def whole(value: int) -> Fraction:

@@ -48,7 +48,7 @@ def _across(shown: Crash) -> Scale:
 
 
 def _small_print(drawn: Sequence[Path]) -> str:
-    blocks = [at.block for path in drawn for at in path.points]
+    blocks = [block for path in drawn for block in (path.blocks[path.stated], path.blocks[-1])]
     return f"UTC; blocks {min(blocks):,} to {max(blocks):,}. A price holds until the next event. The axis does not start at 0."
 
 
@@ -69,8 +69,7 @@ def _mark(x: Fraction, y: Fraction, long: bool, compensated: bool, half: int) ->
 
 
 def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[svg.Element]:
-    prices = [at.price for at in path.all_points]
-    low, high = min(prices), max(prices)
+    low, high = min(path.prices), max(path.prices)
     reference = path.market.reference_price
     level = fixed.to_integer(reference) if reference is not None else None
     around = level is not None and 2 * low - high - low // 10 <= level <= 2 * high - low + high // 10
@@ -111,7 +110,8 @@ def _reference(level: int | None, quote: str, y: Scale | None, top: int) -> list
 
 def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[svg.PathData]:
     """The price from left to right: it holds until the next event, and the last one until the logs end."""
-    points = thinned([(max(at.time, shown.start), at.price) for at in path.all_points], RIGHT - LEFT)
+    first = max(path.times[0], shown.start)
+    points = thinned([*zip([first, *path.times[1:]], path.prices, strict=True)], RIGHT - LEFT)
     before = None
     for time, price in points:
         place = tenths(x(time)), tenths(y(whole(price)))

@@ -18,7 +18,7 @@ def thinned(points: Sequence[Point], columns: int) -> list[Point]:
 
 
 def _kept(span: Sequence[Point]) -> Iterator[Point]:
-    places = range(len(span))
-    lowest, highest = (pick(places, key=lambda n: span[n][1]) for pick in (min, max))
+    prices = [price for _, price in span]
+    lowest, highest = (prices.index(pick(prices)) for pick in (min, max))
     for n in sorted({0, lowest, highest, len(span) - 1}):
         yield span[n]
