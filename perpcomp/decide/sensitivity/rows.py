@@ -36,17 +36,20 @@ def functions(chosen_formula: Formula, eligible: pl.DataFrame, incident: Inciden
     """
     tree = formula.tree(chosen_formula)
     now = given(chosen_formula, eligible)
-    if not {*columns(tree)} & {*PRICED}:
-        return [None if value is None else line(value, 0) for value in now]
+    found = [None if value is None else line(value, 0) for value in now]
+    if not priced(chosen_formula):
+        return found
     names = [*dict.fromkeys([*columns(tree), "side", "size", "compensated_size", *_POSITION])]
-    found: list[Pieces | None] = []
-    rows = eligible.select("market_name", *names).iter_rows(named=True)
-    for value, row in zip(now, rows, strict=True):
-        if value is None or row["market_name"] != market:
-            found.append(None if value is None else line(value, 0))
-        else:
-            found.append(_in_part(_pieces(evaluate(tree, _terms(row, incident))), row))
+    own = eligible.select("market_name", *names).with_row_index("place").filter(market_name=market)
+    for row in own.iter_rows(named=True):
+        if now[row["place"]] is not None:
+            found[row["place"]] = _in_part(_pieces(evaluate(tree, _terms(row, incident))), row)
     return found
+
+
+def priced(chosen_formula: Formula) -> bool:
+    """Whether what the formula gives follows a reference price."""
+    return bool({*columns(formula.tree(chosen_formula))} & {*PRICED})
 
 
 _POSITION = ("size_at_reference", "open_notional_at_reference", "entry_price", "restore_notional")

@@ -10,12 +10,12 @@ import polars as pl
 
 from perpcomp import fixed
 from perpcomp.decide.sensitivity.pieces import Number, Pieces, added, crossing_of, line, times
-from perpcomp.decide.sensitivity.rows import NoClosedForm, functions
+from perpcomp.decide.sensitivity.rows import NoClosedForm, functions, priced
 from perpcomp.decide.sensitivity.rules import Shape, of_rows, of_rule
 from perpcomp.formula import find
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import counted
-from perpcomp.rules.named import NamedRule, Paying
+from perpcomp.rules.named import NamedRule, Paying, formulas_of
 from perpcomp.rules.population import Population
 from perpcomp.tables.decide import SENSITIVITY
 from perpcomp.tables.schema import check, frame_of
@@ -46,10 +46,12 @@ def sensitivity(paying: Paying, liquidations: pl.DataFrame, incident: Incident, 
         why = f"[valuation] price is {incident.valuation.price}: no market's reference price decides an amount."
         rows.append({"market": "none", "kind": "class", "text": why})
         markets = []
+    shape: Shape | None = None
     for market in markets:
         price = valued[market]
         assert price is not None
-        shape = shape_of(paying, eligible, incident, population, market)
+        if shape is None or any(map(priced, formulas_of(paying))):  # else it is the same in every market
+            shape = shape_of(paying, eligible, incident, population, market)
         budgets = {name: units * rate for name, (units, rate) in population.budgets.items()}
         found = [*described(shape, population.traders, Fraction(price), budgets)]
         rows += [{"market": market, **row} for row in sorted(found, key=lambda row: KINDS.index(row["kind"]))]
@@ -160,17 +162,27 @@ def break_evens(one: Pieces) -> Iterator[tuple[Fraction, str]]:
 
 def _order(functions_of: Sequence[Pieces], traders: Sequence[str], reference: Fraction) -> Iterator[Row]:
     """Where two traders change their order. Above EVERY_PAIR traders only between neighbours at the reference price: the nearest changes."""
-    places: Sequence[int] = range(len(traders))
-    pairs = combinations(places, 2)
     if len(traders) > EVERY_PAIR:
-        ordered = sorted(places, key=lambda n: functions_of[n].scaled(reference))  # equal ones stay in their order
-        pairs = (tuple(sorted(pair)) for pair in pairwise(ordered))  # type: ignore[assignment]
         words = f"of {len(traders):,} traders, changes of order are listed between neighbours at the reference price only"
         yield {"kind": "not-listed", "text": words}
-    for n, m in pairs:
+    moving = [bool(one.cuts or one.lines[0][1]) for one in functions_of]
+    for n, m in _pairs(functions_of, reference) if any(moving) else ():
+        if not (moving[n] or moving[m]):
+            continue
         for price, rising in swaps(functions_of[n], functions_of[m]):
             more, less = (n, m) if rising else (m, n)
             yield {"kind": "order-change", "price": str(price), "trader": traders[more], "other": traders[less]}
+
+
+def _pairs(functions_of: Sequence[Pieces], reference: Fraction) -> Iterator[tuple[int, int]]:
+    """The places of every pair, or of neighbours, the smaller first."""
+    places = range(len(functions_of))
+    if len(places) <= EVERY_PAIR:
+        yield from combinations(places, 2)
+        return
+    ordered = sorted(places, key=lambda n: functions_of[n].scaled(reference))  # equal ones stay in their order
+    for n, m in pairwise(ordered):
+        yield min(n, m), max(n, m)
 
 
 def swaps(one: Pieces, other: Pieces) -> list[tuple[Fraction, bool]]:
