@@ -10,7 +10,7 @@ from perpcomp.number_text import counted
 from perpcomp.publish import facts
 from perpcomp.publish.markdown import with_code
 from perpcomp.publish.proposal.choices import NOTHING, Ballot, Choice, Option
-from perpcomp.publish.proposal.fit import Listed, Text
+from perpcomp.publish.proposal.fit import Listed, Made, Text
 from perpcomp.publish.proposal.text import cell, code, shown
 from perpcomp.publish.sentence import in_one_sentence, meaning, short
 from perpcomp.publish.status import DRAFT, status
@@ -143,15 +143,19 @@ def _paid(run: Run, files: Mapping[str, bytes]) -> Iterator[str | Listed]:
     def row(label: str, sums: Sequence[int]) -> str:
         return f"| {label} | {' | '.join(map(short, sums))} |"
 
-    everybody = row(f"**{counted(len(paid), 'account')}**", facts.added_up(paid, len(tokens)))
+    sums = facts.added_up(paid, len(tokens))
+    everybody = row(f"**{counted(len(paid), 'account')}**", sums)
+
+    def account(n: int) -> str:
+        return row(f"`{checksummed(paid[n].address)}`", (paid[n].entitlement, *paid[n].amounts))
 
     def rest(n: int) -> list[str]:
-        others = [row(counted(len(paid) - n, "other account"), facts.added_up(paid[n:], len(tokens)))] if n < len(paid) else []
-        return [*others, everybody]
+        others = [whole - part for whole, part in zip(sums, facts.added_up(paid[:n], len(tokens)), strict=True)]
+        return [*([row(counted(len(paid) - n, "other account"), others)] if n < len(paid) else []), everybody]
 
     yield from ("", f"| account | entitlement ({cell(quote)}) | {' | '.join(f'paid ({cell(token)})' for token in tokens)} |")
     yield f"| --- |{' ---: |' * (1 + len(tokens))}"
-    yield Listed("accounts", [row(f"`{checksummed(one.address)}`", (one.entitlement, *one.amounts)) for one in paid], rest)
+    yield Listed("accounts", Made(len(paid), account), rest)
     yield ""
     yield f"All accounts with every digit: `3-payouts.csv`, sha256 `{sha256(files['3-payouts.csv']).hexdigest()}`."
 

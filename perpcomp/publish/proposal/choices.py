@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from perpcomp.decide.compare import totals
-from perpcomp.fixed import ONE
+import polars as pl
+
+from perpcomp.decide.compare import INCOMPLETE, totals
+from perpcomp.fixed import ONE, to_integers
 from perpcomp.number_text import cut as cut_amount
 from perpcomp.publish.markdown import in_one_line
 from perpcomp.publish.proposal.limits import Limits, characters, cut
@@ -99,14 +101,15 @@ def _options(run: Run) -> dict[str, Option]:
 
 def _given(run: Run) -> Mapping[str, tuple[object, ...]]:
     """Name -> what it gives each account, by account; () where it gives nobody anything. An unknown amount is like no other."""
-    found: dict[str, list[object]] = {}
-    for name, trader, amount, rank in run.comparison.sort("trader").select("formula", "trader", "amount", "rank").iter_rows():
-        given = found.setdefault(name, [])
-        if rank is None:
-            given.append((name, trader))
-        elif amount:
-            given.append((trader, amount))
-    return {name: tuple(given) for name, given in found.items()}
+    found: dict[str, tuple[object, ...]] = {}
+    for (name,), rows in run.comparison.select("formula", "trader", "amount", "rank").group_by("formula"):
+        if rows.filter(INCOMPLETE).height:
+            found[str(name)] = (name,)
+        else:
+            some = rows.filter(pl.col("amount") != 0)
+            amounts = zip(some.get_column("trader").to_list(), to_integers(some.get_column("amount")), strict=True)
+            found[str(name)] = tuple(amounts)
+    return found
 
 
 def _labels(options: Sequence[Option], unit: str, most: int) -> list[str]:

@@ -1,10 +1,11 @@
 """A text that must not be longer than a limit: lists in it are cut in a stated order, and how much is left out is counted."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate
+from functools import cache, partial
+from itertools import accumulate, islice
+from typing import overload
 
 from perpcomp.publish.proposal.limits import characters, cut
 
@@ -21,6 +22,24 @@ class Listed:
     rest: Callable[[int], Sequence[str]]
 
 
+class Made(Sequence[str]):
+    """So many lines, each made when it is read, because a text has room for few of thousands."""
+
+    def __init__(self, count: int, line: Callable[[int], str]) -> None:
+        self._count, self._line = count, cache(line)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, n: int) -> str: ...
+    @overload
+    def __getitem__(self, n: slice) -> list[str]: ...
+    def __getitem__(self, n: int | slice) -> str | list[str]:
+        places = range(self._count)[n]
+        return self._line(places) if isinstance(places, int) else [*map(self._line, places)]
+
+
 Text = Sequence[str | Listed]
 
 
@@ -33,14 +52,14 @@ def fitted(text: Text, most: int, order: Sequence[str]) -> tuple[str, dict[str, 
     lists = {n: part for n, part in enumerate(text) if isinstance(part, Listed)}
     kept = {n: len(part.lines) for n, part in lists.items()}
     for n in sorted(lists, key=lambda n: order.index(lists[n].name)):
-        if characters(_joined(text, kept)) <= most:
+        if _fits(text, kept, most):
             break
-        kept[n] = _most(kept[n], partial(_fits, text, kept, n, most))
+        kept[n] = _most(kept[n], partial(_fits_with, text, kept, most, n))
     left_out: dict[str, int] = {}
     for n, part in lists.items():
         if less := len(part.lines) - kept[n]:
             left_out[part.name] = left_out.get(part.name, 0) + less
-    whole = _joined(text, kept)
+    whole = "\n".join(_lines(text, kept))
     if characters(whole) <= most:
         return whole, left_out
     lines = whole.split("\n")
@@ -54,19 +73,24 @@ def fitted(text: Text, most: int, order: Sequence[str]) -> tuple[str, dict[str, 
     return "\n".join([*beginning, MORE]), left_out
 
 
-def _joined(text: Text, kept: Mapping[int, int]) -> str:
-    lines: list[str] = []
+def _lines(text: Text, kept: Mapping[int, int]) -> Iterator[str]:
     for n, part in enumerate(text):
         if isinstance(part, Listed):
-            lines += [*part.lines[: kept[n]], *part.rest(kept[n])]
+            yield from islice(part.lines, kept[n])
+            yield from part.rest(kept[n])
         else:
-            lines.append(part)
-    return "\n".join(lines)
+            yield part
 
 
-def _fits(text: Text, kept: Mapping[int, int], n: int, most: int, lines: int) -> bool:
-    """Whether the text fits with so many lines of its n-th part."""
-    return characters(_joined(text, {**kept, n: lines})) <= most
+def _fits(text: Text, kept: Mapping[int, int], most: int) -> bool:
+    """Whether the text fits with so many lines of each list; no line is read after the first that does not."""
+    room = most + 1  # as no line ends after the last one
+    return all((room := room - characters(line) - 1) >= 0 for line in _lines(text, kept))
+
+
+def _fits_with(text: Text, kept: Mapping[int, int], most: int, n: int, lines: int) -> bool:
+    """Whether it fits with so many lines of its n-th part."""
+    return _fits(text, {**kept, n: lines}, most)
 
 
 def _most(count: int, fits: Callable[[int], bool]) -> int:
