@@ -6,6 +6,7 @@ What no command needs but those that show or publish it is imported where it is 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Protocol
 
 import polars as pl
@@ -20,7 +21,7 @@ from perpcomp.rules.named import Paying
 from perpcomp.rules.population import Population
 from perpcomp.systems.replay import Replay
 from perpcomp.tables.decide import FINDINGS
-from perpcomp.tables.files import row_hash
+from perpcomp.tables.files import to_csv
 from perpcomp.tables.payouts import RULE_STEPS
 from perpcomp.tables.schema import Table, check
 
@@ -136,14 +137,22 @@ class Run:
         return overrides(self.incident, self.formula.name, self.input.instead)
 
     @cached_property
-    def _hashes(self) -> dict[str, str]:
+    def _texts(self) -> dict[str, tuple[bytes, str]]:
         return {}
 
+    def text(self, attribute: str, table: Table) -> bytes:
+        """The canonical text of one of its tables, named by its attribute; made once, because several files hold it or state its hash."""
+        return self._text(attribute, table)[0]
+
     def row_hash(self, attribute: str, table: Table) -> str:
-        """The row hash of one of its tables, named by its attribute; computed once, because several files state it."""
-        if attribute not in self._hashes:
-            self._hashes[attribute] = row_hash(getattr(self, attribute), table)
-        return self._hashes[attribute]
+        """The row hash of one of its tables, named by its attribute."""
+        return self._text(attribute, table)[1]
+
+    def _text(self, attribute: str, table: Table) -> tuple[bytes, str]:
+        if attribute not in self._texts:
+            text = to_csv(getattr(self, attribute), table)
+            self._texts[attribute] = text, sha256(text).hexdigest()
+        return self._texts[attribute]
 
     @cached_property
     def rule_steps(self) -> pl.DataFrame:

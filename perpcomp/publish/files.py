@@ -27,7 +27,7 @@ from perpcomp.tables.events import EVENTS, FLAGS
 from perpcomp.tables.files import to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import ADJUSTED, CLAIMS, PAYEES, PAYOUTS, REDIRECTED, RULE_STEPS
-from perpcomp.tables.schema import Table
+from perpcomp.tables.schema import LOG_KEY, Table, rising
 
 SMALL = 5_000  # up to this many events are published as CSV as well as Parquet
 
@@ -36,7 +36,7 @@ INPUT_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,119}"
 FINDINGS_FILE = "findings.csv"
 WORKBOOK_FILE = "vote.xlsx"
 README_FILE, REPORT_FILE = "README.md", "report.html"
-EVENTS_FILE, EVENTS_FOLDER = "1-events.parquet", "events/"
+EVENTS_FILE, EVENTS_TEXT, EVENTS_FOLDER = "1-events.parquet", "1-events.csv", "events/"
 REDIRECTED_FILE, ADJUSTED_FILE, FLAGS_FILE = "redirected.csv", "adjusted.csv", "flags.csv"
 
 # file name -> (attribute of Run, its table); each is published as canonical CSV
@@ -77,13 +77,13 @@ def files(run: Run) -> dict[str, bytes]:
     published |= {f"inputs/{path.relative_to(run.input.file.parent).as_posix()}": path.read_bytes() for path in proof} | carried()
     progress.now("Making the files of the run")
     if run.incident.published_table is None:
-        published[EVENTS_FILE] = to_parquet(events.table.sort(EVENTS.key))
+        published[EVENTS_FILE] = to_parquet(events.table)  # which is in order
     if run.incident.published_table is None and events.table.height <= SMALL:
-        published["1-events.csv"] = to_csv(events.table, EVENTS)
+        published[EVENTS_TEXT] = to_csv(events.table, EVENTS)
     for name, frame in events.others.items():
-        published[f"{EVENTS_FOLDER}{name}.parquet"] = to_parquet(frame.sort("block_number", "log_index"))
+        published[f"{EVENTS_FOLDER}{name}.parquet"] = to_parquet(frame if rising(frame, LOG_KEY) else frame.sort(LOG_KEY))
     for name, (attribute, table) in CSV_FILES.items():
-        published[name] = to_csv(getattr(run, attribute), table)
+        published[name] = run.text(attribute, table)
     if run.flags is not None:
         published[FLAGS_FILE] = to_csv(run.flags, FLAGS)
     if run.incident.payees:

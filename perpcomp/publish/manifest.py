@@ -14,7 +14,7 @@ from typing import Any
 
 import rfc8785
 
-from perpcomp.publish.files import CSV_FILES, EVENTS_FILE, WORKBOOK_FILE
+from perpcomp.publish.files import CSV_FILES, EVENTS_FILE, EVENTS_TEXT, WORKBOOK_FILE
 from perpcomp.publish.stated import FORMAT, MANIFEST, PREDICATE, STATEMENT
 from perpcomp.publish.workbook import content_digest
 from perpcomp.rules.named import Paying
@@ -50,7 +50,8 @@ def _predicate(run: Run, files: Mapping[str, bytes], hashes: Mapping[str, str]) 
     # The rows of a table are identified by its canonical text, which its CSV file is.
     tables = {name: (getattr(run, attribute).height, hashes[name]) for name, (attribute, _) in CSV_FILES.items()}
     if run.incident.published_table is None:
-        tables[EVENTS_FILE] = (run.events.table.height, row_hash(run.events.table, EVENTS))
+        text = hashes.get(EVENTS_TEXT) or row_hash(run.events.table, EVENTS)
+        tables[EVENTS_FILE] = (run.events.table.height, text)
     paid, proved = counts(run.liquidations.filter("eligible")), run.input.proved
     return {
         "format": FORMAT,
@@ -84,7 +85,7 @@ def _predicate(run: Run, files: Mapping[str, bytes], hashes: Mapping[str, str]) 
 
 def _last_block(run: Run) -> dict[str, str]:
     """The last block with a trade; number 0 for a run that starts from a published table, no hash where the input states none."""
-    last = run.events.table.select("block_number", "block_hash").sort("block_number").tail(1)
+    last = run.events.table.tail(1).select("block_number", "block_hash")
     number, block_hash = last.row(0) if last.height else (0, None)
     return {"number": str(number), "hash": block_hash or ""}
 

@@ -25,7 +25,9 @@ PRICE_SITES = {  # what price sites call our columns, in lower case
 
 def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
     """The canonical text of a table."""
-    return check(frame, table).write_csv(datetime_format=CSV_TIME, quote_style="necessary").encode()
+    buffer = io.BytesIO()  # else Polars makes a str, which would be encoded again
+    check(frame, table).write_csv(buffer, datetime_format=CSV_TIME, quote_style="necessary")
+    return buffer.getvalue()
 
 
 def row_hash(frame: pl.DataFrame, table: Table) -> str:

@@ -32,7 +32,6 @@ from perpcomp.publish.sentence import in_one_sentence
 from perpcomp.publish.status import DRAFT, FINAL, status
 from perpcomp.publish.summary import summary
 from perpcomp.run import Run, kind_in_words
-from perpcomp.tables.files import row_hash
 from perpcomp.tables.payouts import PAYOUTS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -53,7 +52,7 @@ def report(run: Run) -> bytes:
             state=WORDS[status(run)],
             warnings=list(_warnings(run)),
             lead=in_one_sentence(run),
-            run_id=f"payouts {row_hash(run.payouts, PAYOUTS)[:RUN_ID]}, incident file {run.incident.sha256[:RUN_ID]}",
+            run_id=f"payouts {run.row_hash('payouts', PAYOUTS)[:RUN_ID]}, incident file {run.incident.sha256[:RUN_ID]}",
             sections=_sections(run),
             style=Markup(style),
             policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",

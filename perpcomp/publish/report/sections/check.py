@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from perpcomp.publish import facts
 from perpcomp.publish.report.parts import Code, Grid, Heading, Part, Section, Text
 from perpcomp.run import Run
-from perpcomp.tables.files import row_hash
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYEES, PAYOUTS
 from perpcomp.tables.schema import CSV_TIME
@@ -42,8 +41,7 @@ def _until(run: Run) -> str:
 
 def _hashes(run: Run) -> Iterator[list[str]]:
     for name, (attribute, table) in TABLES.items():
-        frame = getattr(run, attribute)
-        yield [name, "table", f"{frame.height:,}", row_hash(frame, table)]
+        yield [name, "table", f"{getattr(run, attribute).height:,}", run.row_hash(attribute, table)]
     inputs = {path.name: path.read_bytes() for path in run.input.files} | {f"{run.incident.name}.toml": run.incident.raw}
     for name, data in sorted(inputs.items()):
         yield [f"inputs/{name}", "input", "", hashlib.sha256(data).hexdigest()]
