@@ -1,6 +1,8 @@
 """The look before the vote: who prefers what, what would be elected, and how fair it is; the figures of the catalogue, exactly."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
 
@@ -9,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perpcomp.decide import fairness, preferences
-from perpcomp.decide.field import Field, Option
+from perpcomp.decide import elections, fairness, preferences
+from perpcomp.decide.field import Field, Option, sum_where
 from perpcomp.fixed import ONE
 from perpcomp.rules.amounts import Amounts
 from perpcomp.rules.apply import apply
@@ -155,3 +157,30 @@ def test_differences_are_exact_and_cut_towards_0(rows: list[tuple[int | Fraction
     found = preferences.differences(Field(traders, options, [0] * len(rows)), "base")
     cut = found.with_columns(found["difference"].reinterpret(dtype=pl.Int128))
     assert sorted(cut.iter_rows()) == sorted(expected)
+
+
+@pytest.mark.property
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=9), st.integers(1, 3))
+def test_voters_rank_by_amount_and_equal_ones_by_name_or_in_reverse(rows: list[tuple[int, ...]], count: int) -> None:
+    """Who gets the same from all does not vote, so one option alone has no voter and is not elected."""
+    options = {"abc"[k]: [row[k] for row in rows] for k in range(count)}
+    by_name, in_reverse = Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
+    for row in rows:
+        if len(set(row[:count])) > 1:
+            by_name[tuple(sorted(range(count), key=lambda k, row=row: (-row[k], k)))] += 1
+            in_reverse[tuple(sorted(range(count), key=lambda k, row=row: (-row[k], -k)))] += 1
+    made = field(options, [1] * len(rows))
+    assert elections.ballots(made)[:2] == (by_name, in_reverse)
+    assert count > 1 or not any(one.elected for one in elections.elections(made).values())
+
+
+@pytest.mark.property
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=40))
+def test_inversions_are_the_pairs_of_which_the_later_is_smaller(ranks: list[int]) -> None:
+    assert fairness.inversions(pl.Series(ranks, dtype=pl.Int64)) == sum(later < earlier for earlier, later in combinations(ranks, 2))
+
+
+def test_a_sum_beyond_the_limit_of_a_column_is_exact() -> None:
+    large = Option("large", Amounts([10**38 - 1, 10**38 - 1, 10**38 - 1]), [True] * 3)
+    assert sum_where(large, pl.Series([True, True, False])) == 2 * (10**38 - 1)
+    assert sum_where(replace(large, amounts=Amounts([1, 2, 4], 3)), pl.Series([True, False, True])) == F(5, 3)

@@ -53,12 +53,12 @@ def _highest(scores: Mapping[str, Fraction]) -> list[str]:
 def elections(field: Field) -> dict[str, Election]:
     """Voting type -> its result, over the options that may be paid and the traders whose amounts are all known."""
     names = [one.name for one in field.options if one.payable]
-    by_name, in_reverse = (_scores(field, len(names), reverse) for reverse in (False, True))
+    rankings, reverse, approvals, weights = ballots(field)
+    by_name, in_reverse = (_scores(one, approvals, weights, len(names)) for one in (rankings, reverse))
     return {kind: Election(dict(zip(names, by_name[kind], strict=True)), dict(zip(names, in_reverse[kind], strict=True))) for kind in TYPES}
 
 
-def _scores(field: Field, count: int, reverse: bool) -> dict[str, list[Fraction]]:
-    rankings, approvals, weights = ballots(field, reverse)
+def _scores(rankings: Counter[Ballot], approvals: Counter[Ballot], weights: Sequence[int], count: int) -> dict[str, list[Fraction]]:
     return {
         SINGLE: single_choice(rankings, count),
         APPROVAL: approval(approvals, count),
@@ -68,11 +68,13 @@ def _scores(field: Field, count: int, reverse: bool) -> dict[str, list[Fraction]
     }
 
 
-def ballots(field: Field, reverse: bool) -> tuple[Counter[Ballot], Counter[Ballot], list[int]]:
-    """The traders' rankings and approvals, equal ones counted together, and the sum of their weighted votes (1e-18)."""
+def ballots(field: Field) -> tuple[Counter[Ballot], Counter[Ballot], Counter[Ballot], list[int]]:
+    """The traders' rankings, those in the reverse order of names, and approvals, equal ones counted together; and the sum of their
+    weighted votes (1e-18).
+    """
     at = [n for n, one in enumerate(field.options) if one.payable]
     options, places = [field.options[n] for n in at], range(len(at))
-    before = pl.DataFrame({str(k): pl.repeat(0, len(field.traders), dtype=pl.Int64, eager=True) for k in places})
+    by_name, in_reverse = dict[str, pl.Series](), dict[str, pl.Series]()  # of each pair, who has the second option before the first
     differs = pl.repeat(False, len(field.traders), dtype=pl.Boolean, eager=True)
     known = pl.repeat(bool(options), len(field.traders), dtype=pl.Boolean, eager=True)
     for option in options:
@@ -80,14 +82,26 @@ def ballots(field: Field, reverse: bool) -> tuple[Counter[Ballot], Counter[Ballo
     for k, m in combinations(places, 2):
         more, less = field.better[at[k], at[m]]
         differs |= more | less
-        # An option's place is the number of options before it: those that pay more, and of equal ones those with an earlier name, or a later one.
-        later = more if reverse else ~less
-        before = before.with_columns(pl.col(str(k)) + (~later).cast(pl.Int64), pl.col(str(m)) + later.cast(pl.Int64))
-    voters = (differs & known).arg_true().to_list()
+        by_name[f"{k} {m}"], in_reverse[f"{k} {m}"] = less, ~more
+    voters = differs & known
+    rankings, reverse = (
+        _rankings(pl.DataFrame({"voter": voters, **pairs}).filter("voter"), len(options)) for pairs in (by_name, in_reverse)
+    )
+    return rankings, reverse, *_parts(options, voters.arg_true().to_list())
+
+
+def _rankings(pairs: pl.DataFrame, count: int) -> Counter[Ballot]:
+    """The rankings of so many options by who has the second option of each pair before the first."""
+    # An option's place is the number of options before it: those that pay more, and of equal ones those with an earlier name, or a later one.
+    places = range(count if count > 1 else 0)
+    before = [
+        pl.sum_horizontal(*(pl.col(f"{k} {n}").not_() for k in places[:n]), *(pl.col(f"{n} {m}") for m in places[n + 1 :])).alias(str(n))
+        for n in places
+    ]
     rankings = Counter[Ballot]()
-    for *positions, number in before[voters].group_by(pl.all()).len().iter_rows():
+    for *positions, number in pairs.group_by(before).len().iter_rows() if before else ():
         rankings[tuple(sorted(places, key=positions.__getitem__))] += number
-    return rankings, *_parts(options, voters)
+    return rankings
 
 
 def _parts(options: Sequence[Option], voters: Sequence[int]) -> tuple[Counter[Ballot], list[int]]:

@@ -189,12 +189,13 @@ def inversions(ranks: pl.Series) -> int:
     """
     line, count, largest = pl.DataFrame({"rank": ranks}), 0, ranks.max()
     assert isinstance(largest, int)
+    seen, others = pl.col("one").cum_sum() - pl.col("one"), pl.col("higher").ne_missing(pl.col("higher").shift())
+    start = pl.when(others).then(seen).forward_fill()  # what was seen before the first of equal higher digits
+    wrong = (seen - start) * (1 - pl.col("one"))
     for digit in reversed(range(largest.bit_length())):
-        line = line.with_columns(one=pl.col("rank") // (1 << digit) % 2, higher=pl.col("rank") // (1 << (digit + 1)))
-        line = line.sort("higher", maintain_order=True).with_columns(seen=pl.col("one").cum_sum() - pl.col("one"))
-        start = line.group_by("higher", maintain_order=True).agg(pl.col("seen").first().alias("start"))
-        wrong = line.filter(pl.col("one") == 0).join(start, on="higher", how="left", maintain_order="left")
-        count += int(wrong.select((pl.col("seen") - pl.col("start")).sum()).item())
+        line = line.select("rank", one=pl.col("rank") // (1 << digit) % 2, higher=pl.col("rank") // (1 << (digit + 1)))
+        line = line.sort("higher", maintain_order=True)
+        count += int(line.select(wrong.sum()).item())
     return count
 
 

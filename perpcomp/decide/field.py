@@ -11,6 +11,7 @@ from itertools import combinations, compress
 
 import polars as pl
 
+from perpcomp import fixed
 from perpcomp.entitlement import Entitlement, columns_of
 from perpcomp.rules.amounts import Amounts
 
@@ -43,6 +44,11 @@ class Option:
     def complete(self) -> bool:
         """Whether every trader's amount is known."""
         return all(self.known)
+
+    @cached_property
+    def adds_up(self) -> bool:
+        """Whether `whole` is exact, and a sum of it stays below the limit of Int128, beyond which Polars wraps."""
+        return self.amounts.denominator == 1 and fixed.largest(self.whole) * len(self.whole) < fixed.LIMIT
 
     @cached_property
     def _whole_decides(self) -> bool:
@@ -113,6 +119,8 @@ def better(one: Option, other: Option) -> tuple[pl.Series, pl.Series]:
     return more, less
 
 
-def sum_where(amounts: Amounts, chosen: pl.Series) -> Fraction:
+def sum_where(one: Option, chosen: pl.Series) -> Fraction:
     """The exact sum of the amounts of some traders."""
-    return Fraction(sum(compress(amounts.numerators, chosen.to_list())), amounts.denominator)
+    if one.adds_up:
+        return Fraction(int(one.whole.filter(chosen).sum()))
+    return Fraction(sum(compress(one.amounts.numerators, chosen.to_list())), one.amounts.denominator)

@@ -51,8 +51,8 @@ def matrix(field: Field) -> dict[tuple[str, str], Pair]:
     for (n, m), (up, down) in field.better.items():
         one, other = field.options[n], field.options[m]
         both, more, less = (int(which.sum()) for which in (one.is_known & other.is_known, up, down))
-        gained = sum_where(one.amounts, up) - sum_where(other.amounts, up)
-        lost = sum_where(other.amounts, down) - sum_where(one.amounts, down)
+        gained = sum_where(one, up) - sum_where(other, up)
+        lost = sum_where(other, down) - sum_where(one, down)
         pairs[one.name, other.name] = Pair(more, less, both - more - less, gained, lost)
         pairs[other.name, one.name] = Pair(less, more, both - more - less, lost, gained)
     return pairs
@@ -129,7 +129,7 @@ def differences(field: Field, chosen: str) -> pl.DataFrame:
 def _apart(one: Option, base: Option) -> tuple[pl.Series, pl.Series]:
     """What one option gives each trader less what another one gives: cut to whole 1e-18, and exact as text."""
     whole = one.amounts.denominator == base.amounts.denominator == 1
-    if whole and max(abs(value) for option in (one, base) for value in (*option.amounts.numerators, 0)) < fixed.LIMIT // 2:
+    if whole and max(fixed.largest(one.whole), fixed.largest(base.whole)) < fixed.LIMIT // 2:
         difference = one.whole - base.whole  # below the limit of Int128, beyond which Polars wraps
         return difference, difference.cast(pl.String)
     differences = [one.amounts[n] - base.amounts[n] for n in range(len(one.amounts))]
