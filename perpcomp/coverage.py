@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+from perpcomp.decoded import Events
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.exports.subgraph_meta import Answer, answers_in
 from perpcomp.ingest.node.store import read_range
-from perpcomp.input import Events, Input
+from perpcomp.input import Input
 from perpcomp.tables.schema import CSV_TIME
 
 Evidence = Literal["store", "file-names", "subgraph-meta", "none"]

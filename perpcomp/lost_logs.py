@@ -6,9 +6,9 @@ from functools import partial
 
 import polars as pl
 
+from perpcomp.decoded import Events
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
-from perpcomp.input import Events
 from perpcomp.systems.system import Tables, find
 
 

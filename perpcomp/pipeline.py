@@ -22,6 +22,7 @@ from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.alarms import alarms
 from perpcomp.decide.restore_orders import in_kind, orders
 from perpcomp.decide.side_by_side import field_of
+from perpcomp.decoded import Events, no_events
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.engine import LOCAL, Engine
@@ -30,7 +31,7 @@ from perpcomp.guards.verdicts import Verdicts, with_verdicts
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import read_account_kinds
 from perpcomp.ingest.block_times import block_times
-from perpcomp.input import Events, Input, no_events, read_events
+from perpcomp.input import Input, read_events
 from perpcomp.lost_logs import gaps
 from perpcomp.owed import due_by, left_over, not_compared, of_all
 from perpcomp.rules.apply import Known

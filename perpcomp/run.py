@@ -13,9 +13,10 @@ import polars as pl
 
 from perpcomp.coverage import Coverage
 from perpcomp.decide.field import Field
+from perpcomp.decoded import Events
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
-from perpcomp.input import Events, Input
+from perpcomp.input import Input
 from perpcomp.owed import Due
 from perpcomp.rules.named import Paying
 from perpcomp.rules.population import Population

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import perpcomp
+from perpcomp.decoded import Events
 from perpcomp.findings import Finding
-from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.continuity import MOST
 from perpcomp.systems.perpetual_v1 import liquidations as perpetual_v1

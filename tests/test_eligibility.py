@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from perpcomp import fixed, pipeline
+from perpcomp.decoded import Events
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
 from perpcomp.eligibility.rule import Facts, Rule
@@ -21,7 +22,6 @@ from perpcomp.fixed import div_integers, from_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.eligibility import Eligibility, Exclusion
 from perpcomp.incident.incident import Incident
-from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.systems.perpetual_v1.index_drawdown import index_drawdowns

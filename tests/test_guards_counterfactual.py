@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import perpcomp
 from perpcomp.curve import Reserves, Reverts
+from perpcomp.decoded import Events
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, to_integer
 from perpcomp.guards.counterfactual.actions import Actions, read_actions
@@ -31,7 +32,6 @@ from perpcomp.guards.judge import judge
 from perpcomp.guards.limits import NO_LIMIT, Limit
 from perpcomp.incident import incident_file
 from perpcomp.incident.guards import Guards
-from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.code import denominators
 from perpcomp.systems.perpetual_v1.replay.replay import replay

@@ -39,6 +39,7 @@ ORDER = [
     "fetching",
     "piece",
     "shared_input",
+    "decoded",
     "input",
     "lost_logs",
     "coverage",

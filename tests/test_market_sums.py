@@ -141,7 +141,7 @@ def test_of_many_breaks_the_first_are_named_and_the_others_counted(rehearsal: Ru
 
 
 def test_markets_are_looked_at_part_by_part_where_they_have_many_logs(large: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perpcomp.input.MARKETS_AT_ONCE", 1_000)
+    monkeypatch.setattr("perpcomp.decoded.MARKETS_AT_ONCE", 1_000)
     events, names = large.events, [market.amm for market in large.incident.markets]
 
     def seen(own: list[str], lazy: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]) -> tuple[list[str], list[set[str]]]:

@@ -11,11 +11,12 @@ import pytest
 
 import perpcomp
 from perpcomp import fixed, pipeline
+from perpcomp.decoded import Events
 from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
 from perpcomp.incident.chain import Chain, Code
-from perpcomp.input import Events, Input, find_input, read_events
+from perpcomp.input import Input, find_input, read_events
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1

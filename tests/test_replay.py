@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 import perpcomp
 from perpcomp import curve
 from perpcomp.curve import Average, Reserves
+from perpcomp.decoded import Events
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE, from_integer, to_integer
 from perpcomp.incident import incident_file
-from perpcomp.input import Events, Input, find_input, read_events
+from perpcomp.input import Input, find_input, read_events
 from perpcomp.systems.perpetual_v1.code import BY_OPEN_NOTIONAL, Denominators
 from perpcomp.systems.perpetual_v1.replay import contract
 from perpcomp.systems.perpetual_v1.replay.liquidation_price import ABOVE, ALWAYS, BELOW, NEVER, liquidation_price

@@ -18,6 +18,7 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 import perpcomp
+from perpcomp.decoded import Events
 from perpcomp.explain import explain as explanation
 from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
@@ -31,7 +32,6 @@ from perpcomp.guards.rules.trading import close, deposit, modify, transfer_margi
 from perpcomp.guards.rules.vectors import opened
 from perpcomp.incident import incident_file
 from perpcomp.ingest.raw_frame import no_logs
-from perpcomp.input import Events
 from perpcomp.run import Run
 from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.synthetix_v2 import events as v2

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 import perpcomp
+from perpcomp.decoded import Events
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident import incident_file
-from perpcomp.input import Events, find_input, read_events
+from perpcomp.input import find_input, read_events
 from perpcomp.systems.synthetix_v2.system import SYNTHETIX_V2
 from perpcomp.valuation import is_before_crash
 

@@ -14,11 +14,12 @@ import pytest
 
 from perpcomp import pipeline, valuation
 from perpcomp.audit.verify import verify
+from perpcomp.decoded import Events
 from perpcomp.explain.explain import explain
 from perpcomp.findings import Finding, InputError
 from perpcomp.fixed import from_integer, to_integer
 from perpcomp.incident import incident_file
-from perpcomp.input import Events, Input, find_input
+from perpcomp.input import Input, find_input
 from perpcomp.publish.summary import summary
 from perpcomp.run import Run
 from perpcomp.systems.perpetual_v1.events import FUNDING_RATE_UPDATED

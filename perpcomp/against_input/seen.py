@@ -7,8 +7,8 @@ from functools import cached_property, partial
 
 import polars as pl
 
+from perpcomp.decoded import Events
 from perpcomp.findings import closest
-from perpcomp.input import Events
 
 
 @dataclass(frozen=True)

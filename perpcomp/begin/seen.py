@@ -9,9 +9,9 @@ import polars as pl
 from perpcomp import fixed
 from perpcomp.begin.deployed import Deployed
 from perpcomp.begin.fall import Fall, Price, largest_fall, window
+from perpcomp.decoded import Events
 from perpcomp.findings import refusal
 from perpcomp.incident.incident import Incident
-from perpcomp.input import Events
 from perpcomp.systems.system import System
 
 

@@ -16,10 +16,11 @@ import polars as pl
 
 from perpcomp import adjust, payees, payouts, pipeline, restore
 from perpcomp import formula as formulas
+from perpcomp.decoded import Events, no_events
 from perpcomp.findings import INVALID_MANIFEST, WRONG_INPUT, Finding, InputError, refusal
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
-from perpcomp.input import Events, Input, no_events
+from perpcomp.input import Input
 from perpcomp.owed import Due, due_by, of_all
 from perpcomp.publish.files import ADJUSTED_FILE, CSV_FILES, EVENTS_FILE, EVENTS_FOLDER, REDIRECTED_FILE
 from perpcomp.publish.stated import MANIFEST, read_manifest
