@@ -94,7 +94,7 @@ class Sheet:
         series, theirs = self.frame.get_column(name), self.theirs[name]
         if series.dtype.is_float() and kind == "number":
             series = series.cast(pl.String)
-        elif series.dtype.is_float():
+        elif series.dtype.is_float() and series.null_count() < series.len():  # a column of nothing is no float: its cells are empty
             for row, value in self.frame.select("row", name).drop_nulls().head(1).iter_rows():
                 self.complain(row, f"{theirs} is {value!r}, in a column of type {series.dtype}.", LOST)
             return nothing
