@@ -472,11 +472,14 @@ def test_one_place_in_a_block_holds_one_log(tmp_path: Path) -> None:
 
 
 def test_a_transaction_in_two_blocks_is_refused(tmp_path: Path) -> None:
-    row = json.loads(LINES[3])
-    later = {**row, "blockNumber": hex(int(row["blockNumber"], 16) + 10**6), "blockHash": "0x" + "2" * 64, "logIndex": "0x7"}
-    said = refused(written(tmp_path, [*LINES, json.dumps(later)]))
-    assert len(said) == 1
-    assert "The same transaction is in another block too. The rows come from two chains" in said[0]
+    """Also where its logs stand one behind the other in the file."""
+    for n in (3, len(LINES) - 1):
+        row = json.loads(LINES[n])
+        later = {**row, "blockNumber": hex(int(row["blockNumber"], 16) + 10**6), "blockHash": "0x" + "2" * 64, "logIndex": "0x7"}
+        later["blockTimestamp"] = hex(int(row["blockTimestamp"], 16) + 10**7)
+        said = refused(written(tmp_path, [*LINES, json.dumps(later)]))
+        assert len(said) == 1
+        assert "The same transaction is in another block too. The rows come from two chains" in said[0]
 
 
 @pytest.mark.parametrize(("key", "value"), [("blockTimestamp", "0x1"), ("blockHash", "0x" + "1" * 64)])

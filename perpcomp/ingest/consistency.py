@@ -13,7 +13,8 @@ from perpcomp.ingest.raw_frame import LOG_ORDER, LOGS_OF_A_BLOCK, increases
 BLOCK = ["block_number", "block_time", "block_hash"]
 # Rows of a block are usually adjacent: few rows have another block than the row before, and every difference is among these.
 OTHER_BLOCK = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in BLOCK)
-OTHER_TRANSACTION = pl.col("transaction_hash").ne_missing(pl.col("transaction_hash").shift())
+# The block too: else a transaction whose logs in two blocks are adjacent would seem to be in one.
+OTHER_TRANSACTION = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in ("transaction_hash", "block_number"))
 NO_CONTENT = {"row", *BLOCK, "log_index"}  # columns that say where a log is, not what it holds
 TWO_CHAINS = "The rows come from two chains or a reorganisation: fetch them again."
 
@@ -42,7 +43,7 @@ class Consistency:
                 pl.col("transaction_hash").hash(0).alias("transaction"),
             )
         )
-        self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first"))
+        self.blocks.append(raw.select(*BLOCK, "row").filter(OTHER_BLOCK).unique(BLOCK, keep="first", maintain_order=True))
         first = raw.select("transaction_hash", "block_number", "transaction_index", "row").filter(OTHER_TRANSACTION)
         self.transactions.append(first.with_columns(pl.col("transaction_hash").hash(0)))
 
