@@ -1,10 +1,13 @@
-"""Logs to typed columns: 1,000,000 PositionChanged logs of recorded shape, compared with web3.py's process_log and eth_abi's decode.
+"""Logs to typed columns: 1,000,000 PositionChanged logs of recorded shape, compared with web3.py, eth_abi and polars_evm.
 
-The peers get fewer rows of the same logs, and prepared contract objects and input. Values are compared before times.
+The peers get fewer rows of the same logs, and prepared contract objects and input. Values are compared before times. polars_evm gives
+floats, so its values are compared as floats; it runs on our Polars, in a folder of its own.
 """
 
 import gzip
+import importlib
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -32,7 +35,9 @@ from tests.bench.measure import ROOT, Line, rates
 from tests.raw_logs import read_logs
 
 RECORDED = ROOT / "tests/lab/large/logs.jsonl.gz"
-ROWS, JSON_ROWS, WEB3_ROWS, ETH_ABI_ROWS = 1_000_000, 200_000, 4_000, 15_000
+ROWS, JSON_ROWS, WEB3_ROWS, ETH_ABI_ROWS, EVM_ROWS = 1_000_000, 200_000, 4_000, 15_000, 50_000
+EVM = "polars_evm==0.2.6"
+PIP_SECONDS = 300
 BINARY_TIMES, TEXT_TIMES, MEMORY_MB, JSON_RATE = 1500, 250, 600, 250_000
 
 # As in the contract's source: the peers decode independently of our signature.
@@ -53,18 +58,24 @@ def lines() -> Iterator[Line]:
     _check(rows, [event.process_log(log) for log in logs])
 
     raw, text = _frame(rows, ROWS, unhex=True), _frame(rows, ROWS, unhex=False)
-    rate = rates(
-        {
-            "binary": (ROWS, lambda: decode(raw, POSITION_CHANGED)),
-            "text": (ROWS, lambda: decode(_to_binary(text), POSITION_CHANGED)),
-            "web3": (len(logs), lambda: [event.process_log(log) for log in logs]),
-            "eth_abi": (len(data), lambda: [eth_abi_decode(ABI_TYPES, cell) for cell in data]),
-        }
-    )
+    runs: dict[str, tuple[int, Callable[[], object]]] = {
+        "binary": (ROWS, lambda: decode(raw, POSITION_CHANGED)),
+        "text": (ROWS, lambda: decode(_to_binary(text), POSITION_CHANGED)),
+        "web3": (len(logs), lambda: [event.process_log(log) for log in logs]),
+        "eth_abi": (len(data), lambda: [eth_abi_decode(ABI_TYPES, cell) for cell in data]),
+    }
+    peers = {"web3": "web3.py process_log", "eth_abi": "eth_abi decode", "evm": "polars_evm decode_events, to floats"}
+    with TemporaryDirectory() as folder:
+        if (evm := _evm(Path(folder), raw.head(EVM_ROWS))) is not None:
+            runs["evm"] = (EVM_ROWS, evm)
+        rate = rates(runs)
     for source, target in (("binary", BINARY_TIMES), ("text", TEXT_TIMES)):
-        for peer, name in (("web3", "web3.py process_log"), ("eth_abi", "eth_abi decode")):
-            what = f"decode {ROWS:,} logs, {source} columns"
-            yield _beside(what, rate[source].steady, rate[peer].steady, name, target if peer == "web3" else None)
+        what, ours = f"decode {ROWS:,} logs, {source} columns", rate[source].steady
+        for peer, name in peers.items():
+            if peer in rate:
+                yield _beside(what, ours, rate[peer].steady, name, target if peer == "web3" else None)
+            else:
+                yield Line(what, f"{ours:,.0f} rows/CPU-s", f"not measured: pip cannot install {EVM}")
         yield _beside("the same, first call", rate[source].first, rate["web3"].first, "web3.py process_log")
     yield peak
     yield from _reading(rows)
@@ -165,12 +176,60 @@ def _to_binary(text: pl.DataFrame) -> pl.DataFrame:
     return text.with_columns(binary(text[name]) for name in ("topic1", "topic2", "data"))
 
 
-def _web3_event() -> Any:
-    """web3.py's PositionChanged, of a contract object made once."""
+def _abi() -> dict[str, Any]:
     indexed = [{"name": name, "type": "address", "indexed": True} for name in ("trader", "amm")]
     words = [{"name": name, "type": type_, "indexed": False} for name, type_ in zip(ABI_NAMES, ABI_TYPES, strict=True)]
-    abi = [{"type": "event", "name": "PositionChanged", "anonymous": False, "inputs": indexed + words}]
-    return Web3().eth.contract(abi=abi).events.PositionChanged()
+    return {"type": "event", "name": "PositionChanged", "anonymous": False, "inputs": indexed + words}
+
+
+def _web3_event() -> Any:
+    """web3.py's PositionChanged, of a contract object made once."""
+    return Web3().eth.contract(abi=[_abi()]).events.PositionChanged()
+
+
+def _evm(folder: Path, raw: pl.DataFrame) -> Callable[[], object] | None:
+    """polars_evm's work on these rows, whose values are ours as far as floats go; None where pip cannot install it.
+
+    It asks a package that it does not depend on for the topic of the event, so the topic is given. Of our dependencies it needs none.
+    """
+    pip = [
+        "install",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "--no-deps",
+        "--target",
+        str(folder),
+        EVM,
+    ]
+    try:
+        done = subprocess.run([sys.executable, "-m", "pip", *pip], stdin=subprocess.DEVNULL, capture_output=True, timeout=PIP_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode:
+        return None
+    sys.path.append(str(folder))
+    try:
+        importlib.import_module("polars_evm")
+        events: Any = importlib.import_module("polars_evm._helpers.decoding.decoding_events")
+    finally:
+        sys.path.remove(str(folder))
+    events.get_event_hash = lambda _: POSITION_CHANGED.topic0
+    topic0, no_topic = pl.lit(unhexlify(POSITION_CHANGED.topic0[2:])), pl.lit(None, dtype=pl.Binary)
+    whole, abi = raw.with_columns(topic0=topic0, topic3=no_topic), _abi()
+
+    def work() -> pl.DataFrame:
+        found: pl.DataFrame = events.decode_events(whole, abi)
+        return found
+
+    theirs, ours = work(), decode(raw, POSITION_CHANGED).select(*POSITION_CHANGED.schema)
+    for found, wanted in zip(theirs.select("trader", "amm", *ABI_NAMES).rows(), ours.rows(), strict=True):
+        assert [f"0x{word.hex()}" for word in found[:2]] == [*wanted[:2]], "polars_evm has other addresses"
+        near = all(math.isclose(a, _units(b), rel_tol=1e-12) for a, b in zip(found[2:], wanted[2:], strict=True))
+        assert near, "polars_evm has other values"
+    return work
 
 
 def _web3_log(row: Row) -> AttributeDict[str, Any]:
