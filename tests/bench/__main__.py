@@ -14,6 +14,7 @@ from tests.bench import (
     reporting,
     scaling,
     side_by_side,
+    spoilt,
     startup,
     verifying,
     vesting,
@@ -24,6 +25,7 @@ from tests.bench.measure import Line
 BENCHES = {
     "startup": startup.lines,
     "decoding": decoding.lines,
+    "spoilt": spoilt.lines,
     "fetching": fetching.lines,
     "replaying": replaying.lines,
     "reporting": reporting.lines,
