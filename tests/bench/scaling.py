@@ -215,6 +215,7 @@ def _polars(folder: str) -> Work:
 def _duckdb(folder: str) -> Work:
     import duckdb
 
+    duckdb.execute("SET enable_progress_bar = false")  # of a slow query it is printed among the figures
     sums = ", ".join(f"sum({name})" for name in SUMMED)
     query = (
         f"SELECT trader, count(*), {sums} FROM '{folder}/{CHANGED}' JOIN '{folder}/{LIQUIDATED}' USING ({', '.join(KEY)}) GROUP BY trader"
