@@ -8,12 +8,12 @@ from functools import cached_property
 import polars as pl
 
 from perpcomp import entitlement, payees
-from perpcomp.entitlement import Entitlement
+from perpcomp.entitlement import Entitlement, Sums, columns_of
 from perpcomp.findings import Finding, InputError
 from perpcomp.formula import Read
 from perpcomp.incident.incident import Incident
 from perpcomp.number_text import in_full
-from perpcomp.payees import Part
+from perpcomp.payees import PAID_FOR, Part
 from perpcomp.rules.apply import Known, Outcome
 from perpcomp.rules.named import NamedRule, Paying, entitlements, named, outcome
 from perpcomp.rules.population import Population
@@ -66,14 +66,24 @@ class Due:
         return payees.parts(self.owed, self.incident)
 
     @cached_property
-    def by_payee(self) -> dict[str, Entitlement]:
+    def paid_for(self) -> pl.DataFrame:
+        """`parts` as columns: PAID_FOR."""
+        if self.incident.payees:
+            return pl.DataFrame({"payee": [part.payee for part in self.parts], "trader": [part.trader for part in self.parts]}, PAID_FOR)
+        traders = pl.Series([*self.owed], dtype=pl.String)
+        return pl.DataFrame({"payee": traders, "trader": traders})
+
+    @cached_property
+    def by_payee(self) -> Mapping[str, Entitlement]:
         """What is owed, by payee, sorted by address."""
-        return payees.per_payee(self.parts)
+        if self.incident.payees:
+            return payees.per_payee(self.parts)
+        return self.owed if isinstance(self.owed, Sums) else dict(sorted(self.owed.items()))
 
     @property
     def total(self) -> int:
         """All that is owed, in whole 1e-18: of a rule the exact sum, cut once."""
-        return int(sum(one.known for one in self.owed.values()))
+        return int(sum(columns_of(self.owed)[0]))
 
     def before_received(self, trader: str) -> int | Fraction | None:
         """What a trader was owed before what it received already was taken off at the end, and before rulings; None where a step of a rule took it off."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.entitlement import Entitlement, part_of
+from perpcomp.entitlement import Entitlement, Sums, part_of
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.lists import CONTRACT, SAFE
@@ -19,7 +19,7 @@ from perpcomp.tables.schema import check, frame_of
 
 NAMED = 20  # so many addresses are named in a finding
 NOT_CHECKED = "not-checked"
-PAID_FOR = {"payee": pl.String, "trader": pl.String}
+PAID_FOR = {"payee": pl.String, "trader": pl.String}  # who is paid for whom
 UNPAYABLE = "unpayable: "  # how the reason of such a row begins
 IS_CONTRACT = "payee-is-contract"
 
@@ -92,18 +92,17 @@ def why_unpayable(address: str, named: Mapping[str, str]) -> str | None:
     return None
 
 
-def unpayable(paid_for: Iterable[Part], named: Mapping[str, str]) -> dict[str, str]:
+def unpayable(payees: Iterable[str], named: Mapping[str, str]) -> dict[str, str]:
     """Payee -> why nobody may pay it, of the payees that are none or no account. `named` are the contracts of the incident and its input."""
-    payees = pl.Series([*{part.payee for part in paid_for}], dtype=pl.String)
+    payees = pl.Series([*payees], dtype=pl.String)
     doubtful = payees.filter(payees.str.contains(_DOUBTFUL) | payees.is_in([*named]))  # of 100,000 a hundred, in a tenth of the time
     return {payee: why for payee in doubtful if (why := why_unpayable(payee, named)) is not None}
 
 
-def table(payouts: pl.DataFrame, paid_for: Sequence[Part], unpayable: Mapping[str, str], kinds: Mapping[str, str]) -> pl.DataFrame:
-    """The payees table: who receives how much. `unpayable` says why an address cannot be paid, `kinds` what stands at an address on the
-    chain that pays, as far as it is known.
+def table(payouts: pl.DataFrame, paid_for: pl.DataFrame, unpayable: Mapping[str, str], kinds: Mapping[str, str]) -> pl.DataFrame:
+    """The payees table: who receives how much. `paid_for` has PAID_FOR, `unpayable` says why an address cannot be paid, `kinds` what
+    stands at an address on the chain that pays, as far as it is known.
     """
-    parts = pl.DataFrame({"payee": [part.payee for part in paid_for], "trader": [part.trader for part in paid_for]}, schema=PAID_FOR)
     payee, nothing = pl.col("payee"), pl.lit(0, dtype=pl.Int128).reinterpret(dtype=fixed.AMOUNT)
     reason = payee.replace_strict(
         {address: f"{UNPAYABLE}{why}" for address, why in unpayable.items()}, default=None, return_dtype=pl.String
@@ -111,7 +110,7 @@ def table(payouts: pl.DataFrame, paid_for: Sequence[Part], unpayable: Mapping[st
     rows = (
         payouts.rename({"trader": "payee"})
         .join(
-            parts.group_by("payee").agg(pl.col("trader").n_unique().cast(pl.Int64).alias("traders")),
+            paid_for.unique().group_by("payee").agg(pl.len().cast(pl.Int64).alias("traders")),
             on="payee",
             how="left",
             maintain_order="left",
@@ -189,8 +188,10 @@ def _received(incident: Incident, owed: Mapping[str, Entitlement]) -> list[Findi
     """A note on what is taken off because it was received already; warnings where that is more than is owed, or of nobody here."""
     received, file, quote = incident.received_by, f"{incident.name}.toml [[received]]", units(incident).quote
     found = []
-    if taken := {trader: own.taken_off for trader, own in owed.items() if own.taken_off}:
-        what = f"{counted(len(taken), 'trader')} received {in_full(int(sum(taken.values())))} {quote} already, which is taken off what they are owed."
+    if taken := [] if isinstance(owed, Sums) else [own.taken_off for own in owed.values() if own.taken_off]:
+        what = (
+            f"{counted(len(taken), 'trader')} received {in_full(int(sum(taken)))} {quote} already, which is taken off what they are owed."
+        )
         found.append(Finding("note", file, what, "Nothing.", code="already-received"))
     for trader in sorted(received):
         if trader not in owed:

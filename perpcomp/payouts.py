@@ -5,20 +5,21 @@ the last leg taking the remainder. What a rule gives is exact, and so are its le
 down, or by largest remainder where the total is to be met to the unit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from math import lcm
+from operator import sub
 
 import polars as pl
 
 from perpcomp import fixed, payees
-from perpcomp.entitlement import Entitlement, incomplete, part_of
+from perpcomp.entitlement import Entitlement, columns_of, incomplete, part_of
 from perpcomp.findings import Finding, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
 from perpcomp.number_text import counted, exact, in_full
 from perpcomp.owed import Due
-from perpcomp.payees import UNPAYABLE, Part
+from perpcomp.payees import UNPAYABLE
 from perpcomp.rules.named import NamedRule, Paying
 from perpcomp.systems.units import units as units_of
 from perpcomp.tables.payouts import PAYOUTS
@@ -28,7 +29,6 @@ STOPPED = "payment is stopped by a finding: see findings.csv"
 OTHER_TOKENS = "other-tokens: the rules of the other tokens pay the whole entitlement"
 FLOOR, LARGEST_REMAINDER = "floor", "largest-remainder"
 NAMED = 20  # so many traders are named in a finding
-TO_PAYEE = {"trader": pl.String, "payee": pl.String}
 
 Exact = int | Fraction
 
@@ -45,54 +45,58 @@ def pay(due_to: Due, unpayable: Mapping[str, str], liquidations: pl.DataFrame, s
     `due_to` is what the chosen formula or rule gives the traders of `liquidations`, the published table. Only the known part is paid.
     `unpayable` says why an address cannot be paid: what it is owed stays in `value`, with an amount of 0. `stopped` pays nobody.
     """
-    chosen, incident, parts = due_to.chosen, due_to.incident, due_to.parts
+    chosen, incident = due_to.chosen, due_to.incident
     if chosen.negative:
         what = f"'{chosen.name}' may give negative amounts, so it can be compared, but never paid."
         raise refusal(f"{incident.name}.toml [formula]", what, "Choose another formula; `perpcomp compare` shows all of them.")
-    due = due_to.by_payee
-    refused = [unpayable.get(payee) for payee in due]
-    amounts: list[Exact] = [0 if stopped else entitlement.known for entitlement in due.values()]
-    whole = [int(amount) for amount in amounts]
+    traders, (known, _, liquidated) = [*due_to.by_payee], columns_of(due_to.by_payee)
+    refused = [unpayable.get(payee) for payee in traders]
+    amounts: Sequence[Exact] = [0] * len(traders) if stopped else known
+    whole = [*map(int, amounts)]
     total = sum(whole)
-    quote, why_nothing = units_of(incident).quote, due_to.outcomes[0].why_nothing() if due_to.outcomes else {}
-    reasons = [STOPPED] * len(due) if stopped else _reasons_for_nothing(due, parts, liquidations, quote, why_nothing)
-    reasons = [f"{UNPAYABLE}{why}" if why and amount else reason for why, amount, reason in zip(refused, amounts, reasons, strict=True)]
+    why_nothing = (lambda _: STOPPED) if stopped else _reasons_for_nothing(due_to, liquidations)
     worth = fixed.to_integer(incident.quote_price)
-    nothing: dict[str, list[Exact]] = {payee: [0] * len(incident.settlement) for payee in due}
-    shares = list((nothing if stopped else leg_values(due_to)).values())
+    shares = [[*amounts] for _ in incident.settlement] if stopped else leg_columns(due_to)
     paid = [PAYOUTS.empty()]
     for k, leg in enumerate(incident.settlement):
-        values = [int(share[k] * worth // fixed.ONE) for share in shares]
-        payable = [0 if why else share[k] for share, why in zip(shares, refused, strict=True)]
+        own = shares[k]
+        values = [int(share * worth // fixed.ONE) for share in own]
+        payable = [0 if why else share for share, why in zip(own, refused, strict=True)]
         before_rest = takes_rest(due_to) and k < len(incident.settlement) - 1
-        units = in_units(payable, leg, worth, rounding(chosen, incident), [share[-1] for share in shares] if before_rest else None)
+        units = in_units(payable, leg, worth, rounding(chosen, incident), shares[-1] if before_rest else None)
         if before_rest:
-            for share, paid_units, reason in zip(shares, units, refused, strict=True):
-                share[-1] -= share[k] if reason else worth_of(paid_units, leg, worth)
+            spent = [share if why else worth_of(n, leg, worth) for share, n, why in zip(own, units, refused, strict=True)]
+            shares[-1] = [*map(sub, shares[-1], spent)]
         price, unit = fixed.to_integer(leg.price), 10**leg.decimals
         _refuse_too_many(max(units, default=0), leg, incident)
         if isinstance(chosen, NamedRule) and rounding(chosen, incident) == LARGEST_REMAINDER:
             _refuse_too_few(units, payable, chosen, leg, incident)
         columns = {
-            "trader": list(due),
-            "token": [leg.token] * len(due),
-            "formula": [chosen.name] * len(due),
-            "liquidations": [entitlement.liquidations for entitlement in due.values()],
+            "trader": traders,
+            "token": [leg.token] * len(traders),
+            "formula": [chosen.name] * len(traders),
+            "liquidations": liquidated,
             "entitlement": fixed.from_integers(whole),
             "share_of_budget": fixed.from_integers([amount * fixed.ONE // total if total else None for amount in whole]),
             "value": fixed.from_integers(values),
-            "price": fixed.from_integers([price] * len(due)),
+            "price": fixed.from_integers([price] * len(traders)),
             "amount": fixed.from_integers([paid_units * 10 ** (18 - leg.decimals) for paid_units in units]),
             "amount_base_units": [str(paid_units) for paid_units in units],
             "rounded_off": fixed.from_integers(
                 [
-                    0 if why else _rounded_off(share[k], value, paid_units * price, unit, worth)
-                    for share, value, paid_units, why in zip(shares, values, units, refused, strict=True)
+                    0 if why else _rounded_off(share, value, paid_units * price, unit, worth)
+                    for share, value, paid_units, why in zip(own, values, units, refused, strict=True)
                 ]
             ),
             "reason": [
-                None if paid_units else OTHER_TOKENS if due_to.legs and amount and not share[k] else reason
-                for paid_units, amount, share, reason in zip(units, amounts, shares, reasons, strict=True)
+                None
+                if paid_units
+                else OTHER_TOKENS
+                if due_to.legs and amount and not share
+                else f"{UNPAYABLE}{why}"
+                if why and amount
+                else why_nothing(trader)
+                for trader, paid_units, amount, share, why in zip(traders, units, amounts, own, refused, strict=True)
             ],
         }
         paid.append(pl.DataFrame(columns, schema=PAYOUTS.schema))
@@ -115,10 +119,13 @@ def unpaid(chosen: Paying, owed: Mapping[str, Entitlement]) -> list[Finding]:
     return [Finding("error", "3-payouts.csv", what, advice, code="unpaid-liquidation")]
 
 
-def split(entitlement: Exact, legs: Sequence[Leg]) -> list[Exact]:
-    """The value of each leg: its share, and the last leg takes the rest, so that they add up. Shares of a whole number are floored."""
-    shares = [part_of(entitlement, leg.share) for leg in legs[:-1]]
-    return [*shares, entitlement - sum(shares)]
+def split(entitlements: Sequence[Exact], legs: Sequence[Leg]) -> list[list[Exact]]:
+    """The values of each leg: its share of each entitlement, and the last leg takes the rest, so that they add up. Shares of a whole number are floored."""
+    shares, rest = list[list[Exact]](), [*entitlements]
+    for leg in legs[:-1]:
+        shares.append([part_of(entitlement, leg.share) for entitlement in entitlements])
+        rest = [*map(sub, rest, shares[-1])]
+    return [*shares, rest]
 
 
 def base_units(value: Exact, leg: Leg, worth: int = fixed.ONE) -> int:
@@ -176,23 +183,26 @@ def worth_of(units: int, leg: Leg, worth: int) -> Fraction:
 
 
 def leg_values(due_to: Due) -> dict[str, list[Exact]]:
-    """Payee -> the value of each leg, by its share or as its rule says; of a last leg that takes the rest, the whole entitlement yet.
+    """`leg_columns` as payee -> the value of each leg."""
+    return {payee: [*values] for payee, *values in zip(due_to.by_payee, *leg_columns(due_to), strict=True)}
+
+
+def leg_columns(due_to: Due) -> list[list[Exact]]:
+    """For each leg the value of each payee, by its share or as its rule says; of a last leg that takes the rest, the whole entitlement yet.
 
     InputError where the rules' values are not the whole entitlement, or more than it.
     """
-    incident, due = due_to.incident, due_to.by_payee
+    incident, (known, _, _) = due_to.incident, columns_of(due_to.by_payee)
     if not due_to.legs:
-        return {payee: split(entitlement.known, incident.settlement) for payee, entitlement in due.items()}
+        return split(known, incident.settlement)
     paid, rest = [payees.per_payee(payees.parts(one, incident)) for one in due_to.legs], takes_rest(due_to)
-    values: dict[str, list[Exact]] = {}
-    for payee, entitlement in due.items():
-        own = [one[payee].known for one in paid]
-        if sum(own) > entitlement.known or (sum(own) < entitlement.known and not rest):
+    columns = [[one[payee].known for payee in due_to.by_payee] for one in paid]
+    for payee, whole, *own in zip(due_to.by_payee, known, *columns, strict=True):
+        if sum(own) > whole or (sum(own) < whole and not rest):
             tokens = " and ".join(f"{in_full(int(v))} in {leg.token}" for v, leg in zip(own, incident.settlement, strict=False))
-            what = f"The tokens' rules give {payee} {tokens}, but the rule that pays gives it {in_full(int(entitlement.known))} in all."
+            what = f"The tokens' rules give {payee} {tokens}, but the rule that pays gives it {in_full(int(whole))} in all."
             raise refusal(f"{incident.name}.toml [[settlement]] rule", what, "Let the rules of the tokens be parts of the rule that pays.")
-        values[payee] = [*own, entitlement.known] if rest else own
-    return values
+    return [*columns, known] if rest else columns
 
 
 def _refuse_too_many(units: int, leg: Leg, incident: Incident) -> None:
@@ -216,20 +226,20 @@ def _refuse_too_few(units: Sequence[int], payable: Sequence[Exact], chosen: Name
         raise refusal(f"{incident.name}.toml [[rule]] {chosen.name} pot", what, advice)
 
 
-def _reasons_for_nothing(
-    due: Mapping[str, Entitlement], parts: Sequence[Part], liquidations: pl.DataFrame, quote: str, why: Mapping[str, str]
-) -> list[str]:
-    """Why each payee of `due` is paid 0, if that is so. One unknown liquidation is a reason; the others hold for all of its traders'."""
+def _reasons_for_nothing(due_to: Due, liquidations: pl.DataFrame) -> Callable[[str], str]:
+    """Says why a payee is paid 0. One unknown liquidation is a reason; the others hold for all of its traders'."""
     none = {name: (pl.col(name) == 0).fill_null(False).all() for name in ("size_at_reference", "margin_at_reference")}
-    traders = pl.DataFrame({"trader": [part.trader for part in parts], "payee": [part.payee for part in parts]}, schema=TO_PAYEE)
-    rows = liquidations.filter("eligible").join(traders, on="trader").group_by("payee").agg(**none)
-    nothing = {payee: (no_position, no_margin) for payee, no_position, no_margin in rows.iter_rows()}
-    return [
-        why[payee]
-        if payee in why and not entitlement.known
-        else _reason_for_nothing(entitlement, *nothing.get(payee, (False, False)), quote)
-        for payee, entitlement in due.items()
-    ]
+    rows = liquidations.filter("eligible").join(due_to.paid_for, on="trader").group_by("payee").agg(**none)
+    nothing = {payee: (no_position, no_margin) for payee, no_position, no_margin in rows.filter(pl.any_horizontal([*none])).iter_rows()}
+    due, quote, taken = due_to.by_payee, units_of(due_to.incident).quote, due_to.outcomes[0].why_nothing() if due_to.outcomes else {}
+
+    def why(payee: str) -> str:
+        own = due[payee]
+        if payee in taken and not own.known:
+            return taken[payee]
+        return _reason_for_nothing(own, *nothing.get(payee, (False, False)), quote)
+
+    return why
 
 
 def _reason_for_nothing(entitlement: Entitlement, no_position: bool, no_margin: bool, quote: str) -> str:

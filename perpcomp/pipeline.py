@@ -169,9 +169,9 @@ def compute(
     adjusted = adjust.table(owed[chosen.name], incident)
     owed = {name: adjust.adjust(own, incident) for name, own in owed.items()}
     due = due_by(chosen, owed[chosen.name], incident, population)
-    unpayable = payees.unpayable(due.parts, payees.contracts(incident, table))
+    unpayable = payees.unpayable(due.by_payee, payees.contracts(incident, table))
     paid = payouts.pay(due, unpayable, table, stopped)
-    receivers = payees.table(paid, due.parts, unpayable, _account_kinds(incident, source))
+    receivers = payees.table(paid, due.paid_for, unpayable, _account_kinds(incident, source))
     progress.now("Comparing the formulas")
     comparison, notes = compare.compare({one.name: owed[one.name] for one in beside}, table, units(incident).quote)
     incomplete = len(entitlement.incomplete(due.owed))
@@ -201,7 +201,7 @@ def compute(
         liquidations=table,
         payouts=paid,
         payees=receivers,
-        redirected=payees.redirected(due.moved or due.parts),
+        redirected=payees.redirected(due.moved or (due.parts if due.incident.payees else ())),
         adjusted=adjusted,
         claims=claims,
         left_out=LEFT_OUT.empty(),

@@ -1,5 +1,6 @@
 """Entitlements to tokens: the split by value, the one rounding, budgets, and what stops."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from perpcomp import fixed, formula, payees, payouts
 from perpcomp.decide import published
-from perpcomp.entitlement import Entitlement, compensated, of_traders
+from perpcomp.entitlement import Entitlement, compensated, of_traders, per_trader
 from perpcomp.findings import InputError
-from perpcomp.fixed import to_integer
+from perpcomp.fixed import ONE, to_integer
 from perpcomp.incident.incident import Incident
 from perpcomp.incident.settlement import Leg
 from perpcomp.owed import Due
@@ -44,15 +45,14 @@ def half_and_half() -> list[Leg]:
 def test_half_in_usdc_and_half_in_perp_splits_the_value_first() -> None:
     """User C of the thread: 4,000 USDC and 576.992397787934027237 PERP."""
     legs = half_and_half()
-    values = payouts.split(8_000 * 10**18, legs)
-    assert [payouts.base_units(v, leg) for v, leg in zip(values, legs, strict=True)] == [576992397787934027237, 4_000_000_000]
+    values = payouts.split([8_000 * 10**18], legs)
+    assert [payouts.base_units(v, leg) for (v,), leg in zip(values, legs, strict=True)] == [576992397787934027237, 4_000_000_000]
 
 
 def test_the_last_leg_takes_what_the_others_leave() -> None:
     """100 units of 1e-18 USDC do not divide by 3."""
     legs = [Leg(token, 18, None, Fraction(1, 3), Decimal(1), "", ()) for token in ("A", "B", "C")]
-    assert payouts.split(100, legs) == [33, 33, 34]
-    assert payouts.split(-100, legs) == [-34, -34, -32]
+    assert payouts.split([100, -100], legs) == [[33, -34], [33, -34], [34, -32]]
 
 
 def test_of_equal_remainders_the_first_gets_the_missing_unit() -> None:
@@ -86,7 +86,13 @@ def paid_by(name: str, frame: pl.DataFrame, incident: Incident, stopped: bool = 
     """The payouts of the named formula."""
     chosen = formula.find(name)
     due = Due(chosen, of_traders(chosen, frame), incident)
-    return payouts.pay(due, payees.unpayable(due.parts, payees.contracts(incident, frame)), frame, stopped)
+    return payouts.pay(due, payees.unpayable(due.by_payee, payees.contracts(incident, frame)), frame, stopped)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Incident:
+    """A made-up incident, whose settlement an example replaces."""
+    return build.made_up(tmp_path_factory.mktemp("made"))
 
 
 DOLLARS = {'token = "PERP"\ndecimals = 18\nshare = 1\nprice = 7': 'token = "USDC"\ndecimals = 6\nshare = 1\nprice = 1'}
@@ -230,14 +236,47 @@ def test_payouts_add_up_to_the_total_to_the_base_unit(entitlements: list[int], p
         Leg("A", decimals, None, share, Decimal(price) / 10**18, "", ()),
         Leg("B", 6, None, 1 - share, Decimal(1), "", ()),
     ]
-    for entitlement in entitlements:
-        values = payouts.split(entitlement, legs)
+    for entitlement, *values in zip(entitlements, *payouts.split(entitlements, legs), strict=True):
         assert sum(values) == entitlement
         assert all(v >= 0 for v in values)
         for value, leg in zip(values, legs, strict=True):
             units = payouts.base_units(value, leg)
             cost = units * to_integer(leg.price)
             assert cost <= value * 10**leg.decimals < cost + to_integer(leg.price), "floored once, by less than one base unit"
+
+
+@pytest.mark.property
+@given(
+    st.lists(st.integers(0, 10**26), min_size=1, max_size=12),
+    st.integers(10**10, 10**24),
+    st.integers(0, 18),
+    st.fractions(0, 1, max_denominator=1000),
+    st.sets(st.integers(0, 11)),
+    st.booleans(),
+)
+def test_every_payout_is_the_plain_arithmetic_of_its_row(
+    made: Incident, owed: list[int], price: int, decimals: int, share: Fraction, burnt: set[int], as_columns: bool
+) -> None:
+    """Each row alone, by plain integers: share, units, what rounding leaves, and whether there is a reason."""
+    legs = (Leg("A", decimals, None, share, fixed.from_integer(price), "", ()), Leg("B", 6, None, 1 - share, Decimal(1), "", ()))
+    names = [address(n) for n in range(1, len(owed) + 1)]
+    sums = per_trader(names, owed) if as_columns else {name: Entitlement(one, 0, 1) for name, one in zip(names, owed, strict=True)}
+    due = Due(formula.find("margin-only"), sums, replace(made, settlement=legs))
+    unpayable = {name: "a vault" for n, name in enumerate(names) if n in burnt}
+    paid = payouts.pay(due, unpayable, judged((1, "1", "1", "0")), stopped=False)
+    assert paid.height == 2 * len(owed)
+    for token, trader, value, units, off, part, reason in paid.select(
+        "token", "trader", "value", "amount_base_units", "rounded_off", "share_of_budget", "reason"
+    ).iter_rows():
+        one = owed[names.index(trader)]
+        first = one * share.numerator // share.denominator
+        own, cost, unit = (first, price, 10**decimals) if token == "A" else (one - first, ONE, 10**6)
+        expected = 0 if trader in unpayable else own * unit // cost
+        assert (to_integer(value), int(units)) == (own, expected)
+        assert to_integer(off) == (0 if trader in unpayable else own - expected * cost // unit)
+        assert (part and to_integer(part)) == (one * ONE // sum(owed) if sum(owed) else None)
+        assert (reason is None) == (expected > 0)
+        assert (reason or "").startswith("unpayable: a vault") == (trader in unpayable and one > 0)
 
 
 BLOCKS = [position(n, address(n), 1 if n % 2 else -1, 50_000 + n, 5_000 + n, 46_000 + 1_000 * n) for n in range(1, 7)]

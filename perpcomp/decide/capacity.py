@@ -132,7 +132,7 @@ def capacity(comparison: pl.DataFrame, balance: Balance | None, incident: Incide
         unknown = part.filter(INCOMPLETE).height
         for source, token, available, price in funds:
             in_part = source != FUND and token in tokens
-            to_cover = sum(int(split(amount, legs)[tokens.index(token)]) if in_part else amount for amount in amounts)
+            to_cover = sum(map(int, split(amounts, legs)[tokens.index(token)]) if in_part else amounts)
             value = fixed.mul_integers(available, price)
             if value >= fixed.LIMIT:
                 what = f"The budget is worth 1e20 {unit} or more at a price of {in_full(price)} {unit}."

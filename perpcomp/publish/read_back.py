@@ -121,7 +121,7 @@ class Published:
         population = self._population()
         owed, _ = of_all([chosen], self.liquidations, self.incident, population)
         due = due_by(chosen, adjust.adjust(owed[name], self.incident), self.incident, population)
-        unpayable = payees.unpayable(due.parts, payees.contracts(self.incident, self.liquidations))
+        unpayable = payees.unpayable(due.by_payee, payees.contracts(self.incident, self.liquidations))
         again = payouts.pay(due, unpayable, self.liquidations, any(problem.stops for problem in self.problems))
         if not again.equals(self.payouts):
             what = f"The installed formula {name} does not give the payouts in the folder, so it cannot explain them."

@@ -118,9 +118,10 @@ def is_stopped(run: Run) -> bool:
 
 def _paid_for_others(run: Run) -> dict[str, list[Part]]:
     """Payee -> its parts, of those that are not just paid what they are owed themselves."""
-    others = {part.payee for part in run.due.parts if part.entry is not None or part.payee != part.trader}
+    parts = run.due.parts if run.due.incident.payees else ()
+    others = {part.payee for part in parts if part.entry is not None or part.payee != part.trader}
     found: dict[str, list[Part]] = {payee: [] for payee in others}
-    for part in run.due.parts if others else ():
+    for part in parts:
         if part.payee in others:
             found[part.payee].append(part)
     return found
