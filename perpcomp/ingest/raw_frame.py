@@ -52,6 +52,12 @@ PATTERNS = {
 }
 
 
+BYTES = ("topic1", "topic2", "data")  # columns that become bytes
+NUMBERS = ("block_number", "block_time", "transaction_index", "log_index")
+KEPT_AS_TEXT = ("address", "topic0", "block_hash", "transaction_hash")  # in lower case
+REPEATED = ("address", "topic0")  # columns of few different values
+
+
 class Log(msgspec.Struct, rename="camel", gc=False):
     """One log as eth_getLogs returns it. Fields that a node adds are ignored."""
 
@@ -130,23 +136,15 @@ def undated(name: str, rows: list[tuple[int, Log]]) -> pl.DataFrame:
 
 def checked(name: str, text: pl.DataFrame) -> pl.DataFrame:
     """`undated` of logs whose cells are columns of text, with `topics` counted: an absent topic1 or topic2 is 0x."""
-    text = text.with_columns(pl.col("address", "topic0", "block_hash", "transaction_hash").str.to_lowercase())
     try:
-        data = binary(text["data"])
+        raw = text.with_columns(binary(text[column]) for column in BYTES)
     except ValueError:
-        data = None
-    # Cutting "0x" off unchecked text would drop two digits, so the check comes first.
-    _check_text(name, text, data is not None)
-    assert data is not None, f"{name}: data that is not hex passed its check"
-    return text.select(
-        *("row", "address", "topic0"),
-        *(binary(text[topic]) for topic in ("topic1", "topic2")),
-        "topics",
-        data,
-        *(_from_hex(column) for column in ("block_number", "block_time")),
-        *("block_hash", "transaction_hash"),
-        *(_from_hex(column) for column in ("transaction_index", "log_index")),
-    )
+        raw = None
+    if raw is None or not _is_plain(raw):
+        text = text.with_columns(pl.col(KEPT_AS_TEXT).str.to_lowercase())
+        _check_text(name, text)
+        raw = text.with_columns(binary(text[column]) for column in BYTES)
+    return raw.select(_from_hex(column) if column in NUMBERS else column for column in RAW_SCHEMA)
 
 
 def binary(text: pl.Series) -> pl.Series:
@@ -166,17 +164,23 @@ def _from_hex(name: str) -> pl.Expr:
     return pl.col(name).str.slice(2).str.to_integer(base=16, dtype=pl.Int64)
 
 
-def _check_text(name: str, text: pl.DataFrame, data_is_hex: bool) -> None:
-    """InputError where a cell is malformed or a log was removed. Data that binary() accepted is not read again."""
+def _is_plain(raw: pl.DataFrame) -> bool:
+    """Whether the text, of which some columns are bytes already, passes its check as it stands, in lower case."""
+    seen = [pl.col(column).unique().str.contains(PATTERNS[column]).all(ignore_nulls=False) for column in REPEATED]
+    words = [pl.col(column).bin.size().is_in([0, 32]).all() for column in BYTES if column != "data"]
+    others = [rule.all() for column, rule in _rules().items() if column not in (*REPEATED, *BYTES)]
+    return all(raw.select_seq(*seen, *words, *others, ~pl.col("removed").any()).row(0))
+
+
+def _rules() -> dict[str, pl.Expr]:
+    """Of each column, which cells are well-formed; a time may be absent."""
+    return {column: pl.col(column).str.contains(pattern).fill_null(column == "block_time") for column, pattern in PATTERNS.items()}
+
+
+def _check_text(name: str, text: pl.DataFrame) -> None:
+    """InputError where a cell is malformed or a log was removed."""
     problems = []
-    good = {
-        column: pl.col(column).str.contains(pattern).fill_null(column == "block_time")
-        for column, pattern in PATTERNS.items()
-        if not (column == "data" and data_is_hex)
-    }
-    if all(text.select_seq(*(rule.all() for rule in good.values()), ~pl.col("removed").any()).row(0)):
-        return
-    for column, rule in good.items():
+    for column, rule in _rules().items():
         bad = text.filter(~rule)
         for row, value in bad.select("row", column).head(20).iter_rows():
             what = f'{column} is "{value[:80]}", which is not 0x and hex digits of the right length.'
