@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typer import TyperException
 
 
-NEW_OBJECTS = 50_000  # between two searches for cycles of dead objects; after every 700, as Python does, they cost a small run a twentieth
+NEW_OBJECTS = 300_000  # between two searches for cycles of dead objects; after every 700, as Python does, they cost a small run a twentieth
 
 
 def main() -> None:
