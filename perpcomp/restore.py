@@ -58,9 +58,10 @@ def openings(liquidations: pl.DataFrame, at: dict[str, Reserves], restore: Resto
 
     largest-first and smallest-first sort by |size|, ties by address. A position that is larger than the pool is left out.
     """
+    listed = _in_order(liquidations.filter(pl.col("eligible") & pl.col("size_at_reference").is_not_null()), order)
     for market, pool in at.items():
         turn = 0
-        for row in _in_order(liquidations.filter(pl.col("eligible") & (pl.col("market") == market)), order):
+        for row in (row for row in listed if row["market"] == market):
             size = fixed.to_integer(row["size_at_reference"])
             try:
                 notional = out_price(-size, pool)
@@ -78,10 +79,10 @@ def after(pool: Reserves, size: int, notional: int) -> Reserves:
     return Reserves.of(pool.quote + notional if size > 0 else pool.quote - notional, pool.base - size)
 
 
-def _in_order(rows: pl.DataFrame, order: str) -> Iterable[dict[str, Any]]:
-    known = rows.filter(pl.col("size_at_reference").is_not_null()).with_columns(pl.col("size_at_reference").abs().alias("_size"))
+def _in_order(known: pl.DataFrame, order: str) -> list[dict[str, Any]]:
     keys = list(LOG_KEY) if order in (ALONE, "as-liquidated") else ["_size", "trader", *LOG_KEY]
-    return known.sort(keys, descending=[key == "_size" and order == "largest-first" for key in keys]).iter_rows(named=True)
+    sized = known.with_columns(pl.col("size_at_reference").abs().alias("_size"))
+    return sized.sort(keys, descending=[key == "_size" and order == "largest-first" for key in keys]).rows(named=True)
 
 
 def on_curve(
