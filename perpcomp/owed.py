@@ -80,7 +80,7 @@ class Due:
             return payees.per_payee(self.parts)
         return self.owed if isinstance(self.owed, Sums) else dict(sorted(self.owed.items()))
 
-    @property
+    @cached_property
     def total(self) -> int:
         """All that is owed, in whole 1e-18: of a rule the exact sum, cut once."""
         return int(sum(columns_of(self.owed)[0]))

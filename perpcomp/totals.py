@@ -25,7 +25,7 @@ def counts(liquidations: pl.DataFrame) -> Counts:
 def total_of(payouts: pl.DataFrame, column: str, token: str | None = None) -> int:
     """The exact sum of an amount column of the payouts table, in 1e-18 units; of one token where it is named."""
     rows = payouts if token is None else payouts.filter(pl.col("token") == token)
-    return sum(value for value in fixed.to_integers(rows.get_column(column)) if value is not None)
+    return sum(filter(None, fixed.to_integers(rows.get_column(column))))
 
 
 def entitled(payouts: pl.DataFrame) -> int:

@@ -1,5 +1,6 @@
 """The chart of the payouts: how many accounts are paid how much, and how much of all the largest get."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -30,13 +31,15 @@ def chart(run: Run) -> Chart | None:
     if len(paid) < 2:
         return None
     edges = edges_around(paid[-1], paid[0])
-    numbers = [sum(low <= amount < high for amount in paid) for low, high in pairwise(edges)]
+    rising = paid[::-1]
+    columns = [rising[begin:end] for begin, end in pairwise(bisect_left(rising, edge) for edge in edges)]
+    numbers = [*map(len, columns)]
     nothing = run.payouts.get_column("trader").n_unique() - len(paid)
     sentence = _sentence(paid, nothing, unit)
     header = [f"from ({unit})", f"to below ({unit})", "accounts", f"paid to them ({unit})"]
     rows = [["0", "0", f"{nothing:,}", "0"]] if nothing else []
-    for (low, high), number in zip(pairwise(edges), numbers, strict=True):
-        rows.append([in_full(low), in_full(high), f"{number:,}", in_full(sum(amount for amount in paid if low <= amount < high))])
+    for (low, high), amounts in zip(pairwise(edges), columns, strict=True):
+        rows.append([in_full(low), in_full(high), f"{len(amounts):,}", in_full(sum(amounts))])
     return Chart(NAME, TITLE, sentence, figure(NAME, TITLE, sentence, HEIGHT, _parts(edges, numbers, unit)), header, rows)
 
 

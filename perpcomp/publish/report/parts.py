@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+import polars as pl
 from markupsafe import Markup
 
 MOST_ROWS = 5_000  # of a table; a longer one shows its first FIRST rows and names the file that has all
@@ -145,6 +146,9 @@ class Accounts:
 Part = Text | Listing | Code | Terms | Tiles | Grid | Figure | Folded | Heading | Accounts
 
 
+Rows = TypeVar("Rows", Sequence[Sequence[str]], pl.DataFrame)
+
+
 @dataclass(frozen=True)
 class Section:
     """A section of the page; `anchor` is its id."""
@@ -154,7 +158,7 @@ class Section:
     parts: Sequence[Part]
 
 
-def first_rows(rows: Sequence[Sequence[str]], file: str) -> tuple[Sequence[Sequence[str]], list[Part]]:
+def first_rows(rows: Rows, file: str) -> tuple[Rows, list[Part]]:
     """The rows of a table that a page shows; and a sentence on the others, where it does not show all."""
     if len(rows) <= MOST_ROWS:
         return rows, []

@@ -26,8 +26,8 @@ def grid(
     unit = units(run.incident)
     shown = [column for column in table.columns if column.name not in hidden]
     shown.sort(key=lambda column: column.kind != "address")  # the account names the row
-    rows = [[text_of(column, row[column.name]) for column in shown] for row in frame.iter_rows(named=True)]
-    rows_shown, more = first_rows(rows, file)
+    kept, more = first_rows(frame, file)
+    rows_shown = [[text_of(column, row[column.name]) for column in shown] for row in kept.iter_rows(named=True)]
     ids = [] if taken is None else list(_ids(rows_shown, taken))
     header = [f"{column.name.replace('_', ' ')} ({unit.of(column.unit)})".replace(" ()", "") for column in shown]
     yield Grid(name, header, rows_shown, [n for n, column in enumerate(shown) if column.kind in RIGHT], ids)

@@ -78,7 +78,7 @@ def _totals(run: Run, formulas: Formulas, compared: Sequence[Rule], traders: She
             (number(max(known, default=0)), "money", f"MAX({column})"),
         )
         cells = [Cell(value, form, formula if live else "") for value, form, formula in facts]
-        unknown = sum(not complete for complete in rule.given.complete)
+        unknown = [*rule.given.complete].count(False)
         payable = "only compared" if rule.paying.negative else "yes"
         where = VALUES if rule.name in formulas.values_only else LIVE
         texts = (Cell(payable, "text"), Cell(where, "text"), Cell(rule.paying.source, "small"))
