@@ -20,11 +20,10 @@ def of(rows: list[dict[str, Any]], separators: tuple[str, str] = (",", ":")) -> 
 
 def expected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What Python's own parser reads."""
-    topics = [{f"topic{n}": row["topics"][n] if len(row["topics"]) > n else None for n in range(4)} for row in rows]
+    absent = (None, "0x", "0x", None)
+    topics = [{f"topic{n}": row["topics"][n] if len(row["topics"]) > n else absent[n] for n in range(4)} for row in rows]
     texts = [{ours: row.get(theirs) for theirs, ours in TEXTS.items()} for row in rows]
-    return [
-        {"row": n, **texts[n], **topics[n], "topics": len(row["topics"])} for n, row in enumerate(rows)
-    ]  # fmt: skip
+    return [{"row": n, **texts[n], **topics[n], "topics": len(row["topics"]), "removed": False} for n, row in enumerate(rows)]
 
 
 def table(lines: bytes) -> list[dict[str, Any]]:

@@ -190,7 +190,7 @@ def test_an_error_message_in_a_batch_may_hold_escapes(monkeypatch: pytest.Monkey
 def test_a_node_cannot_overflow_the_stack_with_a_deeply_nested_answer() -> None:
     """In a process of its own: the libraries that reach nodes and read messages raise Python's limit of recursion when they are imported."""
     script = """
-import perpcomp.ingest.node.providers
+import perpcomp.ingest.node.sockets
 from perpcomp.claims.terms import Agreement, Claimant, Shape, messages
 from perpcomp.ingest.node.results import BadAnswer, read_strictly
 messages(Agreement("", "11" * 32, 1, "0x" + "c0" * 20, Shape()), [Claimant("0x" + "0a" * 20, "", ())])[0].digest
@@ -201,3 +201,16 @@ except BadAnswer:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr
+
+
+def test_a_node_over_http_is_asked_without_web3_and_without_what_proves() -> None:
+    """Importing these takes longer than fetching 50,000 logs."""
+    script = """
+import sys
+import perpcomp.ingest.node.pull
+from perpcomp.ingest.node.providers import provider
+provider("https://node.example", 1.0)
+print({"web3", "eth_utils", "rlp"} & {*sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr

@@ -131,9 +131,7 @@ def _texts(line: int, chunk: bytes, wanted: Callable[[str, str, str | None], boo
             return None
         # Few rows would hold the text of the whole chunk in memory; in lower case they are copies.
         frame = frame.filter("ours").with_columns(pl.col(KEPT_AS_TEXT).str.to_lowercase())
-    return frame.with_columns(
-        pl.col("row").cast(pl.Int64) + line, pl.col("topic1", "topic2").fill_null("0x"), pl.lit(value=False).alias("removed")
-    )
+    return frame.with_columns(pl.col("row") + line)
 
 
 def _are_hex(frame: pl.DataFrame, names: Collection[str]) -> bool:

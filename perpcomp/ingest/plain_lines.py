@@ -20,7 +20,7 @@ Cell = tuple[str | None, str, str]  # what a line holds between two commas: the 
 
 
 def table(lines: bytes) -> pl.DataFrame | None:
-    """The lines as columns of text, named as in a raw frame, with `topics` counted and `row` from 0. An absent topic or time is null.
+    """The lines as columns of text, as `checked` takes them, with `row` from 0, and topic3.
 
     None where the lines are not written alike, where a log is removed, or where one has no topic or more than four.
     """
@@ -50,7 +50,9 @@ def table(lines: bytes) -> pl.DataFrame | None:
         if not all(alike):
             return None
         length += written
-        parts.append(own.select_seq("row", *_values(cells), pl.lit(topics, pl.Int64).alias("topics")))
+        parts.append(
+            own.select_seq(pl.col("row").cast(pl.Int64), *_values(cells), topics=pl.lit(topics, pl.Int64), removed=pl.lit(value=False))
+        )
     if length != len(lines):  # then something was left out
         return None
     return pl.concat(parts).sort("row") if len(parts) > 1 else parts[0]
@@ -109,10 +111,12 @@ def _alike(cells: list[Cell]) -> Iterator[pl.Expr]:
         yield same.all(ignore_nulls=False).alias(str(n))
 
 
-def _values(cells: list[Cell]) -> list[pl.Expr]:
+def _values(cells: list[Cell]) -> Iterator[pl.Expr]:
     """The columns of the values."""
-    found = {
-        name: pl.col(str(n)).str.head(-len(tail)).str.slice(len(head)) for n, (name, head, tail) in enumerate(cells) if name is not None
-    }
-    absent = pl.lit(None, pl.String)
-    return [found.get(name, absent).alias(name) for name in (*TEXTS.values(), *TOPICS)]
+    found = {name: (str(n), head, tail) for n, (name, head, tail) in enumerate(cells) if name is not None}
+    for name in (*TEXTS.values(), *TOPICS):
+        if name in found:
+            column, head, tail = found[name]
+            yield pl.col(column).str.head(-len(tail)).str.slice(len(head)).alias(name)
+        else:
+            yield pl.lit("0x" if name in ("topic1", "topic2") else None, pl.String).alias(name)

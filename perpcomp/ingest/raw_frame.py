@@ -136,15 +136,22 @@ def undated(name: str, rows: list[tuple[int, Log]]) -> pl.DataFrame:
 
 def checked(name: str, text: pl.DataFrame) -> pl.DataFrame:
     """`undated` of logs whose cells are columns of text, with `topics` counted: an absent topic1 or topic2 is 0x."""
+    raw = plain(text)
+    if raw is None:
+        text = text.with_columns(pl.col(KEPT_AS_TEXT).str.to_lowercase())
+        _check_text(name, text)
+        raw = plain(text)
+    assert raw is not None, f"{name}: a cell that is malformed passed its check"
+    return raw
+
+
+def plain(text: pl.DataFrame) -> pl.DataFrame | None:
+    """`checked` of text that is in lower case and has nothing to refuse; None of any other."""
     try:
         raw = text.with_columns(binary(text[column]) for column in BYTES)
     except ValueError:
-        raw = None
-    if raw is None or not _is_plain(raw):
-        text = text.with_columns(pl.col(KEPT_AS_TEXT).str.to_lowercase())
-        _check_text(name, text)
-        raw = text.with_columns(binary(text[column]) for column in BYTES)
-    return raw.select(_from_hex(column) if column in NUMBERS else column for column in RAW_SCHEMA)
+        return None
+    return raw.select(_from_hex(column) if column in NUMBERS else column for column in RAW_SCHEMA) if _is_plain(raw) else None
 
 
 def binary(text: pl.Series) -> pl.Series:

@@ -25,7 +25,6 @@ from perpcomp.ingest.node.results import read_object, read_strictly, to_int
 from perpcomp.ingest.node.rpc import UNREACHED, Endpoint
 from perpcomp.ingest.node.segments import grid
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
-from perpcomp.ingest.proof import evidence
 from perpcomp.ingest.proof.kept import folder_of
 from perpcomp.lock import locked
 from perpcomp.number_text import counted
@@ -95,6 +94,8 @@ async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str],
         fetched = Fetched(first, last, final, options.store / LOGS, pool.sent)
         if options.prove is None:
             return fetched
+        from perpcomp.ingest.proof import evidence  # brings RLP: only where there is something to prove
+
         start = first if options.prove == "all" else max(first, await _window_start(incident, fetcher, (first, last)))
         if start > last:
             raise refusal("--prove", "The range holds no block of the window.", "Use --prove all, or another --blocks.")

@@ -1,6 +1,6 @@
-"""One endpoint: strict JSON-RPC over web3.py's providers, and no API key in any message.
+"""One endpoint: strict JSON-RPC, and no API key in any message.
 
-web3 carries the bytes (providers.py); this module reads them strictly. A reply with another id, a duplicate key, a truncated body or a
+providers.py carries the bytes; this module reads them strictly. A reply with another id, a duplicate key, a truncated body or a
 null result is a BadAnswer, and the pool tries again. An error that the node itself returns is an RpcError, and the caller can ask for
 less.
 """
@@ -19,7 +19,8 @@ from perpcomp.ingest.node.refusals import Action, classify
 from perpcomp.ingest.node.results import BadAnswer, Raw
 
 if TYPE_CHECKING:
-    from perpcomp.ingest.node.providers import Http, Reply, Socket
+    from perpcomp.ingest.node.providers import Http, Reply
+    from perpcomp.ingest.node.sockets import Socket
 
 T = TypeVar("T")
 UNREACHED = "node-unreachable"  # code of the finding that a node did not answer
