@@ -244,6 +244,8 @@ def test_a_text_in_place_of_the_topics_is_refused_also_where_blanks_make_up_for_
         ({"transactionIndex": "5"}, "log row 1: transaction_index is"),
         ({"transactionIndex": "0x+5"}, "log row 1: transaction_index is"),
         ({"logIndex": "0x"}, "'0x' is not a hex number"),
+        ({"blockNumber": "0x" + "0" * 16 + "5"}, "'0x00000000000000005' is not a hex number"),
+        ({"logIndex": "0x" + "0" * 16 + "5"}, "'0x00000000000000005' is not a hex number"),
         ({"blockNumber": "0x-5"}, "'0x-5' is not a hex number"),
         ({"blockNumber": "0xffffff"}, "is in the answer for"),
         ({"blockTimestamp": "1613861100"}, "log row 1: block_time is"),

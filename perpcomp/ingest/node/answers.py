@@ -147,6 +147,8 @@ def _shaped(name: str, text: str) -> str:
 
 
 def _number(name: str, text: str) -> int:
+    if len(text) > len("0x") + 16:  # to_int refuses leading zeros beyond
+        raise _NotPlain
     return int(_shaped(name, text), 16)
 
 
