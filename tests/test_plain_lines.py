@@ -51,9 +51,10 @@ def without(key: str) -> list[dict[str, Any]]:
         [{"topics": row["topics"], **row} for row in ROWS],
         [{name: row[name] for name in sorted(row, key="topics".__eq__)} for row in ROWS],
         [{"more": [1, {"a": None}], **row, "other": "text"} for row in ROWS],
+        [{"at": hex(n), **row, "type": "mined", "transactionLogIndex": hex(n % 7)} for n, row in enumerate(ROWS)],
     ],
     ids=["recorded", "three topics first", "three topics", "one to four", "no removed", "no time", "null time", "reversed", "topics first",
-         "topics last", "more keys"],
+         "topics last", "more keys", "more numbers"],
 )  # fmt: skip
 def test_lines_written_alike_are_what_a_parser_reads(rows: list[dict[str, Any]], separators: tuple[str, str]) -> None:
     assert table(of(rows, separators)) == expected(rows)
@@ -110,6 +111,12 @@ def test_a_key_that_stands_twice_or_in_disguise_is_left_to_the_parser(text: byte
     assert plain_lines.table(once) is None
     blanks = becomes.replace(b" ", b"") == text
     assert (plain_lines.table(lines.replace(text, becomes)) is None) == (not blanks)
+
+
+def test_a_value_that_nobody_reads_is_looked_at_too() -> None:
+    lines = of([{**row, "at": hex(n)} for n, row in enumerate(ROWS)])
+    assert plain_lines.table(lines) is not None
+    assert plain_lines.table(lines.replace(b'"at":"0x3"', b'"at":"0x3""0x3"', 1)) is None, "no JSON"
 
 
 @pytest.mark.parametrize("lines", [b"\n", b"\n" + of(ROWS), of(ROWS) + b"\n", of(ROWS[:5]) + b" \n" + of(ROWS), of(ROWS)[:-1], b"{}\n", b"[]\n", b"\xff\n",

@@ -4,6 +4,7 @@ The first line is parsed: it says where each value stands. Where every line has 
 hex digits, every line is the object that a parser reads. The text around the values is compared here; the caller checks the values.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from perpcomp.ingest.raw_frame import TEXTS, Log
 MOST_TOPICS = 4
 TOPICS = [f"topic{n}" for n in range(MOST_TOPICS)]
 HEX = r"^0x[0-9a-fA-F]*$"
+UNREAD = ""  # in the place of a column's name: a value that no column takes
 
 Cell = tuple[str | None, str, str]  # what a line holds between two commas: the column of its value, the text before it, the text behind it
 
@@ -74,10 +76,14 @@ class _Shape:
         if "\\" in text or not once or log.removed is True or not log.topics:
             raise _NotPlain
         pieces = text.split(",")
-        found: list[Cell] = []
+        # Some nodes add numbers, such as the log's index in its transaction. They differ from line to line, and nobody reads them.
+        others = {
+            key: UNREAD for key, value in row.items() if isinstance(value, str) and re.match(HEX, value) and text.count(f'"{key}"') == 1
+        }
+        names, found = others | TEXTS, list[Cell]()
         for piece in pieces:
-            key = next((key for key in TEXTS if f'"{key}"' in piece and row[key] is not None), None)
-            found.append((None, piece, "") if key is None else (TEXTS[key], *_around(piece, row[key])))
+            key = next((key for key in names if f'"{key}"' in piece and row[key] is not None), None)
+            found.append((None, piece, "") if key is None else (names[key], *_around(piece, row[key])))
         at = next(n for n, piece in enumerate(pieces) if '"topics"' in piece)
         behind = at + len(log.topics)
         self.before, self.behind = found[:at], found[behind:]
@@ -108,6 +114,8 @@ def _alike(cells: list[Cell]) -> Iterator[pl.Expr]:
     for n, (name, head, tail) in enumerate(cells):
         cell = pl.col(str(n))
         same = cell == head if name is None else cell.str.starts_with(head) & cell.str.ends_with(tail)
+        if name == UNREAD:
+            same &= cell.str.head(-len(tail)).str.slice(len(head)).str.contains(HEX)
         yield same.all(ignore_nulls=False).alias(str(n))
 
 
