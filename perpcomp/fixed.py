@@ -77,11 +77,13 @@ def _integer(expr: pl.Expr) -> pl.Expr:
     return (expr + amount(0)).reinterpret(dtype=pl.Int128)
 
 
-def _towards_zero(rounded: pl.Expr, residual: pl.Expr) -> pl.Expr:
-    """Correct a half-even result by the sign of what it left over (exact value minus rounded value)."""
-    too_high = (residual < 0) & (rounded > 0)
-    too_low = (residual > 0) & (rounded < 0)
-    return (rounded - too_high.cast(pl.Int128) + too_low.cast(pl.Int128)).reinterpret(dtype=AMOUNT)
+def _towards_zero(rounded: pl.Expr, sign: pl.Expr, inwards: pl.Expr) -> pl.Expr:
+    """A half-even result, one unit nearer to 0 where it lies beyond the exact value: `sign` is that of the exact value, and `inwards` is
+    below 0 where the exact value is nearer to 0 than the rounded one.
+
+    The rounded operation stands only twice in all this. An eager Polars computes it as often as it stands, a lazy one too if it divides.
+    """
+    return (rounded - (inwards < 0).cast(pl.Int128) * sign).reinterpret(dtype=AMOUNT)
 
 
 def mul(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -92,16 +94,17 @@ def mul(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """
     rounded = _integer(a * b)
     residual = _integer(a) * _integer(b) - rounded * pl.lit(ONE, dtype=pl.Int128)
-    return _towards_zero(rounded, residual).alias(PRODUCT)
+    sign = _integer(a).sign() * _integer(b).sign()
+    return _towards_zero(rounded, sign, residual * sign).alias(PRODUCT)
 
 
 def div(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """a / b of two amounts, truncated towards zero; null for b = 0. Same argument as `mul`."""
     divisor = pl.when(b != 0).then(b)  # a null: Polars raises for 0, also in the branch of a `when` that is not taken
     rounded = _integer(a / divisor)
-    residual = _integer(a) * pl.lit(ONE, dtype=pl.Int128) - rounded * _integer(b)
-    signed = pl.when(b < 0).then(pl.lit(0, dtype=pl.Int128) - residual).otherwise(residual)
-    return _towards_zero(rounded, signed).alias(QUOTIENT)
+    residual = _integer(a) * pl.lit(ONE, dtype=pl.Int128) - rounded * _integer(b)  # what b times the rounded quotient leaves of a
+    sign = _integer(a).sign()
+    return _towards_zero(rounded, sign * _integer(b).sign(), residual * sign).alias(QUOTIENT)
 
 
 def ratio(a: pl.Expr, b: pl.Expr) -> pl.Expr:

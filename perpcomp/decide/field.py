@@ -12,7 +12,7 @@ from itertools import combinations, compress
 import polars as pl
 
 from perpcomp import fixed
-from perpcomp.entitlement import Entitlement, columns_of
+from perpcomp.entitlement import Entitlement, Sums, columns_of
 from perpcomp.rules.amounts import Amounts
 
 NOBODY = Entitlement(0, 1, 1)  # of a trader whom an option does not know: nothing can be said
@@ -101,7 +101,7 @@ def option(name: str, owed: Mapping[str, Entitlement], traders: Sequence[str], p
     else:
         own = [owed.get(trader, NOBODY) for trader in traders]
         known, unknown = [one.known for one in own], [one.unknown for one in own]
-    exact = Fraction in {*map(type, known)}
+    exact = not isinstance(owed, Sums) and Fraction in {*map(type, known)}
     amounts = Amounts.of([Fraction(one) for one in known]) if exact else Amounts([int(one) for one in known])
     return Option(name, amounts, [not lacking for lacking in unknown], payable)
 
