@@ -239,7 +239,8 @@ def _priced(table: pl.DataFrame, incident: Incident, there: pl.DataFrame | None,
         table = table.with_columns(there.get_column(WITHOUT_SLIPPAGE[kind]).alias("reference_price"))
     elif by_file is not None:
         table = table.with_columns(by_file.alias("reference_price"))
-    return table.with_columns(fixed.mul(size.abs(), pl.col("reference_price")).alias("notional_at_reference"))
+    # Lazily: Polars then computes the product once.
+    return table.lazy().with_columns(fixed.mul(size.abs(), pl.col("reference_price")).alias("notional_at_reference")).collect()
 
 
 def valued_at(row: Mapping[str, Any], incident: Incident, replayed: Replay) -> tuple[int, datetime | None]:

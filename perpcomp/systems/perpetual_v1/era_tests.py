@@ -103,10 +103,11 @@ def _by_fee(rows: pl.DataFrame) -> pl.DataFrame:
     # Half of it as the contract halves: an integer division of base units.
     half_fee = (whole_fee.reinterpret(dtype=pl.Int128) // 2).reinterpret(dtype=fixed.AMOUNT)
     paid, tells = pl.col("liquidation_fee"), whole_fee != half_fee
-    return rows.with_columns(
+    tested = rows.lazy().with_columns(  # lazily: Polars then computes the product once
         pl.when(tells & (paid == whole_fee)).then(1).when(tells & (paid == half_fee)).then(2).alias("liquidator-fee"),
         (tells & (paid != whole_fee) & (paid != half_fee)).fill_null(False).alias("fee_fits_no_era"),
     )
+    return tested.collect()
 
 
 def _wrong_ratio(rows: pl.DataFrame) -> Finding:

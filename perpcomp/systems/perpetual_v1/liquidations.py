@@ -88,7 +88,7 @@ def liquidations(
     )
     findings += _findings(rows) + _ratio_too_high(rows, tables.get(MARGIN_RATIO_CHANGED.name))
     left = pl.col("margin_before") + realized - pl.col("funding_payment")
-    return rows.select(
+    table = rows.lazy().select(
         *("chain_id", "block_number", "block_time", "transaction_hash", "log_index", "trader", "market"),
         pl.when(pl.col("size") > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
         "partial",
@@ -101,7 +101,8 @@ def liquidations(
         left.clip(fixed.amount(0)).alias("remaining_margin"),
         *("bad_debt", "spot_price", "liquidator", "liquidation_fee", "fee_shortfall", "era", "era_rule", "life"),
         *("opened_at", "leverage_at_open", *SINCE_CRASH),
-    ), findings
+    )
+    return table.collect(), findings
 
 
 def _with_positions(
@@ -183,11 +184,10 @@ def _ratio_too_high(rows: pl.DataFrame, changes: pl.DataFrame | None) -> list[Fi
     equity = pl.col("margin_before") + pl.col("realized_pnl") - pl.col("funding_payment")
     denominator = pl.when(pl.col("era") == 1).then("open_notional").otherwise("position_notional")
     stood = fixed.ratio(equity, denominator)
-    found = rows.select(
-        "transaction_hash", "log_index", stood.alias("stood"), ratio.alias("maintenance"), pl.col("partial"), pl.col("size")
-    ).filter(~pl.col("partial") & (pl.col("stood") >= pl.col("maintenance")))
+    full = rows.lazy().filter(~pl.col("partial"))  # lazily: Polars then computes once most of what a quotient repeats
+    found = full.select("transaction_hash", "log_index", stood.alias("stood"), ratio.alias("maintenance"))
     findings = []
-    for transaction, log, margin_ratio, maintenance in found.select("transaction_hash", "log_index", "stood", "maintenance").iter_rows():
+    for transaction, log, margin_ratio, maintenance in found.filter(pl.col("stood") >= pl.col("maintenance")).collect().iter_rows():
         what = f"Margin ratio was {margin_ratio:.4f}; liquidation requires less than {maintenance:.4f}."
         advice = "These are made-up logs, or logs of other contracts: do not pay by them before that is known."
         findings.append(Finding("warning", f"tx {transaction} log {log}", what, advice, code="margin-ratio-too-high"))

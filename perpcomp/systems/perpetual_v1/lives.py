@@ -105,15 +105,19 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
         (_running(broken.cast(pl.Int64), BEGINS_POSITION | pl.col("from_nothing")) == 0).alias("continuous"),
     )
     leverage = fixed.ratio(pl.col("signed_after").abs(), pl.col("margin"))
-    openings = line.filter("opens").select(
-        pl.col("row").alias("opened_in"),
-        pl.col("block_time").alias("opened_at"),
-        pl.when(pl.col("continuous") & (leverage >= 0)).then(leverage).alias("leverage_at_open"),
+    openings = (
+        line.lazy()
+        .filter("opens")
+        .select(  # lazily: Polars then computes once most of what a quotient repeats
+            pl.col("row").alias("opened_in"),
+            pl.col("block_time").alias("opened_at"),
+            pl.when(pl.col("continuous") & (leverage >= 0)).then(leverage).alias("leverage_at_open"),
+        )
     )
     before = (pl.col("signed_notional") - pl.col("signed_notional_moved") - pl.col("base")).abs()
     return (
         _since_crash(line, before_crash, tables)
-        .join(openings, on="opened_in", how="left", maintain_order="left")
+        .join(openings.collect(), on="opened_in", how="left", maintain_order="left")
         .with_columns(
             pl.when("continuous").then(before).alias("open_notional_replayed"),
             (pl.col("margin_base") + pl.col("margin_moved_so_far")).alias("margin_replayed"),
