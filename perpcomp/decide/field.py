@@ -96,12 +96,14 @@ class Field:
 
 def option(name: str, owed: Mapping[str, Entitlement], traders: Sequence[str], payable: bool = True) -> Option:
     """An option of exact entitlements by address. A trader whom it does not know is incomplete."""
-    if [*owed] == [*traders]:  # nearly always
+    if isinstance(owed, Sums) and owed.traders == traders:  # nearly always
+        return Option(name, Amounts(owed.known), [not lacking for lacking in owed.unknown], payable)
+    if [*owed] == [*traders]:
         known, unknown, _ = columns_of(owed)
     else:
         own = [owed.get(trader, NOBODY) for trader in traders]
         known, unknown = [one.known for one in own], [one.unknown for one in own]
-    exact = not isinstance(owed, Sums) and Fraction in {*map(type, known)}
+    exact = Fraction in {*map(type, known)}
     amounts = Amounts.of([Fraction(one) for one in known]) if exact else Amounts([int(one) for one in known])
     return Option(name, amounts, [not lacking for lacking in unknown], payable)
 
