@@ -151,12 +151,16 @@ def compute(
     chosen = named(incident, formula or incident.formula)
     beside, problems = _compared(compared, incident)
     if incident.published_table is not None:
-        events, found = no_events(), _nothing_found()
+        events, found, others = no_events(), _nothing_found(), LEFT_OUT.empty()
         population = of_claims(incident, source.file)
     else:
         events = read_events(source, incident, engine)
         incident = dated(incident, events.logs)
         found = liquidations(events, source, incident)
+        # Before the formulas: their amounts and this need as much memory.
+        progress.now("Looking for the traders left out")
+        system = find(incident.system)
+        others = left_out(found.table, events.each, incident, system.other_actions, system.flag_event)
         population = of_liquidations(found.table, incident, restore.pools(incident, found.replayed))
     table = found.table
     stopped = any(problem.stops for problem in found.problems)
@@ -204,7 +208,7 @@ def compute(
         redirected=payees.redirected(due.moved or (due.parts if due.incident.payees else ())),
         adjusted=adjusted,
         claims=claims,
-        left_out=LEFT_OUT.empty(),
+        left_out=others,
         comparison=comparison,
         capacity=enough,
         in_kind=found.in_kind,
@@ -229,17 +233,15 @@ def compute(
 
 
 def _against_input(run: Run, found: Found) -> tuple[Run, list[Finding]]:
-    """The run with who is left out and what exclusions keep back, and the findings where the incident file contradicts the input."""
+    """The run with what exclusions keep back, and the findings where the incident file contradicts the input."""
     events, incident, table = run.events, run.incident, run.liquidations
     system, seen = find(incident.system), Seen(events)
-    progress.now("Looking for the traders left out")
-    others = left_out(table, events.each, incident, system.other_actions, system.flag_event)
     progress.now("Checking the incident file against the input")
     everybody = _kept_back(run.formula, found, incident)
     excluded = kept_back(incident, seen, table, everybody)
     problems = check_exclusions(excluded, incident, seen) + check_names(incident, seen, table, system)
     problems += check_statements(incident, seen, table)
-    return replace(run, left_out=others, exclusions=excluded), problems
+    return replace(run, exclusions=excluded), problems
 
 
 def _kept_back(chosen: Paying, found: Found, incident: Incident) -> Mapping[str, entitlement.Entitlement]:
