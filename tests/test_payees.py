@@ -143,6 +143,14 @@ def test_payees_stand_by_address_whoever_they_are_paid_for() -> None:
     assert [(to, own.known) for to, own in payees.per_payee(owed).items()] == sorted([(NEW, 4), (OWNER, 2)])
 
 
+def test_what_rulings_changed_is_added_up_for_a_payee_of_several_traders() -> None:
+    own = [Entitlement(10, 0, 1, 1, -3), Entitlement(5, 1, 2), Entitlement(7, 0, 1, 0, 2)]
+    (both,) = payees.per_payee([payees.Part(str(n), OWNER, one) for n, one in enumerate(own)]).values()
+    assert both == Entitlement(22, 1, 4, 1, -1)
+    (none,) = payees.per_payee([payees.Part(str(n), OWNER, own[1]) for n in range(2)]).values()
+    assert none == Entitlement(10, 2, 4)
+
+
 def test_the_account_that_traded_is_found_by_explain(tmp_path: Path) -> None:
     run = made(tmp_path, MARGINS, "".join(payee(*pair) for pair in OWNED.items()))
     for account, to in OWNED.items():
