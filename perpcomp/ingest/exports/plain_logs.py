@@ -7,14 +7,14 @@ import polars as pl
 from perpcomp.ingest.consistency import OTHER_BLOCK, OTHER_TRANSACTION
 from perpcomp.ingest.decode import WORD
 from perpcomp.ingest.exports.exporter import Wanted
-from perpcomp.ingest.exports.sheet import NUMBERS, Sheet
-from perpcomp.ingest.raw_frame import BLOCKS, LOGS_OF_A_BLOCK, RAW_SCHEMA
+from perpcomp.ingest.exports.sheet import WHOLE_NUMBERS, Sheet
+from perpcomp.ingest.raw_frame import BLOCKS, LOGS_OF_A_BLOCK, PATTERNS, RAW_SCHEMA
 from perpcomp.tables.schema import TIME
 from perpcomp.tables.times import YEARS
 
-BELOW = {"block_number": BLOCKS, "transaction_index": NUMBERS, "log_index": LOGS_OF_A_BLOCK}
+BELOW = {"block_number": BLOCKS, "transaction_index": WHOLE_NUMBERS, "log_index": LOGS_OF_A_BLOCK}
 TYPES = dict.fromkeys(("address", "topic0", "block_hash", "transaction_hash"), pl.String()) | {"data": pl.Binary(), "block_time": TIME}
-ADDRESS, HASH = r"^0x[0-9a-f]{40}$", r"^0x[0-9a-f]{64}$"
+ADDRESS, HASH = PATTERNS["address"], PATTERNS["topic0"]
 # Of every row, wanted or not: whether its address and first topic are such. What is among the wanted ones needs no look.
 KNOWN = (
     pl.col("here", "ours").is_not_null().all(),

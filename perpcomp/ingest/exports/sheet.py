@@ -16,7 +16,7 @@ from perpcomp.text_file import MISSING
 
 LOG_KEY = ("block_number", "transaction_hash", "log_index")  # what every row must have to name its log
 
-NUMBERS = 10**18  # a number that is no amount lies below
+WHOLE_NUMBERS = 10**18  # a number that is no amount lies below
 
 LOST = "The value was a float before and may have lost its last digits: export it as text."
 POINT = "The value was a float before, or it counts tokens and not base units: export whole base units as text."
@@ -120,7 +120,7 @@ class Sheet:
             self.complain(row, what, _why_no_number(value, kind) or advice)
         return text.set(~good, None).str.to_lowercase()
 
-    def numbers(self, name: str, optional: bool = False, below: int = NUMBERS) -> pl.Series:
+    def numbers(self, name: str, optional: bool = False, below: int = WHOLE_NUMBERS) -> pl.Series:
         """A column of whole numbers `below` a bound; null only where `optional`."""
         if self.has(name) and (series := self.frame.get_column(name)).dtype.is_integer():
             low, high = series.min(), series.max()
