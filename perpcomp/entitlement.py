@@ -114,8 +114,8 @@ def of_traders(chosen: Formula, liquidations: pl.DataFrame) -> Mapping[str, Enti
     return per_trader(eligible.get_column("trader"), given(chosen, eligible))
 
 
-def given(chosen: Formula, eligible: pl.DataFrame, read: formula.Read | None = None) -> list[int | None]:
-    """What a formula gives each liquidation of eligible rows (1e-18 USDC), for the part that is compensated; None where it is unknown.
+def given(chosen: Formula, eligible: pl.DataFrame, read: formula.Read | None = None) -> pl.Series:
+    """What a formula gives each liquidation of eligible rows (Int128, 1e-18 USDC), for the part that is compensated; null where it is unknown.
 
     `read` is what formulas before it read of the same rows.
     """
@@ -202,14 +202,12 @@ def are_incomplete(traders: int) -> str:
     return f"{counted(traders, 'trader')} {'is' if traders == 1 else 'are'} incomplete"
 
 
-def compensated(values: pl.Series, liquidations: pl.DataFrame) -> list[int | None]:
-    """Each row's value in 1e-18 of the quote asset, times the share of its position that is compensated, truncated. Null stays None."""
-    amounts = fixed.to_integers(values)
-    in_part = liquidations.select((pl.col("compensated_size") != pl.col("size").abs()).arg_true()).to_series()
-    rows = liquidations[in_part].select("size", "compensated_size")
-    sizes, kept = (fixed.to_integers(column) for column in rows.get_columns())
-    for row, whole, part in zip(in_part, sizes, kept, strict=True):
-        amount = amounts[row]
-        if amount is not None and whole is not None and part is not None:
-            amounts[row] = fixed.truncate(amount * part, abs(whole))
-    return amounts
+def compensated(values: pl.Series, liquidations: pl.DataFrame) -> pl.Series:
+    """Each row's value (Int128, 1e-18 of the quote asset), times the share of its position that is compensated, truncated. Null stays null."""
+    in_part = (pl.col("compensated_size") != pl.col("size").abs()) & pl.lit(values).is_not_null()
+    rows = liquidations.select(in_part.arg_true()).to_series()
+    amounts = values.reinterpret(dtype=pl.Int128)
+    sizes = liquidations.select(pl.col("size", "compensated_size").reinterpret(dtype=pl.Int128))
+    parts = sizes.with_columns(value=amounts)[rows].iter_rows()
+    cut = [fixed.truncate(amount * part, abs(size)) for size, part, amount in parts]
+    return amounts.scatter(rows, pl.Series(cut, dtype=pl.Int128))

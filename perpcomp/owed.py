@@ -30,7 +30,7 @@ def of_all(
     `known` is filled with the outcome of each rule.
     """
     owed, problems, known = dict[str, Mapping[str, Entitlement]](), list[Finding](), Known() if known is None else known
-    eligible, given, read = table.filter("eligible"), dict[str, list[int | None]](), Read()
+    eligible, given, read = table.filter("eligible"), dict[str, pl.Series](), Read()
     for one in dict.fromkeys(asked):
         if isinstance(one, NamedRule):
             try:

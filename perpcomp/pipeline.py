@@ -21,7 +21,6 @@ from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.alarms import alarms
 from perpcomp.decide.restore_orders import in_kind, orders
-from perpcomp.decide.side_by_side import field_of
 from perpcomp.decoded import Events, no_events
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
@@ -220,7 +219,8 @@ def compute(
         coverage=found.coverage,
         due=due,
         population=population,
-        field=field_of(beside, owed, table, population, known),
+        owed=owed,
+        outcomes=known,
     )
     if incident.published_table is None:
         run, about = _against_input(run, found)

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
 from perpcomp.coverage import Coverage
-from perpcomp.decide.field import Field
 from perpcomp.decoded import Events
+from perpcomp.entitlement import Entitlement
 from perpcomp.findings import Finding
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Input
 from perpcomp.owed import Due
+from perpcomp.rules.apply import Known
 from perpcomp.rules.named import Paying
 from perpcomp.rules.population import Population
 from perpcomp.systems.replay import Replay
@@ -25,6 +26,9 @@ from perpcomp.tables.decide import FINDINGS
 from perpcomp.tables.files import to_csv
 from perpcomp.tables.payouts import RULE_STEPS
 from perpcomp.tables.schema import Table, check
+
+if TYPE_CHECKING:
+    from perpcomp.decide.field import Field
 
 
 class RunTables(Protocol):
@@ -104,8 +108,8 @@ class RunTables(Protocol):
 class Run:
     """Every table of a run, checked, with what they were computed from and every problem found.
 
-    `formula` is the formula or rule that pays, `due` what it gives each trader, `field` what all that are compared give. `population` is
-    whom rules are applied to.
+    `formula` is the formula or rule that pays, `due` what it gives each trader. `owed` is what it and all that are compared give, by name,
+    and `outcomes` how the rules among them do. `population` is whom rules are applied to.
     """
 
     incident: Incident
@@ -130,7 +134,8 @@ class Run:
     coverage: Coverage | None  # None where the run starts from claims
     due: Due
     population: Population
-    field: Field
+    owed: Mapping[str, Mapping[str, Entitlement]]
+    outcomes: Known
     flags: pl.DataFrame | None = None  # None where the protocol liquidates without flagging first
 
     @property
@@ -159,6 +164,13 @@ class Run:
     def rule_steps(self) -> pl.DataFrame:
         """The rule-steps table: what each step of the rule that pays does, and of every rule below it; empty where a formula pays."""
         return check(pl.concat([RULE_STEPS.empty(), *(one.table() for one in self.due.every_rule)]), RULE_STEPS)
+
+    @cached_property
+    def field(self) -> "Field":
+        """What is compared, trader by trader."""
+        from perpcomp.decide.side_by_side import field_of
+
+        return field_of(self.compared, self.owed, self.liquidations, self.population, self.outcomes)
 
     @cached_property
     def differences(self) -> pl.DataFrame:

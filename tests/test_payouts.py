@@ -204,8 +204,8 @@ def test_a_negative_share_of_a_position_is_cut_towards_0() -> None:
         {"size": [Decimal(-3)] * 2, "compensated_size": [Decimal(2)] * 2},
         schema_overrides=dict.fromkeys(("size", "compensated_size"), fixed.AMOUNT),
     )
-    assert compensated(fixed.from_integers([-1, -5]), frame) == [0, -3]
-    assert compensated(fixed.from_integers([None, -5]), frame) == [None, -3], "a part of what is unknown is unknown"
+    assert compensated(fixed.from_integers([-1, -5]), frame).to_list() == [0, -3]
+    assert compensated(fixed.from_integers([None, -5]), frame).to_list() == [None, -3], "a part of what is unknown is unknown"
 
 
 def test_two_tokens_in_one_run(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def in_kind(liquidations: pl.DataFrame, opened: Iterable[Opening]) -> pl.DataFra
     has_share = (pl.col("size") != 0) & pl.col("compensated_size").is_not_null()
 
     def share(values: pl.Series) -> pl.Series:
-        amounts = fixed.from_integers(compensated(values, eligible))
+        amounts = compensated(values, eligible).reinterpret(dtype=fixed.AMOUNT)
         return eligible.select(pl.when(has_share).then(amounts)).to_series()
 
     left = eligible.select((pl.col("margin_at_reference") - pl.col("funding_at_reference")).clip(0)).to_series()

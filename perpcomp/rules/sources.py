@@ -38,12 +38,12 @@ def of_liquidations(liquidations: pl.DataFrame, incident: Incident, pools: dict[
     eligible = liquidations.filter("eligible")
 
     def base(name: str) -> Column:
-        return given(find(name), eligible)
+        return given(find(name), eligible).to_list()
 
     def term(name: str) -> Column:
         if name in _WHOLE:
             return fixed.to_integers(eligible.get_column(name))
-        return compensated(eligible.get_column(_OF_POSITION[name]), eligible)
+        return compensated(eligible.get_column(_OF_POSITION[name]), eligible).to_list()
 
     names = {market.amm: market.name for market in incident.markets}
     return _population(

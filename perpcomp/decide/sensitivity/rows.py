@@ -35,7 +35,7 @@ def functions(chosen_formula: Formula, eligible: pl.DataFrame, incident: Inciden
     In other markets it is what it is. NoClosedForm where the formula multiplies or divides two amounts that follow the price.
     """
     tree = formula.tree(chosen_formula)
-    now = given(chosen_formula, eligible)
+    now = given(chosen_formula, eligible).to_list()
     found = [None if value is None else line(value, 0) for value in now]
     if not priced(chosen_formula):
         return found

@@ -103,7 +103,7 @@ class _Lines:
         """Each compensated position with its trader."""
         eligible = self.run.liquidations.filter("eligible", self.is_shown)
         terms = [[self._shown(value) for value in arithmetic.terms(eligible.get_column(name))] for name in self.made.terms]
-        given = [entitlement.given(one, eligible) for one in self.made.given]
+        given = [entitlement.given(one, eligible).to_list() for one in self.made.given]
         rows = eligible.select("trader", "market_name", "side", "partial", "chain_id", "transaction_hash").iter_rows()
         for at, (trader, market, side, partial, chain, transaction) in enumerate(rows):
             label = f"{'' if self.made.market else f'{market} '}{side}{', in part' if partial else ''}"

@@ -83,11 +83,11 @@ def rules(run: Run) -> list[Rule]:
     ]
 
 
-def _of_rows(run: Run, amounts: Sequence[int | None]) -> pl.Series:
+def _of_rows(run: Run, amounts: pl.Series) -> pl.Series:
     """The amounts of the eligible rows as a column of the whole table: 0 where a row is not eligible."""
     eligible = run.liquidations.get_column("eligible")
     rows = fixed.from_integers([0] * len(eligible))
-    return rows.scatter(eligible.arg_true(), fixed.from_integers(amounts)) if amounts else rows
+    return rows.scatter(eligible.arg_true(), amounts.reinterpret(dtype=fixed.AMOUNT)) if len(amounts) else rows
 
 
 def _given(run: Run) -> dict[str, Given]:
