@@ -17,6 +17,8 @@ from perpcomp.window import affected_in_window
 
 def kept_back(incident: Incident, seen: Seen, liquidations: pl.DataFrame, owed: Mapping[str, Entitlement]) -> pl.DataFrame:
     """The exclusions table. `owed` is what the formula gives each trader where nobody is excluded."""
+    if not incident.eligibility.exclusions:
+        return EXCLUSIONS.empty()
     counts = dict(affected_in_window(liquidations, incident).group_by("trader").len().iter_rows())
     rows = [
         {

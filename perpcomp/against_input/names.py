@@ -26,7 +26,7 @@ def check_names(incident: Incident, seen: Seen, liquidations: pl.DataFrame, syst
 def _markets(incident: Incident, seen: Seen) -> Iterator[Finding]:
     named = {market.amm for market in incident.markets}
     for market in incident.markets:
-        if market.amm in seen.markets:
+        if market.amm in seen.spot_prices or market.amm in seen.markets:  # nearly always the first, which is known already
             continue
         where = f"{incident.name}.toml [[market]] {market.name}"
         near = did_you_mean(market.amm, seen.markets.keys() - named)

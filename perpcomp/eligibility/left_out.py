@@ -1,6 +1,6 @@
 """The left-out table: every trader with an event in the window who is not compensated, with one reason."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -41,13 +41,9 @@ def left_out(
     of_window = partial(_rows, in_window(incident), incident.eligibility.start, incident.eligibility.end, ended, other_actions, flag_event)
 
     # A row a trader and kind, not an event, is put in order; then only the last event of each trader is read.
-    kinds = (
-        pl.concat(each(partial(_kinds, of_window, known)))
-        .group_by("trader", "kind")
-        .agg(pl.col("len").sum(), pl.col("place").max(), pl.col("under_water").any())
-    )
+    kinds = _added_up([*each(partial(_kinds, of_window, known))])
     kinds = kinds.with_columns(pl.format("{} {}", "len", "kind").alias("counted"), pl.col("kind").is_in(FLAGGED).alias("flagged"))
-    by_trader = kinds.sort("trader", "counted").group_by("trader", maintain_order=True)
+    by_trader = kinds.sort("counted").group_by("trader", maintain_order=True)
     told = by_trader.agg(pl.col("counted").str.join(", "), pl.col("place").max(), pl.col("under_water", "flagged").any())
     last = pl.concat(each(partial(_at, of_window, told.get_column("place")))).join(told, on=["trader", "place"]).unique("trader")
     code = (
@@ -100,6 +96,14 @@ def _kinds(
     place, under_water = LOG_ORDER.max().alias("place"), (pl.col("bad_debt") > 0).any().alias("under_water")
     others = of_window(events, tables).join(known.lazy(), on="trader", how="anti")
     return others.group_by("trader", "kind").agg(pl.len(), place, under_water).collect(engine="streaming")
+
+
+def _added_up(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The `_kinds` of all parts of the input, of which several may hold one trader."""
+    if len(parts) == 1:
+        return parts[0]
+    sums = pl.col("len").sum(), pl.col("place").max(), pl.col("under_water").any()
+    return pl.concat(parts).group_by("trader", "kind").agg(sums)
 
 
 def _at(
