@@ -14,7 +14,8 @@ from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
 from perpcomp.input import Input
 from perpcomp.run import Run
-from perpcomp.systems.perpetual_v1.events import events_table
+from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, events_table
+from perpcomp.systems.perpetual_v1.lives import POSITION, before_liquidations, numbered
 from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import to_csv
 from perpcomp.tables.schema import check
@@ -169,6 +170,13 @@ def table(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
 def events_of(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """The events table of decoded tables in memory."""
     return check(events_table({name: frame.lazy() for name, frame in tables.items()}).collect(), EVENTS)
+
+
+def lives(events: pl.DataFrame, tables: Mapping[str, pl.DataFrame], before_crash: pl.Expr) -> pl.DataFrame:
+    """What lives.py tells of every liquidation of these logs."""
+    positions = numbered(events, tables.get(LIQUIDITY_CHANGED.name), before_crash)
+    lines = {name: table.join(positions, on=POSITION) for name, table in tables.items() if name != LIQUIDITY_CHANGED.name}
+    return before_liquidations(events.join(positions, on=POSITION, maintain_order="left"), lines, before_crash)
 
 
 def run(folder: Path, rows: Iterable[dict[str, Any]], changes: Mapping[str, str] | None = None, formula: str | None = None) -> Run:

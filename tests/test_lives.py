@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from perpcomp import fixed
 from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED, POSITION_ADJUSTED
-from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, before_liquidations
+from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT
+from tests import build
 
 pytestmark = [pytest.mark.money, pytest.mark.property]
 
@@ -79,7 +80,7 @@ def test_each_liquidation_has_the_life_that_one_event_after_the_other_tells(draw
     events = frame([log for log in logs if log["table"] == "event"]).select(EVENT)
     moved = frame([log for log in logs if log["table"] == MARGIN_CHANGED.name]).with_columns(fixed.amount(0).alias("funding_payment"))
     adjusted = frame([log for log in logs if log["table"] == POSITION_ADJUSTED.name]).with_columns(new_position_size="position_size_after")
-    found = before_liquidations(events, {MARGIN_CHANGED.name: moved, POSITION_ADJUSTED.name: adjusted}, pl.lit(False))
+    found = build.lives(events, {MARGIN_CHANGED.name: moved, POSITION_ADJUSTED.name: adjusted}, pl.lit(False))
     amounts = pl.col("leverage_at_open", "open_notional_replayed", "margin_replayed").reinterpret(dtype=pl.Int128)
     columns = ("block_number", "life", "opened_at", "leverage_at_open", "open_notional_replayed", "margin_replayed", "continuous")
     positions = {(log["trader"], log["market"]) for log in logs if log["table"] == "event"}

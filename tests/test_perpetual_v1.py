@@ -22,7 +22,6 @@ from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.systems.perpetual_v1 import liquidations
 from perpcomp.systems.perpetual_v1.eras import tell_eras
-from perpcomp.systems.perpetual_v1.lives import before_liquidations
 from tests import build, made_logs
 from tests.conftest import LAB, truth
 from tests.raw_logs import read_logs
@@ -672,7 +671,7 @@ def test_an_event_missing_before_a_reverse_makes_the_next_lifes_open_notional_un
             **more,
         )
     )
-    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    last = build.lives(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     assert last["life"] == 2
     assert last["continuous"] is complete
     # 330 in all, of which 220 closed 2 long of 210: 110 opened the short.
@@ -695,7 +694,7 @@ def test_an_event_missing_early_in_a_life_makes_the_life_after_a_reverse_unknown
         }
         exact = {name: Decimal(value) for name, value in amounts.items()}
         rows.append(build.event(n, build.address(1), build.START, kind=kind, margin=Decimal(50), spot_price=Decimal(120), **exact))
-    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    last = build.lives(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     expected = (True, Decimal(120), Decimal("2.4")) if complete else (False, None, None)
     assert (last["continuous"], last["open_notional_replayed"], last["leverage_at_open"]) == expected
 
@@ -704,7 +703,7 @@ def test_an_event_missing_after_the_opening_leaves_the_leverage_of_the_opening_k
     """1 long at 100 with a margin of 50; an increase is missing; 2 long are liquidated."""
     rows = [build.opened(1, build.address(1), build.START, Decimal(1), Decimal(100), Decimal(50))]
     rows.append(build.liquidated(3, build.address(1), build.START, Decimal(2), Decimal(210), Decimal(60), Decimal(200)))
-    last = before_liquidations(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
+    last = build.lives(build.table(rows), {}, pl.lit(False)).row(-1, named=True)
     assert (last["continuous"], last["open_notional_replayed"], last["leverage_at_open"]) == (False, None, Decimal(2))
 
 
@@ -840,7 +839,7 @@ def before_one(size: Decimal, tables: dict[str, pl.DataFrame], crash_from: int =
     """1 BTC bought for 100 with 50 in block 1; what is known as `size` of it is liquidated in block 9."""
     opened = build.opened(1, build.address(1), build.START, Decimal(1), Decimal(100), Decimal(50))
     closed = build.liquidated(9, build.address(1), build.START, size, Decimal(100), Decimal(50), Decimal(60))
-    return before_liquidations(build.table([opened, closed]), tables, pl.col("block_number") < crash_from).row(-1, named=True)
+    return build.lives(build.table([opened, closed]), tables, pl.col("block_number") < crash_from).row(-1, named=True)
 
 
 PART = Decimal("0.9")
@@ -891,5 +890,5 @@ def test_a_leverage_that_no_column_holds_is_unknown_and_not_that_of_the_life_bef
     for margin in (Decimal(20) / 10**18, Decimal(-1), Decimal(-1_000_000)):
         second = [build.opened(3, trader, start, one, Decimal(55_000), margin)]
         second.append(build.liquidated(4, trader, start, one, Decimal(55_000), margin, Decimal(55_000)))
-        last = before_liquidations(build.table(rows + second), {}, pl.lit(False)).row(-1, named=True)
+        last = build.lives(build.table(rows + second), {}, pl.lit(False)).row(-1, named=True)
         assert (last["life"], last["continuous"], last["leverage_at_open"]) == (2, True, None), margin

@@ -21,7 +21,7 @@ from perpcomp.systems.perpetual_v1.events import (
     POSITION_SETTLED,
     UPGRADED,
 )
-from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, before_liquidations
+from perpcomp.systems.perpetual_v1.lives import CLOSING, EVENT, ORDER, POSITION, before_liquidations, numbered
 from perpcomp.systems.system import Each
 from perpcomp.tables.events import EVENTS
 
@@ -71,8 +71,8 @@ def liquidations(
     A full liquidation states its own open notional: position_notional - realized_pnl (long) or + realized_pnl (short). Before a
     partial one it is replayed from the life's earlier events; it is null, with a finding, where these are not in the logs.
     """
-    of_markets = {name: others[name].collect() for name in (LIQUIDITY_CHANGED.name,) if name in others}
-    rows = pl.concat(each(functools.partial(_with_positions, before_crash, of_markets))).sort(ORDER)
+    migrations = others[LIQUIDITY_CHANGED.name].collect() if LIQUIDITY_CHANGED.name in others else None
+    rows = pl.concat(each(functools.partial(_with_positions, before_crash, migrations))).sort(ORDER)
     tables = {name: others[name].collect() for name in OF_THE_HOUSE if name in others}
     rows, findings = tell_eras(rows, tables, chain, MARGIN_CHANGED.name in others)
 
@@ -106,16 +106,16 @@ def liquidations(
 
 
 def _with_positions(
-    before_crash: pl.Expr, of_markets: dict[str, pl.DataFrame], events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]
+    before_crash: pl.Expr, migrations: pl.DataFrame | None, events: pl.LazyFrame, others: Mapping[str, pl.LazyFrame]
 ) -> pl.DataFrame:
     """The liquidations of some positions (READ), each with its position just before it (REPLAYED)."""
     closed = events.filter(pl.col("kind").is_in(CLOSING)).select(READ).collect(engine="streaming").sort(ORDER)
-    victims = closed.lazy().select(POSITION).unique()
-    touched = events.select(EVENT).join(victims, on=POSITION, how="semi").collect(engine="streaming")
-    lines = {name: others[name].drop(HASHES).join(victims, on=POSITION, how="semi") for name in OF_POSITIONS if name in others}
+    positions = numbered(closed, migrations, before_crash).lazy()
+    touched = events.select(EVENT).join(positions, on=POSITION).drop(POSITION).collect(engine="streaming")
+    lines = {name: others[name].drop(HASHES).join(positions, on=POSITION).drop(POSITION) for name in OF_POSITIONS if name in others}
     of_positions = {name: line.collect(engine="streaming") for name, line in lines.items()}
     parts = _partitions(touched, of_positions, touched.height // PARTITION + 1)
-    before = pl.concat(before_liquidations(part, tables | of_markets, before_crash) for part, tables in parts)
+    before = pl.concat(before_liquidations(part, tables, before_crash) for part, tables in parts)
     return closed.join(before, on=ORDER, how="left", maintain_order="left")
 
 
@@ -123,11 +123,9 @@ def _partitions(
     events: pl.DataFrame, tables: dict[str, pl.DataFrame], count: int
 ) -> Iterator[tuple[pl.DataFrame, dict[str, pl.DataFrame]]]:
     """Events and tables in `count` parts. All rows of one position are in one part."""
-    part = (pl.struct(POSITION).hash() % count).alias("part")
-    events, tables = events.with_columns(part), {name: table.with_columns(part) for name, table in tables.items()}
     for n in range(count):
-        own = pl.col("part") == n
-        yield events.filter(own).drop("part"), {name: table.filter(own).drop("part") for name, table in tables.items()}
+        own = pl.col("position") % count == n
+        yield events.filter(own), {name: table.filter(own) for name, table in tables.items()}
 
 
 def _findings(rows: pl.DataFrame) -> list[Finding]:

@@ -11,14 +11,15 @@ away, and a reverse carries the rest over. So S is one running sum, from the las
 import polars as pl
 
 from perpcomp import fixed
+from perpcomp.ingest.raw_frame import BLOCKS, LOG_ORDER, LOGS_OF_A_BLOCK
 from perpcomp.systems.columns import SINCE_CRASH
-from perpcomp.systems.perpetual_v1.events import LIQUIDITY_CHANGED, MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
+from perpcomp.systems.perpetual_v1.events import MARGIN_CHANGED, POSITION_ADJUSTED, POSITION_SETTLED
 
 POSITION = ["trader", "market"]
 ORDER = ["block_number", "log_index"]
 CLOSING = ["liquidation", "partial-liquidation"]
 AMOUNTS = ["margin", "exchanged_position_size", "position_notional", "realized_pnl"]
-# What `before_liquidations` reads of the events table.
+# What `before_liquidations` reads of the events table, and POSITION.
 EVENT = [*POSITION, *ORDER, "block_time", "kind", *AMOUNTS, "position_size_after"]
 
 # Where a position or a life begins in the line of events, which is sorted by position and within it by ORDER.
@@ -37,6 +38,19 @@ REPLAYED = {
 }
 
 
+def numbered(liquidated: pl.DataFrame, migrations: pl.DataFrame | None, before_crash: pl.Expr) -> pl.DataFrame:
+    """The positions (POSITION) of the liquidated rows, each with a number, `position`, and the block of its market's last liquidity migration
+    before the crash, `migrated_in`. `migrations` are LiquidityChanged, where the input holds them.
+
+    A number, because two texts would be hashed again in every window below.
+    """
+    positions = liquidated.select(POSITION).unique(maintain_order=True).with_row_index("position")
+    if migrations is None:
+        return positions.with_columns(migrated_in=pl.lit(None, dtype=pl.Int64))
+    last = migrations.filter(before_crash).group_by("market").agg(pl.col("block_number").max().alias("migrated_in"))
+    return positions.join(last, on="market", how="left")
+
+
 def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], before_crash: pl.Expr) -> pl.DataFrame:
     """ORDER and REPLAYED of every liquidation in the events table: the position just before it, and before the crash, from earlier
     logs alone.
@@ -44,8 +58,8 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     open_notional_replayed and margin_replayed are null where the life's opening (or the event before) is not in the logs. `continuous`
     is true where no event is missing since the position was last opened from nothing. leverage_at_open is null where it was not true
     at the life's opening.
-    `tables` gives MarginChanged, PositionAdjusted, PositionSettled and LiquidityChanged where the input holds them; `before_crash` is true of the
-    blocks (by block_number or block_time) before the crash. SINCE_CRASH columns speak of the event's own life: what it held before
+    `events` are EVENT, `tables` gives MarginChanged, PositionAdjusted and PositionSettled where the input holds them; instead of POSITION all of
+    them have the columns of `numbered`. `before_crash` is true of the blocks (by block_number or block_time) before the crash. SINCE_CRASH columns speak of the event's own life: what it held before
     the crash, 0 where it was opened later, and what its trader changed between then and the event.
     """
     lines = [
@@ -68,10 +82,8 @@ def before_liquidations(events: pl.DataFrame, tables: dict[str, pl.DataFrame], b
     if POSITION_SETTLED.name in tables:
         lines.append(_line(tables[POSITION_SETTLED.name], [], size=fixed.amount(0), margin=fixed.amount(0)))
 
-    # A number a position: two texts would be hashed again in every window below.
-    positions = events.select(POSITION).unique(maintain_order=True).with_row_index("position")
-    positions = positions.join(_migrations(tables, before_crash), on="market", how="left")
-    line = pl.concat([part.join(positions, on=POSITION).drop(POSITION) for part in lines], how="diagonal").sort("position", *ORDER)
+    # One number is sorted in two thirds of the time of three.
+    line = pl.concat(lines, how="diagonal").sort(pl.col("position").cast(pl.Int128) * BLOCKS * LOGS_OF_A_BLOCK + LOG_ORDER)
     exchanged, notional = pl.col("exchanged_position_size"), pl.col("position_notional")
     line = line.with_row_index("row").with_columns(
         pl.when(BEGINS_POSITION).then("row").forward_fill().alias("begins"),
@@ -142,14 +154,7 @@ def _running(value: pl.Expr, begins: pl.Expr) -> pl.Expr:
 
 
 def _line(table: pl.DataFrame, kept: list[str], **named: pl.Expr) -> pl.DataFrame:
-    return table.select(*POSITION, *ORDER, "block_time", *kept, **named)
-
-
-def _migrations(tables: dict[str, pl.DataFrame], before_crash: pl.Expr) -> pl.DataFrame:
-    """The block of each market's last liquidity migration before the crash."""
-    if LIQUIDITY_CHANGED.name not in tables:
-        return pl.DataFrame(schema={"market": pl.String(), "migrated_in": pl.Int64()})
-    return tables[LIQUIDITY_CHANGED.name].filter(before_crash).group_by("market").agg(pl.col("block_number").max().alias("migrated_in"))
+    return table.select("position", "migrated_in", *ORDER, "block_time", *kept, **named)
 
 
 def _since_crash(line: pl.DataFrame, before_crash: pl.Expr, tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
