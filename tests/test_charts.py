@@ -21,6 +21,7 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 import resvg_py
+import svg
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ from perpcomp.findings import Finding
 from perpcomp.fixed import AMOUNT
 from perpcomp.publish.charts import NAMES, STYLE, Chart, charts, png_file, svg_file
 from perpcomp.publish.charts.distribution import edges_around, paid_by_account
-from perpcomp.publish.charts.draw import inert
+from perpcomp.publish.charts.draw import bar, drawing, inert, label, told, triangles
 from perpcomp.publish.charts.sensitivity import totals_of
 from perpcomp.publish.charts.style import DARK, LIGHT
 from perpcomp.publish.charts.thinned import thinned
@@ -582,6 +583,20 @@ def test_a_chart_names_itself_and_holds_nothing_that_acts(any_run: Run) -> None:
         assert {len(row) for row in chart.rows} == {len(chart.header)}
         classes = {kind for one in ElementTree.fromstring(chart.svg).iter() for kind in one.get("class", "").split()}
         assert [kind for kind in classes if not re.search(rf"\.{kind}\b", STYLE)] == []
+
+
+def test_elements_are_those_of_the_library_for_svg() -> None:
+    """svg.py writes the same: names of attributes, their order, classes, an element in another, and one with nothing inside."""
+    mark = svg.Rect(x=1, y=2, width=3, height=Decimal("0.0"), class_=["a", "b"], elements=[svg.Title(text="1 &lt; 2")])
+    text = svg.Text(x=5, y=Decimal("0.5"), text="t", text_anchor="end")
+    tips = [svg.M(1, 2), svg.LineToRel(-3, -6), svg.HorizontalLineToRel(6), svg.Z()]
+    names = {"role": "img", "aria-labelledby": "c-title"}
+    whole = svg.SVG(
+        viewBox=svg.ViewBoxSpec(0, 0, 860, 9), class_=["chart"], elements=[mark, text, svg.Path(d=tips, class_=["c"])], extra=names
+    )
+    parts = [told(bar(1, 2, 4, 1, "a", "b"), "1 < 2"), label(5, Fraction(1, 2), "t", anchor="end"), triangles([(1, 2)], False, 3, "c")]
+    ours = str(drawing(9, parts, role="img", aria_labelledby="c-title"))
+    assert re.sub(r"([0-9])\.0\b", r"\1", ours) == re.sub(r"([0-9])\.0\b", r"\1", str(whole))
 
 
 def test_hostile_names_are_shown_as_they_are(markets: Run) -> None:

@@ -6,10 +6,9 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
-import svg
-
 from perpcomp.number_text import in_full
 from perpcomp.publish.charts.draw import LEFT, RIGHT, WIDTH, Scale, between, label, line, that_fit
+from perpcomp.publish.charts.element import Element
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LARGE = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"))
@@ -59,9 +58,9 @@ def _decimal(value: Fraction) -> Decimal:
     return Decimal(value.numerator) / value.denominator
 
 
-def numbers_left(axis: Scale, steps: Sequence[Fraction]) -> list[svg.Element]:
+def numbers_left(axis: Scale, steps: Sequence[Fraction]) -> list[Element]:
     """Lines across the plot with their numbers to its left."""
-    drawn: list[svg.Element] = []
+    drawn: list[Element] = []
     for step in steps:
         drawn += [
             line(LEFT, axis(step), RIGHT, axis(step), "line-muted", "faint"),
@@ -77,18 +76,18 @@ def _round_times(axis: Scale, most: int = 9) -> tuple[int, range]:
     return period, range(-(-low // period) * period, high + 1, period)
 
 
-def time_lines(axis: Scale, top: int, bottom: int) -> list[svg.Element]:
+def time_lines(axis: Scale, top: int, bottom: int) -> list[Element]:
     """Lines down the plot at round times in UTC."""
     return [line(axis(unix), top, axis(unix), bottom, "line-muted", "faint") for unix in _round_times(axis)[1]]
 
 
-def times(axis: Scale, bottom: int) -> list[svg.Element]:
+def times(axis: Scale, bottom: int) -> list[Element]:
     """Round times in UTC below the plot, and below the first one of a day the day."""
     period, marks = _round_times(axis)
     pattern = "%Y-%m-%d" if period >= DAY else "%H:%M" if period >= 60 else "%H:%M:%S"
     written = [(unix, datetime.fromtimestamp(unix, UTC)) for unix in marks]
     marked = that_fit([(between(axis(unix), f"{at:{pattern}}", 0, WIDTH), f"{at:{pattern}}") for unix, at in written])
-    drawn: list[svg.Element] = [label(x, bottom + 18, text, "quiet", "small", anchor="middle") for x, text in marked]
+    drawn: list[Element] = [label(x, bottom + 18, text, "quiet", "small", anchor="middle") for x, text in marked]
     if period < DAY:
         first = {f"{at:%Y-%m-%d} UTC": unix for unix, at in reversed(written)}
         days = sorted((between(axis(unix), text, 0, WIDTH), text) for text, unix in first.items())
@@ -96,8 +95,8 @@ def times(axis: Scale, bottom: int) -> list[svg.Element]:
     return drawn
 
 
-def numbers_below(axis: Scale, steps: Sequence[Fraction], top: int, bottom: int) -> list[svg.Element]:
+def numbers_below(axis: Scale, steps: Sequence[Fraction], top: int, bottom: int) -> list[Element]:
     """Lines down the plot with their numbers below."""
     texts = [(between(axis(step), tick_text(step), 0, WIDTH), tick_text(step)) for step in steps]
-    drawn: list[svg.Element] = [line(axis(step), top, axis(step), bottom, "line-muted", "faint") for step in steps]
+    drawn: list[Element] = [line(axis(step), top, axis(step), bottom, "line-muted", "faint") for step in steps]
     return [*drawn, *(label(x, bottom + 18, text, "quiet", "small", anchor="middle") for x, text in that_fit(texts))]

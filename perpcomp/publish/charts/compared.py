@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import svg
-
 from perpcomp.decide.compare import totals
 from perpcomp.decide.preferences import Pair, pairs_of
 from perpcomp.number_text import counted, in_full
@@ -16,6 +14,7 @@ from perpcomp.publish.charts.axes import numbers_below, round_steps
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.draw import RIGHT, Scale, circle, figure, label, line, shortened, square, told, whole
 from perpcomp.publish.charts.dumbbell import dumbbell
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.sentence import short
 from perpcomp.run import Run
 from perpcomp.systems.units import units
@@ -99,7 +98,7 @@ def in_words(every: Sequence[Compared], quote: str, stopped: bool) -> str:
     return f"{said} No trader gets more under another." if pairs and not better else said
 
 
-def _parts(every: Sequence[Compared], chosen: str, quote: str) -> list[svg.Element]:
+def _parts(every: Sequence[Compared], chosen: str, quote: str) -> list[Element]:
     bottom, amounts = TOP + len(every) * ROW, [0, *(one.total for one in every)]
     money = Scale(whole(min(amounts)), whole(max(amounts)), *MONEY)
     people = Scale(Fraction(0), Fraction(max(1, *(one.paid for one in every))), *PEOPLE)
@@ -119,10 +118,10 @@ def _parts(every: Sequence[Compared], chosen: str, quote: str) -> list[svg.Eleme
     return [*grid, *parts, label(NAMES, bottom + 46, said, "quiet", "small")]
 
 
-def _mark(one: Compared, scale: Scale, value: Fraction, y: int, text: str, told_text: str) -> list[svg.Element]:
+def _mark(one: Compared, scale: Scale, value: Fraction, y: int, text: str, told_text: str) -> list[Element]:
     """A line from 0 to a mark, square for the one that pays, with its figure."""
     colour, at = ("rust", square) if one.pays else ("blue", circle)
-    mark: svg.Element = at(scale(value), y, f"fill-{colour}")
+    mark: Element = at(scale(value), y, f"fill-{colour}")
     place = max(scale(value), scale(0)) + 10
     return [
         line(scale(0), y, scale(value), y, f"line-{colour}", "thick"),

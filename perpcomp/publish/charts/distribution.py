@@ -6,13 +6,13 @@ from fractions import Fraction
 from itertools import pairwise
 
 import polars as pl
-import svg
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, in_full, per_cent
 from perpcomp.publish.charts.axes import numbers_left, power_below, round_steps, tick_text
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.draw import LEFT, RIGHT, WIDTH, Scale, bar, between, figure, label, line, that_fit, told, whole
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.sentence import short
 from perpcomp.run import Run
 from perpcomp.systems.units import units
@@ -79,10 +79,10 @@ def _sentence(paid: Sequence[int], nothing: int, unit: str) -> str:
     return f"{said} {counted(nothing, 'account', 'gets 0 and is', 'get 0 and are')} not drawn." if nothing else said
 
 
-def _parts(edges: Sequence[int], numbers: Sequence[int], unit: str) -> list[svg.Element]:
+def _parts(edges: Sequence[int], numbers: Sequence[int], unit: str) -> list[Element]:
     across = Scale(Fraction(0), Fraction(len(numbers)), LEFT, RIGHT - 10)
     up = Scale(Fraction(0), Fraction(max(numbers)), BOTTOM, TOP)
-    parts: list[svg.Element] = [label(LEFT, 22, "accounts", "strong")]
+    parts: list[Element] = [label(LEFT, 22, "accounts", "strong")]
     parts += numbers_left(up, [step for step in round_steps(up.low, up.high, 5) if step.denominator == 1])
     for n, number in enumerate(numbers):
         text = f"{counted(number, 'account')} from {tick_text(whole(edges[n]))} to below {tick_text(whole(edges[n + 1]))} {unit}"

@@ -1,16 +1,16 @@
-"""Drawing: exact coordinates rounded to a tenth, foreign texts made inert, marks that say what they stand for. svg.py writes the elements."""
+"""Drawing: exact coordinates rounded to a tenth, foreign texts made inert, marks that say what they stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from html import escape
 from math import lcm
-from typing import Literal, TypeVar
-
-import svg
+from typing import Literal
 
 from perpcomp import fixed
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.markdown import in_one_line
 
 WIDTH = 860
@@ -19,7 +19,6 @@ SMALL, PLAIN = 12, 14  # sizes of texts
 
 Anchor = Literal["start", "middle", "end"]
 Number = Fraction | int
-Part = TypeVar("Part", bound=svg.Element)
 
 
 def tenths(value: Number) -> Decimal:
@@ -29,7 +28,7 @@ def tenths(value: Number) -> Decimal:
 
 def inert(text: str) -> str:
     """Any text as the text of an element: in one line, without control characters or marks of direction, `<` and `&` escaped."""
-    return svg.escape(in_one_line(text))
+    return escape(in_one_line(text), quote=False)
 
 
 def shortened(text: str, most: int) -> str:
@@ -42,43 +41,48 @@ def breadth(text: str, size: int = SMALL) -> Fraction:
     return Fraction(len(text) * size * 62, 100)
 
 
-def label(x: Number, y: Number, text: str, *kinds: str, anchor: Anchor = "start") -> svg.Text:
+def label(x: Number, y: Number, text: str, *kinds: str, anchor: Anchor = "start") -> Element:
     """A text at a place; `kinds` are classes."""
-    return svg.Text(x=tenths(x), y=tenths(y), text=inert(text), class_=[*kinds] or None, text_anchor=None if anchor == "start" else anchor)
+    stated = None if anchor == "start" else anchor
+    return Element("text", inert(text), text_anchor=stated, class_=" ".join(kinds) or None, x=tenths(x), y=tenths(y))
 
 
-def told(part: Part, text: str) -> Part:
+def told(mark: Element, text: str) -> Element:
     """A mark with what it stands for, which programs show and read out."""
-    part.elements = [svg.Title(text=inert(text))]
-    return part
+    return Element(mark.name, str(Element("title", inert(text))), **mark.attributes)
 
 
-def line(x1: Number, y1: Number, x2: Number, y2: Number, *kinds: str) -> svg.Line:
+def line(x1: Number, y1: Number, x2: Number, y2: Number, *kinds: str) -> Element:
     """A straight line."""
-    return svg.Line(x1=tenths(x1), y1=tenths(y1), x2=tenths(x2), y2=tenths(y2), class_=[*kinds])
+    return Element("line", class_=" ".join(kinds), x1=tenths(x1), y1=tenths(y1), x2=tenths(x2), y2=tenths(y2))
 
 
-def bar(x1: Number, y1: Number, x2: Number, y2: Number, *kinds: str) -> svg.Rect:
+def bar(x1: Number, y1: Number, x2: Number, y2: Number, *kinds: str) -> Element:
     """A rectangle between two corners, the upper left one first."""
     left, top = tenths(x1), tenths(y1)
-    return svg.Rect(x=left, y=top, width=max(tenths(x2) - left, Decimal(0)), height=max(tenths(y2) - top, Decimal(0)), class_=[*kinds])
+    width, height = (max(end - start, Decimal(0)) for start, end in ((left, tenths(x2)), (top, tenths(y2))))
+    return Element("rect", class_=" ".join(kinds), x=left, y=top, width=width, height=height)
 
 
-def circle(x: Number, y: Number, *kinds: str) -> svg.Circle:
+def circle(x: Number, y: Number, *kinds: str, radius: int = 5) -> Element:
     """A round mark."""
-    return svg.Circle(cx=tenths(x), cy=tenths(y), r=5, class_=[*kinds])
+    return Element("circle", class_=" ".join(kinds), cx=tenths(x), cy=tenths(y), r=radius)
 
 
-def square(x: Number, y: Number, *kinds: str) -> svg.Rect:
+def square(x: Number, y: Number, *kinds: str) -> Element:
     """A square mark."""
-    return svg.Rect(x=tenths(x - 5), y=tenths(y - 5), width=10, height=10, class_=[*kinds])
+    return Element("rect", class_=" ".join(kinds), x=tenths(x - 5), y=tenths(y - 5), width=10, height=10)
 
 
-def triangle(x: Number, y: Number, up: bool, half: int, *kinds: str) -> svg.Path:
-    """A mark that points up or down, its tip at the place; `half` is half its width."""
+def trace(steps: Iterable[str], *kinds: str) -> Element:
+    """A line of any form; each step is a letter of SVG's paths with its numbers, as "M 0 5.0"."""
+    return Element("path", class_=" ".join(kinds), d=" ".join(steps))
+
+
+def triangles(tips: Iterable[tuple[Number, Number]], up: bool, half: int, *kinds: str) -> Element:
+    """A mark that points up or down, once at each place of a tip; `half` is half its width."""
     away = 2 * half if up else -2 * half
-    points = [svg.M(tenths(x), tenths(y)), svg.LineToRel(-half, away), svg.HorizontalLineToRel(2 * half), svg.Z()]
-    return svg.Path(d=points, class_=[*kinds])
+    return trace((f"M {tenths(x)} {tenths(y)} l {-half} {away} h {2 * half} Z " for x, y in tips), *kinds)
 
 
 @dataclass(frozen=True)
@@ -127,14 +131,15 @@ def that_fit(places: Sequence[tuple[Number, str]], size: int = SMALL) -> list[tu
     return [place for n, place in enumerate(places) if n in shown]
 
 
-def figure(name: str, title: str, sentence: str, height: int, parts: Sequence[svg.Element]) -> str:
+def drawing(height: int, parts: Iterable[Element], **attributes: object) -> Element:
+    """The outermost element of a chart, with a view of WIDTH and this height."""
+    view = f"0 0 {WIDTH} {height}"
+    inside = "".join(map(str, parts))
+    return Element("svg", inside, xmlns="http://www.w3.org/2000/svg", viewBox=view, class_="chart", **attributes)
+
+
+def figure(name: str, title: str, sentence: str, height: int, parts: Sequence[Element]) -> str:
     """The whole chart as one element that names itself."""
     ids = [f"{name}-title", f"{name}-desc"]
-    head: list[svg.Element] = [svg.Title(id=ids[0], text=inert(title)), svg.Desc(id=ids[1], text=inert(sentence))]
-    drawn = svg.SVG(
-        viewBox=svg.ViewBoxSpec(0, 0, WIDTH, height),
-        class_=["chart"],
-        elements=[*head, *parts],
-        extra={"role": "img", "aria-labelledby": " ".join(ids)},
-    )
-    return str(drawn)
+    head = [Element("title", inert(title), id=ids[0]), Element("desc", inert(sentence), id=ids[1])]
+    return str(drawing(height, [*head, *parts], role="img", aria_labelledby=" ".join(ids)))

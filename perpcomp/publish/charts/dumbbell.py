@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import svg
-
 from perpcomp.decide.field import Field
 from perpcomp.number_text import counted, in_full
 from perpcomp.publish.charts.axes import numbers_below, round_steps
 from perpcomp.publish.charts.draw import RIGHT, Scale, breadth, circle, label, line, shortened, square, told, whole
+from perpcomp.publish.charts.element import Element
 
 TOP, ROW, LEFT = 64, 24, 150
 TRADERS = 24  # so many are drawn: those whose amounts differ most
 
-Drawn = tuple[list[svg.Element], int, list[str], list[list[str]]]
+Drawn = tuple[list[Element], int, list[str], list[list[str]]]
 
 
 class Both(NamedTuple):
@@ -51,7 +50,7 @@ def dumbbell(field: Field, chosen: str, quote: str) -> Drawn | None:
     return parts, bottom + 56, header, [both.row for both in (in_all, *shown)]
 
 
-def _legend(names: Sequence[str], quote: str) -> list[svg.Element]:
+def _legend(names: Sequence[str], quote: str) -> list[Element]:
     first, second = (shortened(name, 30) for name in names)
     x = LEFT + 40 + breadth(first, 14)
     return [
@@ -63,7 +62,7 @@ def _legend(names: Sequence[str], quote: str) -> list[svg.Element]:
     ]
 
 
-def _parts(shown: Sequence[Both], names: Sequence[str], quote: str, bottom: int) -> list[svg.Element]:
+def _parts(shown: Sequence[Both], names: Sequence[str], quote: str, bottom: int) -> list[Element]:
     amounts = [0, *(amount for both in shown for amount in (both.first, both.second))]
     x = Scale(whole(min(amounts)), whole(max(amounts)), LEFT, RIGHT - 20)
     parts = numbers_below(x, round_steps(x.low, x.high, 6), TOP, bottom)

@@ -3,10 +3,9 @@
 import re
 from textwrap import wrap
 
-import svg
-
 from perpcomp.publish.charts.chart import Chart
-from perpcomp.publish.charts.draw import WIDTH, label
+from perpcomp.publish.charts.draw import drawing, label
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.charts.style import LIGHT, STYLE
 
 MARGIN, HEAD, LINE = 20, 44, 20
@@ -19,18 +18,14 @@ def svg_file(chart: Chart) -> bytes:
     *_, height = re.findall(r'viewBox="0 0 [0-9]+ ([0-9]+)"', opening)
     below = wrap(" ".join(chart.sentence.split()), ACROSS)
     foot = HEAD + int(height) + LINE
-    parts: list[svg.Element] = [
-        svg.Style(text=STYLE),
-        svg.G(text=inside, transform=[svg.Translate(0, HEAD)]),
+    parts: list[Element] = [
+        Element("style", STYLE),
+        Element("g", inside, transform=f"translate(0 {HEAD})"),
         label(MARGIN, 28, chart.title, "strong", "large"),
         *(label(MARGIN, foot + n * LINE, words) for n, words in enumerate(below)),
     ]
-    whole = svg.SVG(
-        viewBox=svg.ViewBoxSpec(0, 0, WIDTH, foot + len(below) * LINE),
-        class_=["chart"],
-        elements=parts,
-        extra={"role": "img", "aria-labelledby": f"{chart.name}-title {chart.name}-desc"},
-    )
+    ids = f"{chart.name}-title {chart.name}-desc"
+    whole = drawing(foot + len(below) * LINE, parts, role="img", aria_labelledby=ids)
     return f"{whole}\n".encode()
 
 
@@ -39,8 +34,7 @@ def draws_text() -> bool:
     from resvg_py import svg_to_bytes
 
     def picture(text: str) -> bytes:
-        whole = svg.SVG(viewBox=svg.ViewBoxSpec(0, 0, 40, 40), class_=["chart"], elements=[svg.Style(text=STYLE), label(5, 30, text)])
-        return svg_to_bytes(svg_string=str(whole))
+        return svg_to_bytes(svg_string=str(drawing(40, [Element("style", STYLE), label(5, 30, text)])))
 
     return picture("M") != picture(" ")
 

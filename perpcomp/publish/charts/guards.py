@@ -7,7 +7,6 @@ from fractions import Fraction
 from textwrap import wrap
 
 import polars as pl
-import svg
 
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import MEANING
@@ -15,6 +14,7 @@ from perpcomp.number_text import counted, exact, in_full
 from perpcomp.publish.charts.axes import numbers_below, round_steps
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.draw import Scale, bar, figure, label, shortened, told, whole
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.sentence import short
 from perpcomp.run import Run
 from perpcomp.systems.units import units
@@ -102,11 +102,11 @@ def _sentence(found: Sequence[Judged], quote: str) -> str:
     return f"{said} {counted(others, 'liquidation', 'is', 'are')} of other times or markets." if others else said
 
 
-def _parts(found: Sequence[Judged], limits: Sequence[str], quote: str) -> tuple[list[svg.Element], int]:
+def _parts(found: Sequence[Judged], limits: Sequence[str], quote: str) -> tuple[list[Element], int]:
     bottom = TOP + len(found) * ROW
     numbers = Scale(Fraction(0), Fraction(max(one.number for one in found)), *NUMBERS)
     money = Scale(Fraction(0), whole(max(1, *(one.notional for one in found))), *MONEY)
-    parts: list[svg.Element] = [
+    parts: list[Element] = [
         label(NUMBERS[0], 20, "liquidations", "strong"),
         label(MONEY[0], 20, f"notional in {shortened(quote, 20)}", "strong"),
     ]
@@ -144,10 +144,10 @@ def _parts(found: Sequence[Judged], limits: Sequence[str], quote: str) -> tuple[
     return [*grid, *parts], below + len(lines) * 17
 
 
-def _bar(scale: Scale, value: Fraction, inside: Fraction, y: int, text: str, told_text: str) -> list[svg.Element]:
+def _bar(scale: Scale, value: Fraction, inside: Fraction, y: int, text: str, told_text: str) -> list[Element]:
     """The part inside the window and the rest after it, with the figure of both."""
     top, low = y - THICK, y + THICK
-    drawn: list[svg.Element] = []
+    drawn: list[Element] = []
     if inside:
         drawn.append(told(bar(scale(0), top, scale(inside), low, "fill-blue"), told_text))
     if value > inside:

@@ -1,17 +1,31 @@
 """The chart of the crash: the price of each affected market as a line in steps, and a triangle for every liquidation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import floor
-
-import svg
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, in_full
 from perpcomp.publish.charts.axes import DAY, numbers_left, round_steps, time_lines, times
 from perpcomp.publish.charts.chart import Chart
 from perpcomp.publish.charts.crash import Crash, Liquidation, Path, at_time, crash, in_words, move, table
-from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, bar, between, figure, label, line, shortened, tenths, told, triangle, whole
+from perpcomp.publish.charts.draw import (
+    LEFT,
+    RIGHT,
+    Scale,
+    bar,
+    between,
+    figure,
+    label,
+    line,
+    shortened,
+    tenths,
+    told,
+    trace,
+    triangles,
+    whole,
+)
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.charts.thinned import thinned
 from perpcomp.publish.sentence import short
 from perpcomp.run import Run
@@ -52,23 +66,24 @@ def _small_print(drawn: Sequence[Path]) -> str:
     return f"UTC; blocks {min(blocks):,} to {max(blocks):,}. A price holds until the next event. The axis does not start at 0."
 
 
-def _legend(drawn: Sequence[Path]) -> list[svg.Element]:
+def _legend(drawn: Sequence[Path]) -> list[Element]:
     """The marks that occur, each with its meaning."""
     kinds = {(one.long, one.compensated) for path in drawn for one in path.liquidations}
-    parts: list[svg.Element] = [label(LEFT - 8, 23, "liquidated", "small", anchor="end")] if kinds else []
+    parts: list[Element] = [label(LEFT - 8, 23, "liquidated", "small", anchor="end")] if kinds else []
     for n, (long, paid) in enumerate(sorted(kinds, reverse=True)):
         x = LEFT + 5 + n * (RIGHT - LEFT) // 4
         text = f"{'long' if long else 'short'}, {'compensated' if paid else 'not compensated'}"
-        parts += [_mark(Fraction(x), Fraction(18), long, paid, 5), label(x + 11, 23, text, "small")]
+        parts += [_mark([(Fraction(x), Fraction(18))], long, paid, 5), label(x + 11, 23, text, "small")]
     return parts
 
 
-def _mark(x: Fraction, y: Fraction, long: bool, compensated: bool, half: int) -> svg.Path:
-    """The triangle of a liquidation around a place: it points down where a long was sold, and is filled where it is compensated."""
-    return triangle(x, y + (half if long else -half), not long, half, "fill-rust" if compensated else "fill-ground", "line-rust")
+def _mark(places: Iterable[tuple[Fraction, Fraction]], long: bool, compensated: bool, half: int) -> Element:
+    """The triangle of a liquidation around each place: it points down where a long was sold, and is filled where it is compensated."""
+    tips = [(x, y + (half if long else -half)) for x, y in places]
+    return triangles(tips, not long, half, "fill-rust" if compensated else "fill-ground", "line-rust")
 
 
-def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[svg.Element]:
+def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[Element]:
     low, high = min(path.prices), max(path.prices)
     reference = path.market.reference_price
     level = fixed.to_integer(reference) if reference is not None else None
@@ -79,14 +94,14 @@ def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[
     y = Scale(whole(low) - BELOW * unit, whole(high) + ABOVE * unit, bottom, top)
     x = _across(shown)
     begin, close = (x(time) for time in shown.window)
-    parts: list[svg.Element] = [
+    parts: list[Element] = [
         told(bar(begin, top, close, bottom, "fill-blue", "tint"), f"the window, {at_time(shown.window[0])} to {at_time(shown.window[1])}")
     ]
     parts += [*numbers_left(y, round_steps(y.low, y.high, 6 if bottom - top > 200 else 4)), *time_lines(x, top, bottom)]
     parts += [label(LEFT, top - 10, f"{shortened(path.market.name, 40)}, price in {shortened(quote, 12)}", "strong")]
     parts += [label(begin + 4, top + 14, "window", "quiet", "small")]
     parts += _reference(level, quote, y if around else None, top)
-    parts += [svg.Path(d=[*_steps(path, shown, x, y)], class_=["path", "thick", "line-blue"])]
+    parts += [trace(_steps(path, shown, x, y), "path", "thick", "line-blue")]
     if len(path.liquidations) > CROWDED:
         parts += _crowd(path.liquidations, x, y)
     else:
@@ -94,7 +109,7 @@ def _panel(path: Path, shown: Crash, top: int, bottom: int, quote: str) -> list[
     return [*parts, *_farthest(path, shown, x, y)]
 
 
-def _reference(level: int | None, quote: str, y: Scale | None, top: int) -> list[svg.Element]:
+def _reference(level: int | None, quote: str, y: Scale | None, top: int) -> list[Element]:
     """The reference price as a dashed line; a sentence where it lies far from every price."""
     if level is None:
         return []
@@ -108,7 +123,7 @@ def _reference(level: int | None, quote: str, y: Scale | None, top: int) -> list
     ]
 
 
-def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[svg.PathData]:
+def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[str]:
     """The price from left to right: it holds until the next event, and the last one until the logs end."""
     first = max(path.times[0], shown.start)
     points = thinned([*zip([first, *path.times[1:]], path.prices, strict=True)], RIGHT - LEFT)
@@ -116,35 +131,34 @@ def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[svg.PathDat
     for time, price in points:
         place = tenths(x(time)), tenths(y(whole(price)))
         if before is None:
-            yield svg.M(*place)
+            yield f"M {place[0]} {place[1]}"
         elif place != before:
-            yield svg.H(place[0])
-            yield svg.V(place[1])
+            yield f"H {place[0]}"
+            yield f"V {place[1]}"
         before = place
-    yield svg.H(tenths(x(max(shown.until, points[-1][0]))))
+    yield f"H {tenths(x(max(shown.until, points[-1][0])))}"
 
 
-def _crowd(many: Sequence[Liquidation], x: Scale, y: Scale) -> Iterator[svg.Element]:
+def _crowd(many: Sequence[Liquidation], x: Scale, y: Scale) -> Iterator[Element]:
     """The marks of each kind as one element: a mark for each of each kind would be heavier than the rest of the page that shows them."""
     for long, paid in sorted({(one.long, one.compensated) for one in many}, reverse=True):
         own = [one.at for one in many if (one.long, one.compensated) == (long, paid)]
         places = {(floor(across), floor(up)): (across, up) for across, up in ((x(at.time), y(whole(at.price))) for at in own)}
-        mark = _mark(*next(iter(places.values())), long, paid, 3)
-        mark.d = [piece for place in places.values() for piece in _mark(*place, long, paid, 3).d or ()]
+        mark = _mark(places.values(), long, paid, 3)
         kind = f"{'long' if long else 'short'}, {'' if paid else 'not '}compensated"
         yield told(mark, f"{counted(len(own), 'liquidation')} ({kind}), each in 2-liquidations.csv; those at one place are one mark")
 
 
-def _liquidation(one: Liquidation, x: Scale, y: Scale, quote: str) -> svg.Element:
+def _liquidation(one: Liquidation, x: Scale, y: Scale, quote: str) -> Element:
     at = one.at
     text = (
         f"{one.trader}: {'long' if one.long else 'short'} liquidated at {at_time(at.time)}, block {at.block:,}; {in_full(at.price)} {quote} after it;"
         f" {'' if one.compensated else 'not '}compensated"
     )
-    return told(_mark(x(at.time), y(whole(at.price)), one.long, one.compensated, 5), text)
+    return told(_mark([(x(at.time), y(whole(at.price)))], one.long, one.compensated, 5), text)
 
 
-def _farthest(path: Path, shown: Crash, x: Scale, y: Scale) -> list[svg.Element]:
+def _farthest(path: Path, shown: Crash, x: Scale, y: Scale) -> list[Element]:
     """In words the price at which it turned, outside the line."""
     start, at = move(path, shown.window[0])
     falls = at.price <= start.price

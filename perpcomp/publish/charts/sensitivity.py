@@ -8,13 +8,13 @@ from functools import cached_property
 from math import floor
 
 import polars as pl
-import svg
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, in_full
 from perpcomp.publish.charts.axes import numbers_below, numbers_left, round_steps
 from perpcomp.publish.charts.chart import Chart
-from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, between, figure, label, line, shortened, square, tenths, told
+from perpcomp.publish.charts.draw import LEFT, RIGHT, Scale, between, circle, figure, label, line, shortened, square, tenths, told, trace
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.sentence import short
 from perpcomp.run import Run
 from perpcomp.systems.units import units
@@ -97,7 +97,7 @@ def chart(run: Run) -> Chart | None:
         return None
     drawn, quote = every[:MOST_PANELS], units(run.incident).quote
     height = HEIGHTS.get(len(drawn), LEAST_HEIGHT)
-    parts, bottom = list[svg.Element](), HEAD
+    parts, bottom = list[Element](), HEAD
     for one in drawn:
         parts += _panel(one, bottom, bottom + height, quote)
         bottom += height + GAP
@@ -156,7 +156,7 @@ def shown_prices(one: Total) -> tuple[Fraction, Fraction]:
     return max(low, one.reference - far), min(high, one.reference + far)
 
 
-def _panel(one: Total, top: int, bottom: int, quote: str) -> list[svg.Element]:
+def _panel(one: Total, top: int, bottom: int, quote: str) -> list[Element]:
     low, high = shown_prices(one)
     runs = [*_runs(one, low, high)]
     totals = [total for run in runs for _, total in run]
@@ -165,19 +165,18 @@ def _panel(one: Total, top: int, bottom: int, quote: str) -> list[svg.Element]:
     parts = [*numbers_left(y, round_steps(y.low, y.high, 5)), *numbers_below(x, round_steps(low, high, 7), top, bottom)]
     title = f"total in {shortened(quote, 12)} by the reference price of {shortened(one.market, 30)} ({shortened(quote, 12)})"
     parts.append(label(LEFT, top - 12, title, "strong"))
-    path = [piece for run in runs for piece in _line(_apart([(x(price), y(total)) for price, total in run], len(one.kinks) > MARKED))]
-    parts.append(svg.Path(d=path, class_=["path", "thick", "line-blue"]))
+    steps = [step for run in runs for step in _line(_apart([(x(price), y(total)) for price, total in run], len(one.kinks) > MARKED))]
+    parts.append(trace(steps, "path", "thick", "line-blue"))
     kinks = [price for price in one.kinks if low <= price <= high]
     if len(kinks) > MARKED:
         ticks = {floor(x(price) / APART): (tenths(x(price)), tenths(y(one.at(price)))) for price in kinks}.values()
-        marks: list[svg.PathData] = [part for at in ticks for part in (svg.M(at[0], at[1] - 4), svg.V(at[1] + 4))]
-        parts.append(told(svg.Path(d=marks, class_=["path", "line-blue"]), f"{counted(len(kinks), 'kink')}; each is in sensitivity.csv"))
+        marks = [f"M {across} {up - 4} V {up + 4}" for across, up in ticks]
+        parts.append(told(trace(marks, "path", "line-blue"), f"{counted(len(kinks), 'kink')}; each is in sensitivity.csv"))
     else:
         for price in kinks:
             text = f"price {_exact(price)}: total {_exact(one.at(price))} {quote}; {one.kink(price)}"
-            parts.append(
-                told(svg.Circle(cx=tenths(x(price)), cy=tenths(y(one.at(price))), r=3, class_=["fill-ground", "line-blue", "seen"]), text)
-            )
+            mark = circle(x(price), y(one.at(price)), "fill-ground", "line-blue", "seen", radius=3)
+            parts.append(told(mark, text))
     return [*parts, *_reference(one, x, y, quote)]
 
 
@@ -192,7 +191,7 @@ def _apart(corners: list[tuple[Fraction, Fraction]], many: bool) -> list[tuple[F
     return [*kept, *corners[1:][-1:]]
 
 
-def _reference(one: Total, x: Scale, y: Scale, quote: str) -> list[svg.Element]:
+def _reference(one: Total, x: Scale, y: Scale, quote: str) -> list[Element]:
     """The reference price as a dashed line down the plot, and the total there."""
     at, total = x(one.reference), one.at(one.reference)
     text = f"reference price {_text(one.reference)}: total {_text(total)}"
@@ -217,5 +216,5 @@ def _runs(one: Total, low: Fraction, high: Fraction) -> Iterator[list[tuple[Frac
     yield run
 
 
-def _line(corners: Sequence[tuple[Fraction, Fraction]]) -> list[svg.PathData]:
-    return [(svg.L if n else svg.M)(tenths(x), tenths(y)) for n, (x, y) in enumerate(corners)]
+def _line(corners: Sequence[tuple[Fraction, Fraction]]) -> list[str]:
+    return [f"{'L' if n else 'M'} {tenths(x)} {tenths(y)}" for n, (x, y) in enumerate(corners)]

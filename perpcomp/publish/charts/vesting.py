@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import polars as pl
-import svg
 
 from perpcomp import fixed
 from perpcomp.incident.incident import Incident
@@ -26,8 +25,10 @@ from perpcomp.publish.charts.draw import (
     tenths,
     that_fit,
     told,
+    trace,
     whole,
 )
+from perpcomp.publish.charts.element import Element
 from perpcomp.publish.sentence import listed, short
 from perpcomp.run import Run
 from perpcomp.totals import total_of
@@ -48,7 +49,7 @@ def chart(run: Run) -> Chart | None:
     if not legs or len(dates.rows) < 2:
         return None
     sums = {leg.token: unlocked_by_date(run.claims.filter(token=leg.token)) for leg in legs}
-    parts, bottom = list[svg.Element](), TOP
+    parts, bottom = list[Element](), TOP
     for leg in legs:
         parts += _panel(run, leg, dates, sums[leg.token], bottom, bottom + HEIGHT)
         bottom += HEIGHT + GAP
@@ -78,22 +79,22 @@ def _sentence(incident: Incident, dates: Schedule, sums: dict[str, list[int]]) -
     return f"{said} Claims end {claims_end(incident.claims)}." if incident.claims is not None else said
 
 
-def _panel(run: Run, leg: Leg, dates: Schedule, sums: Sequence[int], top: int, bottom: int) -> list[svg.Element]:
+def _panel(run: Run, leg: Leg, dates: Schedule, sums: Sequence[int], top: int, bottom: int) -> list[Element]:
     x = Scale(Fraction(0), Fraction(dates.end), LEFT, RIGHT - 40)
     y = Scale(Fraction(0), whole(sums[-1]), bottom, top)
     by = "by block; the dates are estimates" if run.incident.vesting.estimated else "by date in UTC"
     parts = numbers_left(y, round_steps(y.low, y.high, 4))
     parts.append(label(LEFT, top - 18, f"{shortened(leg.token, 40)} unlocked, {by}", "strong"))
-    path: list[svg.PathData] = [svg.M(tenths(x(0)), tenths(bottom))]
+    steps = [f"M {tenths(x(0))} {tenths(bottom)}"]
     if run.incident.vesting.binding == "line":
         totals = [int(text) for text in run.payouts.filter(token=leg.token).get_column("amount_base_units")]
         for step in corners(run.incident.vesting, dates):
             unlocked = sum(map(curve(run.incident.vesting, dates, step), totals)) * 10 ** (18 - leg.decimals)
-            path.append(svg.L(tenths(x(step)), tenths(y(whole(unlocked)))))
+            steps.append(f"L {tenths(x(step))} {tenths(y(whole(unlocked)))}")
     else:
         for date, amount in zip(dates.rows, sums, strict=True):
-            path += [svg.H(tenths(x(date.step))), svg.V(tenths(y(whole(amount))))]
-    parts.append(svg.Path(d=[*path, svg.H(tenths(RIGHT))], class_=["path", "thick", "line-blue"]))
+            steps += [f"H {tenths(x(date.step))}", f"V {tenths(y(whole(amount)))}"]
+    parts.append(trace([*steps, f"H {tenths(RIGHT)}"], "path", "thick", "line-blue"))
     return [*parts, *_dates(leg.token, dates.rows, sums, x, y)]
 
 
@@ -105,11 +106,11 @@ def corners(vesting: Vesting, dates: Schedule) -> list[int]:
     return sorted({step - before for step in leaps for before in (0, 1) if step >= before})
 
 
-def _dates(token: str, rows: Sequence[Instant], sums: Sequence[int], x: Scale, y: Scale) -> list[svg.Element]:
+def _dates(token: str, rows: Sequence[Instant], sums: Sequence[int], x: Scale, y: Scale) -> list[Element]:
     """A mark at each date, and below the plot the dates, above the line the amounts, as far as they fit."""
     shown = rows if len(rows) <= DOTTED else [rows[0], rows[-1]]
     amounts = {date: amount for date, amount in zip(rows, sums, strict=True) if date in shown}
-    parts: list[svg.Element] = []
+    parts: list[Element] = []
     for date, amount in amounts.items():
         dot = circle(x(date.step), y(whole(amount)), "fill-blue")
         parts.append(told(dot, f"{in_full(amount)} {token} unlocked by {date_in_words(date)}"))

@@ -30,5 +30,5 @@ def figure(charts: Charts, name: str) -> list[Part]:
         figures: Grid | Text = Grid(name, chart.header, chart.rows, range(1, len(chart.header)))
     else:
         figures = Text(f"The chart has {len(chart.rows):,} figures: they are in {FILES[chart.name]}.")
-    # svg.py makes a chart's markup of texts that it escaped.
+    # A chart's markup is made of texts that were escaped.
     return [Figure(chart.title, Markup(chart.svg), chart.sentence, figures)]
