@@ -9,11 +9,11 @@ import json
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.number_text import exact
@@ -30,8 +30,7 @@ class InexactError(ValueError):
     """The expression holds something that is not exact row-by-row arithmetic. The message says what, and what to write instead."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """One operation, or a leaf. `op` is column, literal, one of INFIX, product, quotient, at_least and at_most (a clip: bound, value), max and min
     (which pass over nulls), negative, abs, not, is_null or if.
     """

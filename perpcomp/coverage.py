@@ -7,7 +7,6 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby, islice, pairwise
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.decoded import Events
 from perpcomp.findings import Finding
@@ -40,8 +40,7 @@ PROVED = "headers and receipts prove that no log is missing"
 PUBLISHED = "Fetch the logs with --rpc, or export the whole window and some minutes after it."
 
 
-@dataclass(frozen=True)
-class Coverage:
+class Coverage(Struct, frozen=True):
     """The first and last block with a log, their times, and by what evidence the input reaches from `start` to `until`.
 
     `start` and `until` are null where no evidence states them. `about` says that they are estimated from block numbers, `proved` that --prove

@@ -5,7 +5,8 @@ Every number is an integer of 1e-18. Sizes are signed: + long, - short. The form
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from perpcomp.fixed import ONE, div_integers
 
@@ -14,8 +15,7 @@ class Reverts(ArithmeticError):
     """The contract's view has no answer: a pool cannot give out all that it holds, and nothing divides by 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reserves:
+class Reserves(Struct, frozen=True):
     """An Amm's pool: quote asset and base asset."""
 
     quote: int
@@ -66,8 +66,7 @@ def moved_to(quote: int, pool: Reserves) -> Reserves:
     return Reserves.of(quote, pool.base - base if quote > pool.quote else pool.base + base)
 
 
-@dataclass(frozen=True, slots=True)
-class Average:
+class Average(Struct, frozen=True):
     """A time-weighted average to be taken: pools with the seconds each counts, and what the sum is divided by."""
 
     pools: Sequence[tuple[Reserves, int]]

@@ -2,11 +2,11 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding
@@ -21,8 +21,7 @@ Result = TypeVar("Result")
 MARKETS_AT_ONCE = 500_000  # logs of an event, about, whose sums a market are looked at together
 
 
-@dataclass(frozen=True)
-class Events:
+class Events(Struct, frozen=True, dict=True):
     """The decoded input, lazily: the events table, and every other event by name as far as the input holds it.
 
     `table` and `others` are the same in memory, for a history that fits there. `spill` or `folder` keeps what lies on disk alive. Where the

@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
+
+from msgspec import Struct
 
 from perpcomp.findings import NETWORK, Finding, InputError, refusal
 from perpcomp.version import VERSION
@@ -38,8 +39,7 @@ def _no_check(_: Iterable[Path]) -> None:
     """One process sees its own files."""
 
 
-@dataclass(frozen=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """`map` gives function(part) for every part, in order. `partitions` is the number of parts worth cutting the work into.
 
     `scratch` is a folder that every worker sees, for intermediate tables; None where this process does all the work. `check_files` raises

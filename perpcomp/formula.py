@@ -8,11 +8,11 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import arithmetic, fixed
 from perpcomp.findings import InputError, near_miss, refusal
@@ -43,8 +43,7 @@ Rule = Callable[[Terms], pl.Expr]
 Read = dict[str, list[arithmetic.Value]]  # of some liquidations, each term that a formula read, as the second engine counts
 
 
-@dataclass(frozen=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """A named rule with the source it implements. `negative`: it may go below 0, so it can be compared but never paid."""
 
     name: str

@@ -2,11 +2,12 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp import progress
 from perpcomp.decoded import Events
@@ -29,8 +30,7 @@ from perpcomp.tables.files import read
 TABLES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".json", ".json.gz")
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(Struct, frozen=True):
     """What a run reads: one file of logs or events, or a folder of files as exporters write them; and the block list that dates logs
     without a timestamp. `members` names the files of a folder that are read; without it all are. `prices` is the file of prices that
     [valuation] names, `codes` the code at payees' addresses as a node of the chain that pays gave it. `instead` is the name of `file`

@@ -1,10 +1,10 @@
 """Whether logs are missing from an input, as far as the rest of it shows."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from functools import partial
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp.decoded import Events
 from perpcomp.findings import Finding

@@ -1,11 +1,13 @@
 """What every formula and rule of a run owes each trader, and what the rule that pays leaves over."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp import entitlement, payees
 from perpcomp.entitlement import Entitlement, Sums, columns_of
@@ -46,8 +48,7 @@ def of_all(
     return owed, problems
 
 
-@dataclass(frozen=True)
-class Due:
+class Due(Struct, frozen=True, dict=True):
     """What the formula or rule that pays gives each trader (`owed`), exact, less what was received already.
 
     `outcomes` are what the rule that pays does, and then what the rules do that pay one token each; empty where a formula pays. `legs` is
@@ -131,4 +132,6 @@ def left_over(due: Due, incident: Incident) -> list[Finding]:
 def not_compared(error: InputError) -> list[Finding]:
     """The problems of a formula or rule as warnings: it is left out of the comparison."""
     advice = "It is left out of the comparison."
-    return [replace(p, level="warning", what_to_do=f"{advice} {p.what_to_do}", code="formula-not-compared") for p in error.problems]
+    return [
+        dataclasses.replace(p, level="warning", what_to_do=f"{advice} {p.what_to_do}", code="formula-not-compared") for p in error.problems
+    ]

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.findings import InputError
 from perpcomp.incident.funds import InsuranceFund
@@ -14,8 +15,7 @@ from perpcomp.ingest.raw_frame import Piece
 from perpcomp.systems.system import find
 
 
-@dataclass(frozen=True)
-class Decoder:
+class Decoder(Struct, frozen=True):
     """What decoding the logs of an input called `name` depends on beside them. It can be sent to another process."""
 
     name: str

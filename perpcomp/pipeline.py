@@ -5,10 +5,11 @@ The same incident, input and formulas give the same Run: no stage writes a file 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp import adjust, entitlement, payees, payouts, progress, restore, sheet_limits
 from perpcomp import formula as formulas
@@ -58,8 +59,7 @@ def replayed(events: Events, source: Input, incident: Incident, found: pl.DataFr
     return replayer(find(incident.system))(events.others, events.table, found, incident.chain, times)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """The liquidations table of an input, the replay where the incident asks for one, the costs of restoring the positions, and every
     problem found. `without_exclusions` is the liquidations table as it would be if the incident excluded nobody.
     """

@@ -2,12 +2,12 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.findings import Finding, near_miss, refusal
@@ -19,8 +19,7 @@ from perpcomp.tables.schema import CSV_TIME
 from perpcomp.window import may_be_compensated
 
 
-@dataclass(frozen=True)
-class PriceFile:
+class PriceFile(Struct, frozen=True):
     """The prices of a file by market, in order of time: each holds until the next one of its market."""
 
     name: str

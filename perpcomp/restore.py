@@ -6,10 +6,10 @@ the order is a policy. decide/restore_orders.py compares all orders.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.curve import Reserves, Reverts, out_price
@@ -23,8 +23,7 @@ from perpcomp.tables.schema import LOG_KEY, check
 ALONE = "each-alone"
 
 
-@dataclass(frozen=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """One restored position: the pool before it, the notional that it moves (quote asset) and the fee. turn is None in the order each-alone."""
 
     block_number: int

@@ -4,12 +4,12 @@ What no command needs but those that show or publish it is imported where it is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.coverage import Coverage
 from perpcomp.decoded import Events
@@ -104,8 +104,8 @@ class RunTables(Protocol):
     def problems(self) -> tuple[Finding, ...]: ...
 
 
-@dataclass(frozen=True, eq=False)  # a run is equal to itself alone, so what pages say of it is worked out once: lru_cache
-class Run:
+# A run is equal to itself alone, so what pages say of it is worked out once: lru_cache.
+class Run(Struct, frozen=True, eq=False, dict=True):
     """Every table of a run, checked, with what they were computed from and every problem found.
 
     `formula` is the formula or rule that pays, `due` what it gives each trader. `owed` is what it and all that are compared give, by name,

@@ -1,10 +1,11 @@
 """One step of an explanation: the rule in names, the values of these names, the result, and where it comes from."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from perpcomp.arithmetic import filled
 from perpcomp.incident.incident import Incident
@@ -13,8 +14,7 @@ Row = Mapping[str, Any]
 HEADING = 0  # the depth of the first step about an account
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step. Evaluating `expression` with `values` gives `result`.
 
     An expression reads as Python over exact fractions: trunc(x) cuts towards zero at the 18th place, floor(x) to a whole number. Each

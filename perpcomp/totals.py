@@ -1,14 +1,12 @@
 """Counts and totals of checked tables, summed in Python integers."""
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """Three different counts of one crash: accounts, positions (lives) and liquidation events."""
 
     traders: int

@@ -1,11 +1,11 @@
 """Which rows happened in the incident's window, and which of those in an affected market; and a window in blocks, dated by the input."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp.findings import refusal
 from perpcomp.incident.incident import Incident

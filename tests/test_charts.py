@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +23,7 @@ import resvg_py
 import svg
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import perpcomp
 from perpcomp.findings import Finding

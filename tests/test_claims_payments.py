@@ -12,6 +12,7 @@ from eth_abi.abi import decode
 from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 import perpcomp
 from perpcomp.claims import clear_signing, sheet
@@ -312,7 +313,7 @@ def test_an_amount_above_what_a_contract_holds_is_refused(tmp_path: Path) -> Non
     made = planned(tmp_path, [(address(1), "PERP", 5), (address(2), "PERP", 6)], AT_ONCE)
     large = [row._replace(amount=2**128) for row in made.rows]
     with pytest.raises(InputError, match="which no uint128 holds"):
-        of_format(Plan(**{**vars(made), "rows": large}), "sablier")
+        of_format(Plan(**{**asdict(made), "rows": large}), "sablier")
 
 
 @pytest.mark.parametrize(
@@ -364,7 +365,7 @@ def test_every_parameter_of_a_call_is_shown_by_its_name(tmp_path: Path) -> None:
                 assert {one["path"] for one in form["fields"]} == names, signature
                 shown += 1
     assert shown > 8
-    assert {*clear_signing.CLAIMS} <= {*vars(made.files.contracts)}
+    assert {*clear_signing.CLAIMS} <= {*asdict(made.files.contracts)}
 
 
 def test_a_call_begins_with_the_hash_of_its_signature() -> None:

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import fields, replace
 
 from perpcomp import fixed, pipeline
 from perpcomp.decoded import Events

@@ -11,12 +11,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
+from msgspec.structs import replace
 
 from perpcomp import engine, pipeline, shared_input
 from perpcomp.engine import LOCAL, open_engine

@@ -1,7 +1,6 @@
 """Verdicts on historical liquidations: the ratios against the contracts' views, the limits, the index prices, and the sweep."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import perpcomp
 from perpcomp import fixed, formula, pipeline

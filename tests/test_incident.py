@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +11,8 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
+from msgspec.inspect import is_struct_type as is_struct
+from msgspec.structs import fields
 
 from perpcomp import installed
 from perpcomp.findings import InputError
@@ -916,7 +917,7 @@ def test_every_field_of_a_table_is_described_or_derived() -> None:
     def visit(keys: Mapping[str, Key | Table]) -> None:
         for key in keys.values():
             if isinstance(key, Table):
-                if is_dataclass(key.of):
+                if is_struct(key.of):
                     found.update(f"{key.of.__name__} {field.name}" for field in fields(key.of) if field.name not in key.keys)
                 visit(key.keys)
 
@@ -926,7 +927,7 @@ def test_every_field_of_a_table_is_described_or_derived() -> None:
 
 def test_an_example_has_the_type_of_its_field() -> None:
     def visit(keys: Mapping[str, Key | Table], of: Any) -> Iterator[tuple[str, Key, Any]]:
-        types = get_type_hints(of) if is_dataclass(of) else {}
+        types = get_type_hints(of) if is_struct(of) else {}
         for field, key in keys.items():
             if isinstance(key, Table):
                 yield from visit(key.keys, key.of)

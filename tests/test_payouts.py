@@ -1,6 +1,5 @@
 """Entitlements to tokens: the split by value, the one rounding, budgets, and what stops."""
 
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from perpcomp import fixed, formula, payees, payouts
 from perpcomp.decide import published

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 from eth_utils.address import is_checksum_address
+from msgspec.structs import replace
 from openpyxl import load_workbook
 
 import perpcomp

@@ -2,12 +2,12 @@
 
 import re
 import shlex
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 
 import perpcomp
 from perpcomp.findings import Finding

@@ -5,7 +5,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from eth_utils.address import is_checksum_address
+from msgspec.structs import replace
 
 import perpcomp
 from perpcomp import pipeline

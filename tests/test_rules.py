@@ -1,7 +1,6 @@
 """Rules as data: the worked examples of the catalogue, conservation for every step and composition, and the sentence that reads back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from perpcomp.findings import InputError
 from perpcomp.fixed import ONE

@@ -7,12 +7,13 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from msgspec.structs import fields
 
 from perpcomp import engine, pipeline, shared_input
 from perpcomp.engine import LOCAL, Engine, pack, unpack

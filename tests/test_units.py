@@ -3,7 +3,6 @@
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 import typer
+from msgspec.structs import replace
 
 import perpcomp
 from perpcomp.cli.app import app

@@ -1,18 +1,17 @@
 """Which names of an incident file the input holds: traders, markets with their spot prices, and the nearest address to a mistyped one."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.decoded import Events
 from perpcomp.findings import closest
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True, dict=True):
     """The names in an input. Each is looked for where something asks for it, because an input may hold millions of logs."""
 
     events: Events

@@ -1,12 +1,14 @@
 """New lines of the ledger: checked by a whole run before they are written, because a line is never taken back."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp import fixed, pipeline
 from perpcomp.findings import Finding, InputError, near_miss, refusal
@@ -63,7 +65,9 @@ def append(incident: Incident, source: Input, new: Sequence[tuple[str, Cells]], 
         if any(cells.get("kind") == FREEZE for _, cells in fresh) and (
             other := [one for one in after.problems if one.code == "frozen-differs"]
         ):
-            raise InputError(replace(one, what_to_do="Nothing was written. Publish the run again, and freeze that one.") for one in other)
+            raise InputError(
+                dataclasses.replace(one, what_to_do="Nothing was written. Publish the run again, and freeze that one.") for one in other
+            )
         write_whole(path, chain.to_csv(extended))
     return Appended(len(fresh), len(new) - len(fresh), _moved(before, after), chain.head(extended), after.problems)
 
@@ -88,7 +92,7 @@ def freeze_line(folder: Path, incident: Incident, until: str, author: str, date:
 def from_sheet(path: Path) -> list[tuple[str, Cells]]:
     """The lines of a workbook's sheet Adjustments, each with its place. InputError names every cell that cannot be taken."""
     sheet = read_sheet(path, SHEET)
-    problems = [replace(one, level="error") for one in sheet.remarks]
+    problems = [dataclasses.replace(one, level="error") for one in sheet.remarks]
     rows = [(number, cells) for number, cells in sheet.rows if any(cells)]
     if not rows:
         raise refusal(f"{path.name} {SHEET}", "The sheet is empty.", f"Write the columns {', '.join(chain.WRITTEN[:9])} in its first row.")

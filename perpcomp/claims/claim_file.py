@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from perpcomp.claims.dialect import Dialect, Leaf
 from perpcomp.claims.merkle import Proof, root_by
@@ -40,8 +41,7 @@ KNOWN = (
 )
 
 
-@dataclass(frozen=True)
-class ClaimFile:
+class ClaimFile(Struct, frozen=True):
     """What a file of claims holds. `root` and `totals` (token -> base units) are what it states, None where it does not.
 
     `proofs` stand in the order of the leaves; None where the file has none. `statements` are (what, stated, found) to be compared.

@@ -3,9 +3,9 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from tiny_keccak import keccak256
 
 from perpcomp.claims.merkle import Nodes, Proof, Shape
@@ -44,8 +44,7 @@ def one_each(rows: Sequence[Row]) -> list[Leaf]:
     return [Leaf(n, row.account, ((row.token, row.amount),)) for n, row in enumerate(rows)]
 
 
-@dataclass(frozen=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """One dialect. `preimage` gives the bytes that are hashed, and `twice` says that the hash is hashed again.
 
     `below` is the first amount that its contract cannot hold, `fewest` the rows that it needs; with `tokens` a leaf names its token.
@@ -81,8 +80,7 @@ class Dialect:
         return Tree(self, leaves, self.shape(hashed))
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """A tree of one dialect: leaves, and nodes with the proofs in the order of the leaves."""
 
     dialect: Dialect

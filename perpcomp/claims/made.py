@@ -1,8 +1,8 @@
 """What a format gives: its files, what each of them pays, the transactions in order, and what signers should know."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from tiny_keccak import keccak256
 
 from perpcomp.claims.payee_list import Row
@@ -13,8 +13,7 @@ BATCH = 100  # Source: 100 transfers to new holders take about 5 million gas, of
 AT_ONCE = "at once"
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """One file, and what it pays (base units of one token; a file of several tokens has a part each). `tranche` None: all of them."""
 
     file: str
@@ -24,8 +23,7 @@ class Part:
     total: int
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One transaction: `to` is None where the contract is not deployed or named yet. `signature` names its parameters; "" is no call."""
 
     what: str
@@ -40,8 +38,7 @@ class Step:
         return None if not self.signature else calldata(self.signature, self.arguments)
 
 
-@dataclass
-class Made:
+class Made(Struct):
     """A format's files (relative name -> bytes), collected while they are written."""
 
     files: dict[str, bytes] = field(default_factory=dict)

@@ -5,15 +5,14 @@ the right shape. Nodes are 32 bytes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from tiny_keccak import keccak256
 
 Proof = tuple[bytes, ...]
 
 
-@dataclass(frozen=True)
-class Nodes:
+class Nodes(Struct, frozen=True):
     """The nodes of a tree: its root, each leaf's proof in the order of the leaves given, and the heap (empty for the layered shape).
 
     `places` says where in the heap each leaf stands.

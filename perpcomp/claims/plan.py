@@ -1,10 +1,11 @@
 """What is to be paid: by token, in all and by tranche, from the tables of a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from perpcomp.claims.payee_list import Row, check, totals
 from perpcomp.claims.tokens import Token, token
@@ -14,8 +15,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.incident.vesting import Vesting
 
 
-@dataclass(frozen=True)
-class Tranche:
+class Tranche(Struct, frozen=True):
     """What unlocks at one time (unix seconds): rows of base units above 0, and all that has unlocked by then."""
 
     number: int
@@ -24,8 +24,7 @@ class Tranche:
     so_far: Sequence[Row]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """Everything that the files of a run are made from. `rows` are whole payouts above 0, in the order of accounts."""
 
     name: str
@@ -60,7 +59,7 @@ def plan(incident: Incident, files: ClaimFiles, payouts: pl.DataFrame, claims: p
         raise refusal(where, "Two entries of [[settlement]] have the same address.", "Correct one: a file would pay both as one token.")
     rows = _rows(payouts, address)
     check(rows, f"{where}, the payees,", fewest=0, tokens=True)
-    contracts = {one: f"the contract of {name}" for name, one in vars(files.contracts).items() if one is not None}
+    contracts = {one: f"the contract of {name}" for name, one in asdict(files.contracts).items() if one is not None}
     for row in rows:
         if row.account in contracts or row.account == files.payer:
             what = f"{row.account} is a payee and {contracts.get(row.account, 'the payer')} of [claims]."

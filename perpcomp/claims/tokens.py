@@ -1,8 +1,9 @@
 """The tokens that are paid: address, decimals and where they come from; those known are pinned in queries/parameters/tokens.toml."""
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident import kinds, toml
@@ -15,8 +16,7 @@ from perpcomp.incident.sources import SOURCE, SOURCES
 FILE = "parameters/tokens.toml"
 
 
-@dataclass(frozen=True)
-class Pinned:
+class Pinned(Struct, frozen=True):
     """A token on a chain as a source states it."""
 
     chain: Annotated[int, Key(kinds.COUNT, "The number of the chain.", "1")]
@@ -26,8 +26,7 @@ class Pinned:
     source: Annotated[tuple[str, ...], SOURCE]
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(Struct, frozen=True):
     """One token that is paid. `source` says in words where its decimals come from."""
 
     symbol: str

@@ -31,6 +31,8 @@ Date = Annotated[str | None, typer.Option("--date", metavar="TIME", help="When i
 @command(LOOK, ledger)
 def show(query: Named, as_json: AsJson = False) -> Sequence[Finding]:
     """The lines, once the chain of their hashes is checked, and whether the run is frozen."""
+    from msgspec.structs import asdict
+
     from perpcomp.incident import incident_file
     from perpcomp.number_text import counted
     from perpcomp.systems.units import units
@@ -42,10 +44,10 @@ def show(query: Named, as_json: AsJson = False) -> Sequence[Finding]:
         terminal.print_json(
             {
                 "adjustments": [{name: terminal.plain(value) if value is None or not isinstance(value, tuple) else list(value)
-                                 for name, value in vars(one).items()} | {"factor": None if one.factor is None else str(one.factor)}
+                                 for name, value in asdict(one).items()} | {"factor": None if one.factor is None else str(one.factor)}
                                 for one in incident.adjustments],
                 "head": None if book is None else book.head,
-                "freeze": None if freeze is None else {**{name: terminal.plain(value) for name, value in vars(freeze).items()}, "signed": bool(freeze.signature)},
+                "freeze": None if freeze is None else {**{name: terminal.plain(value) for name, value in asdict(freeze).items()}, "signed": bool(freeze.signature)},
             }
         )  # fmt: skip
         return []

@@ -4,11 +4,11 @@ The balance is a number with a source, or the sum of the fund's Transfer logs. I
 the input, the balance is unknown and a finding says what is missing. This module never reduces a payout.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.decide.compare import INCOMPLETE
@@ -25,8 +25,7 @@ from perpcomp.tables.schema import CSV_TIME, check
 ABSENT = "the Transfer logs of its token are not in the input"
 
 
-@dataclass(frozen=True)
-class Balance:
+class Balance(Struct, frozen=True):
     """What the insurance fund held, in 1e-18 of the quote asset, when the window ended and when it began (None for a stated balance)."""
 
     ends: int

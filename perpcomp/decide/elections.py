@@ -11,11 +11,11 @@ Scores are counted as Snapshot's voting module does. Source: https://github.com/
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.decide.field import Field, Option
@@ -27,8 +27,7 @@ SINGLE, APPROVAL, RANKED, COPELAND, WEIGHTED = TYPES = ("single-choice", "approv
 Ballot = tuple[int, ...]  # options by their place, from 0
 
 
-@dataclass(frozen=True)
-class Election:
+class Election(Struct, frozen=True):
     """The scores (votes) of each option by one voting type; and the scores where equal payouts are ranked in the reverse order of names."""
 
     scores: Mapping[str, Fraction]

@@ -6,12 +6,12 @@ one lost more than another and is paid less. Both are counted without looking at
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from heapq import nsmallest
 from operator import mul
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.decide.field import Field, Option
 from perpcomp.number_text import exact
@@ -22,8 +22,7 @@ TOP = (1, 2, 10)  # shares of so many largest payouts; no policy, only what is s
 EXAMPLES = 3  # so many are named
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(Struct, frozen=True):
     """Two traders by their places, what each lost and is paid (1e-18)."""
 
     first: str
@@ -38,8 +37,7 @@ class Example:
         )
 
 
-@dataclass(frozen=True)
-class Pairs:
+class Pairs(Struct, frozen=True):
     """How many pairs violate, of how many that could, and the examples with the largest difference in payouts."""
 
     count: int
@@ -47,8 +45,7 @@ class Pairs:
     examples: tuple[Example, ...]
 
 
-@dataclass(frozen=True)
-class Fairness:
+class Fairness(Struct, frozen=True):
     """The measures of one option; None where one is not defined. `why_not` says why, where an amount or a loss is not known."""
 
     option: str

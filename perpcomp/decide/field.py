@@ -4,12 +4,12 @@ An option is a formula or a rule. Options are compared on unrounded amounts: the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import combinations, compress
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.entitlement import Entitlement, Sums, columns_of
@@ -18,8 +18,7 @@ from perpcomp.rules.amounts import Amounts
 NOBODY = Entitlement(0, 1, 1)  # of a trader whom an option does not know: nothing can be said
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(Struct, frozen=True, dict=True):
     """One formula or rule: its `amounts` (1e-18 of the quote asset) in the order of the field's traders, and whose amount is `known`.
 
     `payable` is False where it can be compared, but never paid.
@@ -76,8 +75,7 @@ class Option:
         return self.amounts.total
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Struct, frozen=True, dict=True):
     """Options over the same traders, sorted by address. `lost` is each trader's signed equity (1e-18); None where it is not known."""
 
     traders: Sequence[str]

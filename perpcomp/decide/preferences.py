@@ -1,10 +1,10 @@
 """Who prefers which option: by pairs, as a matrix, and whether one beats all others or they go in a ring; and who gains and loses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.decide.field import Field, Option, sum_where
@@ -12,8 +12,7 @@ from perpcomp.tables.decide import DIFFERENCES, PREFERENCES
 from perpcomp.tables.schema import check, frame_of
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """How many traders get more under an option than under another, less, or the same; and the money moved each way (1e-18, exact).
 
     `moved` is what those who prefer it get more under it, `moved_back` what the others get more under the other one.
@@ -26,8 +25,7 @@ class Pair:
     moved_back: Fraction
 
 
-@dataclass(frozen=True)
-class Condorcet:
+class Condorcet(Struct, frozen=True):
     """The option that beats every other by a majority of traders; or the rings of majorities; or neither, where there are ties."""
 
     winner: str | None

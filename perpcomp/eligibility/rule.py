@@ -1,10 +1,10 @@
 """What an eligibility rule is, and what it reads besides the liquidations."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.incident.eligibility import Eligibility
@@ -13,8 +13,7 @@ from perpcomp.incident.incident import Incident
 NOT_SET = (None, (), "include")  # values of a key that ask for no rule
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What rules read besides a liquidation: the incident, and the index drawdown of each market over the window.
 
     `drawdowns` maps a market's AMM address to a fraction in 1e-18 units. A market whose drawdown is not in the logs is absent.
@@ -33,8 +32,7 @@ class Facts:
         return fixed.amount(getattr(self.eligibility, key))
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule that takes a liquidation out.
 
     `keys` are the keys of the incident file that it comes from: fields of Eligibility, or of Market with the prefix "market.". The

@@ -5,10 +5,10 @@ trunc(x) cutting x towards zero at the 18th place; evaluating them gives the bas
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp.arithmetic import plain, term
 from perpcomp.explain.payout import entitlement_steps, payee_steps, payout_steps

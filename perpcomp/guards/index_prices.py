@@ -7,10 +7,10 @@ there is none: nothing is guessed.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.findings import near_miss, refusal
 from perpcomp.incident.guards import IndexPrices
@@ -23,8 +23,7 @@ from perpcomp.tables.schema import CSV_TIME
 LogKey = tuple[int, int]  # block number, log index: the order of the chain
 
 
-@dataclass(frozen=True)
-class IndexSeries:
+class IndexSeries(Struct, frozen=True):
     """The index prices of one market in order of time: integers of 1e-18 of the quote asset per base unit.
 
     Prices from a file have an `interval`, the most seconds between two of them, and no `logs`. Prices from logs have no `interval`.

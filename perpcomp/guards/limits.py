@@ -6,10 +6,10 @@ plus toll) on every trade that is not a liquidation, and each PositionChanged st
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.findings import refusal
@@ -22,8 +22,7 @@ RATIO_STEP = ONE // 10**6  # the contracts' ratios are settings of at most six d
 ADVICE = 'Add [[guards.limits]] with market, max_liquidation_delta, max_pd ("none": no limit) and source.'
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """The two limits of a market as integers of 1e-18 (/1), and their source in words. None: no limit."""
 
     delta: int | None

@@ -6,11 +6,11 @@ liquidation that the limits block was executed by an endorsed account, or under 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp.findings import Finding
 from perpcomp.fixed import ONE, div_integers, mul_integers, to_integer

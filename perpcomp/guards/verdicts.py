@@ -11,10 +11,11 @@ A verdict is about the state that history had just before the liquidation. count
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from perpcomp.findings import Finding
 from perpcomp.fixed import AMOUNT
@@ -37,8 +38,7 @@ LIQUIDATION_KEY = ["chain_id", "transaction_hash", "log_index"]
 RATIOS = ("price_impact", "slack_delta", "premium", "slack_pd")
 
 
-@dataclass(frozen=True)
-class Verdicts:
+class Verdicts(Struct, frozen=True):
     """A VERDICTS frame; the limits and index prices of each market, by address; and what could not be judged."""
 
     table: pl.DataFrame
@@ -58,8 +58,7 @@ class Verdicts:
         return cls(check(frame_of(rows, VERDICTS), VERDICTS), limits, indices, tuple(findings))
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """What the guards look at in one liquidation, by the names and units of VERDICTS: integers of 1e-18. None: unknown."""
 
     closed_size: int
@@ -78,7 +77,7 @@ def verdict_row(liquidation: Mapping[str, Any], measured: Measured, limit: Limit
     """A row of VERDICTS by column name, amounts as integers of 1e-18. `block_time` of the liquidation is in unix seconds."""
     return {
         **{column.name: liquidation[column.name] for column in LIQUIDATION},
-        **vars(measured),
+        **asdict(measured),
         "max_liquidation_delta": limit.delta,
         "slack_delta": None if limit.delta is None or measured.price_impact is None else limit.delta - measured.price_impact,
         "max_pd": limit.pd,

@@ -1,10 +1,12 @@
 """The tables [[adjustment]] and [ledger]: corrections of what one trader is owed, each by a ruling; and the freeze that ends them."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp.incident.description import Condition, Key
 from perpcomp.incident.kinds import (
@@ -29,8 +31,7 @@ _BY_AMOUNT = Condition('kind is not "scale"', lambda table, _: table.get("kind")
 _BY_FACTOR = Condition('kind = "scale"', lambda table, _: table.get("kind") == SCALE)
 
 
-@dataclass(frozen=True)
-class Adjustment:
+class Adjustment(Struct, frozen=True):
     """A correction of what one trader is owed: after the formula, and after what it received is taken off. `place` is where it is written."""
 
     trader: Annotated[str, Key(ADDRESS, "The account that traded.", EXAMPLE_ADDRESS)]
@@ -67,16 +68,14 @@ def read_adjustment(reader: TableReader) -> Adjustment | None:
     return None if built is None else replace(built, place=" ".join(part for part in (reader.header, str(reader.number or "")) if part))
 
 
-@dataclass(frozen=True)
-class LedgerFile:
+class LedgerFile(Struct, frozen=True):
     """The ledger of adjustments beside the incident file; None where there is none."""
 
     file: Annotated[str | None, Key(PATH, "A .csv that `perpcomp ledger` appends to; an empty file to begin with.", '"ledger.csv"')] = None
     source: Annotated[tuple[str, ...], SOURCE] = ()
 
 
-@dataclass(frozen=True)
-class Freeze:
+class Freeze(Struct, frozen=True):
     """A line that freezes a run: whose manifest and payouts, and until when comments may still change it. `signed`: by the author's key."""
 
     run_sha256: Annotated[str, Key(SHA256, "The sha256 of the run's manifest.json.", EXAMPLE_SHA256)]
@@ -104,8 +103,7 @@ class Freeze:
         return f"signed by {self.author}" if self.signature else f"by {self.author}, not signed"
 
 
-@dataclass(frozen=True)
-class Ledger:
+class Ledger(Struct, frozen=True):
     """A ledger that was read: its lines, its last hash, the freeze that stands, and the place of the change that undid the last one."""
 
     lines: int

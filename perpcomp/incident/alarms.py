@@ -1,16 +1,16 @@
 """The table [alarms]: what of the payouts is not plausible, by a stated policy."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key
 from perpcomp.incident.kinds import SHARE
 from perpcomp.incident.sources import SOURCE
 
 
-@dataclass(frozen=True)
-class Alarms:
+class Alarms(Struct, frozen=True):
     """With it, a run warns of payouts that are more than a trader lost, more than the position's notional, or a large share of all."""
 
     largest_share: Annotated[

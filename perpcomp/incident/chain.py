@@ -1,9 +1,11 @@
 """The table [chain]: where the protocol is deployed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp.incident.description import Key, Kind, Table, keys
 from perpcomp.incident.kinds import AMOUNT, BLOCK_HASH, CONTRACT, CONTRACTS, COUNT, EXAMPLE_ADDRESS, EXAMPLE_HASH, choice
@@ -19,8 +21,7 @@ def _meaning(value: Any) -> int:
     return int(value)
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(Struct, frozen=True):
     """The code that ran from a block on, until the next one stated. `meaning` is the era of its liquidation events."""
 
     from_block: Annotated[int, Key(COUNT, "The first block at which this code is known to have run.", "15_594_000", unit="block")]
@@ -43,8 +44,7 @@ class Code:
     source: Annotated[tuple[str, ...], SOURCE]
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """Where the protocol is deployed.
 
     contracts are those beside the markets whose logs count: one, or all that a protocol replaced one by the other. The protocol names the

@@ -1,9 +1,11 @@
 """The table [claims]: until when claims are accepted, and the files that payments are made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, fields
 
 from perpcomp.incident.description import Condition, Key, Table, keys
 from perpcomp.incident.kinds import COUNT, EXAMPLE_ADDRESS, TEXT, TOKEN_ADDRESS, choice, choices
@@ -23,8 +25,7 @@ _ENDS = Condition("until is given", lambda table, _: "until" in table)
 _WITH_FILES = Condition("formats is given", lambda table, _: "formats" in table)
 
 
-@dataclass(frozen=True)
-class ClaimPeriod:
+class ClaimPeriod(Struct, frozen=True):
     """Claims are accepted before `until`, not at it; `then` says what happens to what nobody claimed."""
 
     until: Annotated[
@@ -48,8 +49,7 @@ def _contract(name: str, what: str) -> Key:
     return Key(TOKEN_ADDRESS, f"{what}, on the chain that pays.", EXAMPLE_ADDRESS, default=None, name=name)
 
 
-@dataclass(frozen=True)
-class Contracts:
+class Contracts(Struct, frozen=True):
     """The deployed contracts that files of transactions call; None where none is stated: then the files say what to deploy."""
 
     perp_redeem: Annotated[str | None, _contract("perp-redeem", "Perp's or Balancer's reward contract")] = None
@@ -61,8 +61,7 @@ class Contracts:
     multisend: Annotated[str | None, _contract("multisend", "The MultiSendCallOnly contract of the Safe's version")] = None
 
 
-@dataclass(frozen=True)
-class Governor:
+class Governor(Struct, frozen=True):
     """The contract whose vote executes the payments, and whom its calls pay."""
 
     address: Annotated[str, Key(TOKEN_ADDRESS, "The Governor that executes the vote, on the chain that pays.", EXAMPLE_ADDRESS)]
@@ -76,8 +75,7 @@ class Governor:
     ]
 
 
-@dataclass(frozen=True)
-class ClaimFiles:
+class ClaimFiles(Struct, frozen=True):
     """The files to write into claims/, in these formats, for tokens that are paid on `chain` by `payer`."""
 
     formats: Annotated[
@@ -108,8 +106,7 @@ class ClaimFiles:
     ] = None
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """[claims]: its two halves, each None where the file states nothing of it."""
 
     period: ClaimPeriod | None
@@ -148,6 +145,6 @@ def _check_governor(table: TableReader, values: Mapping[str, Any], governor: Gov
         table.problem("payer", "is the Governor of [claims.governor], which would pay itself.", 'Set pays = "payees", or a claim contract.')
     if pays in FUNDED and pays not in values.get("formats", ()):
         table.problem("formats", f"has no {pays}, and [claims.governor] funds its contract.", f'Add "{pays}" to formats, or correct pays.')
-    if pays in FUNDED and "contracts" in values and vars(values["contracts"])[pays.replace("-", "_")] is None:
+    if pays in FUNDED and "contracts" in values and asdict(values["contracts"])[pays.replace("-", "_")] is None:
         advice = f"Add [claims.contracts] with {pays} = {EXAMPLE_ADDRESS}, or correct pays."
         table.problem("contracts", f"names no {pays}, and [claims.governor] funds it.", advice)

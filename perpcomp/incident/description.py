@@ -1,14 +1,16 @@
 """How a key of the incident file is described: once, for the reader, the JSON Schema, a template and the key reference alike.
 
-A table is a dataclass whose fields carry `Annotated[type, Key(...)]`; reader.py builds it or collects every problem. Why not a library:
+A table is a Struct whose fields carry `Annotated[type, Key(...)]`; reader.py builds it or collects every problem. Why not a library:
 msgspec stops at the first problem; pydantic (0.075 CPU-s to import) collects them, but leaves near misses, keys that depend on other
 tables and every error text to us, which is all but a few lines of the reader.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from msgspec import NODEFAULT, Struct, field
+from msgspec.structs import fields, force_setattr, replace
 
 if TYPE_CHECKING:
     from perpcomp.incident.reader import TableReader
@@ -21,8 +23,7 @@ REQUIRED: Any = object()  # the key is required in the file though its field has
 ANY_NAME = "*"  # the name of a key that the writer of the file chooses
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A kind of value. `allowed` says in words what may be written, `choices` lists the words where only some are allowed.
 
     `read` gives the checked value of a raw one, or raises ValueError(what is wrong, what to do). `keys_of` is the table of the file
@@ -39,8 +40,7 @@ class Kind:
     shape: Raw = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """When a key is required: in words, and as a test of its table and of the whole file, both raw.
 
     `shape` is a JSON Schema of the tables in which it holds; None where other tables decide too.
@@ -68,11 +68,10 @@ def equals(key: str, *words: str) -> Condition:
     return Condition(said, lambda table, _: table.get(key) in words, {"required": [key], "properties": {key: {"enum": [*words]}}})
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key. `example` is a value as the file writes it; `default` is what an absent key means; `why` says why it is required.
 
-    A default that the dataclass states need not be repeated here. `name` is the key in the file where the field is called otherwise.
+    A default that the Struct states need not be repeated here. `name` is the key in the file where the field is called otherwise.
     A key with `required_if` is required where the condition holds and has its default elsewhere.
     """
 
@@ -91,11 +90,10 @@ class Key:
         return self.required_if is None and (self.default is UNSET or self.default is REQUIRED)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table of the file, or with `many` a list of tables `[[name]]`. `meaning` follows its name in a sentence.
 
-    `absent` is the value of an optional table that the file does not have. `keys` are those of the dataclass `of` if not given. `read`
+    `absent` is the value of an optional table that the file does not have. `keys` are those of the Struct `of` if not given. `read`
     replaces the plain reading, which builds `of` from its keys; it gives None where the table has a problem.
     """
 
@@ -110,17 +108,17 @@ class Table:
 
     def __post_init__(self) -> None:
         if not self.keys:
-            object.__setattr__(self, "keys", keys(self.of))
+            force_setattr(self, "keys", keys(self.of))
 
 
 @cache
 def keys(table: type) -> Mapping[str, Key | Table]:
-    """Field -> description, of each field of a dataclass that carries one, in order; the other fields are derived."""
+    """Field -> description, of each field of a Struct that carries one, in order; the other fields are derived."""
     found: dict[str, Key | Table] = {}
     for one in fields(table):
         for described in getattr(one.type, "__metadata__", ()):
             named = described if described.name else replace(described, name=one.name)
-            if isinstance(named, Key) and named.default is UNSET and one.default is not MISSING:
+            if isinstance(named, Key) and named.default is UNSET and one.default is not NODEFAULT:
                 named = replace(named, default=one.default)
             found[one.name] = named
     return found

@@ -1,9 +1,10 @@
 """The table [eligibility]: who is compensated."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, Kind, Table, absent, given
 from perpcomp.incident.guards import VERDICTS
@@ -38,8 +39,7 @@ def _limit(meaning: str, example: str, unit: str = "/1", kind: Kind = AMOUNT) ->
     return Key(kind, f"{meaning} Without it, nothing is left out for this reason.", example, unit, default=None)
 
 
-@dataclass(frozen=True)
-class Exclusion:
+class Exclusion(Struct, frozen=True):
     """names an address that is never compensated"""
 
     address: Annotated[str, Key(ADDRESS, "The account that is not compensated.", EXAMPLE_ADDRESS)]
@@ -47,8 +47,7 @@ class Exclusion:
     evidence: Annotated[str, Key(TEXT, "What shows the reason.", '"whitelisted account in the protocol\'s published metadata"')]
 
 
-@dataclass(frozen=True)
-class Eligibility:
+class Eligibility(Struct, frozen=True):
     """Who is compensated. The policies are 'include' or 'exclude'.
 
     The window is stated in times, [from_time, to_time) in UTC, or in blocks, of which both ends are inside. Where it is stated in blocks,

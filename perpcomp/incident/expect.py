@@ -1,8 +1,9 @@
 """The table [[expect]]: published figures that results are compared with."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, equals
 from perpcomp.incident.kinds import ADDRESS, AMOUNT, EXAMPLE_ADDRESS, TEXT, choice
@@ -11,8 +12,7 @@ from perpcomp.incident.sources import SOURCE
 EXPECTED = ("traders", "positions", "liquidations", "entitlement", "margin", "amount", "eligible")
 
 
-@dataclass(frozen=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """A published figure, compared with the result and never used. `what` says which; trader or token where it needs one."""
 
     what: Annotated[str, Key(choice(*EXPECTED), "Which figure was published; eligible: that the trader is compensated.", '"traders"')]

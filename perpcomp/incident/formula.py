@@ -1,15 +1,15 @@
 """The table [formula]: the formula or rule that pays."""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key
 from perpcomp.incident.kinds import TEXT
 from perpcomp.incident.sources import SOURCE
 
 
-@dataclass(frozen=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """The formula or the rule by its name."""
 
     name: Annotated[

@@ -1,8 +1,9 @@
 """The tables [[budget]] and [insurance_fund]: what could pay."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, absent
 from perpcomp.incident.kinds import ADDRESS, AMOUNT, AMOUNT_OR_ZERO, DECIMALS, EXAMPLE_ADDRESS, TEXT
@@ -12,8 +13,7 @@ from perpcomp.incident.sources import SOURCE
 FUND = "insurance fund"  # its name as a source of funds, beside the names of the budgets
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """An amount that somebody named. Totals are compared with it; it does not cut them."""
 
     name: Annotated[str, Key(TEXT, "What the budget is called in results.", '"treasury proposal"')]
@@ -25,8 +25,7 @@ class Budget:
 _IN_LOGS = absent("balance")
 
 
-@dataclass(frozen=True)
-class InsuranceFund:
+class InsuranceFund(Struct, frozen=True):
     """What the protocol could pay with by itself: a balance that is given (in the quote asset), or else the contract whose Transfer logs give it.
 
     token is the ERC-20 that it holds, the quote asset, of so many decimals. Where the balance is given, address and token are "" and decimals 0.

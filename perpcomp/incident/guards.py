@@ -1,8 +1,9 @@
 """The table [guards]: liquidation guards to try on history."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, Table
 from perpcomp.incident.kinds import ADDRESSES, AMOUNT, COUNT, EXAMPLE_ADDRESS, LIMIT, PATH, TEXT, choice
@@ -14,8 +15,7 @@ VERDICTS = (
 )
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """A market's liquidation guards: the most one liquidation may move the price, and the most the price may differ from the index.
 
     Both are parts of the index price (/1); None: no limit. 0 lets nothing pass but a forced liquidation.
@@ -33,8 +33,7 @@ class Limits:
     source: Annotated[tuple[str, ...], SOURCE]
 
 
-@dataclass(frozen=True)
-class IndexPrices:
+class IndexPrices(Struct, frozen=True):
     """A file of index prices, with the columns market_name, time and price: a row every `interval` seconds or less of each market."""
 
     file: Annotated[str, Key(PATH, "The file of index prices, with the columns market_name, time and price.", '"index-prices.csv"')]
@@ -42,8 +41,7 @@ class IndexPrices:
     source: Annotated[tuple[str, ...], SOURCE]
 
 
-@dataclass(frozen=True)
-class Guards:
+class Guards(Struct, frozen=True):
     """Liquidation guards to try on history. Without limits each market's own fees give them.
 
     flag_rule says at which price an account may be flagged: `index`, or `v1` by the contracts' own margin ratio. keeper: `historical`

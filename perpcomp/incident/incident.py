@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from perpcomp.fixed import to_integer
 from perpcomp.incident.adjustments import Adjustment, Ledger, LedgerFile
@@ -29,8 +30,7 @@ from perpcomp.incident.valuation import Valuation
 from perpcomp.incident.vesting import Vesting
 
 
-@dataclass(frozen=True)
-class Incident:
+class Incident(Struct, frozen=True):
     """One incident file, checked. `raw` is the file byte for byte; `folder` is where its relative paths start.
 
     published_table is the published table that the run starts from instead of logs. Exclusions, payees, adjustments and account_kinds

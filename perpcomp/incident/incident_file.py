@@ -1,9 +1,10 @@
 """One TOML file -> one frozen Incident, or all problems at once, each with its table and key."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from perpcomp import installed
 from perpcomp.findings import InputError, near_miss, refusal

@@ -1,7 +1,8 @@
 """The table [input]: the files of the incident."""
 
-from dataclasses import dataclass
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Condition, Key, Table
 from perpcomp.incident.kinds import DECIMALS, PATH, TEXT
@@ -11,8 +12,7 @@ from perpcomp.incident.rule_kinds import NAME
 _OF_CLAIMS = Condition("claims is given", lambda table, _: "claims" in table, {"required": ["claims"]})
 
 
-@dataclass(frozen=True)
-class ClaimColumn:
+class ClaimColumn(Struct, frozen=True):
     """A column of a published table under the name by which rules call it. With `decimals` its numbers are whole base units."""
 
     name: Annotated[str, Key(NAME, "The name by which rules call the column.", '"claim"')]
@@ -23,8 +23,7 @@ class ClaimColumn:
     ] = None
 
 
-@dataclass(frozen=True)
-class PublishedTable:
+class PublishedTable(Struct, frozen=True):
     """A published table instead of logs: its account column, its market column where it has one, its amounts, and their unit."""
 
     file: str
@@ -34,8 +33,7 @@ class PublishedTable:
     columns: tuple[ClaimColumn, ...]
 
 
-@dataclass(frozen=True)
-class InputFiles:
+class InputFiles(Struct, frozen=True):
     """The files beside the incident file; without one, --input or --rpc gives the logs. `table` is a published table instead of logs."""
 
     file: Annotated[str | None, Key(PATH, "The logs or events, or a folder of them.", '"rehearsal/logs.jsonl.gz"', default=None)] = None

@@ -3,11 +3,12 @@
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from perpcomp.incident.adjustments import FREEZE, KINDS, Adjustment, Freeze, Ledger, read_adjustment
 from perpcomp.incident.description import Key, Table, keys

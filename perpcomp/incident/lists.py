@@ -9,10 +9,11 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from perpcomp.findings import InputError, near_miss
 from perpcomp.incident.description import Key, Kind, Raw, Table, keys

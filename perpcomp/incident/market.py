@@ -1,8 +1,9 @@
 """The table [[market]]: the markets of the incident."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Condition, Key, Raw
 from perpcomp.incident.kinds import ADDRESS, AMOUNT, EXAMPLE_ADDRESS, FLAG, TEXT
@@ -15,8 +16,7 @@ def _needs_price(market: Raw, file: Raw) -> bool:
     return market.get("affected") is True and not states_price(file)
 
 
-@dataclass(frozen=True)
-class Market:
+class Market(Struct, frozen=True):
     """One market. Only the affected ones are compensated; reference_price is in the quote asset, per base."""
 
     name: Annotated[str, Key(TEXT, "The name of the market in every table.", '"BTCUSDC"')]

@@ -1,16 +1,16 @@
 """The tables [payees] and [[payee]]: who is paid for a trader, and what is known about the accounts that are paid."""
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, given
 from perpcomp.incident.kinds import ADDRESS, EXAMPLE_ADDRESS, EXAMPLE_SHA256, PATH, SHA256, SHARE, TEXT
 from perpcomp.incident.sources import SOURCE
 
 
-@dataclass(frozen=True)
-class Payee:
+class Payee(Struct, frozen=True):
     """One account that is paid for a trader. `share` is the part of the trader's entitlement that it is paid."""
 
     account: Annotated[str, Key(ADDRESS, "The account that traded.", EXAMPLE_ADDRESS)]
@@ -34,8 +34,7 @@ def _hash_of(file: str) -> Key:
     return Key(SHA256, f"The sha256 of the file that {file} names.", EXAMPLE_SHA256, default=None, required_if=given(file))
 
 
-@dataclass(frozen=True)
-class PayeeFiles:
+class PayeeFiles(Struct, frozen=True):
     """The files about payees, beside the incident file, each with its sha256; None where the incident has none.
 
     `map` lists payees as [[payee]] does. `code` says what stands at an address on the chain that pays.

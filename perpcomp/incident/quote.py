@@ -1,8 +1,9 @@
 """The table [quote]: the asset in which the protocol counts, and what it is worth where the settlement's prices are in another."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Condition, Key
 from perpcomp.incident.kinds import AMOUNT, TEXT
@@ -12,8 +13,7 @@ _PRICED = Condition("asset is absent or priced_in is given", lambda table, _: "a
 _HAS_PRICE = Condition("asset is absent or price is given", lambda table, _: "asset" not in table or "price" in table)
 
 
-@dataclass(frozen=True)
-class Quote:
+class Quote(Struct, frozen=True):
     """The quote asset where it is not the protocol's usual one (None: it is), and its price: so many units of `priced_in` each, as
     sUSD was worth 0.70 USDC on a day (both None: the settlement's prices are in the quote asset).
     """

@@ -1,8 +1,9 @@
 """Read one table by the description of its keys: checked values out, all problems collected, unknown keys named with the nearest one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from perpcomp.findings import Finding, near_miss
 from perpcomp.incident.chain_prefix import without_prefix
@@ -14,8 +15,7 @@ T = TypeVar("T")
 _PROBLEM = object()  # instead of a value that could not be read
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One problem with its place: the header as the file writes it ("" at the top), the entry of a [[list]] from 1, and the key.
 
     `what` is the sentence that follows the place, as "is missing.".

@@ -1,16 +1,16 @@
 """The table [[received]]: what a trader got already for the same loss."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key
 from perpcomp.incident.kinds import ADDRESS, AMOUNT, EXAMPLE_ADDRESS, TEXT
 from perpcomp.incident.sources import SOURCE
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(Struct, frozen=True):
     """An amount that a trader got already, by cover, by hand or in an earlier round. It is taken off the trader's entitlement."""
 
     address: Annotated[str, Key(ADDRESS, "The account that traded.", EXAMPLE_ADDRESS)]

@@ -1,10 +1,11 @@
 """The table [restore]: giving positions back instead of money."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, Table
 from perpcomp.incident.kinds import AMOUNT, AMOUNT_OR_ZERO, TEXT, choice
@@ -15,8 +16,7 @@ from perpcomp.incident.valuation import BLOCK_OR_TIME
 ORDERS = ("each-alone", "as-liquidated", "largest-first", "smallest-first")
 
 
-@dataclass(frozen=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """The reserves of one market's AMM, as the file states them."""
 
     market: Annotated[str, Key(TEXT, "The name of an affected market.", '"BTCUSDC"')]
@@ -24,8 +24,7 @@ class Pool:
     base_reserve: Annotated[Decimal, Key(AMOUNT, "The pool's base asset.", "5_000", unit="base")]
 
 
-@dataclass(frozen=True)
-class Restore:
+class Restore(Struct, frozen=True):
     """Giving the same sizes back on the AMM's curve: at which pool, in which order, with which fee (spread, /1, of what is moved).
 
     at is the block or time whose reserves are taken; pools states them instead, by market name: (quote asset, base).

@@ -1,10 +1,11 @@
 """The table [[rule.step]]: one step of a rule, with the keys of its kind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Condition, Key, Raw, Table
 from perpcomp.incident.kinds import AMOUNT, COUNT, SHARE, choice
@@ -16,8 +17,7 @@ LINEAR, RATIONAL, JUMPS = CLASSES = ("linear", "rational", "with-jumps")  # how 
 KEPT, REDISTRIBUTED, UP_TO_CLAIM = EXCESS = ("kept", "redistribute", "up-to-claim")
 
 
-@dataclass(frozen=True)
-class StepKind:
+class StepKind(Struct, frozen=True):
     """A kind of step: the keys that it needs and those that it may have, and how its result may follow the reference price.
 
     `shares` says that it is an allocation: it looks at all traders together.
@@ -65,8 +65,7 @@ def _key(kind: Any, meaning: str, example: str, name: str, unit: str = "") -> Ke
     return Key(kind, meaning, example, unit, default=None, required_if=_needed(name))
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step of a rule. Which keys it has follows from its kind: STEP_KINDS."""
 
     kind: Annotated[str, Key(choice(*STEP_KINDS), "What is done to each trader's amount.", '"cap-per-trader"')]

@@ -1,9 +1,10 @@
 """The table [[rule]]: how much each trader is owed, as data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Key, Table
 from perpcomp.incident.kinds import choice
@@ -16,8 +17,7 @@ COMBINED = ("max", "min", "plus", "minus", "blend")
 OF_TRADERS = ("net-of-refund", "net-bad-debt", "leverage-filter", "amm-unwind")  # steps that read facts about traders
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A named rule: bases, combined in one way where there are several, and steps in order, of which at most one shares a pot.
 
     level says where amounts are combined and clamped at 0: for each liquidation, or for each trader after adding up. unknown says what a

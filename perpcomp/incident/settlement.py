@@ -1,9 +1,10 @@
 """The table [[settlement]]: the tokens that are paid."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
+
+from msgspec import Struct
 
 from perpcomp.incident.description import Condition, Key, Raw
 from perpcomp.incident.kinds import AMOUNT, DECIMALS, EXAMPLE_ADDRESS, SHARE, TEXT, TOKEN_ADDRESS
@@ -19,8 +20,7 @@ def _no_rules(document: Raw) -> bool:
 _BY_SHARE = Condition("no token is paid by a rule", lambda _, document: _no_rules(document))
 
 
-@dataclass(frozen=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """One token that is paid: its share of the value, or the rule that says its value or the rest, and the price of the token at which it is converted."""
 
     token: Annotated[str, Key(TEXT, "The token's symbol.", '"PERP"')]

@@ -1,7 +1,9 @@
 """The table [sources], and the key `source` of every policy table."""
 
-from dataclasses import dataclass, replace
 from typing import Annotated, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp.incident.description import ANY_NAME, REQUIRED, Key, Kind, Table, keys
 from perpcomp.incident.kinds import TEXT
@@ -9,8 +11,7 @@ from perpcomp.incident.reader import TableReader
 from perpcomp.incident.toml import shown
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """A text that a policy comes from."""
 
     text: Annotated[str, Key(TEXT, "What the source says, with its place.", '"forum F18: paid by the DAO treasury"')]

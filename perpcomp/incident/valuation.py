@@ -1,10 +1,11 @@
 """The table [valuation]: when and at which price positions are valued."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 from perpcomp.incident import kinds, times
 from perpcomp.incident.description import Key, Kind, Raw
@@ -59,8 +60,7 @@ _PRICE = Kind(
 )
 
 
-@dataclass(frozen=True)
-class Valuation:
+class Valuation(Struct, frozen=True):
     """When a position is looked at, and what it is worth then.
 
     at None: each position at its own liquidation, by the event alone; else a block or a time for all. price: reference (each market's

@@ -1,11 +1,12 @@
 """The table [vesting]: when payouts unlock."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident.description import Condition, Key, Raw, absent, equals, given, keys
@@ -61,8 +62,7 @@ _IN_BLOCKS = equals("calendar", "blocks")
 _WITH_CLIFF = given("cliff")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Vesting:
+class Vesting(Struct, frozen=True, kw_only=True):
     """When it unlocks: `upfront` at the start, the rest in `tranches` (or along a line) until the end.
 
     calendar is calendar-months, fixed-days, seconds or blocks, and `length` and `cliff` count that unit. binding is tranches or line.

@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 COLUMNS = (
     *("number", "kind", "trader", "amount", "factor", "reason", "evidence", "author", "ruling", "date"),
@@ -20,16 +21,14 @@ WRITTEN = COLUMNS[1:-2]  # what a person writes; the other cells follow from the
 GENESIS = "0" * 64  # before the first line
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line: its row in the file, and its cells that are not empty."""
 
     row: int
     cells: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Break:
+class Break(Struct, frozen=True):
     """Where the chain is broken: the row, the column, what is wrong and what to do."""
 
     row: int

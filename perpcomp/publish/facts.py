@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.eip55 import checksummed
@@ -32,8 +32,7 @@ CHECKED = "computes everything again from inputs/. The other three check the has
 NOT_INCLUDED = ("Excluded by name", "UNPAYABLE", "Not paid", "Already received", "Adjusted", "Frozen", "Left over", "Rounded off")
 
 
-@dataclass(frozen=True)
-class Fund:
+class Fund(Struct, frozen=True):
     """A source of funds: what it holds, what the formula or rule that pays needs of it, and which part of it that is."""
 
     name: str
@@ -42,8 +41,7 @@ class Fund:
     share: str
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """How many there are of one reason code, and what it means, or an example of it."""
 
     number: str
@@ -51,8 +49,7 @@ class Group:
     meaning: str
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Struct, frozen=True):
     """An account of the payouts table: its entitlement (1e-18 of the quote asset), and what it is paid of each token (1e-18)."""
 
     address: str
@@ -60,8 +57,7 @@ class Account:
     amounts: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Reasons:
+class Reasons(Struct, frozen=True):
     """A sentence that counts accounts or liquidations, and the reasons, the most frequent first."""
 
     said: str

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.coverage import Coverage
@@ -44,8 +44,7 @@ COMPARED = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A label, its value, and the source of the value."""
 
     label: str

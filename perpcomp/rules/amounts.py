@@ -1,13 +1,13 @@
 """A column of exact amounts: whole numbers over one denominator, so that a step is one pass over integers and nothing is rounded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class Amounts:
+
+class Amounts(Struct, frozen=True):
     """One amount a trader, in 1e-18 of the quote asset: `numerators` over one `denominator` above 0."""
 
     numerators: Sequence[int]

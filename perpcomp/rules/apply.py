@@ -1,10 +1,10 @@
 """A rule applied to a population: its base, then its steps in order, each with what was before and after it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.entitlement import Entitlement
 from perpcomp.findings import refusal
@@ -40,8 +40,7 @@ STEPS: dict[str, Callable[[Step, Standing], Result]] = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a rule gives: `begin` is its base, `steps` what each step did, in order; the last one's standing is the result.
 
     `below` are the outcomes of the rules that are its bases.

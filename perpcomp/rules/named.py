@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from perpcomp import formula
 from perpcomp.entitlement import Entitlement, net
@@ -14,8 +15,7 @@ from perpcomp.rules.population import Population
 from perpcomp.rules.sentence import sentence
 
 
-@dataclass(frozen=True)
-class NamedRule:
+class NamedRule(Struct, frozen=True):
     """A rule of an incident with every rule that it stands on (its own last), and the formulas that these begin with."""
 
     rules: tuple[Rule, ...]

@@ -1,17 +1,17 @@
 """Who claims what: the rows that a rule begins with, from liquidations or from a published table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from perpcomp.incident.payees import Payee
 
 Column = Sequence[int | None]  # one value a row, in 1e-18; None where it is not known
 
 
-@dataclass(frozen=True)
-class Population:
+class Population(Struct, frozen=True, dict=True):
     """Rows, each of one account: liquidations, or lines of a published table.
 
     `base` gives a formula's or a column's value of each row by its name, `term` another value of each row (bad_debt, leverage_at_open,

@@ -6,6 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from msgspec.structs import asdict
+
 from perpcomp.findings import refusal
 from perpcomp.incident.restore import Pool
 from perpcomp.incident.rule_steps import EXCESS, Step
@@ -80,7 +82,7 @@ def sentence(rule: Rule) -> str:
 
 def step_text(step: Step) -> str:
     """One step in words."""
-    given = {name for name, value in vars(step).items() if name != "kind" and value not in (None, ())} - {*_OPTIONAL}
+    given = {name for name, value in asdict(step).items() if name != "kind" and value not in (None, ())} - {*_OPTIONAL}
     template = next(text for kind, text in TEMPLATES if kind == step.kind and _keys(text) - {*_OPTIONAL} == given)
     return template.format(**{key: _PRINTED[key](step) if key in _PRINTED else _number(getattr(step, key)) for key in _keys(template)})
 

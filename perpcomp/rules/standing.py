@@ -1,8 +1,10 @@
 """What each trader has between two steps, and what one step did."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fractions import Fraction
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from perpcomp.incident.payees import Payee
 from perpcomp.incident.rule_steps import Step
@@ -10,8 +12,7 @@ from perpcomp.rules.amounts import Amounts
 from perpcomp.rules.population import Population
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """A trader's amount at the moment when the payee map took over: `share` of it goes to `payee`, by `entry`."""
 
     trader: str
@@ -20,8 +21,7 @@ class Moved:
     entry: Payee
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What each trader has so far. `claims` are the amounts before any step; `unknown` counts rows that no base can value.
 
     `taken_off` (1e-18) is what was received already and is off the amounts; None where no step took it off. `moved` lists what the payee
@@ -42,8 +42,7 @@ class Standing:
         return replace(self, amounts=amounts)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a step leaves: the standing after it, why for some traders (place -> text), what of a pot nobody took, and how, in words."""
 
     standing: Standing
@@ -52,8 +51,7 @@ class Result:
     how: str = ""
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Struct, frozen=True):
     """One step that was done, from `before` to `result`. Its number counts from 1 within its rule."""
 
     number: int

@@ -1,7 +1,8 @@
 """Steps that need another fact about each trader: what was received, bad debt, leverage at opening, the payee map."""
 
-from dataclasses import replace
 from fractions import Fraction
+
+from msgspec.structs import replace
 
 from perpcomp.findings import refusal
 from perpcomp.fixed import to_integer

@@ -7,8 +7,9 @@ so a slice moves k / y before less k / y after: nothing is rounded on the way, a
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from perpcomp.findings import near_miss, refusal
 from perpcomp.fixed import to_integer
@@ -60,8 +61,7 @@ def unwound(order: Sequence[str], sizes: Sizes, pools: Pools, rounds: int) -> tu
     return {trader: (sums[trader], errors[trader]) for trader in order}, _Exact(order, sizes, pools, rounds)
 
 
-@dataclass(frozen=True)
-class _Exact:
+class _Exact(Struct, frozen=True):
     """The same sums as fractions, one trader at a time: for the claims whose last digit the guard bits leave open."""
 
     order: Sequence[str]

@@ -1,14 +1,14 @@
 """What amounts are in: the protocol's quote asset, and the asset of the settlement's prices; [quote] may name another for each."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from perpcomp.incident.incident import Incident
 from perpcomp.systems.system import find
 
 
-@dataclass(frozen=True)
-class Units:
+class Units(Struct, frozen=True):
     """`quote` is what entitlements are counted in, `paid` what the prices of [[settlement]] are in."""
 
     quote: str

@@ -1,10 +1,10 @@
 """What a table is: columns with kind, unit and meaning; and the check of a frame against it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.fixed import AMOUNT
 
@@ -25,8 +25,7 @@ KINDS: dict[str, tuple[pl.DataType, str]] = {
 CSV_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column: its name, its kind (see KINDS), its unit ('' where it has none) and what it means."""
 
     name: str
@@ -36,8 +35,7 @@ class Column:
     optional: bool = False  # may be null
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """One published table. `key` identifies a row and is the sort order."""
 
     name: str

@@ -2,10 +2,11 @@
 
 from calendar import monthrange
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import floor
+
+from msgspec import Struct
 
 from perpcomp.findings import refusal
 from perpcomp.incident.vesting import ACCRUES, LENGTH_FROM_CLIFF, Vesting
@@ -14,8 +15,7 @@ from perpcomp.tables.schema import CSV_TIME
 SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True)
-class Instant:
+class Instant(Struct, frozen=True):
     """A date of the schedule in unix seconds; `step` is where it lies on the curve: seconds, or blocks where those bind."""
 
     unix: int
@@ -28,8 +28,7 @@ class Instant:
         return datetime.fromtimestamp(self.unix, UTC)
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A vesting in steps from its start: seconds, or blocks where those bind.
 
     The rest accrues from `base` to `end`; before `cliff` nothing of it is unlocked. `tranches` are the steps of the n equal parts.

@@ -1,12 +1,12 @@
 """The claims table of 100,000 traders in 13 weekly tranches, and the same rows by the definition, one trader after the other."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from math import floor
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident

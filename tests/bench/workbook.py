@@ -2,12 +2,12 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import xlsxwriter
+from msgspec.structs import replace
 
 from perpcomp.publish.workbook import workbook
 from perpcomp.publish.workbook.book import planned

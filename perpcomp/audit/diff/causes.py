@@ -1,10 +1,12 @@
 """What two runs state differently: their input, their formula, and each table of their incident files with the keys that differ."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from perpcomp.incident import toml
 from perpcomp.incident.incident import Incident
@@ -30,8 +32,7 @@ NAMES = ("name", "token", "account", "address", "trader", "market")  # what tell
 MOST = 20  # so many keys of one table are named
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(Struct, frozen=True):
     """What a run states: its incident, its input and the formula that pays."""
 
     incident: Incident
@@ -39,8 +40,7 @@ class Stated:
     formula: str
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """One thing that two runs state differently, with its details in words."""
 
     name: str

@@ -1,12 +1,12 @@
 """A workbook whose inputs somebody changed: the run by those inputs, to see whether the stored results follow from them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp import pipeline
 from perpcomp.findings import InputError

@@ -5,16 +5,16 @@ A price P is above 0, in units of the quote asset; values are in 1e-18 of it. A 
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+
+from msgspec import Struct
 
 Number = int | Fraction
 Line = tuple[Number, Number]
 
 
-@dataclass(frozen=True, slots=True)
-class Pieces:
+class Pieces(Struct, frozen=True):
     """`lines[n]` holds between the prices `cuts[n - 1]` and `cuts[n]` (both left out), `at[n]` is the value at `cuts[n]`.
 
     `at[n]` is None where the lines on both sides meet.
@@ -109,8 +109,7 @@ def compared(one: Pieces, other: Pieces, true: Callable[[Number, Number], bool])
     return Truth(tuple(cuts), tuple(parts), tuple(true(left.value_at(n), right.value_at(n)) for n in range(len(cuts))))
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
+class Truth(Struct, frozen=True):
     """What holds at which price: between the cuts, and at each."""
 
     cuts: tuple[Fraction, ...]

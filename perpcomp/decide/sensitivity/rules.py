@@ -6,8 +6,10 @@ the total is still made of straight pieces, and a scale leaves order and break-e
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp import fixed
 from perpcomp.decide.sensitivity.pieces import Pieces, added, at_least, at_most, chosen, compared, line, times, where
@@ -23,8 +25,7 @@ from perpcomp.rules.standing import Standing
 RowFunctions = Callable[[str], Sequence[Pieces | None]]  # a formula's or column's values of the population's rows
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How an option follows the price: of each trader up to a positive factor that all share (`scaled`), and in all.
 
     `shape` is one of CLASSES. `traders` or `total` is None where there is no closed form; `why` says why. `unknown` counts the

@@ -1,17 +1,16 @@
 """A sensitivity table for people: its blocks with their headers, and of a long one the rows nearest to the reference price."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import polars as pl
+from msgspec import Struct
 
 NEAREST = 10  # rows of a kind that are shown: those nearest to the reference price
 FRACTIONS = ("price", "to", "intercept", "slope")  # columns that hold a fraction
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """The rows of one kind: the header, the column of the table under each, which are aligned to the right; how many rows there are in all."""
 
     kind: str

@@ -1,12 +1,12 @@
 """The sensitivity table of one option: for each market that was valued by its reference price, what changes at which price, exactly."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.decide.sensitivity.pieces import Number, Pieces, added, crossing_of, line, times
@@ -26,8 +26,7 @@ KINDS = ("class", "segment", "jump", "elasticity", "budget", "break-even", "orde
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """Prices from `low` to `high` (None: without end); whether the ends belong to it."""
 
     low: Fraction

@@ -1,11 +1,13 @@
 """The parameters of Perps V2 markets that guards and margins depend on, by market and date, each with its source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import to_integer

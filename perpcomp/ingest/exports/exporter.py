@@ -1,8 +1,9 @@
 """What an exporter must say about itself, and what a protocol wants from an export."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from perpcomp.ingest.decode import Event
 from perpcomp.ingest.exports.sheet import Sheet
@@ -10,8 +11,7 @@ from perpcomp.ingest.exports.sheet import Sheet
 Kind = Literal["raw logs", "decoded events", "events table"]
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is read of an export; every address and topic in lower case.
 
     `house` is the contract that logs `events`; `addresses` are all contracts whose logs are kept, the house among them, and `topics`
@@ -38,8 +38,7 @@ def _no_events(_: Sheet, __: Wanted) -> Iterable[tuple[Event, Sheet]]:
     return ()
 
 
-@dataclass(frozen=True)
-class Exporter:
+class Exporter(Struct, frozen=True):
     """One tool's format: how its columns are recognised, and how its cells become ours.
 
     `columns` are those it must have, under our names; `aliases` are its names (in snake_case) for our columns. `log_sheet` puts raw

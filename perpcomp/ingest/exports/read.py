@@ -5,12 +5,12 @@ What is read is then checked as if a node had sent it. Amounts must be whole bas
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp import progress
 from perpcomp.findings import refusal

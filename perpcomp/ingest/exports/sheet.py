@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import polars as pl
+from msgspec import Struct, field
 
 from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.ingest.decode import WORD
@@ -41,8 +41,7 @@ CELLS = {
 }
 
 
-@dataclass
-class Sheet:
+class Sheet(Struct):
     """A table of another tool: its rows under our names, `row` first, and the problems found so far."""
 
     name: str

@@ -6,9 +6,10 @@ wanted log.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from perpcomp.findings import refusal
 
@@ -18,8 +19,7 @@ OF_BLOCK = re.compile(r"([0-9]{1,18})\.bin", re.ASCII)
 AGAIN = "Fetch the logs again with --rpc and --prove."
 
 
-@dataclass(frozen=True)
-class Proved:
+class Proved(Struct, frozen=True):
     """Blocks whose headers and receipts prove the logs of a store; `anchor` is the hash of the last one."""
 
     first: int

@@ -1,10 +1,9 @@
 """What a chart is: one SVG element, the sentence that says its result, and the same figures as a table."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """One chart of a run. `name` is the stem of its file and the prefix of the ids in it, such as "price-path".
 
     `title` says in a few words what it shows, `sentence` the result with its figures. `svg` is one element of 860 units across that names

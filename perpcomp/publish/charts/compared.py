@@ -4,8 +4,9 @@ Two are drawn trader by trader, joined (dumbbell.py). More are drawn by their to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from perpcomp.decide.compare import totals
 from perpcomp.decide.preferences import Pair, pairs_of
@@ -25,8 +26,7 @@ NAMES, MONEY, PEOPLE = 20, (230, 440), (590, 670)  # names, and both plots from 
 NAMED = 2  # so many preferences are in the sentence
 
 
-@dataclass(frozen=True)
-class Compared:
+class Compared(Struct, frozen=True):
     """A formula or rule: what it gives in all (1e-18), how many it gives more than 0, and of how many an amount is not known.
 
     `against` is the pair with the one that pays; None of that one, and where it is not compared.

@@ -2,12 +2,12 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import NamedTuple, cast
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.incident.market import Market
@@ -31,8 +31,7 @@ class At(NamedTuple):
     block: int
 
 
-@dataclass(frozen=True)
-class Liquidation:
+class Liquidation(Struct, frozen=True):
     """One liquidation: the price after it, and what of it a reader is told."""
 
     at: At
@@ -41,8 +40,7 @@ class Liquidation:
     trader: str
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(Struct, frozen=True):
     """A market's prices that held while it is shown, in order, each part of At as a list of its own; and its liquidations then.
 
     `stated` is the place of the first price that was stated then: 1 where the last one before is known, else 0.
@@ -66,8 +64,7 @@ class Path:
         return lowest, highest
 
 
-@dataclass(frozen=True)
-class Crash:
+class Crash(Struct, frozen=True):
     """Every affected market with an event around the window. The times are unix seconds; the logs reach `until`."""
 
     start: int

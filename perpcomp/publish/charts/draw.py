@@ -1,13 +1,14 @@
 """Drawing: exact coordinates rounded to a tenth, foreign texts made inert, marks that say what they stand for."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from html import escape
 from math import lcm
 from typing import Literal
+
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.publish.charts.element import Element
@@ -85,8 +86,7 @@ def triangles(tips: Iterable[tuple[Number, Number]], up: bool, half: int, *kinds
     return trace((f"M {tenths(x)} {tenths(y)} l {-half} {away} h {2 * half} Z " for x, y in tips), *kinds)
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(Struct, frozen=True, dict=True):
     """A straight axis: from values `low` to `high` to places `start` to `end`. The values are in any unit, `low` below `high`."""
 
     low: Fraction

@@ -1,12 +1,12 @@
 """The chart of the liquidation guards: how many liquidations have each verdict, and what they closed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from textwrap import wrap
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import MEANING
@@ -37,8 +37,7 @@ SAID = {
 WAITS = ("FLAG_ONLY_DELTA", "FLAG_ONLY_PD", "FLAG_ONLY_BOTH")
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """The liquidations of one verdict, and what they closed (1e-18 of the quote asset); and of both how much is inside the window and an affected market."""
 
     verdict: str

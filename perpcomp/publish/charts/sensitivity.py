@@ -2,12 +2,12 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import floor
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, in_full
@@ -31,8 +31,7 @@ TOLD = 3  # so many traders are named at a kink
 STEP = Fraction(1, 10)  # the sentence says the total so much below and above it
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """The total between two prices: intercept + slope * price. `end` is None where it does not end."""
 
     start: Fraction
@@ -45,8 +44,7 @@ class Piece:
         return self.intercept + self.slope * price
 
 
-@dataclass(frozen=True)
-class Total:
+class Total(Struct, frozen=True, dict=True):
     """The total of all payouts as one market's reference price moves. `turns` says of a price whose amount leaves 0 there."""
 
     market: str

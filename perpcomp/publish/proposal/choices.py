@@ -1,10 +1,10 @@
 """What the vote chooses from: each compared formula or rule with its total, and no compensation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.decide.compare import INCOMPLETE, totals
 from perpcomp.fixed import ONE, to_integers
@@ -28,8 +28,7 @@ class Option(NamedTuple):
     incomplete: int
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One choice: its text on the ballot, and the formulas and rules that it stands for, which give every account the same; none for no
     compensation."""
 
@@ -37,8 +36,7 @@ class Choice:
     options: tuple[Option, ...]
 
 
-@dataclass(frozen=True)
-class Ballot:
+class Ballot(Struct, frozen=True):
     """The choices in order, the last one no compensation; which one is recommended, from 0; and what is compared and stands in no choice.
 
     `same` are the options that give nobody anything: to choose no compensation is to choose them.

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from msgspec.structs import asdict
+
 from perpcomp.claims.claim_file import roots_of
 from perpcomp.number_text import exact
 from perpcomp.publish.markdown import in_one_line
@@ -45,7 +47,7 @@ def proposal(run: Run, files: Mapping[str, bytes], limits: Limits = TAKES) -> di
         "recommended": votes.recommended + 1,
         "options": _options(votes),
         "characters": {"title": characters(title), "body": characters(text), PAGE: characters(page)},
-        "limits": vars(limits),
+        "limits": asdict(limits),
         "left_out_of_body": left_out,
         "status": status(run),
         "overrides": run.overrides,

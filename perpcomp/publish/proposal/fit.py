@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import accumulate, islice
 from typing import overload
+
+from msgspec import Struct
 
 from perpcomp.publish.proposal.limits import characters, cut
 
@@ -13,8 +14,7 @@ LONGEST = 300  # to so many characters a line is cut, once every list is empty a
 MORE = "**The text ends here: it is too long. README.md of the run has all of it.**"
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """Lines of a list that may be cut from its end. `rest` gives the lines that follow when so many are kept."""
 
     name: str

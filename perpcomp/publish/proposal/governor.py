@@ -5,9 +5,10 @@ Source: OpenZeppelin Contracts 5, governance/Governor.sol: propose(targets, valu
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from tiny_keccak import keccak256
 
 from perpcomp.claims.made import BATCH, calldata, in_tokens
@@ -28,8 +29,7 @@ from perpcomp.tables.schema import CSV_TIME
 FORMAT = "perpcomp-governor-v1"
 
 
-@dataclass(frozen=True)
-class Calls:
+class Calls(Struct, frozen=True):
     """Transfers, one a call, in order: to whom, of which token, how many base units."""
 
     plan: Plan
@@ -73,7 +73,7 @@ def calls_of(run: Run) -> Calls | None:
     if asked.pays in SINGLE and (dates > 1 or len(made.totals) > 1):
         what = f"{asked.pays} has a contract of its own for each date and token: here {counted(dates, 'date')} and {counted(len(made.totals), 'token')}."
         raise refusal(where, what, 'Set pays = "cumulative" or "multi-token", whose contract holds all, or "payer".')
-    to = files.payer if asked.pays == PAYER else vars(files.contracts)[asked.pays.replace("-", "_")]
+    to = files.payer if asked.pays == PAYER else asdict(files.contracts)[asked.pays.replace("-", "_")]
     return Calls(
         made, asked, [Row(str(to), token.address, made.totals[token.address]) for token in made.tokens if token.address in made.totals]
     )

@@ -1,10 +1,9 @@
 """What Snapshot takes, and how it counts: a JavaScript string's length, in which a character beyond U+FFFF is two."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The most that a space takes by default.
 
     Source: Snapshot's sequencer (github snapshot-labs/sx-monorepo, apps/sequencer/src/writer/proposal.ts) counts the body and the choices;

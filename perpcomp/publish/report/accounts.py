@@ -4,10 +4,10 @@ The formulas stand above the table once, and their terms are columns. So each li
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import arithmetic, entitlement, fixed, payouts
 from perpcomp.eip55 import checksummed
@@ -60,8 +60,7 @@ def _beside(paid: Sequence[str], made: Columns, values: Sequence[str] = ()) -> l
     return [cell for pair in zip(paid, values or [""] * len(paid), strict=True) for cell in pair]
 
 
-@dataclass(frozen=True)
-class _Position:
+class _Position(Struct, frozen=True):
     """A compensated position: what it is, the link of its transaction, its terms, and what each formula gives it (1e-18)."""
 
     label: str

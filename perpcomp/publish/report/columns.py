@@ -1,8 +1,7 @@
 """The columns of the table of accounts, and the formulas by which one follows from the others."""
 
-from dataclasses import dataclass
-
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import arithmetic, formula
 from perpcomp.rules.named import NamedRule, formulas_of
@@ -14,8 +13,7 @@ UNITS = {column.name: column.unit for column in LIQUIDATIONS.columns}
 ENTITLEMENT = "entitlement"
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """What stands in the table: the terms of the formulas, what each formula gives, the steps of the rule that pays, the tokens.
 
     `part` says that some positions are compensated in part, `values` that there are several tokens, of which each has its value beside it.

@@ -1,18 +1,17 @@
 """What a page is made of. Each part is data without markup; the template draws each kind in its way, and escapes every text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import polars as pl
 from markupsafe import Markup
+from msgspec import Struct
 
 MOST_ROWS = 5_000  # of a table; a longer one shows its first FIRST rows and names the file that has all
 FIRST = 500
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True):
     """A paragraph. `style` is "" or the class of one that stands out: lead, notice, warning, quote."""
 
     text: str
@@ -20,16 +19,14 @@ class Text:
     kind: ClassVar[str] = "text"
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """A list of sentences."""
 
     items: Sequence[str]
     kind: ClassVar[str] = "listing"
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(Struct, frozen=True):
     """Lines as they are typed or printed, in a box of that name."""
 
     name: str
@@ -37,8 +34,7 @@ class Code:
     kind: ClassVar[str] = "code"
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(Struct, frozen=True):
     """A term and what it stands for, with the source of that; `link` is an address of the web."""
 
     term: str
@@ -47,24 +43,21 @@ class Term:
     link: str = ""
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """A list of terms."""
 
     terms: Sequence[Term]
     kind: ClassVar[str] = "terms"
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(Struct, frozen=True):
     """A few figures in large type, each above its label."""
 
     figures: Sequence[tuple[str, str]]
     kind: ClassVar[str] = "tiles"
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Struct, frozen=True):
     """A table. `name` is its caption, which no other table of the page has; the first column names the rows.
 
     `right` are the columns that are aligned to the right. `ids` are the ids of rows, "" for none. `last` sets the last row apart, a total.
@@ -84,8 +77,7 @@ class Grid:
         return 2 * len(self.right) >= len(self.header)
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """A chart: its drawing, the sentence that says its result, and its figures as a table, or where they are."""
 
     title: str
@@ -95,8 +87,7 @@ class Figure:
     kind: ClassVar[str] = "figure"
 
 
-@dataclass(frozen=True)
-class Folded:
+class Folded(Struct, frozen=True):
     """Parts that a reader opens by their summary."""
 
     summary: str
@@ -105,16 +96,14 @@ class Folded:
     kind: ClassVar[str] = "folded"
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(Struct, frozen=True):
     """A heading inside a section."""
 
     text: str
     kind: ClassVar[str] = "heading"
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Struct, frozen=True):
     """A row of the table of accounts: an account as a whole where `account` is its address, else a part of the account above it.
 
     `paid` are the cells of the tokens; then come the entitlement, the position or what else the line is, and what stands `behind` it.
@@ -130,8 +119,7 @@ class Line:
     steps: str = ""  # the id of its full steps, where the page has them
 
 
-@dataclass(frozen=True)
-class Accounts:
+class Accounts(Struct, frozen=True):
     """The table of accounts. `few` are so few that digits after the second place are set back for the eye. `notes`: the last column has notes."""
 
     name: str
@@ -149,8 +137,7 @@ Part = Text | Listing | Code | Terms | Tiles | Grid | Figure | Folded | Heading 
 Rows = TypeVar("Rows", Sequence[Sequence[str]], pl.DataFrame)
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(Struct, frozen=True):
     """A section of the page; `anchor` is its id."""
 
     anchor: str

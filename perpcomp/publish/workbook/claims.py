@@ -1,10 +1,10 @@
 """The sheet Claims: what each account is paid, live, beside the exact amount that is published."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed, payees
 from perpcomp.eip55 import checksummed
@@ -30,8 +30,7 @@ ENTITLED, LOST, FIRST_LEG = 2, 4, 6  # columns
 LEG = 3  # columns of a token: live, exact, difference
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """The sheet, and where other sheets find its columns. `payees` are as shown; `values_only` counts those whose amounts are values."""
 
     sheet: Sheet

@@ -1,7 +1,8 @@
 """The sheet Formulas: each liquidated position with the terms that formulas read, and what every formula gives it, live."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from perpcomp.formula import has_all
 from perpcomp.publish.workbook import terms
@@ -20,8 +21,7 @@ FIRST = len((TRADER, MARKET, SIDE, LOG))  # column of the first term
 FLAGS = {one.name for one in LIQUIDATIONS.columns if one.kind == "flag"}
 
 
-@dataclass(frozen=True)
-class Formulas:
+class Formulas(Struct, frozen=True):
     """The sheet, and where other sheets find its columns. `payable` is how many of the formulas may be paid: they are the first ones.
 
     `values_only` are formulas and rules whose amounts are values, because no formula of a spreadsheet can follow them.

@@ -1,9 +1,9 @@
 """The liquidations as the sheets Positions and Formulas list them: those that are paid first, the largest first."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.publish.workbook.linked import transactions
@@ -19,8 +19,7 @@ KEY = (0, 1, 3)
 BY_TRADER = "by trader"  # where a rule pays: it gives amounts to traders, not to positions
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True, dict=True):
     """The rows of the liquidations table that a sheet holds, in its order, and what the formula or rule that pays gives each of them."""
 
     run: Run

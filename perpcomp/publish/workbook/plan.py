@@ -4,7 +4,6 @@ Cells are planned as columns, because a sheet may have many rows: a Series holds
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache, cached_property
@@ -12,6 +11,7 @@ from textwrap import shorten
 from typing import NamedTuple
 
 import polars as pl
+from msgspec import Struct, field
 
 from perpcomp.fixed import ONE
 from perpcomp.number_text import exact
@@ -83,8 +83,7 @@ class Column(NamedTuple):
     against_published: bool = False
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(Struct, frozen=True, dict=True):
     """One table under a heading. Its cells stand in its columns; or a sheet of words has `lines`, whose cells differ in kind.
 
     `key` are the columns that identify a row, so that a reader may sort it; none: rows keep their place. `checks` are columns of "ok" or "DIFF".
@@ -125,8 +124,7 @@ class Sheet:
         return HEADER_ROW + max(self.height, 1)
 
 
-@dataclass(frozen=True)
-class Book:
+class Book(Struct, frozen=True):
     """A workbook. `names` are its defined names, `state` the formula of each sheet's second row."""
 
     title: str

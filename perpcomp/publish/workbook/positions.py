@@ -1,10 +1,10 @@
 """The sheet Positions: each liquidated position, what it was worth, and what it gets by the formula that is chosen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import fixed
 from perpcomp.formula import has_all
@@ -22,8 +22,7 @@ EPOCH = datetime(1899, 12, 30)  # of a spreadsheet's dates
 DAY = 86_400
 
 
-@dataclass(frozen=True)
-class Positions:
+class Positions(Struct, frozen=True):
     """The sheet, and where other sheets find its columns."""
 
     sheet: Sheet

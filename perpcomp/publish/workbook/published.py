@@ -1,9 +1,9 @@
 """Sheets of published tables: what is left out, excluded, found, and who receives it. Nothing in them is computed."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import polars as pl
+from msgspec.structs import replace
 
 from perpcomp.publish.workbook.linked import TRANSACTION, pages
 from perpcomp.publish.workbook.plan import Cells, Sheet

@@ -1,11 +1,11 @@
 """Each formula and rule as the workbook needs it: its tree, and what it gives each liquidation and each trader."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp import arithmetic, entitlement, fixed
 from perpcomp import formula as formulas
@@ -16,8 +16,7 @@ from perpcomp.rules.named import Paying
 from perpcomp.run import Run
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True, dict=True):
     """What each of `traders` gets, less what was received already, as rulings corrected it: in 1e-18 of the quote asset, None where it is
     unknown, and as a number. `complete` says whether all of its liquidations are in the amount.
     """
@@ -38,8 +37,7 @@ class Given:
         return {who: own for who, own, complete in zip(self.traders, self.amounts, self.complete, strict=True) if complete}
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A formula, or a rule of the incident file, with its results.
 
     `tree`, `terms` and `values` are those of a formula: one amount a row of the liquidations table, null where it is unknown. A rule of the

@@ -1,9 +1,9 @@
 """The sheet Compare traders: what each formula and rule gives each trader, live, in the order of what the chosen one gives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.incident.adjustments import ADD, DEDUCT, SCALE, SET, Adjustment
 from perpcomp.publish.workbook.formulas import VALUES, Formulas
@@ -21,8 +21,7 @@ FILE = "comparison-wide.csv"
 LOST, FIRST_RULE = 1, 2  # columns
 
 
-@dataclass(frozen=True)
-class Traders:
+class Traders(Struct, frozen=True):
     """The sheet, and where other sheets find its columns: the traders, what each lost, and what the chosen formula or rule gives each."""
 
     sheet: Sheet

@@ -8,9 +8,9 @@ all where none follows: that is where the input ends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
+from msgspec import Struct
 
 from perpcomp.findings import Finding
 from perpcomp.fixed import from_integer
@@ -28,8 +28,7 @@ SUMMED = {
 LOST = "Logs are missing, and a liquidation may be among them: pull {} again, of the ClearingHouse and of the markets."
 
 
-@dataclass(frozen=True)
-class Break:
+class Break(Struct, frozen=True):
     """A place where the logs do not add up: the log there, its transaction, what is wrong, and the blocks to pull again."""
 
     place: int

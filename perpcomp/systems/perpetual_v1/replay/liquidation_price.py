@@ -1,6 +1,6 @@
 """The liquidation price: the spot price at which a position's margin ratio reaches maintenance."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from perpcomp.curve import Reserves, Reverts, moved_to, out_price
 from perpcomp.fixed import LIMIT
@@ -10,8 +10,7 @@ BELOW, ABOVE = "spot falls below", "spot rises above"
 NEVER, ALWAYS = "never", "at every price"
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Struct, frozen=True):
     """When a position may be liquidated: `when` the spot price is on that side of `price`; no price for NEVER and ALWAYS."""
 
     when: str

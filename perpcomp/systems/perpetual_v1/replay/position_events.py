@@ -1,7 +1,8 @@
 """Applies the events of positions: trades, liquidations, margin changes, adjustments and settlements."""
 
 from bisect import bisect_left
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from perpcomp.systems.perpetual_v1.replay.contract import funding_owed
 from perpcomp.systems.perpetual_v1.replay.market_replay import MarketReplay

@@ -13,12 +13,13 @@ why, and `Replay.findings` names the events that are missing.
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from perpcomp.curve import Average, Reserves
 from perpcomp.findings import Finding, refusal
@@ -36,8 +37,7 @@ from perpcomp.tables.schema import frame_of
 Point = tuple[str, str, int]  # trader, market, block
 
 
-@dataclass(frozen=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """The states of every position and market that the logs give (systems/replay.py says what each verb answers). Made by `replay`."""
 
     history: History

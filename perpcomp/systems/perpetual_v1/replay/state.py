@@ -1,23 +1,23 @@
 """The states that a replay keeps: of positions, funding and markets, at the end of every block."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from perpcomp.curve import Average, Reserves, Reverts
 from perpcomp.findings import Finding
 from perpcomp.systems.perpetual_v1.replay.contract import size_after_migrations, twap
 
 
-@dataclass(frozen=True, slots=True)
-class Premium:
+class Premium(Struct, frozen=True):
     """A cumulative premium fraction, USDC per base. Two of one segment can be subtracted: every funding payment between them is known."""
 
     segment: int  # 0: counted from the market's launch, so the value is the contract's own
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A position as the ClearingHouse stores it; None where the logs do not give it."""
 
     life: int  # of this trader in this market: 1, 2 ...; 0 before the first
@@ -35,16 +35,14 @@ NO_PREMIUM = Premium(0, 0)
 NO_SEGMENT = Premium(-1, 0)  # of a market's moment only: nothing can be subtracted from it
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """The pool and the USDC that had come in, net, when the liquidity was set."""
 
     cumulative_notional: int
     pool: Reserves
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A market at the end of a block."""
 
     pool: Reserves | None
@@ -57,8 +55,7 @@ class Moment:
     index_price: int | None  # what the last funding compared with
 
 
-@dataclass
-class Market:
+class Market(Struct):
     """One market's timeline: `moments[n]` holds from the end of block `blocks[n]` until the next."""
 
     address: str
@@ -75,8 +72,7 @@ class Market:
         return self.moments[n - 1] if n else None
 
 
-@dataclass
-class Timeline:
+class Timeline(Struct):
     """One position's states: `states[n]` holds from the end of block `blocks[n]` until the next, `start` before the first."""
 
     start: Position
@@ -89,8 +85,7 @@ class Timeline:
         return self.states[n - 1] if n else self.start
 
 
-@dataclass(frozen=True)
-class History:
+class History(Struct, frozen=True):
     """The history of every market and position, and what is missing from the input."""
 
     markets: dict[str, Market]
