@@ -17,8 +17,10 @@ import termios
 from pathlib import Path
 from unittest import mock
 
+from perpcomp.cli import panels
 from perpcomp.cli.main import main
 
+panels.load([])  # in the order of the help page, whatever is called first
 PERPCOMP = str(Path(sys.executable).with_name("perpcomp"))
 
 

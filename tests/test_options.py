@@ -2,13 +2,15 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
-from perpcomp.cli import panels  # noqa: F401 - importing the panels registers their commands
+from perpcomp.cli import panels
 from perpcomp.cli.app import StrictCommand, app
 from perpcomp.incident import incident_file
 from tests.commands import call
@@ -189,6 +191,7 @@ IDLE: dict[str, dict[str, tuple[str, ...]]] = {
 def commands() -> dict[str, Any]:
     """Every command by the words that call it."""
     found = {}
+    panels.load([])
     top: Any = typer.main.get_command(app)
     for name, one in top.commands.items():
         found |= {f"{name} {inner}": deeper for inner, deeper in one.commands.items()} if hasattr(one, "commands") else {name: one}
@@ -226,6 +229,18 @@ def test_a_query_beside_a_published_run_is_refused(words: str, tmp_path: Path) -
     assert done.stderr == (
         "error: QUERY: The tables are read from o, and nothing is computed. It would do nothing. Leave it out, or leave --run out.\n"
     )
+
+
+def test_a_verb_imports_the_modules_of_its_commands_and_no_other() -> None:
+    found: dict[str, set[str]] = {}
+    for name, one in commands().items():
+        found.setdefault(one.callback.__module__.removeprefix("perpcomp.cli."), set()).add(name.partition(" ")[0])
+    assert found == {module: {*verbs} for module, verbs in panels.MODULES.items()}
+    script = "import sys; sys.argv = ['perpcomp', {!r}]\nfrom perpcomp.cli.main import main\ntry:\n    main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
+    for verb, modules in {"diff": {"diff"}, "--version": set(), "dif": {*panels.MODULES}, "--help": {*panels.MODULES}}.items():
+        done = subprocess.run([sys.executable, "-c", script.format(verb)], capture_output=True, text=True, check=False)
+        imported = {name.removeprefix("perpcomp.cli.") for name in done.stderr.split()}
+        assert imported & {*panels.MODULES} == modules, verb
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

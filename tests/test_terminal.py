@@ -60,9 +60,10 @@ LONG = 48  # lines of one command in a snapshot; of more, the first and the last
 # All commands in one process, so that imports are paid once. No bar: whether one is drawn depends on the machine.
 DRIVER = """
 import shlex, sys
-from perpcomp.cli import watch
+from perpcomp.cli import panels, watch
 from perpcomp.cli.main import main
 
+panels.load([])
 watch.PATIENCE = watch.LINES = 3600
 for line in sys.argv.pop().splitlines():
     print(f"$ perpcomp {line}", flush=True)
@@ -284,9 +285,10 @@ def test_work_within_work_is_a_part_of_it_and_without_a_watcher_nothing_happens(
 
 STOPS = """
 import sys, time
-from perpcomp.cli import watch
+from perpcomp.cli import panels, watch
 from perpcomp.cli.main import main
 
+panels.load([])
 watch.PATIENCE = watch.REDRAWN = 0.01
 
 def stop(event, arguments):

@@ -44,9 +44,10 @@ def _run(arguments: list[str]) -> int:
     """The exit code of a command line."""
     import typer
 
-    from perpcomp.cli import completion, panels  # noqa: F401 - importing the panels registers their commands
+    from perpcomp.cli import completion, panels
     from perpcomp.cli.app import app
 
+    panels.load(arguments)
     if completion.VARIABLE in os.environ:
         completion.answer()
     try:
