@@ -3,6 +3,7 @@
 import io
 import zlib
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -13,6 +14,7 @@ from perpcomp.findings import InputError, refusal
 from perpcomp.text_file import opened, position
 
 CHUNK_BYTES = 8 * 2**20  # larger ones leave the caches, smaller ones pay more often for each step of Polars
+DAMAGED = (OSError, EOFError, UnicodeDecodeError, zlib.error)
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 Row = TypeVar("Row")
 
@@ -22,7 +24,7 @@ def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
     line, rest = 1, b""
     try:
         with cast(io.BufferedReader, opened(path)) as file:
-            seen, buffer = 0, bytearray(CHUNK_BYTES)
+            seen, buffer = 0, mmap(-1, CHUNK_BYTES)  # memory that costs nothing where a file is so small that it stays untouched
             while size := file.readinto(buffer):
                 progress.advance(position(file) - seen)
                 seen = position(file)
@@ -34,11 +36,24 @@ def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
                     line += count_lines(chunk)
                 else:
                     rest += buffer[:size]
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)  # the text of an OSError names the whole path
-        raise refusal(path.name, f"The file cannot be read to its end ({reason}).", "Fetch or export it again.") from None
+    except DAMAGED as error:
+        raise _damaged(path, error) from None
     if rest.strip():
         yield line, rest + b"\n"
+
+
+def first_line(path: Path) -> bytes:
+    """The first line that is not blank; b"" where there is none. InputError where the file cannot be read so far."""
+    try:
+        with opened(path) as file:
+            return next((line for line in file if line.strip()), b"")
+    except DAMAGED as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)  # the text of an OSError names the whole path
+    return refusal(path.name, f"The file cannot be read to its end ({reason}).", "Fetch or export it again.")
 
 
 def count_lines(chunk: bytes) -> int:

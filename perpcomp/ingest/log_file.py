@@ -28,8 +28,7 @@ def is_log_file(path: Path) -> bool:
 
     Rows of other shapes, such as an explorer's or those with numbers, are an export. InputError where the file cannot be read.
     """
-    _, chunk = next(json_lines.chunks(path), (1, b""))
-    line = next((line for line in chunk.split(b"\n") if line.strip()), b"")
+    line = json_lines.first_line(path)
     try:
         row = msgspec.json.decode(line, type=dict[str, Any])
         log = msgspec.convert(row, Log)
