@@ -1,7 +1,7 @@
 """What installed packages add to perpcomp by entry points: formulas (group `perpcomp.formulas`) and protocols (`perpcomp.systems`)."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -52,12 +52,17 @@ def _points(group: str) -> dict[str, EntryPoint]:
     return _found(group, entry_points, tuple(sys.path))
 
 
-@cache  # reading the metadata of every installed package takes some 8 ms
-def _found(group: str, read: Callable[..., Iterable[EntryPoint]], _: tuple[str, ...]) -> dict[str, EntryPoint]:
+@cache
+def _found(group: str, read: Callable[[], Any], path: tuple[str, ...]) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for point in sorted(read(group=group), key=lambda p: (p.name, p.value)):
+    for point in sorted(_every(read, path).select(group=group), key=lambda p: (p.name, p.value)):
         if point.name in found and found[point.name].value != point.value:  # an editable install may list one entry point twice
             what = f"It is installed twice: as {found[point.name].value} and as {point.value}."
             raise refusal(f"{_ONE[group]} '{point.name}'", what, "Uninstall one of the two packages.")
         found[point.name] = point
     return found
+
+
+@cache  # reading the metadata of every installed package takes some 8 ms, for one group as for all
+def _every(read: Callable[[], Any], _: tuple[str, ...]) -> Any:
+    return read()

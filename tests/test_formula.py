@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def refused(rule: Rule, frame: pl.DataFrame, *, negative: bool = False) -> str:
 def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     """As if only these entry points were installed."""
     made_points = [EntryPoint(name, value, FORMULAS) for name, value in points]
-    monkeypatch.setattr("perpcomp.installed.entry_points", lambda group: made_points if group == FORMULAS else [])
+    monkeypatch.setattr("perpcomp.installed.entry_points", lambda: EntryPoints(made_points))
 
 
 # Finding them

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -824,7 +824,7 @@ def with_vaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a package had installed that protocol beside ours."""
     made = EntryPoint("vaults", f"{__name__}:VAULTS", installed.SYSTEMS)
     found = [*entry_points(group=installed.SYSTEMS), made]
-    monkeypatch.setattr(installed, "entry_points", lambda group: found if group == installed.SYSTEMS else [])
+    monkeypatch.setattr(installed, "entry_points", lambda: EntryPoints(found))
 
 
 OF_VAULTS = ('system = "perpetual-v1"', 'system = "vaults"'), ("clearing_house = ", "vault = "), (CODE, "")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from eth_abi import encode
 import perpcomp
 from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
-from perpcomp.installed import SYSTEMS, names
+from perpcomp.installed import FORMULAS, SYSTEMS, names
 from perpcomp.systems.perpetual_v1.system import PERPETUAL_V1
 from perpcomp.systems.synthetix_v2.system import SYNTHETIX_V2
 from perpcomp.systems.system import System, find
@@ -25,7 +25,9 @@ TOY = ("toy", "tests.toy_protocol:TOY")
 def install(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     """As if these protocols were installed too."""
     more = [EntryPoint(name, target, SYSTEMS) for name, target in points]
-    monkeypatch.setattr("perpcomp.installed.entry_points", lambda group: [*entry_points(group=group), *(more if group == SYSTEMS else [])])
+    monkeypatch.setattr(
+        "perpcomp.installed.entry_points", lambda: EntryPoints([*entry_points(group=SYSTEMS), *entry_points(group=FORMULAS), *more])
+    )
 
 
 def traded(n: int, minute: int, trader: str, exchanged: int, size: int, margin: int, price: int, liquidated: int = 0) -> dict[str, object]:
