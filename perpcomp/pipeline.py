@@ -21,7 +21,7 @@ from perpcomp.coverage import Coverage, coverage
 from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.alarms import alarms
-from perpcomp.decide.restore_orders import in_kind, orders
+from perpcomp.decide.restore_orders import in_kind
 from perpcomp.decoded import Events, no_events
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
@@ -41,7 +41,7 @@ from perpcomp.run import Run, overrides
 from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
 from perpcomp.systems.units import units
-from perpcomp.tables.decide import EXCLUSIONS, IN_KIND, RESTORE_ORDERS
+from perpcomp.tables.decide import EXCLUSIONS, IN_KIND
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting import checks
@@ -60,13 +60,12 @@ def replayed(events: Events, source: Input, incident: Incident, found: pl.DataFr
 
 
 class Found(Struct, frozen=True):
-    """The liquidations table of an input, the replay where the incident asks for one, the costs of restoring the positions, and every
-    problem found. `without_exclusions` is the liquidations table as it would be if the incident excluded nobody.
+    """The liquidations table of an input, the replay where the incident asks for one, the positions to restore in kind, and every problem
+    found. `without_exclusions` is the liquidations table as it would be if the incident excluded nobody.
     """
 
     table: pl.DataFrame
     replayed: Replay | None
-    restore_orders: pl.DataFrame
     in_kind: pl.DataFrame
     problems: list[Finding]
     without_exclusions: pl.DataFrame
@@ -95,7 +94,6 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
     return Found(
         table=table,
         replayed=market,
-        restore_orders=orders(table, incident, pools),
         in_kind=in_kind(table, opened),
         coverage=reached,
         problems=[
@@ -211,7 +209,6 @@ def compute(
         comparison=comparison,
         capacity=enough,
         in_kind=found.in_kind,
-        restore_orders=found.restore_orders,
         replayed=found.replayed,
         problems=(),
         exclusions=EXCLUSIONS.empty(),
@@ -255,7 +252,7 @@ def _kept_back(chosen: Paying, found: Found, incident: Incident) -> Mapping[str,
 def _nothing_found() -> Found:
     """No liquidations: of a run that starts from claims."""
     empty = LIQUIDATIONS.empty()
-    return Found(empty, None, RESTORE_ORDERS.empty(), IN_KIND.empty(), [], empty, None)
+    return Found(empty, None, IN_KIND.empty(), [], empty, None)
 
 
 def with_account_kinds(run: Run, codes: Path) -> Run:

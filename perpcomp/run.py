@@ -127,7 +127,6 @@ class Run(Struct, frozen=True, eq=False, dict=True):
     comparison: pl.DataFrame
     capacity: pl.DataFrame
     in_kind: pl.DataFrame
-    restore_orders: pl.DataFrame
     replayed: Replay | None
     problems: tuple[Finding, ...]
     exclusions: pl.DataFrame
@@ -206,6 +205,14 @@ class Run(Struct, frozen=True, eq=False, dict=True):
         from perpcomp.decide.sensitivity.table import sensitivity
 
         return sensitivity(self.formula, self.liquidations, self.incident, self.population)
+
+    @cached_property
+    def restore_orders(self) -> pl.DataFrame:
+        """The restore-orders table: what each order of restoring costs."""
+        from perpcomp.decide.restore_orders import orders
+        from perpcomp.restore import pools
+
+        return orders(self.liquidations, self.incident, pools(self.incident, self.replayed))
 
     @cached_property
     def findings(self) -> pl.DataFrame:
