@@ -156,6 +156,7 @@ NO_POLICY = {
     "decide/alarms.py NAMED": "how many traders a finding names",
     "decide/fairness.py TOP": "of how many the share is shown",
     "decide/fairness.py EXAMPLES": "how many are named",
+    "decide/fairness.py SHORT": "a threshold of speed; it decides nothing",
     "decide/sensitivity/shown.py NEAREST": "how many rows are shown",
     "decide/sensitivity/table.py EVERY_PAIR": "up to how many traders all pairs are listed",
     "decide/votes.py MOST": "how many cells are named",
