@@ -194,9 +194,9 @@ def _decoded(name: str, found: Iterable[Piece] | dict[str, pl.DataFrame], incide
             consistency.add(table)
         spill.add({event: table.drop("row") for event, table in found.items()})
     else:
-        for part, decoded_part in map(
-            decoder(name, incident), chain((no_logs,), found)
-        ):  # one piece at least, so that every table is there
+        pieces = iter(found)
+        first = next(pieces, no_logs)  # one piece at least, so that every table is there
+        for part, decoded_part in map(decoder(name, incident), chain((first,), pieces)):
             consistency.join(part)
             spill.add(decoded_part)
             logs += sum(table.height for table in decoded_part.values())
