@@ -5,17 +5,13 @@ Work is what one call of the library does. It says `now` at each of its steps, a
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 
 
-@dataclass
 class Work:
-    """The step under way: what it is, how much of what `total` counts is done (0: nobody knows), and a remark on it."""
+    """The step under way: `what` it is, how much of what `total` counts is `done` (0: nobody knows), and a `remark` on it."""
 
-    what: str = "Starting"
-    total: int = 0
-    done: int = 0
-    remark: str = ""
+    def __init__(self) -> None:
+        self.what, self.total, self.done, self.remark = "Starting", 0, 0, ""
 
 
 Watcher = Callable[[Work], AbstractContextManager[None]]

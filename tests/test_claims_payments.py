@@ -17,7 +17,7 @@ from msgspec.structs import asdict
 import perpcomp
 from perpcomp.claims import clear_signing, sheet
 from perpcomp.claims.claim_file import read_claim_file
-from perpcomp.claims.files import FORMATS, claim_files, of_format
+from perpcomp.claims.files import FORMATS, of_format
 from perpcomp.claims.made import calldata, in_tokens, types_of
 from perpcomp.claims.payments import disperse, hedgey, multisend, sablier, safe_transactions, trees
 from perpcomp.claims.plan import Plan
@@ -28,6 +28,7 @@ from perpcomp.claims.verify import check_claims
 from perpcomp.eip55 import checksummed
 from perpcomp.findings import InputError
 from perpcomp.incident.claims import PAYMENTS, TREES
+from perpcomp.publish.files import files
 from tests import build
 from tests.build import address, position
 from tests.planned import AT_ONCE, CLAIMS, CONTRACT, HALF_USDC, LINE, OTHER, PERP, SAFE, WITH_FILES, five, lab, many, planned
@@ -417,7 +418,8 @@ def test_a_run_that_pays_nobody_says_so_instead_of_files(tmp_path: Path) -> None
 
 
 def test_without_formats_a_run_writes_no_claims(rehearsal: Any) -> None:
-    assert claim_files(rehearsal.incident, rehearsal.payouts, rehearsal.claims) == {}
+    assert rehearsal.incident.claim_files is None
+    assert not [name for name in files(rehearsal) if name.startswith("claims/")]
 
 
 def test_pinned_tokens_have_a_source_and_one_entry_each() -> None:

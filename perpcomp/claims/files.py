@@ -17,7 +17,7 @@ from perpcomp.claims.payments.safe_transactions import safe_transactions
 from perpcomp.claims.payments.trees import cumulative, multi_token, oz_standard, perp_redeem, uniswap
 from perpcomp.claims.plan import Plan, plan
 from perpcomp.claims.steps import window
-from perpcomp.incident.claims import TREES
+from perpcomp.incident.claims import TREES, ClaimFiles
 from perpcomp.incident.incident import Incident
 
 FOLDER = "claims"
@@ -39,11 +39,9 @@ FORMATS: dict[str, Callable[[Plan], Made]] = {
 }
 
 
-def claim_files(incident: Incident, payouts: pl.DataFrame, claims: pl.DataFrame) -> dict[str, bytes]:
-    """Relative name -> bytes, from the tables of a run; none where [claims] asks for none. InputError before anything is written."""
-    if incident.claim_files is None:
-        return {}
-    made = plan(incident, incident.claim_files, payouts, claims)
+def claim_files(incident: Incident, asked: ClaimFiles, payouts: pl.DataFrame, claims: pl.DataFrame) -> dict[str, bytes]:
+    """Relative name -> bytes of what [claims] asks for, from the tables of a run. InputError before anything is written."""
+    made = plan(incident, asked, payouts, claims)
     if not made.rows:
         return {
             f"{FOLDER}/{sheet.PAGE}": b"No payout is above 0, so no file of claims or payments was written. findings.csv may say why.\n"

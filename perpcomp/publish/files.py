@@ -3,7 +3,6 @@
 import re
 
 from perpcomp import progress
-from perpcomp.claims.files import claim_files
 from perpcomp.decide.compare import wide
 from perpcomp.findings import refusal
 from perpcomp.publish.carried import carried
@@ -93,7 +92,10 @@ def files(run: Run) -> dict[str, bytes]:
     if run.incident.adjustments:
         published[ADJUSTED_FILE] = to_csv(run.adjusted, ADJUSTED)
     published["comparison-wide.csv"] = wide(run.comparison).write_csv().encode()
-    published |= claim_files(run.incident, run.payouts, run.claims)
+    if run.incident.claim_files is not None:
+        from perpcomp.claims.files import claim_files  # with a module for each format, which most runs do without
+
+        published |= claim_files(run.incident, run.incident.claim_files, run.payouts, run.claims)
     published |= proposal(run, published)
     progress.now(f"Making {WORKBOOK_FILE}")
     published[WORKBOOK_FILE] = workbook(run)

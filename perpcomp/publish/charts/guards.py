@@ -8,7 +8,6 @@ from textwrap import wrap
 import polars as pl
 from msgspec import Struct
 
-from perpcomp.guards.judge import judge
 from perpcomp.guards.verdicts import MEANING
 from perpcomp.number_text import counted, exact, in_full
 from perpcomp.publish.charts.axes import numbers_below, round_steps
@@ -73,6 +72,8 @@ def _of(code: str, liquidations: pl.DataFrame, inside: pl.DataFrame) -> Judged:
 
 def _limits(run: Run) -> list[str]:
     """The limits of each market with their source, as the verdicts rest on them."""
+    from perpcomp.guards.judge import judge  # with the rules of every protocol's guards, which few incidents ask for
+
     judged = judge(run.liquidations, run.events.table, run.events.others, run.incident).table
     columns = ("market_name", "max_liquidation_delta", "max_pd", "parameters_source")
     found = judged.select(columns).unique().sort(columns, nulls_last=True)
