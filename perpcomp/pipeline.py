@@ -21,7 +21,6 @@ from perpcomp.coverage import Coverage, coverage
 from perpcomp.curve import Reserves
 from perpcomp.decide import capacity, compare, published
 from perpcomp.decide.alarms import alarms
-from perpcomp.decide.restore_orders import in_kind
 from perpcomp.decoded import Events, no_events
 from perpcomp.eligibility.decide import decide
 from perpcomp.eligibility.left_out import left_out
@@ -41,7 +40,7 @@ from perpcomp.run import Run, overrides
 from perpcomp.systems.replay import Replay
 from perpcomp.systems.system import System, find, replayer
 from perpcomp.systems.units import units
-from perpcomp.tables.decide import EXCLUSIONS, IN_KIND
+from perpcomp.tables.decide import EXCLUSIONS
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.valuation import at_reference, is_before_crash
 from perpcomp.vesting import checks
@@ -60,13 +59,13 @@ def replayed(events: Events, source: Input, incident: Incident, found: pl.DataFr
 
 
 class Found(Struct, frozen=True):
-    """The liquidations table of an input, the replay where the incident asks for one, the positions to restore in kind, and every problem
-    found. `without_exclusions` is the liquidations table as it would be if the incident excluded nobody.
+    """The liquidations table of an input, the replay where the incident asks for one, and every problem found.
+
+    `without_exclusions` is the liquidations table as it would be if the incident excluded nobody.
     """
 
     table: pl.DataFrame
     replayed: Replay | None
-    in_kind: pl.DataFrame
     problems: list[Finding]
     without_exclusions: pl.DataFrame
     coverage: Coverage | None
@@ -88,13 +87,12 @@ def liquidations(events: Events, source: Input, incident: Incident) -> Found:
     drawdowns = system.index_drawdowns(events.lazy_others, incident)
     pools = restore.pools(incident, market)
     with named_overflow(incident, "The cost of restoring a position"):
-        table, opened, remarks = _judged(valued, incident, drawdowns, pools)
+        table, remarks = _judged(valued, incident, drawdowns, pools)
     progress.now("Looking for lost logs")
     everybody = replace(incident, eligibility=replace(incident.eligibility, exclusions=()))
     return Found(
         table=table,
         replayed=market,
-        in_kind=in_kind(table, opened),
         coverage=reached,
         problems=[
             *events.findings,
@@ -129,12 +127,12 @@ def named_overflow(incident: Incident, what: str) -> Iterator[None]:
 
 def _judged(
     valued: pl.DataFrame, incident: Incident, drawdowns: Mapping[str, int], pools: dict[str, Reserves]
-) -> tuple[pl.DataFrame, list[restore.Opening], list[Finding]]:
+) -> tuple[pl.DataFrame, list[Finding]]:
     """The liquidations table: who is in, with the costs of opening the positions again where [restore] asks for them."""
     judged, remarks = decide(valued, incident, drawdowns)
     opened = list(restore.openings(judged, pools, incident.restore, incident.restore.order)) if incident.restore else []
     table, impossible = restore.on_curve(judged, incident, pools, opened)
-    return table, opened, [*remarks, *impossible]
+    return table, [*remarks, *impossible]
 
 
 def compute(
@@ -208,7 +206,6 @@ def compute(
         left_out=others,
         comparison=comparison,
         capacity=enough,
-        in_kind=found.in_kind,
         replayed=found.replayed,
         problems=(),
         exclusions=EXCLUSIONS.empty(),
@@ -252,7 +249,7 @@ def _kept_back(chosen: Paying, found: Found, incident: Incident) -> Mapping[str,
 def _nothing_found() -> Found:
     """No liquidations: of a run that starts from claims."""
     empty = LIQUIDATIONS.empty()
-    return Found(empty, None, IN_KIND.empty(), [], empty, None)
+    return Found(empty, None, [], empty, None)
 
 
 def with_account_kinds(run: Run, codes: Path) -> Run:

@@ -126,7 +126,6 @@ class Run(Struct, frozen=True, eq=False, dict=True):
     left_out: pl.DataFrame
     comparison: pl.DataFrame
     capacity: pl.DataFrame
-    in_kind: pl.DataFrame
     replayed: Replay | None
     problems: tuple[Finding, ...]
     exclusions: pl.DataFrame
@@ -205,6 +204,16 @@ class Run(Struct, frozen=True, eq=False, dict=True):
         from perpcomp.decide.sensitivity.table import sensitivity
 
         return sensitivity(self.formula, self.liquidations, self.incident, self.population)
+
+    @cached_property
+    def in_kind(self) -> pl.DataFrame:
+        """The restore-in-kind table: the position to open again for each eligible life."""
+        from perpcomp.decide.restore_orders import in_kind
+        from perpcomp.restore import openings, pools
+
+        asked = self.incident.restore
+        opened = openings(self.liquidations, pools(self.incident, self.replayed), asked, asked.order) if asked else ()
+        return in_kind(self.liquidations, opened)
 
     @cached_property
     def restore_orders(self) -> pl.DataFrame:
