@@ -114,9 +114,7 @@ def wide(comparison: pl.DataFrame) -> pl.DataFrame:
 
 def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
     """By formula: (name, total in 1e-18 of the quote asset, traders above 0, traders below 0, traders whose amount is incomplete)."""
-    result = []
-    for (name,), rows in sorted(comparison.select("formula", "amount", "rank").group_by("formula"), key=lambda part: str(part[0])):
-        amounts = rows.get_column("amount").drop_nulls()
-        total, incomplete = sum(filter(None, fixed.to_integers(amounts))), rows.filter(INCOMPLETE).height
-        result.append((str(name), total, int((amounts > 0).sum()), int((amounts < 0).sum()), incomplete))
-    return result
+    amount = pl.col("amount")
+    counts = ((amount > 0).sum().alias("above"), (amount < 0).sum().alias("below"), INCOMPLETE.sum().alias("incomplete"))
+    found = comparison.group_by("formula").agg(amount.reinterpret(dtype=pl.Int128), *counts).sort("formula")
+    return [(name, sum(filter(None, amounts)), *numbers) for name, amounts, *numbers in found.iter_rows()]
