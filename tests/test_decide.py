@@ -8,7 +8,7 @@ from unittest import mock
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -123,6 +123,20 @@ def test_pairs_are_counted_as_if_each_were_looked_at(rows: list[tuple[int, int, 
     if sum(amounts):
         apart = sum(abs(a - b) for a in amounts for b in amounts)
         assert found.gini == apart / (2 * len(rows) * sum(amounts))
+
+
+@example([(0, 4, 1), (1, 3, 1), (1, 3, 1), (1, 3, 1), (2, 7, 1), (3, 4, 1)])  # the last is 3 below, and its quarter 0
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-40, 40), st.integers(1, 3)), min_size=1, max_size=12))
+def test_the_examples_are_those_who_are_paid_least_below_the_best_paid_who_lost_less(rows: list[tuple[int, int, int]]) -> None:
+    """Of amounts of a few 1e-18 and parts of them, the largest differences, equal ones by address."""
+    lost, amounts = [loss for loss, _, _ in rows], [F(value, part) for _, value, part in rows]
+    best = [max((amounts[i] for i in range(len(rows)) if lost[i] < loss), default=amounts[n]) for n, loss in enumerate(lost)]
+    worst = sorted((n for n in range(len(rows)) if amounts[n] < best[n]), key=lambda n: (amounts[n] - best[n], n))
+    traders = [address(n) for n in range(len(rows))]
+    first = {amounts[n]: traders[n] for n in sorted(range(len(rows)), key=lambda n: (lost[n], n), reverse=True)}
+    found = fairness.fairness(Field(traders, [Option("f", Amounts.of(amounts), [True] * len(rows))], lost))[0].monotonicity
+    assert found is not None
+    assert [(one.first, one.second) for one in found.examples] == [(traders[n], first[best[n]]) for n in worst[: fairness.EXAMPLES]]
 
 
 def test_an_unknown_amount_or_loss_leaves_measures_out_with_the_reason() -> None:

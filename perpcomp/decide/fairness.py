@@ -73,7 +73,9 @@ class _Losses:
         self.column = pl.Series(self.losses, dtype=pl.Int128)
         self.losers = [n for n, loss in enumerate(lost) if loss > 0]
         place = {loss: n for n, loss in enumerate(sorted(set(lost)))}
-        self.places = pl.Series([place[loss] for loss in lost], dtype=pl.Int64)  # equal where as much was lost, larger where more
+        self.places = pl.Series("loss", [place[loss] for loss in lost], dtype=pl.Int64)  # equal where as much was lost, larger where more
+        self.equal = _pairs(self.places.value_counts().get_column("count"))  # pairs who lost the same
+        self.shared = self.places.is_duplicated()  # whose loss is another trader's too
 
 
 def fairness(field: Field) -> list[Fairness]:
@@ -153,31 +155,39 @@ def paid_more(one: Option, losses: _Losses) -> int:
 
 def envy(one: Option, field: Field, losses: _Losses) -> Pairs:
     """Pairs of traders who lost the same and are paid differently, of all pairs who lost the same."""
-    frame = pl.DataFrame({"loss": losses.places, "rank": one.ranks}).with_row_index("n")
-    frame = frame.filter(pl.len().over("loss") > 1)
-    if frame.is_empty():
+    if not losses.equal:
         return Pairs(0, 0, ())
-    equal = _pairs(frame.group_by("loss").len().get_column("len"))
+    frame = _beside(one, losses).filter(losses.shared)
     same = _pairs(frame.group_by("loss", "rank").len().get_column("len"))
     ends = frame.sort("loss", "rank", "n").group_by("loss", maintain_order=True).agg(low=pl.col("n").first(), high=pl.col("n").last())
     values = one.amounts.numerators
     worst = [(values[high] - values[low], low, high) for low, high in ends.select("low", "high").iter_rows() if values[high] != values[low]]
-    return Pairs(equal - same, equal, _examples(worst, one, field, losses.lost))
+    return Pairs(losses.equal - same, losses.equal, _examples(worst, one, field, losses.lost))
 
 
 def monotonicity(one: Option, field: Field, losses: _Losses) -> Pairs:
     """Ordered pairs of which the first lost more and is paid less, of all pairs of which the first lost more."""
-    frame = pl.DataFrame({"loss": losses.places, "rank": one.ranks}).with_row_index("n").sort("loss", "rank", "n")
-    groups = frame.group_by("loss", maintain_order=True).agg(pl.col("rank").max().alias("top"), size=pl.len())
-    ordered = _pairs(pl.Series([frame.height])) - _pairs(groups.get_column("size"))
-    before = groups.select("loss", best=pl.col("top").cum_max().shift(1))  # the best paid of those who lost less
-    below = frame.join(before, on="loss", how="left", maintain_order="left").filter(pl.col("rank") < pl.col("best"))
+    frame = _beside(one, losses).sort("loss", "rank", "n")
+    ordered = frame.height * (frame.height - 1) // 2 - losses.equal
+    more = pl.col("loss") != pl.col("loss").shift()  # than the one before
+    best = pl.when(more).then(pl.col("rank", "quarter").cum_max().shift()).forward_fill()  # of those who lost less
+    below = frame.with_columns(best.name.prefix("best_")).filter(pl.col("rank") < pl.col("best_rank"))
     if below.is_empty():
         return Pairs(0, ordered, ())
-    first = dict(frame.unique("rank", keep="first", maintain_order=True).select("rank", "n").iter_rows())
+    # A difference of amounts is less than 4 away from 4 differences of quarters, so that no other row can have one of the largest.
+    lead = pl.col("best_quarter") - pl.col("quarter")
+    near = below.filter(lead >= lead.top_k(EXAMPLES).min() - 1).select("n", "best_rank").rows()
+    first = {rank: frame.filter(rank=rank).item(0, "n") for rank in {rank for _, rank in near}}
     values = one.amounts.numerators
-    worst = [(values[first[best]] - values[n], n, first[best]) for n, best in below.select("n", "best").iter_rows()]
+    worst = [(values[first[rank]] - values[n], n, first[rank]) for n, rank in near]
     return Pairs(inversions(frame.get_column("rank")), ordered, _examples(worst, one, field, losses.lost))
+
+
+def _beside(one: Option, losses: _Losses) -> pl.DataFrame:
+    """Each trader: the place `n`, the place of the loss among all losses, the rank of the amount, and a quarter of it, cut down: no
+    difference of these exceeds 128 bits.
+    """
+    return pl.DataFrame({"loss": losses.places, "rank": one.ranks, "quarter": one.whole // 4}).with_row_index("n")
 
 
 def inversions(ranks: pl.Series) -> int:
