@@ -50,8 +50,8 @@ def paid_by_account(payouts: pl.DataFrame) -> list[int]:
     """
     rows = payouts.filter(pl.col("amount") > 0)
     sums = dict[str, int]()
-    for trader, value in zip(rows.get_column("trader"), rows.get_column("value"), strict=True):
-        sums[trader] = sums.get(trader, 0) + fixed.to_integer(value)
+    for trader, value in zip(rows.get_column("trader").to_list(), fixed.to_integers(rows.get_column("value")), strict=True):
+        sums[trader] = sums.get(trader, 0) + (value or 0)
     return [max(1, value) for value in sums.values()]
 
 

@@ -24,7 +24,12 @@ Number = Fraction | int
 
 def tenths(value: Number) -> Decimal:
     """A coordinate rounded to one decimal, which it always shows."""
-    return Decimal((20 * value.numerator + value.denominator) // (2 * value.denominator)).scaleb(-1)
+    return tenths_of(value.numerator, value.denominator)
+
+
+def tenths_of(numerator: int, denominator: int) -> Decimal:
+    """The same of a fraction that need not be in lowest terms."""
+    return Decimal((20 * numerator + denominator) // (2 * denominator)).scaleb(-1)
 
 
 def inert(text: str) -> str:
@@ -103,8 +108,12 @@ class Scale(Struct, frozen=True, dict=True):
         return int(first * below), int(each * below), below
 
     def __call__(self, value: Number) -> Fraction:
-        first, each, below = self._line  # one fraction a place, because a chart has thousands
-        return Fraction(first * value.denominator + each * value.numerator, below * value.denominator)
+        return Fraction(*self.of(value.numerator, value.denominator))
+
+    def of(self, numerator: int, denominator: int = 1) -> tuple[int, int]:
+        """The place of a value as a fraction that is not in lowest terms, which costs most of its time where a chart has thousands."""
+        first, each, below = self._line
+        return first * denominator + each * numerator, below * denominator
 
 
 def whole(value: int) -> Fraction:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from math import floor
+from operator import floordiv
 
 from perpcomp import fixed
 from perpcomp.number_text import counted, in_full
@@ -20,6 +20,7 @@ from perpcomp.publish.charts.draw import (
     line,
     shortened,
     tenths,
+    tenths_of,
     told,
     trace,
     triangles,
@@ -129,7 +130,7 @@ def _steps(path: Path, shown: Crash, x: Scale, y: Scale) -> Iterator[str]:
     points = thinned([*zip([first, *path.times[1:]], path.prices, strict=True)], RIGHT - LEFT)
     before = None
     for time, price in points:
-        place = tenths(x(time)), tenths(y(whole(price)))
+        place = tenths_of(*x.of(time)), tenths_of(*y.of(price, fixed.ONE))
         if before is None:
             yield f"M {place[0]} {place[1]}"
         elif place != before:
@@ -143,8 +144,8 @@ def _crowd(many: Sequence[Liquidation], x: Scale, y: Scale) -> Iterator[Element]
     """The marks of each kind as one element: a mark for each of each kind would be heavier than the rest of the page that shows them."""
     for long, paid in sorted({(one.long, one.compensated) for one in many}, reverse=True):
         own = [one.at for one in many if (one.long, one.compensated) == (long, paid)]
-        places = {(floor(across), floor(up)): (across, up) for across, up in ((x(at.time), y(whole(at.price))) for at in own)}
-        mark = _mark(places.values(), long, paid, 3)
+        last = {(floordiv(*x.of(at.time)), floordiv(*y.of(at.price, fixed.ONE))): at for at in own}  # at each place
+        mark = _mark([(x(at.time), y(whole(at.price))) for at in last.values()], long, paid, 3)
         kind = f"{'long' if long else 'short'}, {'' if paid else 'not '}compensated"
         yield told(mark, f"{counted(len(own), 'liquidation')} ({kind}), each in 2-liquidations.csv; those at one place are one mark")
 
