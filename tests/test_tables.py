@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -335,6 +336,12 @@ def test_the_row_hash_depends_on_the_rows_alone(events: pl.DataFrame) -> None:
     assert (
         row_hash(events, EVENTS) == row_hash(events.reverse(), EVENTS) == row_hash(events.sample(fraction=1, shuffle=True, seed=7), EVENTS)
     )
+
+
+def test_the_row_hash_is_that_of_the_whole_text_also_where_it_is_written_in_many_pieces() -> None:
+    numbers = Table("numbers", ("number",), columns("number | integer | | counts"))
+    frame = pl.DataFrame({"number": range(10**6)})
+    assert row_hash(frame, numbers) == sha256(("number\n" + "".join(f"{n}\n" for n in range(10**6))).encode()).hexdigest()
 
 
 def test_the_row_hash_sees_the_last_digit(events: pl.DataFrame) -> None:

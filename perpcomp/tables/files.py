@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
 
 import polars as pl
 
@@ -15,6 +16,9 @@ from perpcomp.tables.schema import CSV_TIME, KINDS, Column, Table, check
 from perpcomp.tables.times import canonical
 from perpcomp.text_file import UNREADABLE, read_csv, reason
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 EXPONENT = re.compile(r"[-+]?[0-9]{1,40}(\.[0-9]{0,40})?[eE][-+]?[0-9]{1,2}", re.ASCII)
 PRICE_SITES = {  # what price sites call our columns, in lower case
     **dict.fromkeys(("snapped_at", "timestamp", "date", "datetime", "unix", "open_time", "block_time"), "time"),
@@ -23,16 +27,33 @@ PRICE_SITES = {  # what price sites call our columns, in lower case
 }
 
 
+class _Hashed(io.RawIOBase):
+    """A file that keeps nothing of what is written to it but the sha256."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: "ReadableBuffer") -> int:
+        self.sha256.update(data)
+        return memoryview(data).nbytes
+
+
 def to_csv(frame: pl.DataFrame, table: Table) -> bytes:
     """The canonical text of a table."""
     buffer = io.BytesIO()  # else Polars makes a str, which would be encoded again
-    check(frame, table).write_csv(buffer, datetime_format=CSV_TIME, quote_style="necessary")
+    _write(frame, table, buffer)
     return buffer.getvalue()
 
 
 def row_hash(frame: pl.DataFrame, table: Table) -> str:
     """sha256 of the canonical text: the identity of the rows, whatever file they came from."""
-    return hashlib.sha256(to_csv(frame, table)).hexdigest()
+    hashed = _Hashed()  # the text of millions of events would fill the memory
+    _write(frame, table, cast(IO[bytes], hashed))
+    return hashed.sha256.hexdigest()
+
+
+def _write(frame: pl.DataFrame, table: Table, file: IO[bytes]) -> None:
+    check(frame, table).write_csv(file, datetime_format=CSV_TIME, quote_style="necessary")
 
 
 def to_parquet(frame: pl.DataFrame) -> bytes:
