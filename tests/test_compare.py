@@ -6,6 +6,8 @@ from pathlib import Path
 from perpcomp import formula
 from perpcomp.decide import compare
 from perpcomp.run import Run
+from perpcomp.tables.decide import COMPARISON
+from perpcomp.tables.schema import frame_of
 from tests import build
 from tests.build import address, position
 
@@ -35,6 +37,18 @@ def test_who_is_better_off_under_which(tmp_path: Path) -> None:
     assert better["margin-only", "margin-upl-funding"] == 1, "C"
     assert better["margin-upl-funding", "restore-position"] == better["restore-position", "margin-upl-funding"] == 0
     assert better["margin-only", "realized-loss"] == 3
+
+
+def test_totals_are_exact_also_where_their_sum_is_no_columns() -> None:
+    """38 digits hold less than 1e20; and of a formula, a loss of one 1e-18 that would be lost in a sum of halves cut towards zero."""
+    most = 10**38 - 1
+    amounts = {"b": [most, most, most, -1], "a": [-most, -1, None, 0]}
+    rows = [
+        {"trader": address(n), "formula": name, "amount": amount, "recovery_ratio": None, "rank": None if amount is None else 1}
+        for name, own in amounts.items()
+        for n, amount in enumerate(own)
+    ]
+    assert compare.totals(frame_of(rows, COMPARISON)) == [("a", -(10**38), 0, 2, 1), ("b", 3 * most - 1, 3, 1, 0)]
 
 
 def test_totals_and_the_wide_table(tmp_path: Path) -> None:

@@ -114,7 +114,12 @@ def wide(comparison: pl.DataFrame) -> pl.DataFrame:
 
 def totals(comparison: pl.DataFrame) -> list[tuple[str, int, int, int, int]]:
     """By formula: (name, total in 1e-18 of the quote asset, traders above 0, traders below 0, traders whose amount is incomplete)."""
-    amount = pl.col("amount")
-    counts = ((amount > 0).sum().alias("above"), (amount < 0).sum().alias("below"), INCOMPLETE.sum().alias("incomplete"))
-    found = comparison.group_by("formula").agg(amount.reinterpret(dtype=pl.Int128), *counts).sort("formula")
-    return [(name, sum(filter(None, amounts)), *numbers) for name, amounts, *numbers in found.iter_rows()]
+    units, base = pl.col("amount").reinterpret(dtype=pl.Int128), pl.lit(fixed.ONE, dtype=pl.Int128)
+    sums = comparison.group_by("formula").agg(
+        (units // base).sum().alias("high"),  # in two halves, as a sum of whole amounts may wrap
+        (units % base).sum().alias("low"),
+        (pl.col("amount") > 0).sum().alias("above"),
+        (pl.col("amount") < 0).sum().alias("below"),
+        INCOMPLETE.sum().alias("incomplete"),
+    )
+    return [(name, high * fixed.ONE + low, *counts) for name, high, low, *counts in sums.sort("formula").iter_rows()]
