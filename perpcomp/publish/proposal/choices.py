@@ -7,7 +7,7 @@ import polars as pl
 from msgspec import Struct
 
 from perpcomp.decide.compare import INCOMPLETE, totals
-from perpcomp.fixed import ONE, to_integers
+from perpcomp.fixed import ONE
 from perpcomp.number_text import cut as cut_amount
 from perpcomp.publish.markdown import in_one_line
 from perpcomp.publish.proposal.limits import Limits, characters, cut
@@ -98,15 +98,19 @@ def _options(run: Run) -> dict[str, Option]:
 
 
 def _given(run: Run) -> Mapping[str, tuple[object, ...]]:
-    """Name -> what it gives each account, by account; () where it gives nobody anything. An unknown amount is like no other."""
-    found: dict[str, tuple[object, ...]] = {}
+    """Name -> what is equal where each account is given the same; () where nobody is given anything. An unknown amount is like no other."""
+    found, different = dict[str, tuple[object, ...]](), list[pl.DataFrame]()
     for (name,), rows in run.comparison.select("formula", "trader", "amount", "rank").group_by("formula"):
+        given = rows.filter(pl.col("amount") != 0).select("trader", "amount")
         if rows.filter(INCOMPLETE).height:
             found[str(name)] = (name,)
+        elif given.is_empty():
+            found[str(name)] = ()
         else:
-            some = rows.filter(pl.col("amount") != 0)
-            amounts = zip(some.get_column("trader").to_list(), to_integers(some.get_column("amount")), strict=True)
-            found[str(name)] = tuple(amounts)
+            place = next((n for n, other in enumerate(different) if given.equals(other)), len(different))
+            if place == len(different):
+                different.append(given)
+            found[str(name)] = (place,)
     return found
 
 
