@@ -1,11 +1,21 @@
 """Writing files whole or not at all, even if the process is killed or the power fails."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file at once: write it beside the old one under a temporary name, sync it, rename it.
+    """Replace a file at once by these bytes."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """An empty file that replaces `path` at once: it is written beside the old one under a temporary name, synced, and renamed at the end.
 
     What a killed process left under that name is written over. Two processes that write one file take turns.
     """
@@ -14,7 +24,7 @@ def write_whole(path: Path, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         try:
             file.truncate()
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(descriptor)
             temporary.replace(path)

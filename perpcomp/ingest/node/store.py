@@ -22,7 +22,7 @@ from perpcomp import progress
 from perpcomp.findings import refusal
 from perpcomp.ingest.raw_frame import BLOCKS, RAW_SCHEMA, Piece
 from perpcomp.tables.schema import CSV_TIME
-from perpcomp.writing import write_synced, write_whole
+from perpcomp.writing import replacing, write_synced, write_whole
 
 FORMAT = "perpcomp-store-v1"
 JOURNAL = "journal.jsonl"
@@ -32,6 +32,8 @@ Block = Annotated[int, msgspec.Meta(ge=0, lt=BLOCKS)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 Time = Annotated[str, msgspec.Meta(max_length=20)]
 ROWS_AT_ONCE = 100_000  # rows of a row group, read at a time
+# How Parquet is written. Statistics of hex text are useless and left out.
+LAYOUT: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "statistics": False, "row_group_size": ROWS_AT_ONCE}
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,8 @@ class Store:
 
     def write_range(self, ranges: list[tuple[int, int]], stated: dict[str, Any]) -> dict[str, Any]:
         """Write the logs of these ranges to one file, and the statement about it to another. Returns the statement, with the file's hash."""
-        held = [segment for segment in self.holding(ranges) if segment.rows]
-        data = self._file(held[0].sha256).read_bytes() if len(held) == 1 else _parquet(self.logs(ranges))
-        stated = {**stated, "sha256": hashlib.sha256(data).hexdigest()}
-        write_whole(self.folder / LOGS, data)
+        files = [self._file(segment.sha256) for segment in self.holding(ranges) if segment.rows]
+        stated = {**stated, "sha256": _write_logs(self.folder / LOGS, files)}
         write_whole(self.folder / RANGE, json.dumps(stated, sort_keys=True).encode())
         return stated
 
@@ -148,11 +148,25 @@ class Store:
         write_synced(self.folder / JOURNAL, line.encode(), "ab")
 
 
+def _write_logs(path: Path, segments: list[Path]) -> str:
+    """Write the rows of segments, numbered again, to one file of the same bytes as `_parquet` gives them. Returns its sha256."""
+    with replacing(path) as file:
+        if len(segments) == 1:
+            file.write(segments[0].read_bytes())
+        elif segments:  # a part at a time: they may be more than memory holds
+            rows = pl.scan_parquet(segments, glob=False).drop("row").with_row_index("row", 1).cast({"row": pl.Int64})
+            rows.sink_parquet(file, **LAYOUT)
+        else:
+            file.write(_parquet(pl.DataFrame(schema=RAW_SCHEMA)))
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _parquet(logs: pl.DataFrame) -> bytes:
-    """The rows, numbered, as Parquet bytes. Statistics of hex text are useless and left out."""
+    """The rows, numbered, as Parquet bytes."""
     numbered = logs.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"))
     buffer = io.BytesIO()
-    numbered.write_parquet(buffer, compression="zstd", compression_level=1, statistics=False, row_group_size=ROWS_AT_ONCE)
+    numbered.write_parquet(buffer, **LAYOUT)
     return buffer.getvalue()
 
 
