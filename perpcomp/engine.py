@@ -5,8 +5,6 @@ process and every worker see under the same path. If a worker dies, another one 
 extra and is imported only when it is asked for.
 """
 
-import io
-import pickle
 import socket
 import tempfile
 from collections import deque
@@ -22,6 +20,7 @@ from uuid import uuid4
 from msgspec import Struct
 
 from perpcomp.findings import NETWORK, Finding, InputError, refusal
+from perpcomp.packing import IN_MESSAGE, pack, unpack
 from perpcomp.version import VERSION
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ Result = TypeVar("Result")
 SECONDS = 10  # to wait for the scheduler, and then for its first worker
 AHEAD = 2  # partitions under way for each worker: more would only fill the scheduler's memory
 OTHER_VERSION = "worker-of-another-version"  # the code of that refusal
-IN_MESSAGE = 64_000  # bytes of a frame or a task that travel through the scheduler; what is larger is left on the shared storage
 
 
 def _no_check(_: Iterable[Path]) -> None:
@@ -223,45 +221,6 @@ def _check_files(client: "Client", paths: Iterable[Path]) -> None:
 def _unseen(sizes: list[tuple[Path, int]]) -> Path | None:
     """In a worker: the first of these files that it does not see with that size."""
     return next((path for path, size in sizes if not path.is_file() or path.stat().st_size != size), None)
-
-
-def pack(value: Any, folder: Path | None = None, once: bool = True) -> bytes:
-    """A value as bytes. A frame of more than IN_MESSAGE bytes is left in the folder where there is one, to be read `once` or many times."""
-    import polars as pl
-
-    class Packer(pickle.Pickler):
-        def reducer_override(self, value: Any) -> Any:
-            if not isinstance(value, pl.DataFrame):
-                return NotImplemented
-            if folder is None or value.estimated_size() <= IN_MESSAGE:
-                return _read_frame, (value.write_ipc(None, compression="lz4").getvalue(),)
-            file = folder / f"{uuid4().hex}.arrow"
-            value.write_ipc(file, compression="lz4")
-            return _read_file, (file, once)
-
-    buffer = io.BytesIO()
-    Packer(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
-    return buffer.getvalue()
-
-
-def unpack(data: bytes) -> Any:
-    """The value of `pack`. Only for bytes from a cluster that the user chose: unpickling runs code."""
-    return pickle.loads(data)
-
-
-def _read_frame(data: bytes) -> Any:
-    import polars as pl
-
-    return pl.read_ipc(io.BytesIO(data))
-
-
-def _read_file(file: Path, once: bool) -> Any:
-    import polars as pl
-
-    frame = pl.read_ipc(file)
-    if once:
-        file.unlink()
-    return frame
 
 
 def versions() -> str:

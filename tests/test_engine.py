@@ -22,6 +22,7 @@ from perpcomp import engine, pipeline, shared_input
 from perpcomp.engine import LOCAL, open_engine
 from perpcomp.findings import InputError
 from perpcomp.input import Input, read_events
+from perpcomp.packing import pack, unpack
 from perpcomp.publish.files import CSV_FILES
 from perpcomp.run import Run
 from perpcomp.tables.events import EVENTS
@@ -167,7 +168,7 @@ def test_a_run_of_local_logs_imports_neither_dask_nor_web3() -> None:
 
 def test_packed_values_are_unpacked_unchanged(large: Run) -> None:
     things = (len, {"liquidations": large.liquidations, "events": large.events.table}, large.liquidations.clear(), "", None)
-    function, tables, *rest = engine.unpack(engine.pack(things))
+    function, tables, *rest = unpack(pack(things))
     assert function is len
     assert rest[1:] == ["", None]
     for name, frame in (("liquidations", large.liquidations), ("events", large.events.table)):
@@ -178,12 +179,12 @@ def test_packed_values_are_unpacked_unchanged(large: Run) -> None:
 
 def test_a_large_frame_is_left_on_the_shared_storage(large: Run, tmp_path: Path) -> None:
     """A task's result is read and removed; what many tasks read stays."""
-    result = engine.pack(large.liquidations, tmp_path)
+    result = pack(large.liquidations, tmp_path)
     assert len(result) < 1_000 < large.liquidations.estimated_size()
-    assert engine.unpack(result).equals(large.liquidations)
+    assert unpack(result).equals(large.liquidations)
     assert not [*tmp_path.iterdir()]
-    shared = engine.pack((sorted, large.liquidations), tmp_path, once=False)
-    assert engine.unpack(shared)[1].equals(engine.unpack(shared)[1])
+    shared = pack((sorted, large.liquidations), tmp_path, once=False)
+    assert unpack(shared)[1].equals(unpack(shared)[1])
 
 
 def test_a_worker_that_came_later_with_another_version_is_refused(scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:

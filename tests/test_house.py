@@ -28,6 +28,7 @@ ORDER = [
     "parquet_file",
     "sheet_parts",
     "sheet_file",
+    "packing",
     "engine",
     "tables",
     "ledger",
