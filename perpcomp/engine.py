@@ -212,7 +212,7 @@ def _answer(folder: Path, token: str) -> str:
 
 
 def _check_files(client: "Client", paths: Iterable[Path]) -> None:
-    sizes = [(path, path.stat().st_size) for path in paths]
+    sizes = [(path.resolve(), path.stat().st_size) for path in paths]  # a worker has another current folder
     for worker, unseen in client.run(_unseen, sizes, on_error="return").items():
         if unseen is not None:
             raise refusal(f"the worker {worker}", f"It does not see this process's file {unseen}.", SHARED, NETWORK)

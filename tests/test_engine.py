@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -202,6 +203,13 @@ def test_a_file_that_a_worker_does_not_see_is_named(scheduler: str, tmp_path: Pa
     with open_engine("dask", scheduler, tmp_path) as cluster, pytest.raises(InputError, match=said) as caught:
         next(cluster.map(Path.read_bytes, [tmp_path / "gone"]))
     assert caught.value.exit_code == 3
+
+
+def test_a_file_named_from_the_current_folder_is_seen_by_workers_of_another_one(scheduler: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "queries" / "rehearsal" / "logs.jsonl.gz", tmp_path)
+    words = ("liquidations", "--input", "logs.jsonl.gz", "--csv")
+    done = call(*words, "--engine", "dask", "--scheduler", scheduler, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, call(*words, cwd=tmp_path).stdout), done.stderr
 
 
 class Elsewhere:
