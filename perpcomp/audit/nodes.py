@@ -11,7 +11,8 @@ from perpcomp.findings import NETWORK, refusal
 from perpcomp.ingest.node.codes import read_code
 from perpcomp.ingest.node.fetch import Fetcher
 from perpcomp.ingest.node.held import Options, subject
-from perpcomp.ingest.node.pull import check_chain, logs_by, make_pool, range_of, run_until_done
+from perpcomp.ingest.node.nodes import check_chain, make_pool, run_until_done
+from perpcomp.ingest.node.pull import logs_by, range_of
 from perpcomp.ingest.node.refusals import Range
 from perpcomp.ingest.node.results import read_object
 from perpcomp.ingest.node.store import Subject, read_range

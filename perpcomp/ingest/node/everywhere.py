@@ -7,7 +7,7 @@ from pathlib import Path
 from perpcomp.findings import NETWORK, refusal
 from perpcomp.ingest.node.fetch import Fetcher
 from perpcomp.ingest.node.held import Options
-from perpcomp.ingest.node.pull import make_pool, run_until_done
+from perpcomp.ingest.node.nodes import make_pool, run_until_done
 from perpcomp.ingest.node.results import read_strictly, to_int
 from perpcomp.ingest.node.segments import grid
 from perpcomp.ingest.node.store import LOGS, Store, Subject

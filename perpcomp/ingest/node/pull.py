@@ -3,26 +3,23 @@
 A range that is complete and final is never asked for again.
 """
 
-import asyncio
-import gc
 import json
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
 from perpcomp import progress
-from perpcomp.findings import NETWORK, InputError, refusal
+from perpcomp.findings import refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.node.fetch import Fetcher, differing_block
 from perpcomp.ingest.node.held import Fetched, Options, asked_for, held, proved, subject
+from perpcomp.ingest.node.nodes import answering, make_pool, run_until_done
 from perpcomp.ingest.node.pool import Pool
 from perpcomp.ingest.node.refusals import Range
-from perpcomp.ingest.node.results import read_object, read_strictly, to_int
-from perpcomp.ingest.node.rpc import UNREACHED, Endpoint
 from perpcomp.ingest.node.segments import grid
 from perpcomp.ingest.node.store import LOGS, RANGE, Store, Subject
 from perpcomp.ingest.proof.kept import folder_of
@@ -30,8 +27,6 @@ from perpcomp.lock import locked
 from perpcomp.number_text import counted
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.writing import write_whole
-
-T = TypeVar("T")
 
 
 def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options) -> Fetched:
@@ -48,32 +43,13 @@ def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], option
         return run_until_done(_fetch(incident, topics, urls, options))
 
 
-def run_until_done(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a fetch."""
-    # Millions of small objects live for one window and are in no cycle. Without the collector's search for cycles, fetching is 1.1 times
-    # as fast (tests.bench fetching, median of 7 paired rounds).
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return asyncio.run(work)
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def make_pool(urls: Sequence[str], options: Options) -> Pool:
-    """The nodes at these URLs as one."""
-    endpoints = [Endpoint(url, options.timeout) for url in urls]
-    return Pool(endpoints, options.attempts, options.patience, options.at_once)
-
-
 async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options) -> Fetched:
     pool = make_pool(urls, options)
     second = make_pool([options.second], options) if options.second else None
     try:
-        pool.endpoints = await _well(pool, incident)
+        pool.endpoints = await answering(pool, incident)
         if second is not None:
-            await _well(second, incident)
+            await answering(second, incident)
         about = subject(incident, topics)
         store = Store(options.store, about)
         fetcher = Fetcher(pool, about, options.settings)
@@ -112,36 +88,6 @@ async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str],
         await pool.close()
         if second is not None:
             await second.close()
-
-
-async def _well(pool: Pool, incident: Incident) -> list[Endpoint]:
-    """The endpoints that answer. InputError where one belongs to another chain, or where none answers."""
-    well, faults = [], []
-    for endpoint in pool.endpoints:
-        try:
-            await check_chain(endpoint, pool, incident)
-            well.append(endpoint)
-        except InputError as error:
-            if any(problem.code != UNREACHED for problem in error.problems):
-                raise
-            faults.append(error)
-    if not well:
-        raise InputError([problem for fault in faults for problem in fault.problems], NETWORK)
-    return well
-
-
-async def check_chain(endpoint: Endpoint, pool: Pool, incident: Incident) -> None:
-    """InputError where a node belongs to another chain; checked before anything else is asked of it."""
-    one = Pool([endpoint], min(pool.attempts, 3), pool.patience, pool.at_once)
-    found = await one.call("eth_chainId", [], lambda raw: to_int(read_strictly(raw)))
-    if found != incident.chain.id:
-        what = f"{endpoint.name} is a node of chain {found}, but {incident.name} is on chain {incident.chain.id}."
-        raise refusal("--rpc", what, "Give the URL of a node of that chain.", NETWORK)
-    if incident.chain.genesis is not None:
-        block = await one.call("eth_getBlockByNumber", ["0x0", False], read_object)
-        if block.get("hash") != incident.chain.genesis:
-            what = f"{endpoint.name} states chain {found}, but its first block is {block.get('hash')}, not {incident.chain.genesis}."
-            raise refusal("--rpc", what, "It is another network with the same chain id. Give the URL of the right one.", NETWORK)
 
 
 async def _window_start(incident: Incident, fetcher: Fetcher, within: Range) -> int:
