@@ -33,7 +33,7 @@ AHEAD = 2  # partitions under way for each worker: more would only fill the sche
 OTHER_VERSION = "worker-of-another-version"  # the code of that refusal
 
 
-def _no_check(_: Iterable[Path]) -> None:
+def _no_check(_: Iterable[Path] | Path) -> None:
     """One process sees its own files."""
 
 
@@ -41,13 +41,14 @@ class Engine(Struct, frozen=True):
     """`map` gives function(part) for every part, in order. `partitions` is the number of parts worth cutting the work into.
 
     `scratch` is a folder that every worker sees, for intermediate tables; None where this process does all the work. `check_files` raises
-    an InputError (exit 3) where a worker does not see one of these files.
+    an InputError (exit 3) where a worker does not see one of these files, `check_folder` where one cannot write into this folder.
     """
 
     partitions: int
     map: Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
     scratch: Path | None = None
     check_files: Callable[[Iterable[Path]], None] = _no_check
+    check_folder: Callable[[Path], None] = _no_check
 
 
 LOCAL = Engine(1, map)
@@ -104,9 +105,13 @@ def _engine_of(client: "Client", address: str, scratch: Path) -> Iterator[Engine
             raise _other_version(worker, theirs if isinstance(theirs, str) else f"no perpcomp: {theirs!r}", versions())
     with tempfile.TemporaryDirectory(prefix="perpcomp-", dir=scratch, ignore_cleanup_errors=True) as place:
         folder = Path(place).resolve()
-        _check_shared(client, folder)
+        _check_shared(client, folder, "--scratch")
         yield Engine(
-            AHEAD * len(workers), partial(_map, client, address, len(workers), folder), scratch.resolve(), partial(_check_files, client)
+            AHEAD * len(workers),
+            partial(_map, client, address, len(workers), folder),
+            scratch.resolve(),
+            partial(_check_files, client),
+            partial(_check_shared, client, option="--store"),
         )
 
 
@@ -164,15 +169,16 @@ def _compute(theirs: str, task: bytes | Path, part: bytes, folder: Path) -> byte
     InputError where the worker's versions are not `theirs`, as of a worker that joined later, or where it cannot use a file (exit 3).
     """
     if theirs != (own := _own_versions()):
-        raise _other_version(_worker(), own, theirs)
+        raise _other_version(this_worker(), own, theirs)
     try:
         function = unpack(task if isinstance(task, bytes) else task.read_bytes())
         return pack(function(unpack(part)), folder)
     except OSError as error:
-        raise refusal(f"the worker {_worker()}", f"It cannot use a file ({error}).", SHARED, NETWORK) from None
+        raise refusal(f"the worker {this_worker()}", f"It cannot use a file ({error}).", SHARED, NETWORK) from None
 
 
-def _worker() -> str:
+def this_worker() -> str:
+    """In a task: the address of the worker that computes it."""
     from distributed import get_worker
 
     return str(get_worker().address)
@@ -189,26 +195,30 @@ def _other_version(worker: str, theirs: str, ours: str) -> InputError:
     return InputError([Finding("error", f"the worker {worker}", what, advice, code=OTHER_VERSION)])
 
 
-SHARED = "The input and the folder of --scratch must lie on storage that this process and all workers see under the same path."
+SHARED = "The input and the folders of --scratch and --store must lie on storage that this process and all workers see under the same path."
 
 
-def _check_shared(client: "Client", folder: Path) -> None:
-    """InputError (exit 3) where a worker does not see the folder of this process, or cannot write to it."""
-    token = uuid4().hex
-    (folder / token).touch()
-    for worker, answer in client.run(_answer, folder, token, on_error="return").items():
-        if not (isinstance(answer, str) and (folder / answer).is_file()):
-            said = f" ({answer})" if isinstance(answer, Exception) else ""
-            what = f"It does not see or cannot write the folder {folder}{said}."
-            raise refusal(f"the worker {worker}", what, f"{SHARED} Name such a folder: --scratch FOLDER.", NETWORK)
+def _check_shared(client: "Client", folder: Path, option: str) -> None:
+    """InputError (exit 3) where a worker does not see the folder of this process, or cannot write to it; `option` gives another."""
+    token = folder / f".{uuid4().hex}"
+    token.touch()
+    try:
+        for worker, answer in client.run(_answer, token, on_error="return").items():
+            if not (isinstance(answer, Path) and answer.is_file()):
+                said = f" ({answer})" if isinstance(answer, Exception) else ""
+                what = f"It does not see or cannot write the folder {folder}{said}."
+                raise refusal(f"the worker {worker}", what, f"{SHARED} Name such a folder: {option} FOLDER.", NETWORK)
+    finally:
+        for file in folder.glob(f"{token.name}*"):
+            file.unlink()
 
 
-def _answer(folder: Path, token: str) -> str:
-    """In a worker: the name of a file that it wrote into the folder that holds the token."""
-    name = uuid4().hex
-    (folder / token).stat()
-    (folder / name).touch()
-    return name
+def _answer(token: Path) -> Path:
+    """In a worker: a file that it wrote beside the token."""
+    token.stat()
+    answer = token.with_name(f"{token.name}-{uuid4().hex}")
+    answer.touch()
+    return answer
 
 
 def _check_files(client: "Client", paths: Iterable[Path]) -> None:

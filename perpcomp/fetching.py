@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from perpcomp import progress
 
 if TYPE_CHECKING:
+    from perpcomp.engine import Engine
     from perpcomp.ingest.node.everywhere import Found
     from perpcomp.ingest.node.held import Fetched
 
@@ -50,12 +51,17 @@ def fetch(
     store: Path | None = None,
     second: str | None = None,
     prove: str | None = None,
+    engine: "Engine | None" = None,
 ) -> "Fetched":
-    """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only."""
+    """The incident's logs from the chain into a store; `.file` of the result is an input for compute. Fetches what is missing only.
+
+    `engine`: perpcomp.engine; the workers of a cluster must see the store's folder under the same path, and reach the nodes.
+    """
+    from perpcomp.engine import LOCAL
     from perpcomp.incident import incident_file
     from perpcomp.ingest.node import held, pull
     from perpcomp.systems.system import find
 
     loaded = incident_file.load(query)
     options = held.Options(store or held.default_store(loaded), blocks, second, prove)
-    return pull.fetch(loaded, sorted(find(loaded.system).topics), urls, options)
+    return pull.fetch(loaded, sorted(find(loaded.system).topics), urls, options, engine or LOCAL)

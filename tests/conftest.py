@@ -3,6 +3,10 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -112,3 +116,33 @@ def data(published_rehearsal: Path) -> bytes:
 def packed(data: bytes, tmp_path: Path) -> Path:
     (tmp_path / "r.zip").write_bytes(data)
     return tmp_path / "r.zip"
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """The address of a cluster of two worker processes with their nannies, on loopback alone."""
+    from distributed import LocalCluster  # takes half a second, and few tests need it
+
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": "ERROR"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", env={"POLARS_MAX_THREADS": "1"}, **quiet) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def scheduler_process(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A scheduler with one worker, for a test that ends it: its address, and its process."""
+    file = tmp_path / "scheduler.json"
+    words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    python = [sys.executable, "-m"]
+    with subprocess.Popen([*python, "distributed.cli.dask_scheduler", *words], stderr=subprocess.DEVNULL) as process:
+        while not file.exists():
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        words = [address, "--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"]
+        worker = subprocess.Popen([*python, "distributed.cli.dask_worker", *words], stderr=subprocess.DEVNULL, cwd=tmp_path)
+        try:
+            yield address, process
+        finally:
+            worker.kill()
+            worker.wait()
+            process.kill()

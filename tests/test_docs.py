@@ -146,16 +146,17 @@ def test_make_run_and_make_test_are_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("readme", ["README.md", "perpcomp/ingest/README.md"])
-def test_the_real_incidents_commands_reach_their_input(readme: str, workplace: Path) -> None:
-    """The two commands whose logs are not in the repository: with other logs, and with a node that does not exist."""
-    fetch, given = (line for line in lines(readme, "text") if line.startswith("perpcomp "))
+def test_the_real_incidents_commands_reach_their_input(readme: str, workplace: Path, scheduler: str) -> None:
+    """The commands whose logs are not in the repository: with other logs, and with a node that does not exist, also on a cluster."""
+    fetch, given, *others = (line for line in lines(readme, "text") if line.startswith("perpcomp "))
     done = call(*shlex.split(given)[1:], cwd=workplace)
     assert done.returncode == 2
     assert "holds no PositionChanged of the ClearingHouse 0x5d9593586b4b5edbd23e7eba8d88fd8f09d83ebd" in done.stderr
-    words = shlex.split(fetch.replace("URL", "ipc:///nowhere"))[1:]
-    done = call(*words, cwd=workplace)
-    assert done.returncode == 3
-    assert "cannot be reached" in done.stderr or "failed" in done.stderr
+    for command in (fetch, *others):
+        words = command.replace("URL", "ipc:///nowhere").replace("tcp://HOST:8786", scheduler)
+        done = call(*shlex.split(words)[1:], cwd=workplace)
+        assert done.returncode == 3
+        assert "cannot be reached" in done.stderr or "failed" in done.stderr
 
 
 def test_the_files_that_the_readme_names_are_those_of_a_run(rehearsal: Run) -> None:

@@ -1,7 +1,6 @@
 """The Dask engine: a cluster of real processes gives the same hashes, also when one of them is killed during the work."""
 
 import gzip
-import json
 import os
 import re
 import shutil
@@ -9,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,14 +28,6 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import row_hash
 from tests.commands import call, process
 from tests.test_cli import ROOT
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """The address of a cluster of two worker processes with their nannies, on loopback alone."""
-    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": "ERROR"}
-    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", env={"POLARS_MAX_THREADS": "1"}, **quiet) as cluster:
-        yield cluster.scheduler_address
 
 
 def hashes(run: Run) -> dict[str, str]:
@@ -225,8 +215,9 @@ def test_a_folder_that_a_worker_does_not_see_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"the worker tcp://other: It does not see or cannot write the folder .*--scratch FOLDER"
     ) as caught:
-        engine._check_shared(cluster, tmp_path)
+        engine._check_shared(cluster, tmp_path, "--scratch")
     assert caught.value.exit_code == 3
+    assert not [*tmp_path.iterdir()]
     (tmp_path / "logs.jsonl").write_text("x")
     with pytest.raises(InputError, match=r"the worker tcp://other: It does not see this process's file") as caught:
         engine._check_files(cluster, [tmp_path / "logs.jsonl"])
@@ -239,29 +230,13 @@ def test_a_file_of_another_size_is_another_file(tmp_path: Path) -> None:
     assert engine._unseen([(tmp_path / "logs.jsonl", 2)]) == tmp_path / "logs.jsonl"
 
 
-def test_a_scheduler_that_is_lost_during_the_work_is_named(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_lost_during_the_work_is_named(scheduler_process: tuple[str, subprocess.Popen[bytes]]) -> None:
     """And the run ends soon."""
-    file = tmp_path / "scheduler.json"
-    words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    python = [sys.executable, "-m"]
-    with subprocess.Popen([*python, "distributed.cli.dask_scheduler", *words], stderr=subprocess.DEVNULL) as scheduler:
-        while not file.exists():
-            time.sleep(0.1)
-        address = json.loads(file.read_text())["address"]
-        worker = subprocess.Popen(
-            [*python, "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard", "--nthreads", "1", "--host", "127.0.0.1"],
-            stderr=subprocess.DEVNULL,
-            cwd=tmp_path,
-        )
-        try:
-            with open_engine("dask", address) as cluster:
-                results = cluster.map(len, ["abc"] * 1_000)
-                assert next(results) == 3
-                scheduler.kill()
-                with pytest.raises(InputError, match=r"the scheduler tcp://.*: The connection was lost\.") as caught:
-                    deque(results)
-        finally:
-            worker.kill()
-            worker.wait()
-            scheduler.kill()
+    address, process = scheduler_process
+    with open_engine("dask", address) as cluster:
+        results = cluster.map(len, ["abc"] * 1_000)
+        assert next(results) == 3
+        process.kill()
+        with pytest.raises(InputError, match=r"the scheduler tcp://.*: The connection was lost\.") as caught:
+            deque(results)
     assert caught.value.exit_code == 3

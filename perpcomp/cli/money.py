@@ -2,9 +2,9 @@
 
 import shlex
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,9 @@ from perpcomp.cli.options import (
 )
 from perpcomp.cli.source import PublishedRun, published, tables
 from perpcomp.findings import Finding, refusal
+
+if TYPE_CHECKING:
+    from perpcomp.engine import Engine
 
 
 @command(PUBLISH)
@@ -53,12 +56,15 @@ def run(
 
     if charts is not None and logs.dry_run:
         raise refusal("--charts", "A dry run draws nothing.", "Leave --charts or --dry-run out.")
-    input = fetched_or_given(query, logs, quiet, as_json)
-    folder = out if out is not None else perpcomp.default_folder(query, input, formula)
-    with reserve(folder) as left_by, _reserved(charts, folder):
-        if left_by is not None and not quiet:
-            terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
+    plan_or_refuse(query, logs, quiet, as_json)
+    with ExitStack() as reserved:
         with open_engine(workers.engine, workers.scheduler, workers.scratch) as engine:
+            input = fetched_or_given(query, logs, quiet, engine)
+            folder = out if out is not None else perpcomp.default_folder(query, input, formula)
+            left_by = reserved.enter_context(reserve(folder))
+            reserved.enter_context(_reserved(charts, folder))
+            if left_by is not None and not quiet:
+                terminal.say(f"Process {left_by} ended without finishing its work in {folder}; this run replaces what it left.")
             done = perpcomp.compute(query, input, formula, engine)
         if payee_rpc is not None:
             done = perpcomp.with_account_kinds(done, payee_rpc, logs.store)
@@ -93,8 +99,9 @@ def events(*, query: Query = "rehearsal", logs: Logs, workers: Workers, quiet: Q
     from perpcomp.incident import incident_file
     from perpcomp.tables.events import EVENTS
 
-    input = fetched_or_given(query, logs, quiet, form.as_json)
+    plan_or_refuse(query, logs, quiet, form.as_json)
     with open_engine(workers.engine, workers.scheduler, workers.scratch) as engine:
+        input = fetched_or_given(query, logs, quiet, engine)
         table, problems = perpcomp.events(query, input, engine)
     columns = ("block_time", "market", "trader", "kind", "position_size_after", "margin", "realized_pnl", "spot_price")
     if not (form.to_read and quiet):
@@ -177,21 +184,16 @@ def payouts(
     return done.problems
 
 
-def fetched_or_given(query: str, logs: Logs, quiet: bool, as_json: bool) -> Path | None:
-    """The file to read: that of --input, or the store's after fetching with --rpc; None means the incident's own."""
+def plan_or_refuse(query: str, logs: Logs, quiet: bool, as_json: bool) -> None:
+    """Before a node or a cluster is asked: refuse options of fetching where nothing is fetched; print the plan of a dry run, and exit."""
     if logs.input is not None or not (logs.urls or logs.dry_run):
-        return logs.input
+        return
     import perpcomp
-    from perpcomp.number_text import counted
 
     blocks = block_range(logs.blocks)
     if perpcomp.has_input(query):
-        why = f"'{query}' has its own logs: nothing is fetched."
-        logs.refuse_fetching(why, "Leave it out, or remove [input] from a copy of the incident file.")
-        if not quiet:
-            terminal.say(why)
-        return None
-    if logs.dry_run:
+        logs.refuse_fetching(_own_logs(query), "Leave it out, or remove [input] from a copy of the incident file.")
+    elif logs.dry_run:
         if quiet:
             raise refusal("--quiet", "A dry run does nothing but print.", "Leave --quiet or --dry-run out.")
         lines = perpcomp.plan_fetch(query, blocks, logs.store, logs.second_rpc, logs.prove)
@@ -200,7 +202,25 @@ def fetched_or_given(query: str, logs: Logs, quiet: bool, as_json: bool) -> Path
         else:
             terminal.say("\n".join(lines))
         raise typer.Exit
-    fetched = perpcomp.fetch(query, logs.urls, blocks=blocks, store=logs.store, second=logs.second_rpc, prove=logs.prove)
+
+
+def _own_logs(query: str) -> str:
+    return f"'{query}' has its own logs: nothing is fetched."
+
+
+def fetched_or_given(query: str, logs: Logs, quiet: bool, engine: "Engine") -> Path | None:
+    """The file to read: that of --input, or the store's after fetching with --rpc; None means the incident's own."""
+    if logs.input is not None or not logs.urls:
+        return logs.input
+    import perpcomp
+    from perpcomp.number_text import counted
+
+    if perpcomp.has_input(query):
+        if not quiet:
+            terminal.say(_own_logs(query))
+        return None
+    blocks = block_range(logs.blocks)
+    fetched = perpcomp.fetch(query, logs.urls, blocks=blocks, store=logs.store, second=logs.second_rpc, prove=logs.prove, engine=engine)
     if not quiet:
         state = "all final" if fetched.final else "not all final yet: a reorganisation could still change the newest"
         requests = counted(fetched.requests, "request")

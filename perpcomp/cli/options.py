@@ -176,7 +176,7 @@ class Workers:
     """Where the work is done: in this process, or on a Dask cluster."""
 
     engine: Annotated[
-        EngineName, typer.Option("--engine", help="Where logs are decoded and replayed; dask needs pip install 'perpcomp[dask]'.")
+        EngineName, typer.Option("--engine", help="Where logs are fetched, decoded and replayed; dask needs pip install 'perpcomp[dask]'.")
     ] = EngineName.LOCAL
     scheduler: Annotated[
         str | None,

@@ -46,14 +46,6 @@ SMALL = Settings(window=15, segment=40, confirmations=0)
 
 
 @pytest.fixture(scope="module")
-def about(crash_chain: TradedChain, tmp_path_factory: pytest.TempPathFactory) -> Incident:
-    """The live chain's incident, without an input of its own."""
-    folder = tmp_path_factory.mktemp("query")
-    (folder / "live.toml").write_text(re.sub(r"\[input\]\nfile = .*\n", "", crash_chain.incident()))
-    return incident_file.load(str(folder / "live.toml"))
-
-
-@pytest.fixture(scope="module")
 def truth(crash_chain: TradedChain, about: Incident, tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     """The events by the path of files: the node's own answer for the whole chain, without a puller."""
     file = tmp_path_factory.mktemp("truth") / "logs.jsonl"
@@ -446,12 +438,6 @@ def test_the_key_of_an_endpoint_appears_nowhere(kind: str, crash_chain: TradedCh
 
 
 # The command line.
-
-
-@pytest.fixture
-def final(crash_chain: TradedChain) -> str:
-    """A range that is final by the default distance. It ends inside the window: every command that reads it ends with that error."""
-    return f"{crash_chain.first_block}:{crash_chain.last_block - 40}"
 
 
 def test_run_with_rpc_fetches_proves_publishes_and_verifies(crash_chain: TradedChain, about: Incident, final: str, tmp_path: Path) -> None:

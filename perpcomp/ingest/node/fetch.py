@@ -25,7 +25,7 @@ from perpcomp.ingest.node.refusals import Action, Range, classify, pieces, width
 from perpcomp.ingest.node.results import BadAnswer, BlockInfo, Raw, read_block_info, read_strictly, to_int
 from perpcomp.ingest.node.rpc import RpcError
 from perpcomp.ingest.node.segments import HEADERS_AT_ONCE, Settings, grid
-from perpcomp.ingest.node.store import Store, Subject
+from perpcomp.ingest.node.store import Segment, Store, Subject
 from perpcomp.number_text import counted
 
 AGAIN = 6  # attempts at a segment whose blocks change while it is fetched
@@ -69,7 +69,7 @@ class Fetcher:
 
     async def fill(self, store: Store, asked: Range, whose: str = "the logs") -> None:
         """Fetch every segment of the range that the store does not hold. Segments held are checked against the chain first."""
-        await self._drop_reorganised(store)
+        await self.drop_reorganised(store)
         missing = store.missing(grid(asked, self.settings.segment))
         progress.now(f"Fetching {whose}", sum(map(width, missing)))
         self._logs, self._began = 0, time.monotonic()
@@ -84,7 +84,7 @@ class Fetcher:
             start = await self.header(first)
             previous = next((s for s in store.segments if s.last == first - 1), None)
             if previous is not None and previous.last_hash != start.parent_hash:
-                await self._drop_reorganised(store)
+                await self.drop_reorganised(store)
                 for lost in store.missing([(previous.first, previous.last)]):
                     await self._segment(store, lost)
                 continue
@@ -203,7 +203,24 @@ class Fetcher:
                 return None
         return times
 
-    async def _drop_reorganised(self, store: Store) -> None:
+    async def follows(self, store: Store, segment: Segment) -> bool:
+        """Whether a segment that another process fetched is of one chain with the one before it in the store, and lacks no log where they meet.
+
+        Its file is in the store's folder. As within a segment, an empty window behind one with logs is asked again.
+        """
+        before = next((s for s in store.segments if s.last == segment.first - 1), None)
+        if before is None or before.last_hash != segment.parent_hash:
+            return before is None
+        last = min(segment.first + self.settings.window - 1, segment.last)
+        if not store.logs_of(segment).filter(pl.col("block_number") <= last).select("block_number").collect().is_empty():
+            return True
+        known = store.logs_of(before).filter(pl.col("block_number") > before.last - self.settings.window).collect()
+        try:
+            return known.is_empty() or (await self._again(known, last)).is_empty()
+        except _Changed:
+            return False
+
+    async def drop_reorganised(self, store: Store) -> None:
         """Drop segments that a reorganisation changed, from the newest back to one that is still in the chain."""
         for segment in sorted(store.segments, key=lambda s: -s.last):
             if (await self.header(segment.last)).hash == segment.last_hash:

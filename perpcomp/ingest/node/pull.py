@@ -13,8 +13,10 @@ from typing import Any
 import polars as pl
 
 from perpcomp import progress
+from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import refusal
 from perpcomp.incident.incident import Incident
+from perpcomp.ingest.node.by_workers import FetchPart, fill_by_workers
 from perpcomp.ingest.node.fetch import Fetcher, differing_block
 from perpcomp.ingest.node.held import Fetched, Options, asked_for, held, proved, subject
 from perpcomp.ingest.node.nodes import answering, make_pool, run_until_done
@@ -29,8 +31,8 @@ from perpcomp.tables.schema import CSV_TIME
 from perpcomp.writing import write_whole
 
 
-def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options) -> Fetched:
-    """Fetch the logs that the store does not hold.
+def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options, engine: Engine = LOCAL) -> Fetched:
+    """Fetch the logs that the store does not hold, by the engine's workers if it has some.
 
     InputError (exit 3) where the network does not give them; what was fetched until then stays in the store.
     """
@@ -40,10 +42,10 @@ def fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], option
         if again is not None:
             return again
     with locked(options.store, "--store"):
-        return run_until_done(_fetch(incident, topics, urls, options))
+        return run_until_done(_fetch(incident, topics, urls, options, engine))
 
 
-async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options) -> Fetched:
+async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str], options: Options, engine: Engine) -> Fetched:
     pool = make_pool(urls, options)
     second = make_pool([options.second], options) if options.second else None
     try:
@@ -57,6 +59,9 @@ async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str],
         first, last = options.blocks or await range_of(incident, fetcher, head)
         if last > head:
             raise refusal("--blocks", f"Block {last} does not exist yet: the newest is {head}.", "End the range before it.")
+        if engine.scratch is not None:
+            task = FetchPart(incident, about, replace(options, store=options.store.resolve(), second=None))
+            pool.sent += await fill_by_workers(fetcher, store, (first, last), task, [one.url for one in pool.endpoints], engine)
         await fetcher.fill(store, (first, last))
         segments = grid((first, last), options.settings.segment)
         final = last <= head - options.settings.confirmations
@@ -64,7 +69,7 @@ async def _fetch(incident: Incident, topics: Sequence[str], urls: Sequence[str],
         if options.blocks is not None:  # the window is no evidence of how far these blocks reach
             after = await fetcher.header(last + 1 if last < head else last)
             stated |= {"from_time": (await fetcher.header(first)).timestamp, "until_time": after.timestamp}
-        stated = store.write_range(segments, stated)
+        stated = store.write_range(segments, stated, engine)
         if second is not None:
             await _compare(second, about, options, (first, last), store.logs(segments))
         fetched = Fetched(first, last, final, options.store / LOGS, pool.sent)

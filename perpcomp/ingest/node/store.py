@@ -19,7 +19,8 @@ import msgspec
 import polars as pl
 
 from perpcomp import progress
-from perpcomp.findings import refusal
+from perpcomp.engine import LOCAL, Engine
+from perpcomp.findings import NETWORK, refusal
 from perpcomp.ingest.raw_frame import BLOCKS, RAW_SCHEMA, Piece
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.writing import replacing, write_synced, write_whole
@@ -64,8 +65,12 @@ class Store:
     def __init__(self, folder: Path, subject: Subject) -> None:
         self.folder, self.subject = folder, subject
         self.segments: list[Segment] = []
-        (folder / "segments").mkdir(parents=True, exist_ok=True)
-        self._read_journal()
+        self._open()
+
+    @property
+    def place(self) -> Path:
+        """Where the files of segments lie."""
+        return self.folder / "segments"
 
     def missing(self, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """The ranges among these that no segment covers."""
@@ -79,9 +84,19 @@ class Store:
             data = _parquet(logs)
             digest = hashlib.sha256(data).hexdigest()
             write_whole(self._file(digest), data)
-        segment = Segment(first, last, parent_hash, last_hash, logs.height, digest)
+        self.keep(Segment(first, last, parent_hash, last_hash, logs.height, digest))
+
+    def keep(self, segment: Segment) -> None:
+        """List a segment whose file is in the folder."""
         self._append({"segment": asdict(segment)})
         self.segments.append(segment)
+
+    def check_seen(self, segments: list[Segment]) -> None:
+        """InputError (exit 3) where this process does not see the file of a segment that another process wrote into the folder."""
+        for segment in segments:
+            if not self._is_whole(segment):
+                what = f"The file of blocks {segment.first} to {segment.last}, which a worker wrote, is not here."
+                raise refusal(str(self.place), what, "Name a folder with --store that this process and all workers see.", NETWORK)
 
     def drop(self, segment: Segment) -> None:
         """Remove a segment that a reorganisation changed."""
@@ -93,26 +108,33 @@ class Store:
         held = {(s.first, s.last): s for s in self.segments}
         return [held[r] for r in ranges if r in held]
 
+    def logs_of(self, segment: Segment) -> pl.LazyFrame:
+        """The raw frame of a held segment."""
+        return pl.scan_parquet(self._file(segment.sha256), glob=False) if segment.rows else pl.LazyFrame(schema=RAW_SCHEMA)
+
     def logs(self, ranges: list[tuple[int, int]]) -> pl.DataFrame:
         """The raw frame of these ranges, in order. Their segments must all be held."""
         parts = [pl.read_parquet(self._file(segment.sha256)) for segment in self.holding(ranges) if segment.rows]
         whole = pl.concat([pl.DataFrame(schema=RAW_SCHEMA), *parts])
         return whole.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("row"))
 
-    def write_range(self, ranges: list[tuple[int, int]], stated: dict[str, Any]) -> dict[str, Any]:
+    def write_range(self, ranges: list[tuple[int, int]], stated: dict[str, Any], engine: Engine = LOCAL) -> dict[str, Any]:
         """Write the logs of these ranges to one file, and the statement about it to another. Returns the statement, with the file's hash."""
-        files = [self._file(segment.sha256) for segment in self.holding(ranges) if segment.rows]
-        stated = {**stated, "sha256": _write_logs(self.folder / LOGS, files)}
+        files = [self._file(segment.sha256).resolve() for segment in self.holding(ranges) if segment.rows]
+        (digest,) = engine.map(partial(_write_logs, (self.folder / LOGS).resolve()), [files])
+        stated = {**stated, "sha256": digest}
         write_whole(self.folder / RANGE, json.dumps(stated, sort_keys=True).encode())
         return stated
 
-    def _read_journal(self) -> None:
+    def _open(self) -> None:
+        """Make the folder, and read its journal."""
+        self.place.mkdir(parents=True, exist_ok=True)
         path = self.folder / JOURNAL
         stated = {"format": FORMAT, **json.loads(json.dumps(asdict(self.subject)))}
         lines = path.read_bytes().split(b"\n") if path.exists() else []
         entries = [entry for line in lines if (entry := _checked(line)) is not None]
         if not entries:
-            if any(self.folder.joinpath("segments").iterdir()) and lines:
+            if any(self.place.iterdir()) and lines:
                 raise refusal(str(path), "The journal cannot be read.", "Remove the store's folder, and fetch the logs again.")
             path.unlink(missing_ok=True)
             self._append({"store": stated})
@@ -140,12 +162,24 @@ class Store:
         return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == segment.sha256
 
     def _file(self, sha256: str) -> Path:
-        return self.folder / "segments" / f"{sha256}.parquet"
+        return self.place / f"{sha256}.parquet"
 
     def _append(self, entry: dict[str, Any]) -> None:
         body = json.dumps(entry, sort_keys=True)
         line = json.dumps({"sum": hashlib.sha256(body.encode()).hexdigest()[:16], "entry": body}) + "\n"
         write_synced(self.folder / JOURNAL, line.encode(), "ab")
+
+
+class Unlisted(Store):
+    """The folder of a store to a worker: it adds files of segments, and another process keeps the journal. It makes no folder: where the
+    storage is missing, writing fails.
+    """
+
+    def _open(self) -> None:
+        pass
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        pass
 
 
 def _write_logs(path: Path, segments: list[Path]) -> str:
