@@ -4,14 +4,17 @@ A position crosses at one quote reserve of the pool: a long where the reserve fa
 only sort: what is within a billionth of the pool's own reserve is near, and whoever asks decides.
 """
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
-from itertools import chain
+from bisect import bisect_left, insort
 from math import isqrt
+
+from perpcomp.fixed import ONE
 
 NEAR = 10**9  # so much finer than this are the reserves rounded, here and in the pool
 
-Crossing = tuple[int, str]  # quote reserve, trader
+
+# The quote reserve, the trader, the size, and the average spot price at which closing is below for certain: for a long here or lower, for a
+# short here or higher.
+Crossing = tuple[int, str, int, int]
 
 
 class Crossings:
@@ -26,7 +29,9 @@ class Crossings:
     def put(self, trader: str, size: int, edge: int) -> None:
         """A position of this size (+ long) that is below maintenance where closing it moves less than `edge` (short: more than it)."""
         line = self.longs if size > 0 else self.shorts
-        crossing = (self._reserve(size, edge), trader)
+        # Closing without slippage is better than any average of closing. One more or less covers what is rounded.
+        average = -(-(edge - 1) * ONE // size) - 2 if size > 0 else -((edge + 2) * ONE // size)
+        crossing = (self._reserve(size, edge), trader, size, average)
         insort(line, crossing)
         self.placed[trader] = (line, crossing)
 
@@ -36,11 +41,13 @@ class Crossings:
             line, crossing = self.placed.pop(trader)
             del line[bisect_left(line, crossing)]
 
-    def near(self, quote: int) -> Iterator[str]:
-        """The traders who may be below maintenance where the pool's quote reserve is this."""
-        longs = self.longs[bisect_left(self.longs, quote - quote // NEAR, key=_reserve_of) :]
-        shorts = self.shorts[: bisect_right(self.shorts, quote + quote // NEAR, key=_reserve_of)]
-        return (trader for _, trader in chain(longs, shorts))
+    def passed(self, quote: int) -> tuple[list[Crossing], list[Crossing], list[Crossing]]:
+        """Where the pool's quote reserve is this: the longs and the shorts that it has passed, and those near it, of both."""
+        (longs, long), (shorts, short) = (
+            (line, [bisect_left(line, (reserve,)) for reserve in (quote - quote // NEAR, quote + quote // NEAR + 1)])
+            for line in (self.longs, self.shorts)
+        )
+        return longs[long[1] :], shorts[: short[0]], longs[slice(*long)] + shorts[slice(*short)]
 
     def _reserve(self, size: int, edge: int) -> int:
         """The quote reserve q at which closing moves the edge, by size * q * q = edge * (product + size * q); at least 0."""
@@ -49,7 +56,3 @@ class Crossings:
         part = edge * abs(size)
         root = isqrt(part * part + 4 * part * self.product)
         return (part + root) // (2 * size) if size > 0 else 2 * edge * self.product // (part + root)
-
-
-def _reserve_of(crossing: Crossing) -> int:
-    return crossing[0]

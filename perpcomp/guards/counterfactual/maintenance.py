@@ -28,33 +28,47 @@ class Maintenance:
         None without a position, and none where the contract's view reverts, for then a liquidation reverts too.
         """
         self._sort(maintenance, over_position_notional)
-        pool, found, latest = self.market.pool, set[str](), None
-        for trader in chain(self.unsized, self.crossings.near(pool.quote)):
-            if trader not in asked:
-                continue
-            edge, size = self._edge(trader, maintenance, over_position_notional) if trader in self.unsized else self.edges[trader]
-            if edge is None:
-                continue
-            # What a close at spot moves is `product / (base + size) - quote`, rounded up, or its negative for a long. So this compares
-            # it with the edge without dividing.
-            after = pool.base + size
-            if after <= 0 or pool.product <= (pool.quote - edge if size > 0 else pool.quote + edge) * after:
-                continue
-            if over_position_notional and out_price(size, pool) == 0:
-                continue
-            if latest is None:
-                latest = self.market.quarter_hour()
-            average, spot = latest
-            # Closing without slippage at the average spot price is better than any average of closing. Where even that is below
-            # maintenance, which is so for most, the slow average need not be computed. One more or less covers what is rounded.
-            if size * (spot + 1) < (edge - 1) * ONE if size > 0 else -size * spot >= (edge + 2) * ONE:
-                found.add(trader)
-            else:
-                with suppress(Reverts):
-                    by_average = average_out_price(size, average)
-                    if by_average < edge if size > 0 else by_average > edge:
-                        found.add(trader)
-        return found
+        pool, found = self.market.pool, set[str]()
+        longs, shorts, near = self.crossings.passed(pool.quote)
+        unsure = [trader for _, trader, *_ in near if trader in asked and self._is_below_at_spot(*self.edges[trader])]
+        for trader in self.unsized:
+            if trader in asked:
+                self.edges[trader] = self._edge(trader, maintenance, over_position_notional)
+                if self._is_below_at_spot(*self.edges[trader]):
+                    unsure.append(trader)
+        if longs or shorts:
+            spot = self.market.quarter_hour()[1]
+            longs, shorts = ([one for one in line if one[1] in asked] for line in (longs, shorts))
+            shorts = [one for one in shorts if one[2] + pool.base > 0]
+            found = {trader for _, trader, _, most in longs if spot <= most} | {trader for _, trader, _, least in shorts if spot >= least}
+            unsure += [one[1] for one in chain(longs, shorts) if one[1] not in found]
+        found |= {trader for trader in unsure if self._is_below_on_average(*self.edges[trader])}
+        return {one for one in found if out_price(self.edges[one][1], pool)} if over_position_notional else found
+
+    def _is_below_on_average(self, edge: int | None, size: int) -> bool:
+        """The same of a close on average; False where the contract's view reverts.
+
+        A close at the average spot price with the slippage of the smallest pool is worse than any average. Where even that is not below,
+        which is so for most, the slow average need not be computed. Three more or less cover what is rounded.
+        """
+        average, spot, base = self.market.quarter_hour()
+        after = base + size
+        if edge is None or (size > 0 and spot * size * base >= (edge + 3) * ONE * after):
+            return False
+        if size < 0 < after and (spot + 2) * -size * base <= (edge - 3 - ONE // after) * ONE * after:
+            return False
+        with suppress(Reverts):
+            moved = average_out_price(size, average)
+            return moved < edge if size > 0 else moved > edge
+        return False
+
+    def _is_below_at_spot(self, edge: int | None, size: int) -> bool:
+        """Whether a close at spot moves less than the edge (a short's: more)."""
+        pool = self.market.pool
+        after = pool.base + size
+        # A close moves `product / (base + size) - quote`, rounded up, or its negative for a long. This compares it with the edge without
+        # dividing.
+        return edge is not None and after > 0 and pool.product > (pool.quote - edge if size > 0 else pool.quote + edge) * after
 
     def _sort(self, maintenance: int, over_position_notional: bool) -> None:
         """Bring the edges up to date: all where a funding payment, a setting or a migration moved them, else those of changed positions."""

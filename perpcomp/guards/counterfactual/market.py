@@ -52,7 +52,7 @@ class Market:
     block: int = -1
     snapshot_block: int = -1  # the block of the last snapshot: the last swap of a block overwrites it
     moved: set[str] = field(default_factory=set)  # traders whose position has changed since maintenance.py looked
-    _average: tuple[tuple[int, int], Average | None, int] = ((-1, -1), None, 0)  # the cache of quarter_hour
+    _average: tuple[tuple[int, int], Average | None, int, int] = ((-1, -1), None, 0, 0)  # the cache of quarter_hour
 
     @classmethod
     def launched(cls, address: str, pool: Reserves, time: int, block: int) -> "Market":
@@ -237,12 +237,13 @@ class Market:
             return max(0, left) if position.size else None
         return None
 
-    def quarter_hour(self) -> tuple[Average, int]:
-        """The 15 minutes that the liquidation check averages, and their average spot price."""
+    def quarter_hour(self) -> tuple[Average, int, int]:
+        """The 15 minutes that the liquidation check averages, their average spot price, and the least base reserve in them."""
         key = (len(self.timeline.times), self.clock)
         if self._average[0] != key:
             average = average_before(self.timeline, key[0], 0, self.clock, QUARTER_HOUR)
             assert average is not None  # a market executed from its launch has one
-            self._average = (key, average, average.of(lambda pool: pool.spot))
-        assert self._average[1] is not None
-        return self._average[1], self._average[2]
+            self._average = (key, average, average.of(lambda pool: pool.spot), min(pool.base for pool, _ in average.pools))
+        _, average, spot, base = self._average
+        assert average is not None
+        return average, spot, base
