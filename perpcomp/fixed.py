@@ -14,6 +14,7 @@ import polars as pl
 ONE = 10**18
 AMOUNT = pl.Decimal(38, 18)
 LIMIT = 10**38  # an amount's integer must stay below: Decimal(38,18) holds no more
+SHORT = 100  # rows: up to so many are read one by one, because a query of Polars takes as long
 
 # Marks that let a reader of an expression tree (arithmetic.py) recognise these two operations.
 PRODUCT = "truncated product"
@@ -63,6 +64,8 @@ def from_integer(value: int) -> Decimal:
 def to_integers(column: pl.Series) -> list[int | None]:
     """to_integer of every cell of a column of type Decimal(38,18); null stays null."""
     assert column.dtype == AMOUNT, column.dtype
+    if len(column) <= SHORT:  # the text of an amount has all its 18 places, so its digits are the integer
+        return [None if text is None else int(text.replace(".", "")) for text in column.cast(pl.String).to_list()]
     integers: list[int | None] = column.reinterpret(dtype=pl.Int128).to_list()
     return integers
 

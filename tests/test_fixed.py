@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import polars as pl
 import pytest
@@ -67,6 +68,15 @@ def agrees(operation: Callable[[pl.Expr, pl.Expr], pl.Expr], a: int, b: int, exa
             computed(operation, a, b)
     else:
         assert expected == computed(operation, a, b)
+
+
+@pytest.mark.property
+@given(st.lists(st.none() | amounts, max_size=5), st.sampled_from([0, fixed.SHORT]))
+def test_the_integers_of_a_column_are_those_of_its_cells(integers: list[int | None], short: int) -> None:
+    """Of a short column as of a long one."""
+    cells = column(*integers)
+    with mock.patch.object(fixed, "SHORT", short):
+        assert fixed.to_integers(cells) == integers == [None if cell is None else to_integer(cell) for cell in cells]
 
 
 @pytest.mark.property

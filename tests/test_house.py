@@ -163,6 +163,7 @@ NO_POLICY = {
     "decide/votes.py MOST": "how many cells are named",
     "fixed.py ONE": "a unit",
     "fixed.py LIMIT": "what a column holds",
+    "fixed.py SHORT": "a threshold of speed; it decides nothing",
     "guards/counterfactual/crossings.py NEAR": "how near is asked; it decides nothing",
     "guards/counterfactual/scenarios.py NEVER": "later than any time",
     "guards/sweep.py MULTIPLES": "the grid of a sweep; it decides nothing",
