@@ -1,1 +1,1 @@
-"""The incident file: one module per table of it, with its keys, its dataclass and its reading."""
+"""The incident file: one module per table of it, with its keys, its Struct and its reading."""

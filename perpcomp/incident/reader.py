@@ -79,7 +79,7 @@ class TableReader:
         return len(self.problems) == self._before
 
     def build(self, of: type[T], values: Mapping[str, Any]) -> T | None:
-        """The dataclass from its fields, or None where this table has a problem."""
+        """The Struct from its fields, or None where this table has a problem."""
         return of(**values) if self.sound else None
 
     def value(self, key: Key) -> Any:
