@@ -141,22 +141,24 @@ class Run(Struct, frozen=True, eq=False, dict=True):
         return overrides(self.incident, self.formula.name, self.input.instead)
 
     @cached_property
-    def _texts(self) -> dict[str, tuple[bytes, str]]:
+    def _texts(self) -> dict[str, bytes]:
+        return {}
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
         return {}
 
     def text(self, attribute: str, table: Table) -> bytes:
         """The canonical text of one of its tables, named by its attribute; made once, because several files hold it or state its hash."""
-        return self._text(attribute, table)[0]
+        if attribute not in self._texts:
+            self._texts[attribute] = to_csv(getattr(self, attribute), table)
+        return self._texts[attribute]
 
     def row_hash(self, attribute: str, table: Table) -> str:
         """The row hash of one of its tables, named by its attribute."""
-        return self._text(attribute, table)[1]
-
-    def _text(self, attribute: str, table: Table) -> tuple[bytes, str]:
-        if attribute not in self._texts:
-            text = to_csv(getattr(self, attribute), table)
-            self._texts[attribute] = text, sha256(text).hexdigest()
-        return self._texts[attribute]
+        if attribute not in self._hashes:
+            self._hashes[attribute] = sha256(self.text(attribute, table)).hexdigest()
+        return self._hashes[attribute]
 
     @cached_property
     def rule_steps(self) -> pl.DataFrame:

@@ -110,17 +110,13 @@ def table(pairs: Matrix) -> pl.DataFrame:
 def differences(field: Field, chosen: str) -> pl.DataFrame:
     """The differences table: what every other option gives each trader, less what the chosen one gives; empty where that is not compared."""
     base = next((one for one in field.options if one.name == chosen), None)
-    found = [DIFFERENCES.empty()]
+    found, traders = [DIFFERENCES.empty()], pl.Series("trader", field.traders, dtype=pl.String)
     for one in field.options if base is not None else ():
         if base is not None and one is not base:
             cut, exact = _apart(one, base)
-            columns = {
-                "option": [one.name] * len(cut),
-                "trader": field.traders,
-                "difference": cut.reinterpret(dtype=fixed.AMOUNT),
-                "exact": exact,
-            }
-            found.append(pl.DataFrame(columns, schema=DIFFERENCES.schema).filter(base.is_known & one.is_known))
+            rows = pl.DataFrame({"trader": traders, "difference": cut.reinterpret(dtype=fixed.AMOUNT), "exact": exact})
+            known = rows.filter(base.is_known & one.is_known)
+            found.append(known.select(pl.lit(one.name).alias("option"), *rows.columns))
     return check(pl.concat(found), DIFFERENCES)
 
 

@@ -28,13 +28,15 @@ CUT_FIRST = ("accounts", "links", "files of claims", "rulings", "findings", "rea
 HASHED = ("2-liquidations.csv", "3-payouts.csv", "4-claims.csv", "comparison.csv")
 
 
-def body(run: Run, ballot: Ballot, files: Mapping[str, bytes], executes: Sequence[str]) -> Text:
-    """The body, before it is cut. `files` are those that the run publishes; `executes` says what an on-chain vote executes, if anything."""
+def body(run: Run, ballot: Ballot, files: Mapping[str, bytes], hashes: Mapping[str, str], executes: Sequence[str]) -> Text:
+    """The body, before it is cut. `files` are those that the run publishes, and `hashes` the sha256 of those of HASHED; `executes` says what
+    an on-chain vote executes, if anything.
+    """
     said = summary(run)
     of_amounts: list[tuple[str, Iterator[str | Listed]]] = [
         ("Choices", _choices(run, ballot)),
         ("Who pays, and what it costs", _cost(run)),
-        ("Who is paid", _paid(run, files)),
+        ("Who is paid", _paid(run, hashes)),
         ("When it unlocks", _unlocks(run)),
     ]
     stopped = any(problem.stops for problem in run.problems)  # then no amount is said: all are in doubt
@@ -46,7 +48,7 @@ def body(run: Run, ballot: Ballot, files: Mapping[str, bytes], executes: Sequenc
         ("Findings", _findings(run)),
         ("Objections", _objections(run)),
         ("What the vote executes", iter(executes)),
-        ("How to check", _how_to_check(run, files)),
+        ("How to check", _how_to_check(run, files, hashes)),
         ("Links", _links(run.incident)),
     ]
     text: list[str | Listed] = []
@@ -131,7 +133,7 @@ def _cost(run: Run) -> Iterator[str | Listed]:
         yield _bullets("funds", rows, "more source", "`capacity.csv`")
 
 
-def _paid(run: Run, files: Mapping[str, bytes]) -> Iterator[str | Listed]:
+def _paid(run: Run, hashes: Mapping[str, str]) -> Iterator[str | Listed]:
     """How many are paid, how many get 0 and why, and every account that is paid."""
     yield from _by_reason(facts.who_is_paid(run))
     tokens, quote = [leg.token for leg in run.incident.settlement], units(run.incident).quote
@@ -157,7 +159,7 @@ def _paid(run: Run, files: Mapping[str, bytes]) -> Iterator[str | Listed]:
     yield f"| --- |{' ---: |' * (1 + len(tokens))}"
     yield Listed("accounts", Made(len(paid), account), rest)
     yield ""
-    yield f"All accounts with every digit: `3-payouts.csv`, sha256 `{sha256(files['3-payouts.csv']).hexdigest()}`."
+    yield f"All accounts with every digit: `3-payouts.csv`, sha256 `{hashes['3-payouts.csv']}`."
 
 
 def _unlocks(run: Run) -> Iterator[str]:
@@ -225,14 +227,14 @@ def _objections(run: Run) -> Iterator[str | Listed]:
         yield f"It is not frozen{undone}: an objection that is ruled on changes these amounts."
 
 
-def _how_to_check(run: Run, files: Mapping[str, bytes]) -> Iterator[str | Listed]:
+def _how_to_check(run: Run, files: Mapping[str, bytes], hashes: Mapping[str, str]) -> Iterator[str | Listed]:
     """The commands, the hashes by which two people see that they have the same run, and the roots of the claim trees."""
     yield "Get the run's folder, and type in it, with the version of perpcomp that `manifest.json` names:"
     yield from ("", *(f"- `{line}`" for line in facts.commands(run)), "")
     yield "`verify` computes everything again from `inputs/`, with this text. Everybody who looks at the same run has these hashes:"
     yield ""
     yield f"- {code(f'{run.incident.name}.toml')}: sha256 `{run.incident.sha256}`"
-    yield from (f"- `{name}`: sha256 `{sha256(files[name]).hexdigest()}`" for name in HASHED)
+    yield from (f"- `{name}`: sha256 `{digest}`" for name, digest in hashes.items())
     if roots := roots_of(files):
         yield ""
         trees = [f"`{file}`: root `{root}`, sha256 `{sha256(files[file]).hexdigest()}`" for (_, root), file in roots.items()]

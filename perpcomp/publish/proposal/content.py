@@ -36,7 +36,8 @@ def proposal(run: Run, files: Mapping[str, bytes], limits: Limits = TAKES) -> di
     title = title_of(run, limits)
     heading = f"# {shown(title)}\n\n"
     executes = [] if calls is None else in_words(calls, votes.recommended + 1)
-    text, left_out = fitted(body(run, votes, files, executes), limits.body - characters(heading), CUT_FIRST)
+    hashes = {name: sha256(files[name]).hexdigest() for name in HASHED}
+    text, left_out = fitted(body(run, votes, files, hashes, executes), limits.body - characters(heading), CUT_FIRST)
     # Without a newline at its end, which is lost where the text is pasted: a Governor hashes the exact bytes.
     page = f"{heading}{text}"
     document = {
@@ -53,7 +54,7 @@ def proposal(run: Run, files: Mapping[str, bytes], limits: Limits = TAKES) -> di
         "overrides": run.overrides,
         "stopped": any(problem.stops for problem in run.problems),
         "totals": _totals(run),
-        "sha256": {f"{run.incident.name}.toml": run.incident.sha256, **{name: sha256(files[name]).hexdigest() for name in HASHED}},
+        "sha256": {f"{run.incident.name}.toml": run.incident.sha256, **hashes},
         "roots": {file: root for (_, root), file in roots_of(files).items()},
     }
     made = {PAGE: page.encode(), CONTENT: (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()}
