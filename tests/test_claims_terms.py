@@ -2,12 +2,12 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_abi.abi import decode
-from msgspec.structs import replace
 
 from perpcomp.claims import signatures as given
 from perpcomp.claims.payee_list import read_list

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import perpcomp
 from perpcomp.curve import Reserves, Reverts
@@ -276,7 +277,7 @@ def first_alone(run: Run) -> Run:
     )
     tables = {name: frame.filter(place) for name, frame in run.events.others.items()}
     events = Events(run.events.table.filter(place).lazy(), {name: frame.lazy() for name, frame in tables.items()})
-    return replace(run, events=events, liquidations=run.liquidations.filter(place, pl.col("market") == market))
+    return structs.replace(run, events=events, liquidations=run.liquidations.filter(place, pl.col("market") == market))
 
 
 @cache

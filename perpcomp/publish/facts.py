@@ -1,8 +1,9 @@
 """What the README, the report, the workbook and the proposal of a run say alike, worked out once: the same numbers in the same words on every page."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from hashlib import sha256
 
 import polars as pl
 from msgspec import Struct
@@ -141,6 +142,13 @@ def ranked(run: Run) -> Sequence[Account]:
     tokens = [leg.token for leg in run.incident.settlement]
     found = [Account(who, owed, tuple(paid[token] for token in tokens)) for who, (owed, paid) in by_account.items()]
     return sorted(found, key=lambda one: (-one.entitlement, one.address))
+
+
+@lru_cache(maxsize=1)
+def input_hashes(run: Run) -> Mapping[str, str]:
+    """The sha256 of each file of logs, and of the incident file, by its name."""
+    files = {path.name: sha256(path.read_bytes()).hexdigest() for path in run.input.files}
+    return files | {f"{run.incident.name}.toml": run.incident.sha256}
 
 
 def added_up(accounts: Sequence[Account], tokens: int) -> list[int]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
-from msgspec.structs import replace
 
 from perpcomp.curve import Reserves
 from perpcomp.fixed import to_integer

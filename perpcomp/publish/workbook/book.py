@@ -1,7 +1,6 @@
 """The plan of a run's workbook: every sheet, in the order of reading."""
 
-import hashlib
-
+from perpcomp.publish.facts import input_hashes
 from perpcomp.publish.status import status
 from perpcomp.publish.workbook import check, claims, compare, inputs, published, read_me, vesting
 from perpcomp.publish.workbook.formulas import formulas
@@ -37,15 +36,12 @@ def planned(run: Run) -> Book:
         "left-out.csv": ("left_out", LEFT_OUT),
     }
     incident = run.incident
-    sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in run.input.files} | {
-        f"{incident.name}.toml": incident.sha256
-    }
     sheets = [
         *(read_me.read_me(run), inputs.sheet(found), paid.sheet, of_positions.sheet, dates),
         *(compare.sheet(run, of_formulas, compared, of_traders.sheet), of_traders.sheet),
         *((of_formulas.sheet,) if of_formulas.columns else ()),
         *published.sheets(run),
-        *(checked, read_me.provenance(run, tables, sources), read_me.glossary()),
+        *(checked, read_me.provenance(run, tables, input_hashes(run)), read_me.glossary()),
     ]
     file = f"inputs/{incident.name}.toml"
     notice = shown_text(incident.notice or incident.title, file)

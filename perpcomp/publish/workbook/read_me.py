@@ -1,6 +1,6 @@
 """The sheets of words: Read me, Provenance, Glossary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -63,7 +63,7 @@ def _front(run: Run) -> Iterator[Line]:
     yield Line("Coverage", coverage_in_words(run))
 
 
-def provenance(run: Run, tables: dict[str, tuple[str, Table]], inputs: dict[str, str]) -> Sheet:
+def provenance(run: Run, tables: dict[str, tuple[str, Table]], inputs: Mapping[str, str]) -> Sheet:
     """Every table of the run with its rows and row hash, every input with its hash, the chain and the blocks."""
     rows = [
         [Cell(name, "bold"), Cell("output", "text"), Cell(getattr(run, own).height, "whole"), Cell(run.row_hash(own, table), "digits")]

@@ -1,6 +1,5 @@
 """How to check the run, how and until when to object, and the hashes by which two people see that they have the same."""
 
-import hashlib
 from collections.abc import Iterator
 
 from perpcomp.publish import facts
@@ -42,6 +41,5 @@ def _until(run: Run) -> str:
 def _hashes(run: Run) -> Iterator[list[str]]:
     for name, (attribute, table) in TABLES.items():
         yield [name, "table", f"{getattr(run, attribute).height:,}", run.row_hash(attribute, table)]
-    inputs = {path.name: path.read_bytes() for path in run.input.files} | {f"{run.incident.name}.toml": run.incident.raw}
-    for name, data in sorted(inputs.items()):
-        yield [f"inputs/{name}", "input", "", hashlib.sha256(data).hexdigest()]
+    for name, digest in sorted(facts.input_hashes(run).items()):
+        yield [f"inputs/{name}", "input", "", digest]
