@@ -164,6 +164,21 @@ def test_where_the_file_is_cut_into_pieces_does_not_matter(tmp_path: Path, monke
     assert read(path).equals(whole)
 
 
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+@pytest.mark.parametrize(("end", "kept"), [(b"", b""), (b"the last", b"the last\n"), (b"\n \n", b"\n \n"), (b" \t", b"")])
+def test_a_piece_is_whole_lines_and_begins_at_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, end: bytes, kept: bytes
+) -> None:
+    lines = b"".join(b"%d%s\n" % (n, b"x" * (n % 13)) for n in range(1, 200))
+    (tmp_path / "lines").write_bytes(lines + end)
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", size)
+    pieces = [*json_lines.chunks(tmp_path / "lines")]
+    assert b"".join(chunk for _, chunk in pieces) == lines + kept
+    assert all(chunk.endswith(b"\n") for _, chunk in pieces)
+    text = lines.split(b"\n")
+    assert all(chunk.split(b"\n")[0] == text[number - 1] for number, chunk in pieces if number < 200)
+
+
 @pytest.mark.parametrize("size", [1, 100, 1000, 4096])
 @pytest.mark.parametrize(
     ("change", "said"), [(lambda row: "{", ": The line is not a row of eth_getLogs"), (setting(data="0xzz"), ': data is "0xzz"')]

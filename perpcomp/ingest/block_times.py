@@ -43,8 +43,8 @@ def dated(name: str, rows: pl.DataFrame, times: dict[int, int]) -> pl.DataFrame:
             what = f"The timestamp is {stated}, but the block list gives {times[number]} for block {number}."
             raise refusal(f"{name} row {other['row'][0]}", what, "Find out which timestamp is correct.")
         rows = rows.with_columns(block_time=pl.col("block_time").fill_null(listed))
-    undated = rows.filter(pl.col("block_time").is_null())
-    if undated.height:
+    if rows.get_column("block_time").null_count():
+        undated = rows.filter(pl.col("block_time").is_null())
         what = f"{counted(undated.height, 'log', 'has', 'have')} no blockTimestamp and no entry in a block list (first: block {undated['block_number'][0]})."
         advice = 'Add blocks = "blocks.jsonl.gz" to [input], a file with number and timestamp on each line.'
         raise refusal(f"{name} row {undated['row'][0]}", what, advice)

@@ -3,9 +3,8 @@
 import io
 import zlib
 from collections.abc import Iterator
-from mmap import mmap
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
@@ -21,25 +20,21 @@ Row = TypeVar("Row")
 
 def chunks(path: Path) -> Iterator[tuple[int, bytes]]:
     """The file in chunks of whole lines, each with the number of its first line. InputError where the file cannot be read to its end."""
-    line, rest = 1, b""
+    line, seen = 1, 0
     try:
-        with cast(io.BufferedReader, opened(path)) as file:
-            seen, buffer = 0, mmap(-1, CHUNK_BYTES)  # memory that costs nothing where a file is so small that it stays untouched
-            while size := file.readinto(buffer):
+        with opened(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                chunk += file.readline()  # the rest of its last line; to cut it off and keep it would take twice as long
                 progress.advance(position(file) - seen)
                 seen = position(file)
-                end = buffer.rfind(b"\n", 0, size) + 1
-                if end:
-                    chunk = b"".join((rest, memoryview(buffer)[:end]))
-                    rest = bytes(buffer[end:size])
+                if not chunk.endswith(b"\n"):  # the file's last line has no end, and may hold nothing
+                    end = chunk.rfind(b"\n") + 1
+                    chunk = chunk + b"\n" if chunk[end:].strip() else chunk[:end]
+                if chunk:
                     yield line, chunk
                     line += count_lines(chunk)
-                else:
-                    rest += buffer[:size]
     except DAMAGED as error:
         raise _damaged(path, error) from None
-    if rest.strip():
-        yield line, rest + b"\n"
 
 
 def first_line(path: Path) -> bytes:

@@ -101,9 +101,8 @@ def _piece(
         return first in topics and (address.lower() in addresses or first in anywhere)
 
     with suppress(InputError):  # then the lines are read one by one, to name the damaged one
-        if (text := _texts(line, chunk, wanted)) is not None:
-            raw = checked(name, text)
-            return dated(name, raw, times).with_columns(pl.col("row") + earlier)
+        if (text := _texts(earlier + line, chunk, wanted)) is not None:
+            return dated(name, checked(name, text), times)
     judged: dict[tuple[str, str | None], bool] = {}  # a chunk holds few different pairs
     kept = []
     for number, log in json_lines.rows(name, line, chunk, Log, "eth_getLogs"):
@@ -116,8 +115,8 @@ def _piece(
     return raw.with_columns(pl.col("row") + earlier) if earlier else raw
 
 
-def _texts(line: int, chunk: bytes, wanted: Callable[[str, str, str | None], bool]) -> pl.DataFrame | None:
-    """The wanted lines as `checked` takes them; None where `rows` must read the chunk. InputError as `wanted` raises it."""
+def _texts(row: int, chunk: bytes, wanted: Callable[[str, str, str | None], bool]) -> pl.DataFrame | None:
+    """The wanted lines as `checked` takes them, the first as this row; None where `rows` must read the chunk. InputError as `wanted` raises it."""
     frame = plain_lines.table(chunk)
     if frame is None or not _are_hex(frame, ["topic3"]):
         return None
@@ -130,7 +129,7 @@ def _texts(line: int, chunk: bytes, wanted: Callable[[str, str, str | None], boo
             return None
         # Few rows would hold the text of the whole chunk in memory; in lower case they are copies.
         frame = frame.filter("ours").with_columns(pl.col(KEPT_AS_TEXT).str.to_lowercase())
-    return frame.with_columns(pl.col("row") + line)
+    return frame.with_columns(pl.col("row") + row)
 
 
 def _are_hex(frame: pl.DataFrame, names: Collection[str]) -> bool:
