@@ -556,15 +556,18 @@ def test_whoever_is_below_maintenance_is_found_after_every_step(
 
 
 def test_a_short_as_large_as_the_pool_is_not_below_maintenance(market: Market) -> None:
-    """Nobody can close it, so nobody can liquidate it: a price that rises far enough first brings it below, and then out of reach."""
+    """Nobody can close it, so nobody can liquidate it: a price that rises far enough first brings it below, and then out of reach.
+
+    It stays out of reach for as long as such a price is in the average.
+    """
     watch, found = Maintenance(market), []
     market.trade("a", -4_900_000 * ONE, (490_000 * ONE, 4_900_000 * ONE))
-    for block, quote in enumerate((500_000, 1_000, 6_000_000), 1):
+    for block, quote in enumerate((500_000, 1_000, 6_000_000, -6_000_000, 1_000), 1):
         market.block, market.clock = block, block * 1000
         market.trade("b", quote * ONE, (abs(quote) * ONE, abs(quote) * ONE))
         found.append(watch.below("ab", ONE // 16, False))
         assert found[-1] == {one for one in "ab" if is_below(market, one, ONE // 16, False)}
-    assert found == [set(), {"a"}, set()]
+    assert found == [set(), {"a"}, set(), set(), {"a"}]
 
 
 def is_below(market: Market, trader: str, maintenance: int, over_position_notional: bool) -> bool:

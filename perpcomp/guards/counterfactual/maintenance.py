@@ -37,9 +37,9 @@ class Maintenance:
                 if self._is_below_at_spot(*self.edges[trader]):
                     unsure.append(trader)
         if longs or shorts:
-            spot = self.market.quarter_hour()[1]
+            _, spot, base = self.market.quarter_hour()
             longs, shorts = ([one for one in line if one[1] in asked] for line in (longs, shorts))
-            shorts = [one for one in shorts if one[2] + pool.base > 0]
+            shorts = [one for one in shorts if one[2] + min(base, pool.base) > 0]  # else spot or average reverts
             found = {trader for _, trader, _, most in longs if spot <= most} | {trader for _, trader, _, least in shorts if spot >= least}
             unsure += [one[1] for one in chain(longs, shorts) if one[1] not in found]
         found |= {trader for trader in unsure if self._is_below_on_average(*self.edges[trader])}
