@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property
@@ -31,6 +32,7 @@ from perpcomp.guards.counterfactual.simulation import Counterfactual
 from perpcomp.guards.index_prices import IndexSeries, index_series
 from perpcomp.guards.judge import judge
 from perpcomp.guards.limits import NO_LIMIT, Limit
+from perpcomp.guards.ratios import ratio_at_index
 from perpcomp.incident import incident_file
 from perpcomp.incident.guards import Guards
 from perpcomp.run import Run
@@ -533,9 +535,10 @@ STEPS_OF_A_MARKET = st.lists(
 def test_whoever_is_below_maintenance_is_found_after_every_step(
     steps: list[tuple[str, str, int]], maintenance: int, over_position_notional: bool
 ) -> None:
-    """Also those that the sorted crossings pass over: every account's own ratio says the same."""
-    market = Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0)
-    watch = Maintenance(market)
+    """Also those that the sorted crossings pass over, and at the index price: every account's own ratio says the same."""
+    market, index = Market.launched("m", Reserves.of(10_000_000 * ONE, 500 * ONE), 0, 0), 20_000 * ONE
+    gate = Gate(Rules("index", "index"), market, NO_LIMIT, index, maintenance)
+    watch = gate.watch
     for n, (what, trader, number) in enumerate(steps, 1):
         market.block, market.clock = n, 200 * n
         if what in ("trade", "restored"):
@@ -543,6 +546,7 @@ def test_whoever_is_below_maintenance_is_found_after_every_step(
             market.trade(trader, number, (abs(number) // 10, abs(number)))
             if what == "restored":
                 watch.below("abcdef", maintenance, over_position_notional)
+                gate.flaggable("abcdef")
                 market.restore(trader, saved)
         elif what == "fund":
             market.fund(number * ONE)
@@ -553,6 +557,9 @@ def test_whoever_is_below_maintenance_is_found_after_every_step(
         below = watch.below("abcdef", maintenance, over_position_notional)
         assert below == {one for one in "abcdef" if is_below(market, one, maintenance, over_position_notional)}
         assert watch.below("ab", maintenance, over_position_notional) == below & {"a", "b"}
+        at_index = {one for one in "abcdef" if is_below_at(index, market, one, maintenance)}
+        assert gate.flaggable("ab") == at_index & {"a", "b"}
+        assert gate.flaggable("abcdef") == at_index
 
 
 def test_a_short_as_large_as_the_pool_is_not_below_maintenance(market: Market) -> None:
@@ -579,6 +586,25 @@ def is_below(market: Market, trader: str, maintenance: int, over_position_notion
         return market.ratios(position, over_position_notional)[1] < maintenance
     except Reverts:
         return False
+
+
+def is_below_at(index: int, market: Market, trader: str, maintenance: int) -> bool:
+    held = market.position(trader)
+    return held.size != 0 and ratio_at_index(held.size, held.margin, held.open_notional, market.owed(held), index) < maintenance
+
+
+def test_a_size_that_follows_a_migration_is_seen_at_the_index_price(market: Market) -> None:
+    index, before, after = 20_000 * ONE, Reserves.of(10 * ONE, 10 * ONE), Reserves.of(50 * ONE, 50 * ONE)
+    market.trade("a", 1_000_000 * ONE, (100_000 * ONE, 1_000_000 * ONE))
+    moved = deepcopy(market)
+    moved.migrate(before, after)
+    held, then = market.position("a"), moved.position("a")
+    ratios = [ratio_at_index(one.size, one.margin, one.open_notional, 0, index) for one in (held, then)]
+    assert ratios[0] != ratios[1]
+    gate = Gate(Rules("index", "index"), market, NO_LIMIT, index, max(ratios))
+    was = gate.flaggable("a")
+    market.migrate(before, after)
+    assert [was == {"a"}, gate.flaggable("a") == {"a"}] == [ratio < max(ratios) for ratio in ratios]
 
 
 WEI = st.integers(1, 10**24)

@@ -25,8 +25,12 @@ class Gate:
     over_position_notional: bool = False
     watch: Maintenance = field(init=False)
     _premium_answer: tuple[Reserves | None, int | None, bool] = (None, None, False)  # of (pool, index): the last answer of premium_blocks
-    _below: dict[str, tuple[Position, bool]] = field(default_factory=dict)  # the cache of _below_at_index, for what _below_holds says
-    _below_holds: tuple[int, int, int] = (0, 0, 0)  # index, premium fraction, maintenance
+    # The cache of _below_at_index: who is known, and who of them is below; for which index, premium fraction, maintenance and migrations;
+    # and how many of the market's `moved` are in it.
+    _known: set[str] = field(default_factory=set)
+    _below: set[str] = field(default_factory=set)
+    _holds: tuple[int, ...] = ()
+    _looked: int = 0
 
     def __post_init__(self) -> None:
         self.watch = Maintenance(self.market)
@@ -51,17 +55,18 @@ class Gate:
 
     def _below_at_index(self, traders: Iterable[str], index: int) -> set[str]:
         """Of these traders those whose margin ratio with the profit at the index price is below maintenance."""
-        if self._below_holds != (holds := (index, self.market.premium, self.maintenance)):
-            self._below, self._below_holds = {}, holds
-        found, stored, latest = set(), self.market.positions, len(self.market.timeline.migrations) - 1
-        for trader in traders:
-            position, known = stored.get(trader, EMPTY), self._below.get(trader)
-            if known is None or known[0] is not position or position.migration != latest:
-                sized = self.market.position(trader)
-                known = self._below[trader] = (position, sized.size != 0 and self._ratio_at_index(sized, index) < self.maintenance)
-            if known[1]:
-                found.add(trader)
-        return found
+        market, asked, latest = self.market, {*traders}, len(self.market.timeline.migrations) - 1
+        if self._holds != (holds := (index, market.premium, self.maintenance, latest)):
+            self._known, self._below, self._holds = set(), set(), holds
+        self._known.difference_update(market.moved[self._looked :])
+        self._looked = len(market.moved)
+        for trader in asked - self._known:
+            position = market.position(trader)
+            below = position.size != 0 and self._ratio_at_index(position, index) < self.maintenance
+            (self._below.add if below else self._below.discard)(trader)
+            if market.positions.get(trader, EMPTY).migration == latest:  # else its size follows the pool
+                self._known.add(trader)
+        return asked & self._below
 
     def _ratio_at_index(self, position: Position, index: int) -> int:
         return ratio_at_index(position.size, position.margin, position.open_notional, self.market.owed(position), index)

@@ -21,6 +21,7 @@ class Maintenance:
         self.edges: dict[str, tuple[int | None, int]] = {}  # trader -> the last answer of _edge
         self.crossings = Crossings(0)
         self.unsized = set[str]()  # traders whose size follows the pool, since a migration
+        self.looked = 0  # how many of the market's `moved` are in what precedes
 
     def below(self, asked: Container[str], maintenance: int, over_position_notional: bool) -> set[str]:
         """Of the traders asked about those who are below maintenance.
@@ -75,8 +76,11 @@ class Maintenance:
         market, latest = self.market, len(self.market.timeline.migrations) - 1
         if self.holds != (holds := (market.premium, maintenance, over_position_notional, latest)):
             self.holds, self.edges, self.crossings, self.unsized = holds, {}, Crossings(market.pool.product), set()
-            market.moved = {*market.positions}
-        for trader in market.moved:
+            moved = {*market.positions}
+        else:
+            moved = {*market.moved[self.looked :]}
+        self.looked = len(market.moved)
+        for trader in moved:
             self.crossings.drop(trader)
             self.unsized.discard(trader)
             position = market.positions.get(trader, EMPTY)
@@ -86,7 +90,6 @@ class Maintenance:
                 edge, size = self.edges[trader] = self._edge(trader, maintenance, over_position_notional)
                 if edge is not None:
                     self.crossings.put(trader, size, edge)
-        market.moved.clear()
 
     def _edge(self, trader: str, maintenance: int, over_position_notional: bool) -> tuple[int | None, int]:
         """The notional at which a position's margin ratio crosses maintenance, None where the ratio reverts; and the position's size."""

@@ -51,7 +51,7 @@ class Market:
     clock: int = 0  # unix seconds
     block: int = -1
     snapshot_block: int = -1  # the block of the last snapshot: the last swap of a block overwrites it
-    moved: set[str] = field(default_factory=set)  # traders whose position has changed since maintenance.py looked
+    moved: list[str] = field(default_factory=list)  # whose position has changed, in order; who looks remembers how far
     _average: tuple[tuple[int, int], Average | None, int, int] = ((-1, -1), None, 0, 0)  # the cache of quarter_hour
 
     @classmethod
@@ -104,7 +104,7 @@ class Market:
             self.positions.pop(trader, None)
         else:
             self.positions[trader] = position
-        self.moved.add(trader)
+        self.moved.append(trader)
 
     # Swaps. They raise Reverts where the pool cannot give what is asked.
 
