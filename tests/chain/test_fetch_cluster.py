@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from distributed import Client
+from msgspec import structs
 
 from perpcomp.engine import Engine, open_engine
 from perpcomp.findings import InputError
@@ -64,7 +65,7 @@ def told(engine: Engine, change: Change) -> Engine:
             parts = [(change(next(numbers), urls, blocks), blocks) for urls, blocks in parts]
         return engine.map(function, parts)
 
-    return replace(engine, map=mapped)
+    return structs.replace(engine, map=mapped)
 
 
 def test_workers_leave_the_files_of_one_process(
@@ -102,7 +103,9 @@ def test_a_killed_worker_changes_no_file(
             yield result
 
     with Proxy(crash_chain.url, [Fault("late", permanent=True, delay=0.05)]) as proxy:
-        assert pulled(about, proxy.url, options(crash_chain, tmp_path, prove="all"), replace(cluster, map=killing)) == by_one_process
+        assert (
+            pulled(about, proxy.url, options(crash_chain, tmp_path, prove="all"), structs.replace(cluster, map=killing)) == by_one_process
+        )
     with Client(scheduler, set_as_default=False) as client:
         assert pids[0] not in client.run(os.getpid).values(), "the worker was not killed"
 
@@ -150,7 +153,7 @@ def test_a_scheduler_that_is_lost_is_named_and_what_was_fetched_stays(
                 process.kill()
 
         with pytest.raises(InputError, match=r"the scheduler tcp://.*: The connection was lost\.") as refused:
-            pulled(about, crash_chain.url, how, replace(cluster, map=losing))
+            pulled(about, crash_chain.url, how, structs.replace(cluster, map=losing))
     assert refused.value.exit_code == 3
     assert 1 <= (how.store / "journal.jsonl").read_bytes().count(b"last_hash") < 4
     assert pulled(about, crash_chain.url, how) == by_one_process
@@ -235,7 +238,7 @@ def test_a_worker_with_other_storage_is_refused(
         if name == "mine":
             (other / "segments").mkdir(parents=True)
         with pytest.raises(InputError, match=said) as refused:
-            pulled(about, crash_chain.url, how, replace(cluster, map=elsewhere))
+            pulled(about, crash_chain.url, how, structs.replace(cluster, map=elsewhere))
         assert refused.value.exit_code == 3
         assert (how.store / "journal.jsonl").read_bytes().count(b"last_hash") == 1
         assert other.exists() is (name == "mine"), "no worker makes the store's folder"
