@@ -13,8 +13,9 @@ from perpcomp.ingest.node import fetch as fetching
 from perpcomp.ingest.node import pull
 from perpcomp.ingest.node.fetch import may_be_capped
 from perpcomp.ingest.node.held import Options
+from perpcomp.ingest.node.segments import grid
 from tests.build import made_up
-from tests.fake_node import ADDRESS, SETTINGS, TOPIC, FakeNode, Reply, installed, true_logs, windows
+from tests.fake_node import ADDRESS, HEAD, SETTINGS, TOPIC, FakeNode, Reply, installed, true_logs, windows
 
 ALL = true_logs(FakeNode())
 
@@ -74,6 +75,23 @@ def test_an_empty_answer_after_logs_is_asked_again(monkeypatch: pytest.MonkeyPat
     assert seen
 
 
+def test_an_empty_answer_behind_what_an_earlier_fetch_stored_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, incident: Incident, tmp_path: Path
+) -> None:
+    held = grid((1, HEAD), SETTINGS.segment)[0][1]
+    assert fetched(incident, installed(monkeypatch, FakeNode()), tmp_path, last=held) == true_logs(FakeNode(), (1, held))
+    seen = []
+
+    def once_empty(method: str, params: list[Any], _: Any, __: bool) -> dict[str, Any] | None:
+        if method == "eth_getLogs" and params[0]["fromBlock"] == hex(held + 1) and not seen:
+            seen.append(params)
+            return {"result": []}
+        return None
+
+    assert fetched(incident, installed(monkeypatch, FakeNode(once_empty)), tmp_path, last=HEAD) == ALL
+    assert seen
+
+
 def test_a_node_that_lost_its_index_is_refused(monkeypatch: pytest.MonkeyPatch, incident: Incident, tmp_path: Path) -> None:
     """From block 51 on it answers nothing, also where the range begins at a block whose logs it gave."""
 
@@ -97,8 +115,8 @@ def incident(tmp_path: Path) -> Incident:
 LAST = 60  # the last block of these ranges
 
 
-def fetched(incident: Incident, urls: list[str], folder: Path, prove: str | None = None) -> list[tuple[int, int]]:
-    options = Options(folder / "store", blocks=(1, LAST), settings=SETTINGS, patience=0.0005, prove=prove)
+def fetched(incident: Incident, urls: list[str], folder: Path, prove: str | None = None, last: int = LAST) -> list[tuple[int, int]]:
+    options = Options(folder / "store", blocks=(1, last), settings=SETTINGS, patience=0.0005, prove=prove)
     file = pull.fetch(incident, [TOPIC], urls, options).file
     import polars as pl
 

@@ -88,6 +88,8 @@ class Fetcher:
                 for lost in store.missing([(previous.first, previous.last)]):
                     await self._segment(store, lost)
                 continue
+            if previous is not None and (self._ending is None or self._ending[0] != previous.last):
+                self._ending = previous.last, self._last_window(store, previous)
             try:
                 logs = await self._windows(asked)
             except _Changed:
@@ -214,11 +216,15 @@ class Fetcher:
         last = min(segment.first + self.settings.window - 1, segment.last)
         if not store.logs_of(segment).filter(pl.col("block_number") <= last).select("block_number").collect().is_empty():
             return True
-        known = store.logs_of(before).filter(pl.col("block_number") > before.last - self.settings.window).collect()
+        known = self._last_window(store, before)
         try:
             return known.is_empty() or (await self._again(known, last)).is_empty()
         except _Changed:
             return False
+
+    def _last_window(self, store: Store, segment: Segment) -> pl.DataFrame:
+        """The logs of the last blocks of a held segment, as many as one request asks for."""
+        return store.logs_of(segment).filter(pl.col("block_number") > segment.last - self.settings.window).collect()
 
     async def drop_reorganised(self, store: Store) -> None:
         """Drop segments that a reorganisation changed, from the newest back to one that is still in the chain."""
