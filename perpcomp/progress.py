@@ -17,6 +17,7 @@ class Work:
 Watcher = Callable[[Work], AbstractContextManager[None]]
 _watcher: Watcher = lambda _: nullcontext()  # noqa: E731
 _under_way: Work | None = None
+_asked: Callable[[], bool] = lambda: False  # noqa: E731
 
 
 @contextmanager
@@ -45,8 +46,26 @@ def work() -> Iterator[None]:
         _under_way = None
 
 
+@contextmanager
+def stopped_where(asked: Callable[[], bool]) -> Iterator[None]:
+    """Inside, work ends with KeyboardInterrupt at the next step that begins once `asked` is true."""
+    global _asked
+    before, _asked = _asked, asked
+    try:
+        yield
+    finally:
+        _asked = before
+
+
+def stop_where(asked: Callable[[], bool]) -> None:
+    """KeyboardInterrupt if the user asked to stop."""
+    if asked():
+        raise KeyboardInterrupt from None
+
+
 def now(what: str, total: int = 0) -> None:
     """A step of the work begins: in words for people, such as "Reading logs.jsonl", with what `advance` will add up to."""
+    stop_where(_asked)
     if _under_way is not None:
         _under_way.what, _under_way.total, _under_way.done, _under_way.remark = what, total, 0, ""
 

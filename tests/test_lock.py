@@ -132,6 +132,42 @@ def test_ctrl_c_at_any_moment_ends_with_130_and_one_sentence(delay: float, tmp_p
     assert not (tmp_path / "o").exists() or call("verify", "o", cwd=tmp_path).returncode == 0
 
 
+SWALLOWS = """
+import os, signal, time
+import perpcomp.cli.main as m
+from perpcomp import payouts
+
+pay = payouts.pay
+
+def swallowing(*arguments):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        {}
+    return pay(*arguments)
+
+payouts.pay = swallowing
+m.main()
+"""
+
+
+@pytest.mark.parametrize("instead", ["pass", "raise TypeError('other code, as that of Polars, makes another error of it')"])
+def test_a_ctrl_c_that_other_code_swallows_ends_the_run_all_the_same(instead: str, tmp_path: Path) -> None:
+    """Else a formula in which it came would be left out, and the run be published without it."""
+    script = SWALLOWS.format(instead)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "--out", "o", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "Interrupted. No file was left incomplete. Type the same command to start again.\n")
+    assert not (tmp_path / "o").exists()
+
+
 def test_ctrl_c_while_files_are_renamed_waits_until_the_run_is_whole(tmp_path: Path) -> None:
     script = STOPS.replace("time.sleep(60)", "time.sleep(2)")
     running = started(script, "/3-payouts.csv", "run", "--out", "o", cwd=tmp_path)

@@ -2,9 +2,13 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NoReturn
+
+from perpcomp import progress
 
 CODE = 130  # the shell's code for Ctrl-C: 128 + SIGINT
 WORDS = "Interrupted. No file was left incomplete. Type the same command to start again."
@@ -17,12 +21,33 @@ def end_at_once() -> None:
 
 @contextmanager
 def clean_up_first() -> Iterator[None]:
-    """Inside, Ctrl-C raises KeyboardInterrupt."""
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        yield
-    finally:
-        end_at_once()
+    """Inside, Ctrl-C raises KeyboardInterrupt, also where other code swallows the first one or makes another error of it, as Polars does while
+    it looks up a type: then at the next step of the work, or at its end.
+    """
+    ours, told = socket.socketpair()
+    with ours, told:
+        ours.setblocking(False)
+        told.setblocking(False)
+        came = partial(_came, ours)
+        signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            with progress.stopped_where(came):
+                yield
+            progress.stop_where(came)
+        except BaseException:
+            progress.stop_where(came)
+            raise
+        finally:
+            end_at_once()
+            signal.set_wakeup_fd(-1)
+
+
+def _came(told: socket.socket) -> bool:
+    """Whether Ctrl-C was among the signals that Python told of so far."""
+    with suppress(BlockingIOError):
+        return signal.SIGINT in told.recv(1_000, socket.MSG_PEEK)
+    return False
 
 
 def nothing_left() -> None:
