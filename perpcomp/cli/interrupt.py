@@ -2,13 +2,15 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from perpcomp import progress
+
+if TYPE_CHECKING:
+    from socket import socket
 
 CODE = 130  # the shell's code for Ctrl-C: 128 + SIGINT
 WORDS = "Interrupted. No file was left incomplete. Type the same command to start again."
@@ -24,6 +26,8 @@ def clean_up_first() -> Iterator[None]:
     """Inside, Ctrl-C raises KeyboardInterrupt, also where other code swallows the first one or makes another error of it, as Polars does while
     it looks up a type: then at the next step of the work, or at its end.
     """
+    import socket  # --version and --help do without its 4 ms
+
     ours, told = socket.socketpair()
     with ours, told:
         ours.setblocking(False)
@@ -43,10 +47,12 @@ def clean_up_first() -> Iterator[None]:
             signal.set_wakeup_fd(-1)
 
 
-def _came(told: socket.socket) -> bool:
+def _came(told: "socket") -> bool:
     """Whether Ctrl-C was among the signals that Python told of so far."""
+    from socket import MSG_PEEK
+
     with suppress(BlockingIOError):
-        return signal.SIGINT in told.recv(1_000, socket.MSG_PEEK)
+        return signal.SIGINT in told.recv(1_000, MSG_PEEK)
     return False
 
 
