@@ -133,7 +133,8 @@ def test_ctrl_c_at_any_moment_ends_with_130_and_one_sentence(delay: float, tmp_p
 
 
 SWALLOWS = """
-import os, signal, time
+import os, signal
+import polars as pl
 import perpcomp.cli.main as m
 from perpcomp import payouts
 
@@ -141,8 +142,7 @@ pay = payouts.pay
 
 def swallowing(*arguments):
     try:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(60)
+        {}
     except KeyboardInterrupt:
         {}
     return pay(*arguments)
@@ -150,14 +150,22 @@ def swallowing(*arguments):
 payouts.pay = swallowing
 m.main()
 """
+CTRL_C = "os.kill(os.getpid(), signal.SIGINT)"
 
 
-@pytest.mark.parametrize("instead", ["pass", "raise TypeError('other code, as that of Polars, makes another error of it')"])
-def test_a_ctrl_c_that_other_code_swallows_ends_the_run_all_the_same(instead: str, tmp_path: Path) -> None:
-    """Else a formula in which it came would be left out, and the run be published without it."""
-    script = SWALLOWS.format(instead)
+@pytest.mark.parametrize(
+    ("does", "instead"),
+    [
+        (CTRL_C, "pass"),
+        (CTRL_C, "raise TypeError('another error, as Polars makes of it')"),
+        (f"pl.Series([1]).map_elements(lambda one: {CTRL_C} or one, return_dtype=pl.Int64)", "raise"),
+    ],
+    ids=["dropped", "another error", "inside Polars"],
+)
+def test_a_ctrl_c_that_other_code_loses_ends_the_run_all_the_same(does: str, instead: str, tmp_path: Path) -> None:
+    """Else a formula in which it came would be left out, and the run be published without it. Inside Polars it would also print a panic."""
     done = subprocess.run(
-        [sys.executable, "-c", script, "run", "--out", "o", "--quiet"],
+        [sys.executable, "-c", SWALLOWS.format(does, instead), "run", "--out", "o", "--quiet"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from perpcomp import progress
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from socket import socket
 
 CODE = 130  # the shell's code for Ctrl-C: 128 + SIGINT
+# Packages in whose code an exception is dropped, printed, or made another one of: Polars where Rust calls Python, and Python's import.
+LOSE_IT = ("polars", "importlib", "_frozen_importlib", "_frozen_importlib_external")
+MOMENT = 0.005  # seconds
 WORDS = "Interrupted. No file was left incomplete. Type the same command to start again."
 
 
@@ -23,9 +27,7 @@ def end_at_once() -> None:
 
 @contextmanager
 def clean_up_first() -> Iterator[None]:
-    """Inside, Ctrl-C raises KeyboardInterrupt, also where other code swallows the first one or makes another error of it, as Polars does while
-    it looks up a type: then at the next step of the work, or at its end.
-    """
+    """Inside, Ctrl-C raises KeyboardInterrupt: at once, or as soon as code runs that does not lose it; at the latest at the next step of the work."""
     import socket  # --version and --help do without its 4 ms
 
     ours, told = socket.socketpair()
@@ -35,7 +37,8 @@ def clean_up_first() -> Iterator[None]:
         came = partial(_came, ours)
         signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in (signal.SIGINT, signal.SIGALRM):
+                signal.signal(number, _stop)
             with progress.stopped_where(came):
                 yield
             progress.stop_where(came)
@@ -44,7 +47,18 @@ def clean_up_first() -> Iterator[None]:
             raise
         finally:
             end_at_once()
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
             signal.set_wakeup_fd(-1)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; a moment later, where code that would lose it runs or has called what runs."""
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in LOSE_IT:
+            signal.setitimer(signal.ITIMER_REAL, MOMENT)
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _came(told: "socket") -> bool:
