@@ -153,19 +153,21 @@ m.main()
 CTRL_C = "os.kill(os.getpid(), signal.SIGINT)"
 
 
+INSIDE = f"pl.Series([1]).map_elements(lambda one: {CTRL_C} or print('the end of it') or one, return_dtype=pl.Int64)"
+
+
 @pytest.mark.parametrize(
-    ("does", "instead"),
-    [
-        (CTRL_C, "pass"),
-        (CTRL_C, "raise TypeError('another error, as Polars makes of it')"),
-        (f"pl.Series([1]).map_elements(lambda one: {CTRL_C} or one, return_dtype=pl.Int64)", "raise"),
-    ],
+    ("does", "instead", "said"),
+    [(CTRL_C, "pass", ""), (CTRL_C, "raise TypeError('as Polars makes of it')", ""), (INSIDE, "raise", "the end of it\n")],
     ids=["dropped", "another error", "inside Polars"],
 )
-def test_a_ctrl_c_that_other_code_loses_ends_the_run_all_the_same(does: str, instead: str, tmp_path: Path) -> None:
-    """Else a formula in which it came would be left out, and the run be published without it. Inside Polars it would also print a panic."""
+def test_a_ctrl_c_that_other_code_loses_ends_the_run_all_the_same(does: str, instead: str, said: str, tmp_path: Path) -> None:
+    """Else a formula in which it came would be left out, and the run be published without it. What Polars has called is not interrupted: Rust
+    would print a panic.
+    """
+    script = SWALLOWS.format(does, instead)
     done = subprocess.run(
-        [sys.executable, "-c", SWALLOWS.format(does, instead), "run", "--out", "o", "--quiet"],
+        [sys.executable, "-c", script, "run", "--out", "o", "--quiet"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -173,6 +175,7 @@ def test_a_ctrl_c_that_other_code_loses_ends_the_run_all_the_same(does: str, ins
         check=False,
     )
     assert (done.returncode, done.stderr) == (130, "Interrupted. No file was left incomplete. Type the same command to start again.\n")
+    assert done.stdout == said
     assert not (tmp_path / "o").exists()
 
 
