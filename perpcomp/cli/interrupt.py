@@ -17,6 +17,7 @@ CODE = 130  # the shell's code for Ctrl-C: 128 + SIGINT
 # Packages in whose code an exception is dropped, printed, or made another one of: Polars where Rust calls Python, and Python's import.
 LOSE_IT = ("polars", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 MOMENT = 0.005  # seconds
+ALARM = getattr(signal, "SIGALRM", None)  # Windows has none: there the next step of the work ends it
 WORDS = "Interrupted. No file was left incomplete. Type the same command to start again."
 
 
@@ -37,8 +38,9 @@ def clean_up_first() -> Iterator[None]:
         came = partial(_came, ours)
         signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
         try:
-            for number in (signal.SIGINT, signal.SIGALRM):
-                signal.signal(number, _stop)
+            signal.signal(signal.SIGINT, _stop)
+            if ALARM is not None:
+                signal.signal(ALARM, _stop)
             with progress.stopped_where(came):
                 yield
             progress.stop_where(came)
@@ -47,7 +49,8 @@ def clean_up_first() -> Iterator[None]:
             raise
         finally:
             end_at_once()
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            if ALARM is not None:
+                signal.signal(ALARM, signal.SIG_IGN)
             signal.set_wakeup_fd(-1)
 
 
@@ -55,7 +58,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt; a moment later, where code that would lose it runs or has called what runs."""
     while frame is not None:
         if str(frame.f_globals.get("__name__")).partition(".")[0] in LOSE_IT:
-            signal.setitimer(signal.ITIMER_REAL, MOMENT)
+            if ALARM is not None:
+                signal.setitimer(signal.ITIMER_REAL, MOMENT)
             return
         frame = frame.f_back
     raise KeyboardInterrupt

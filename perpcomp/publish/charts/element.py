@@ -4,7 +4,7 @@
 class Element:
     """One element: its name, the markup inside it, and its attributes in the order in which they are written.
 
-    An attribute that is None is not written. `class_` stands for class, `text_anchor` for text-anchor. Texts are escaped before.
+    The element leaves out an attribute that is None. `class_` stands for class, `text_anchor` for text-anchor. The caller escapes texts.
     """
 
     def __init__(self, name: str, inside: str = "", **attributes: object) -> None:
