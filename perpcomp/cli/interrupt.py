@@ -66,11 +66,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _came(told: "socket") -> bool:
-    """Whether Ctrl-C was among the signals that Python told of so far."""
+    """Whether Ctrl-C was among the signals that Python told of so far. Then the work ends here, and an alarm must not disturb its clean-up."""
     from socket import MSG_PEEK
 
     with suppress(BlockingIOError):
-        return signal.SIGINT in told.recv(1_000, MSG_PEEK)
+        if signal.SIGINT in told.recv(1_000, MSG_PEEK):
+            if ALARM is not None:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            return True
     return False
 
 
