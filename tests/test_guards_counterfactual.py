@@ -482,6 +482,18 @@ def test_a_trade_that_only_reduced_in_history_opens_nothing(market: Market) -> N
     assert market.positions["a"].size == 0
 
 
+def test_the_quarter_hour_follows_the_swaps_of_one_block(market: Market) -> None:
+    """They change the last snapshot, and add none. A pool that is no longer there would revert the close of a short too large for it."""
+    for block in (0, 60):  # the launch, whose one snapshot is all there is to average, and another
+        market.block = market.clock = block
+        for quote in (5_000_000 * ONE, -5_000_000 * ONE):
+            market.swap_quote(quote)
+            average, spot, base = market.quarter_hour()
+            assert average.pools[0][0] == market.pool
+            assert base == min(pool.base for pool in market.timeline.pools)
+            assert block or spot == market.pool.spot
+
+
 def test_margin_above_the_balance_cannot_be_taken_out(market: Market) -> None:
     market.add_margin("a", 5 * ONE)
     with pytest.raises(ActionImpossible, match="the margin is less than what is taken out"):

@@ -52,7 +52,7 @@ class Market:
     block: int = -1
     snapshot_block: int = -1  # the block of the last snapshot: the last swap of a block overwrites it
     moved: list[str] = field(default_factory=list)  # whose position has changed, in order; who looks remembers how far
-    _average: tuple[tuple[int, int], Average | None, int, int] = ((-1, -1), None, 0, 0)  # the cache of quarter_hour
+    _average: tuple[tuple[int, int, Reserves] | None, Average | None, int, int] = (None, None, 0, 0)  # the cache of quarter_hour
 
     @classmethod
     def launched(cls, address: str, pool: Reserves, time: int, block: int) -> "Market":
@@ -239,7 +239,7 @@ class Market:
 
     def quarter_hour(self) -> tuple[Average, int, int]:
         """The 15 minutes that the liquidation check averages, their average spot price, and the least base reserve in them."""
-        key = (len(self.timeline.times), self.clock)
+        key = (len(self.timeline.times), self.clock, self.timeline.pools[-1])  # a swap of the same block changes the last pool alone
         if self._average[0] != key:
             average = average_before(self.timeline, key[0], 0, self.clock, QUARTER_HOUR)
             assert average is not None  # a market executed from its launch has one
