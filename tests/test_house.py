@@ -314,6 +314,22 @@ def test_a_text_of_a_finding_that_is_inspected_is_found(line: str) -> None:
     assert inspected_texts(ast.parse(line)) == [1]
 
 
+RAISING = {"web3", "eth_account", "py_ecc"}  # their imports raise Python's recursion limit for the whole process
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_no_import_raises_the_limit_of_recursion(path: Path) -> None:
+    """Else a deeply nested file that is read later would overflow the stack, instead of being refused."""
+    tree = ast.parse(path.read_text())
+    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.With | ast.If)]
+    guards = ("with same_recursion_limit()", "if TYPE_CHECKING:")
+    guarded = {n for block in blocks if ast.unparse(block).startswith(guards) for n in ast.walk(block)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and node not in guarded:
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert not RAISING & {name.split(".")[0] for name in named}, f"line {node.lineno}: import it within same_recursion_limit"
+
+
 def test_no_test_is_skipped() -> None:
     for path in Path(__file__).parent.rglob("*.py"):
         if path != Path(__file__):

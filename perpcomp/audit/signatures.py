@@ -14,6 +14,7 @@ import msgspec
 from perpcomp.audit import bundle
 from perpcomp.audit.compare import Difference
 from perpcomp.findings import refusal
+from perpcomp.installed import same_recursion_limit
 from perpcomp.publish.stated import Stated, parse_strictly
 
 ENDING = ".sig.json"
@@ -77,11 +78,12 @@ def signer(data: Mapping[str, Any], signature: str) -> str:
 
     A second signature can be made of each without the key, with s above n/2; so only the lower one counts.
     """
-    from eth_account import Account
-    from eth_account.messages import encode_typed_data
-    from eth_keys.constants import SECPK1_N
-    from eth_keys.exceptions import BadSignature
-    from eth_utils.exceptions import ValidationError
+    with same_recursion_limit():
+        from eth_account import Account
+        from eth_account.messages import encode_typed_data
+        from eth_keys.constants import SECPK1_N
+        from eth_keys.exceptions import BadSignature
+        from eth_utils.exceptions import ValidationError
 
     match = SIGNATURE.fullmatch(signature.strip())
     if match is None:

@@ -15,6 +15,7 @@ from perpcomp.incident.description import Key, Table, keys
 from perpcomp.incident.kinds import choice
 from perpcomp.incident.lists import MOST, beside, text_share
 from perpcomp.incident.reader import Problem, TableReader
+from perpcomp.installed import same_recursion_limit
 from perpcomp.ledger import chain
 from perpcomp.ledger.chain import Line
 from perpcomp.tables.schema import CSV_TIME
@@ -148,8 +149,9 @@ def _forged(place: str, freeze: Freeze) -> Problem | None:
     """The problem of a signature that is not the author's; None where it is, or where the line is not said to be signed."""
     if not freeze.signature:
         return None
-    from eth_account import Account  # 0.5 s to import: only where there is something to check
-    from eth_account.messages import encode_defunct
+    with same_recursion_limit():  # 0.5 s to import: only where there is something to check
+        from eth_account import Account
+        from eth_account.messages import encode_defunct
 
     advice = f"Let {freeze.author} sign this message, or leave the signature out: {freeze.message}"
     try:
