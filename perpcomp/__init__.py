@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Polars' allocator gives freed memory back after ten seconds instead of half a second, and keeps it in two places instead of four a processor:
+# Polars' allocator gives freed memory back after two seconds instead of half a second, and keeps it in two places instead of four a processor:
 # less work on millions of logs. It reads this when Polars is imported, so it stands before every import of ours.
-os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10000,muzzy_decay_ms:0,narenas:2")
+os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:2000,muzzy_decay_ms:0,narenas:2")
 
 from perpcomp import progress
 from perpcomp.checking import check_published, check_sheet, compare_lists, diff, pack_run, verify, verify_claims, verify_levels
