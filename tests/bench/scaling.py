@@ -24,7 +24,7 @@ import polars as pl
 
 from perpcomp.incident import incident_file
 from perpcomp.incident.incident import Incident
-from perpcomp.systems.perpetual_v1.events import TOPICS
+from perpcomp.systems.perpetual_v1.events import POSITION_LIQUIDATED, TOPICS
 from tests.bench.measure import ROOT, Line
 from tests.raw_logs import read_logs
 
@@ -226,25 +226,28 @@ def _duckdb(folder: str) -> Work:
 PEERS: dict[str, Callable[[str], Work]] = {"polars": _polars, "duckdb": _duckdb}
 
 
-def write(place: Path, size: int) -> tuple[Path, int]:
+def write(place: Path, size: int, one_crash: bool = False) -> tuple[Path, int]:
     """A history of at least `size` logs in `place`: the incident file, and how many logs stand in the files of `place`/logs.
 
     It is the recorded chain (opens, increases, reduces, reverses, closes and liquidations of 2,000 traders, margin changes, swaps,
     reserve snapshots, funding) many times, one behind the other, a file each: every copy has later blocks and times, and
-    transactions, traders and markets of its own. The window runs from the first crash to the last.
+    transactions, traders and markets of its own. The window runs from the first crash to the last. With `one_crash` every copy but the last
+    ends before its first liquidation.
     """
     query = incident_file.load(str(QUERY))
     raw = read_logs(RECORDED, [query.chain.clearing_house, *(market.amm for market in query.markets)], TOPICS)
-    copies = -(-size // raw.height)
+    crash = raw.filter(topic0=POSITION_LIQUIDATED.topic0).get_column("block_number").min()
+    calm = raw.filter(pl.col("block_number") < crash) if one_crash else raw
+    before = -(-(size - raw.height) // calm.height)  # copies before the last
     (place / "logs").mkdir(parents=True)
-    for copy in range(copies):
-        logs = _copy(raw, copy, query.chain.clearing_house)
+    for copy in range(before + 1):
+        logs = _copy(calm if copy < before else raw, copy, query.chain.clearing_house)
         logs.drop("row").write_parquet(place / "logs" / f"{copy:05}.parquet", row_group_size=50_000)
-    return _incident(place, query, copies), copies * raw.height
+    return _incident(place, query, before + 1), before * calm.height + raw.height
 
 
 def _copy(raw: pl.DataFrame, copy: int, house: str) -> pl.DataFrame:
-    """The recorded rows as one of many copies. Adjusted and settled positions index the market first: none is in the recording."""
+    """Recorded rows as one of many copies. Adjusted and settled positions index the market first: none is in the recording."""
     mark = copy.to_bytes(4)
     other = hashlib.sha256(mark).digest()[:8].hex()
     of_position = pl.col("topics") == 3
