@@ -20,7 +20,7 @@ from perpcomp.ingest.exports.read import holds_raw_logs, raw_rows, times_of_bloc
 from perpcomp.ingest.log_file import LOGS, is_log_file, logs_between
 from perpcomp.ingest.node.store import own_rows, states_range_of
 from perpcomp.ingest.raw_frame import no_logs
-from perpcomp.ingest.shuffle import HASHES, OF_EVENTS, Layout, Stored
+from perpcomp.ingest.shuffle import HASHES, PLANS, Layout, Stored
 from perpcomp.number_text import counted
 from perpcomp.piece import Decoder, decoder, of_file
 from perpcomp.systems.system import find, topics
@@ -92,22 +92,22 @@ class Decode:
 
 @dataclass(frozen=True)
 class Join:
-    """The task that makes the events table of a bucket. InputError where a log lacks its other, or a hash is in two blocks."""
+    """The task that plans the events table of a bucket. InputError where a log lacks its other, or a hash is in two blocks."""
 
     decoder: Decoder
     stored: Stored
     charging: frozenset[str]
 
     def __call__(self, bucket: int) -> int:
-        """The rows of the bucket's events table."""
+        """How many rows the bucket's events table has."""
         blocks = self.stored.hashes(bucket).group_by("hash").agg(pl.col("block_number").n_unique())
         if not blocks.filter(pl.col("block_number") > 1).collect().is_empty():
             raise refusal(self.decoder.name, "A hash is given for two blocks.")
         system, tables = find(self.decoder.system), self.stored.logs(bucket)
-        with of_file(self.decoder.name), self.stored.layout.writing(OF_EVENTS, bucket) as file:
+        with of_file(self.decoder.name), self.stored.layout.writing(PLANS, bucket) as file:
             events = system.events_table(tables) if len(self.stored.buckets) == 1 else system.events_table(tables, self.charging)
-            events.sink_parquet(file, compression="uncompressed", statistics=False)
-            return int(pl.scan_parquet(file, glob=False).select(pl.len()).collect().item())
+            events.serialize(file)
+            return int(events.select(pl.len()).collect(engine="streaming").item())
 
 
 @dataclass(frozen=True)

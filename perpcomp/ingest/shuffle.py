@@ -6,7 +6,7 @@ a piece of the input writes a file an event, sorted by bucket. A file's statisti
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from perpcomp.tables.schema import rising
 
 POSITION, MARKET, HASH = ("trader", "market"), ("market",), ("hash",)
 HASHES = "hashes"  # the table of the hashes of blocks and transactions: hash, block_number
-OF_EVENTS = "events table"
+PLANS = "plans"  # of the events table: for each bucket, how it is made of the logs there, which costs less than writing its rows
 ORDER = ("block_number", "log_index")
 BUCKET = "_bucket"
 Tables = tuple[pl.LazyFrame, dict[str, pl.LazyFrame]]  # the events table, and every other event by name
@@ -49,7 +49,7 @@ class Layout:
 
     @contextmanager
     def writing(self, table: str, piece: str | int) -> Iterator[Path]:
-        """A temporary name, for a table's rows of a piece or a bucket; its file is renamed at the end."""
+        """A temporary name, for a table's rows of a piece or a bucket's plan; its file is renamed at the end."""
         file = self.file(table, piece)
         file.parent.mkdir(exist_ok=True)  # and not its parents: where the storage is missing, writing fails
         temporary = file.with_name(f".{uuid4().hex}")
@@ -60,8 +60,8 @@ class Layout:
             temporary.unlink(missing_ok=True)
 
     def file(self, table: str, piece: str | int) -> Path:
-        """Where a table's rows of a piece or a bucket lie."""
-        return self.folder / table / f"{piece}.parquet"
+        """Where a table's rows of a piece lie, or a bucket's plan."""
+        return self.folder / table / str(piece)
 
 
 def by_bucket(markets: Sequence[str], buckets: int) -> list[list[str]]:
@@ -122,13 +122,9 @@ class Stored:
         """Every log, where the order does not matter."""
         return self._events(self.buckets), {name: self._table(name, schema) for name, schema in self.schemas.items()}
 
-    def without_index(self) -> "Stored":
-        """The same with an empty transaction_index."""
-        return replace(self, indexed=False)
-
     def _events(self, buckets: Collection[int]) -> pl.LazyFrame:
-        files = [self.layout.file(OF_EVENTS, bucket) for bucket in buckets]
-        return pl.scan_parquet(files, glob=False) if files else EVENTS.empty().lazy()
+        plans = [pl.LazyFrame.deserialize(self.layout.file(PLANS, bucket)) for bucket in buckets]
+        return pl.concat(plans) if plans else EVENTS.empty().lazy()
 
     def _table(self, name: str, schema: Mapping[str, pl.DataType], bucket: int | None = None) -> pl.LazyFrame:
         files = [self.layout.file(name, piece) for piece in self.pieces.get(name, ())]
