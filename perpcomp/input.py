@@ -15,7 +15,6 @@ from perpcomp.engine import LOCAL, Engine
 from perpcomp.findings import Finding, InputError, refusal
 from perpcomp.incident.incident import Incident
 from perpcomp.ingest.consistency import Consistency
-from perpcomp.ingest.exports.read import foreign_pieces, times_of_blocks
 from perpcomp.ingest.log_file import LOGS, is_log_file, log_pieces
 from perpcomp.ingest.node.store import RANGE, own_pieces, read_range, states_range_of
 from perpcomp.ingest.proof.kept import Proved, evidence_in, folder_of, proved_by
@@ -123,6 +122,8 @@ def pieces_of_any_contract(source: Input, system: System) -> Iterator[Piece] | N
         return log_pieces(source.files, (), system.topics, (), {}, system.topics)
     if (own := own_pieces(source.file, None)) is not None:
         return own
+    from perpcomp.ingest.exports.read import foreign_pieces
+
     wanted = replace(system.wanted(0, "", (), None), anywhere=system.topics, topics=system.topics)
     found = foreign_pieces(source.files, wanted, {})
     return None if found is None or isinstance(found, dict) else found
@@ -162,10 +163,16 @@ def read_events(source: Input, incident: Incident, engine: Engine = LOCAL) -> Ev
             return Events(*shared.stored.whole(), None, about, engine, shared.stored, folder)
         progress.now(f"Reading {name} in this process")
     found: Iterable[Piece] | dict[str, pl.DataFrame] | None
-    times = times_of_blocks(source.blocks) if source.blocks else {}
+    times: dict[int, int] = {}
+    if source.blocks is not None:
+        from perpcomp.ingest.exports.read import times_of_blocks  # with a module for each exporter, which logs as nodes give them need not
+
+        times = times_of_blocks(source.blocks)
     if all(file.name.endswith(LOGS) and is_log_file(file) for file in files):
         found = log_pieces(files, addresses, topics(system, fund), system.old_layouts, times, system.market_topics)
     elif (found := own_pieces(source.file, addresses)) is None:
+        from perpcomp.ingest.exports.read import foreign_pieces
+
         found = foreign_pieces(files, system.wanted(incident.chain.id, contract, addresses, fund), times)
     if found is None:  # our own events table
         table = read(files[0], EVENTS)

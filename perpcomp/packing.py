@@ -1,7 +1,6 @@
 """Values as bytes that travel to the workers of a cluster and back; a large frame is left on the storage that all share."""
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +10,8 @@ IN_MESSAGE = 64_000  # bytes of a frame or a task that travel through the schedu
 
 def pack(value: Any, folder: Path | None = None, once: bool = True) -> bytes:
     """A value as bytes. A frame of more than IN_MESSAGE bytes is left in the folder where there is one, to be read `once` or many times."""
+    import pickle
+
     import polars as pl
 
     class Packer(pickle.Pickler):
@@ -30,6 +31,8 @@ def pack(value: Any, folder: Path | None = None, once: bool = True) -> bytes:
 
 def unpack(data: bytes) -> Any:
     """The value of `pack`. Only for bytes from a cluster that the user chose: unpickling runs code."""
+    import pickle
+
     return pickle.loads(data)
 
 

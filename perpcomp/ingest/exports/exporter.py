@@ -1,12 +1,14 @@
 """What an exporter must say about itself, and what a protocol wants from an export."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
 from perpcomp.ingest.decode import Event
-from perpcomp.ingest.exports.sheet import Sheet
+
+if TYPE_CHECKING:
+    from perpcomp.ingest.exports.sheet import Sheet  # every protocol imports this module, and few inputs are exports
 
 Kind = Literal["raw logs", "decoded events", "events table"]
 
@@ -30,11 +32,11 @@ class Wanted(Struct, frozen=True):
     anywhere: frozenset[str] = frozenset()
 
 
-def _as_it_is(sheet: Sheet) -> Sheet:
+def _as_it_is(sheet: "Sheet") -> "Sheet":
     return sheet
 
 
-def _no_events(_: Sheet, __: Wanted) -> Iterable[tuple[Event, Sheet]]:
+def _no_events(_: "Sheet", __: Wanted) -> "Iterable[tuple[Event, Sheet]]":
     return ()
 
 
@@ -48,10 +50,10 @@ class Exporter(Struct, frozen=True):
     name: str
     kind: Kind
     columns: tuple[str, ...]
-    recognises: Callable[[Sheet, Wanted], bool]
+    recognises: "Callable[[Sheet, Wanted], bool]"
     aliases: Mapping[str, str] = field(default_factory=dict)
-    log_sheet: Callable[[Sheet], Sheet] = _as_it_is
-    event_sheets: Callable[[Sheet, Wanted], Iterable[tuple[Event, Sheet]]] = _no_events
+    log_sheet: "Callable[[Sheet], Sheet]" = _as_it_is
+    event_sheets: "Callable[[Sheet, Wanted], Iterable[tuple[Event, Sheet]]]" = _no_events
 
     @property
     def plain(self) -> bool:
