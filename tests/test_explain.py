@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import polars as pl
 import pytest
 
 import perpcomp
@@ -15,7 +16,7 @@ from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.run import Run
-from perpcomp.steps import Step
+from perpcomp.steps import SHORT, Step, rows_of
 from tests.conftest import LAB
 from tests.variants import NO_PRICE, computed
 
@@ -53,6 +54,16 @@ def steps(lines: list[str]) -> list[tuple[str, str, str]]:
         if head and n + 2 < len(lines) and lines[n + 1].strip().startswith("= ") and lines[n + 2].strip().startswith("= "):
             found.append((head[1], lines[n + 1].strip()[2:], lines[n + 2].strip()[2:].split(" ")[0]))
     return found
+
+
+@pytest.mark.parametrize("height", [0, SHORT, SHORT + 1])
+def test_rows_are_found_by_all_values_in_their_order(height: int) -> None:
+    table = pl.DataFrame(
+        {"n": range(height), "even": [("no", "yes")[n % 2 == 0] for n in range(height)], "half": [n // 2 for n in range(height)]}
+    )
+    assert rows_of(table, half=3, even="yes") == [{"n": 6, "even": "yes", "half": 3}][: min(height, 1)]
+    assert [row["n"] for row in rows_of(table, half=3)] == [6, 7][:height]
+    assert rows_of(table, even="none") == []
 
 
 @pytest.mark.parametrize("chain", ["rehearsal", "later"])

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from perpcomp.findings import InputError
+from perpcomp.fixed import SHORT
 from perpcomp.run import Run
 from perpcomp.tables import decide, events, guards, liquidations, payouts
 from perpcomp.tables.decide import COMPARISON, FINDINGS, IN_KIND, RESTORE_ORDERS
@@ -17,7 +18,7 @@ from perpcomp.tables.events import EVENTS
 from perpcomp.tables.files import read, row_hash, to_csv, to_parquet
 from perpcomp.tables.liquidations import LEFT_OUT, LIQUIDATIONS
 from perpcomp.tables.payouts import CLAIMS, PAYOUTS
-from perpcomp.tables.schema import CSV_TIME, KINDS, Table, check, columns, frame_of
+from perpcomp.tables.schema import CSV_TIME, KINDS, Table, check, columns, frame_of, rising
 
 pytestmark = pytest.mark.money
 
@@ -401,6 +402,22 @@ def test_check_finds_our_own_mistakes(events: pl.DataFrame, spoil: Callable[[pl.
 
 def test_check_sorts_by_the_key(events: pl.DataFrame) -> None:
     assert check(events.reverse(), EVENTS).equals(events)
+
+
+@pytest.mark.parametrize("height", [SHORT, SHORT + 2])
+def test_keys_rise_where_each_is_greater_than_the_one_before(height: int) -> None:
+    """Up to SHORT rows are compared one by one, more by Polars."""
+    rows = [(n // 2, f"0x{n:02x}") for n in range(height)]
+    last, before = rows[-1], rows[-2]
+    found = {
+        "rising": rows,
+        "twice": [*rows[:-1], before],
+        "falling in the second column": [*rows[:-2], last, before],
+        "falling in the first column": [*rows[:-1], (-1, "0xff")],
+        "unknown": [*rows[:-1], (before[0], None)],
+    }
+    frames = {name: pl.DataFrame(listed, schema={"n": pl.Int64, "text": pl.String}, orient="row") for name, listed in found.items()}
+    assert [name for name, frame in frames.items() if rising(frame, ("n", "text"))] == ["rising"]
 
 
 @each_table

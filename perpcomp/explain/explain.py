@@ -85,7 +85,7 @@ def _not_liquidated(run: RunTables, column: str, key: str) -> Iterator[Step]:
 
 
 def _liquidation(run: RunTables, row: Row) -> Iterator[Step]:
-    log = run.events.table.filter(**{name: row[name] for name in LOG_KEY}).row(0, named=True)
+    (log,) = rows_of(run.events.table, **{name: row[name] for name in LOG_KEY})
     n = {name: plain(term(value)) for name, value in {**log, **row}.items()}
     part = "in part " if row["partial"] else ""
     what = f"a {row['side']} in {row['market_name']}, liquidated {part}at {row['block_time']:%Y-%m-%d %H:%M:%S} UTC"
