@@ -90,6 +90,7 @@ def _share(part: int, whole: int) -> str:
     return per_cent(part, whole) if whole > 0 else "there is nothing"
 
 
+@lru_cache(maxsize=1)
 def who_is_paid(run: Run) -> Reasons:
     """How many accounts are paid, how many get 0, and why."""
     payouts = run.payouts
@@ -104,6 +105,7 @@ def who_is_paid(run: Run) -> Reasons:
     return _reasons(f"{met} Of {counted(accounts, 'account')}, {paid:,} {_is(paid)} paid and {zero}", "account", reasons)
 
 
+@lru_cache(maxsize=1)
 def who_is_not(run: Run) -> list[Reasons]:
     """The liquidations in the window that are not paid, and the accounts that acted in it and are left out; of a run that starts from logs."""
     inside, left = affected_in_window(run.liquidations, run.incident).filter(~pl.col("eligible")), run.left_out
