@@ -75,7 +75,8 @@ class Events(Struct, frozen=True, dict=True):
         """In how many parts the markets are looked at: memory then grows no further with their logs."""
         if self.stored is not None:
             return len(self.stored.buckets)
-        logs: int = max(table.select(pl.len()).collect().item() for table in self.lazy_others.values() or [self.lazy])
+        counts = pl.concat(table.select(pl.len()) for table in self.lazy_others.values() or [self.lazy])
+        logs: int = counts.max().collect().item()
         return -(-logs // MARKETS_AT_ONCE) or 1
 
     def _of_markets(self, part: int, parts: int) -> "Tables":

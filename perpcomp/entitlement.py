@@ -207,6 +207,8 @@ def compensated(values: pl.Series, liquidations: pl.DataFrame) -> pl.Series:
     in_part = (pl.col("compensated_size") != pl.col("size").abs()) & pl.lit(values).is_not_null()
     rows = liquidations.select(in_part.arg_true()).to_series()
     amounts = values.reinterpret(dtype=pl.Int128)
+    if rows.is_empty():
+        return amounts
     sizes = liquidations.select(pl.col("size", "compensated_size").reinterpret(dtype=pl.Int128))
     parts = sizes.with_columns(value=amounts)[rows].iter_rows()
     cut = [fixed.truncate(amount * part, abs(size)) for size, part, amount in parts]

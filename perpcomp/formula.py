@@ -120,8 +120,8 @@ def entitlements(chosen: Formula, liquidations: pl.DataFrame, read: Read | None 
     terms = arithmetic.columns(node)
     _check_terms(chosen, terms)
     values = _computed(chosen, liquidations)
-    known = liquidations.select(has_all(terms)).to_series()
-    values = liquidations.select(pl.when(known).then(values)).to_series()
+    has = has_all(terms)
+    known, values = liquidations.select(has.alias("known"), pl.when(has).then(values).alias("value")).get_columns()
     read = Read() if read is None else read
     read |= {name: arithmetic.terms(liquidations.get_column(name)) for name in terms if name not in read}
     second = arithmetic.evaluate_all(node, read, liquidations.height)

@@ -80,7 +80,7 @@ def after(pool: Reserves, size: int, notional: int) -> Reserves:
 
 def _in_order(known: pl.DataFrame, order: str) -> list[dict[str, Any]]:
     keys = list(LOG_KEY) if order in (ALONE, "as-liquidated") else ["_size", "trader", *LOG_KEY]
-    sized = known.with_columns(pl.col("size_at_reference").abs().alias("_size"))
+    sized = known.select("market", "trader", *LOG_KEY, "size_at_reference", pl.col("size_at_reference").abs().alias("_size"))
     return sized.sort(keys, descending=[key == "_size" and order == "largest-first" for key in keys]).rows(named=True)
 
 

@@ -13,10 +13,10 @@ from openpyxl import load_workbook
 from openpyxl.utils.escape import unescape
 
 from perpcomp import sheet_limits
-from perpcomp.publish.workbook import workbook
+from perpcomp.publish.workbook import workbook, write
 from perpcomp.publish.workbook.book import planned
-from perpcomp.publish.workbook.forms import FORMS, PLACES, WORD
-from perpcomp.publish.workbook.plan import ROW, Cells
+from perpcomp.publish.workbook.forms import FORMS, PLACES, WORD, WRAPS
+from perpcomp.publish.workbook.plan import ROW, Cell, Cells
 from perpcomp.publish.workbook.sheet_xml import lines_xml, links_xml, rows_xml
 from perpcomp.run import Run
 from tests import build
@@ -43,6 +43,31 @@ TEXTS = st.one_of(st.none(), st.sampled_from(HOSTILE), st.text(st.characters(exc
 NUMBERS = st.one_of(
     st.none(), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0.0, 1e-7, 1e22, 5.0, 0.1 + 0.2, -2.5e-05])
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("ten digits", 10, 1),
+        ("ten digits", 9, 2),
+        ("a\tb", 9, 1),
+        ("a\tb", 8, 2),  # the tab takes seven characters
+        ("abc\tdefgh\tij", 16, 2),
+        ("ab\ncd", 5, 1),
+        ("", 5, 1),
+        ("   ", 2, 1),
+        ("abcdefghij", 4, 3),
+    ],
+)
+def test_the_lines_of_a_text(text: str, width: int, lines: int) -> None:
+    assert write._lines_of(Cell(text, "bold"), width / WRAPS["bold"] + 0.01) == lines
+
+
+def test_the_lines_of_a_column_of_texts() -> None:
+    """A word as long as a line is torn."""
+    texts = pl.Series(["abcd efghi", "abcdefghij", None, "ab"])
+    assert write._lines(texts, 10).to_list() == [2, 3, None, 1]
+    assert write._lines(texts, 11).to_list() == [1, 1, None, 1]
 
 
 @st.composite

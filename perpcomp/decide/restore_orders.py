@@ -27,6 +27,7 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
     for market, pool in at.items():
         assert incident.restore is not None
         eligible = liquidations.filter(pl.col("eligible") & (pl.col("market") == market))
+        sizes = dict(zip(eligible.select(LOG_KEY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
         alone: dict[str, int] = {}
         for order in ORDERS:  # each-alone is the first
             opened = list(openings(eligible, {market: pool}, incident.restore, order))
@@ -34,7 +35,6 @@ def orders(liquidations: pl.DataFrame, incident: Incident, at: dict[str, Reserve
             received[order].subtract({trader: int(entitlement.taken_off) for trader, entitlement in entitlements.items()})
             owed = {trader: int(entitlement.known) for trader, entitlement in entitlements.items()}
             alone = alone or owed
-            sizes = dict(zip(eligible.select(LOG_KEY).iter_rows(), eligible.get_column("size_at_reference"), strict=True))
             end = pool
             if order != ALONE and opened:
                 last = opened[-1]

@@ -91,8 +91,7 @@ def _of_rows(run: Run, amounts: pl.Series) -> pl.Series:
 def _given(run: Run) -> dict[str, Given]:
     """What each formula and rule gives: exact of what pays, else as the comparison has it."""
     found, traders = {}, [*run.due.owed]
-    for name in run.comparison.get_column("formula").unique():
-        rows = run.comparison.filter(formula=name)
+    for (name,), rows in run.comparison.select("formula", "trader", "amount", "rank").group_by("formula"):
         own, amounts, complete = rows["trader"].to_list(), rows["amount"], rows["rank"].is_not_null()
         # Nearly always the same traders: one list of them is looked at once.
         found[str(name)] = Given(traders if own == traders else own, fixed.to_integers(amounts), floats(amounts), complete.to_list())

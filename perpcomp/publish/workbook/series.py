@@ -37,8 +37,10 @@ def ratios(parts: Sequence[int | Fraction | None], wholes: Sequence[int | Fracti
 
 def or_text(values: pl.Series, form: str, instead: str = UNKNOWN) -> Cells:
     """Numbers in a format; in the place of a null a text, which no sum counts."""
+    if not values.null_count():
+        return Cells(form, values)
     known = values.is_not_null()
-    return Cells(form, values) if known.all() else Cells(chosen(known, form, "text"), values, chosen(known, None, instead))
+    return Cells(chosen(known, form, "text"), values, chosen(known, None, instead))
 
 
 def chosen(condition: pl.Series, yes: str | None, no: str | None) -> pl.Series:
@@ -72,8 +74,8 @@ def texts(column: pl.Series, form: str, file: str) -> Cells:
 def column(header: str, width: int, cells: Cells, above: Cell | None = None) -> Column:
     """A column of a table, at least so wide, and as wide as the longest word of its header and its longest number need."""
     needed = [width, *(ceil(len(word) / WORD) for word in header.split())]
-    largest = None if cells.numbers is None else cells.numbers.abs().max()
-    values = [value for value in (largest, above and above.value) if isinstance(value, int | float)]
+    ends = () if cells.numbers is None else (cells.numbers.min(), cells.numbers.max())
+    values = [value for value in (*ends, above and above.value) if isinstance(value, int | float)]
     places = PLACES.get(cells.form if isinstance(cells.form, str) else "", 0)
     needed += [len(f"{-abs(value):,.{places}f}") + 1 for value in values]
     return Column(header, max(needed), above, cells)

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import xlsxwriter
 
+from perpcomp import fixed
 from perpcomp.publish.workbook.forms import FORMS, LOCKED, WRAPS
 from perpcomp.publish.workbook.plan import FIRST_ROW, HEADER_ROW, LINE, Book, Cell, Sheet, letter
 from perpcomp.publish.workbook.sheet_xml import lines_xml, links_xml, rows_xml
@@ -125,7 +126,8 @@ def _lines_of(cell: Cell, width: int) -> int:
     """How many lines a cell takes. A text breaks between words."""
     if cell.form not in WRAPS or not isinstance(cell.value, str):
         return 1
-    return max(1, len(textwrap.wrap(cell.value, max(int(width * WRAPS[cell.form]), 1))))
+    most = max(int(width * WRAPS[cell.form]), 1)
+    return max(1, len(textwrap.wrap(cell.value, most))) if len(cell.value.expandtabs()) > most else 1
 
 
 def _points(lines: int) -> int | None:
@@ -150,8 +152,11 @@ def _heights(sheet: Sheet) -> pl.Series | None:
 
 def _lines(texts: pl.Series, width: float) -> pl.Series:
     """About how many lines texts take. A word that is longer than a line begins on one of its own."""
-    torn = texts.str.contains(rf"\S{{{int(width)}}}").cast(pl.Int64)
-    return 1 + texts.str.len_chars() // int(width) + torn
+    characters, most = texts.str.len_chars(), int(width)
+    lines = 1 + characters // most
+    if fixed.largest(characters) < most:  # Polars takes a millisecond to make the pattern of a torn word
+        return lines
+    return lines + texts.str.contains(rf"\S{{{most}}}").cast(pl.Int64)
 
 
 def content_digest(data: bytes) -> str:
