@@ -234,6 +234,7 @@ def test_a_text_in_place_of_the_topics_is_refused_also_where_blanks_make_up_for_
         ({"topics": []}, "belongs to another contract or event"),
         ({"topics": [SOME[0]["topics"][0], None]}, "Expected `str`, got `null`"),
         ({"topics": [SOME[0]["topics"][0], 5]}, "Expected `str`, got `int`"),
+        ({"topics": [SOME[0]["topics"][0], ""]}, 'log row 1: topic1 is ""'),
         ({"topics": [SOME[0]["topics"][0], "0x5"]}, 'log row 1: topic1 is "0x5"'),
         ({"topics": [SOME[0]["topics"][0], "0x" + "g" * 64]}, "log row 1: topic1 is"),
         ({"data": "0x5"}, 'log row 1: data is "0x5", which is not 0x and hex digits of the right length'),
@@ -291,6 +292,7 @@ THREE = next(log for log in SOME if len(log["topics"]) == 3)["topics"]
         {"topics": [*THREE, 5]},
         {"topics": [*THREE[:2], THREE[2][:-1]]},
         {"topics": [*THREE[:2], "00" + THREE[2][2:]]},
+        {"topics": [*THREE[:2], ""]},
         {"data": "00" * 32},
     ],
 )
