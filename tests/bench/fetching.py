@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -78,7 +78,7 @@ class Task:
     house: str
     first: int
     last: int
-    markets: tuple[str, ...]
+    incident: str  # the text of the incident file: making it here imports more than fetching does
     folder: str
 
 
@@ -115,6 +115,8 @@ def lines() -> Iterator[Line]:
         yield Line(what, f"{median(ours):,.0f} rows/CPU-s", peer, target=f">= {CRYO_TIMES} x", met=False)
     else:
         yield _beside(what, ours, rates["cryo"], "cryo, binary words", CRYO_TIMES)
+        whole = {client: [run.rows / (run.startup + run.seconds) for run in runs[client]] for client in ("perpcomp", "cryo")}
+        yield _beside("the same with the start-up of each", whole["perpcomp"], whole["cryo"], "cryo, binary words", 1)
     yield _beside(what, ours, web3, "web3.py get_logs", WEB3_TIMES)
     startups = {client: median(run.startup for run in found) for client, found in runs.items()}
     peers = ", ".join(f"{seconds:.2f} ({client})" for client, seconds in startups.items() if client != "perpcomp")
@@ -138,7 +140,7 @@ def _rounds(python: Path | None, folder: Path, url: str, house: str, rows: list[
     clients: dict[str, tuple[Path, list[Row]]] = {"perpcomp": (Path(sys.executable), rows), "web3": (Path(sys.executable), sample)}
     if python is not None:
         clients["cryo"] = (python, rows)
-    markets = tuple(sorted({str(row[3]) for row in rows}))
+    incident = _incident(house, sorted({str(row[3]) for row in rows}))
     found: dict[str, list[Measured]] = {client: [] for client in clients}
     for turn in range(ROUNDS):
         order = [*clients]
@@ -146,7 +148,7 @@ def _rounds(python: Path | None, folder: Path, url: str, house: str, rows: list[
             interpreter, wanted = clients[client]
             own = folder / f"{client}-{turn}"
             own.mkdir()
-            measured = _run(interpreter, client, Task(url, house, first, int(wanted[-1][0]), markets, str(own)))
+            measured = _run(interpreter, client, Task(url, house, first, int(wanted[-1][0]), incident, str(own)))
             assert measured.rows == len(wanted), f"{client} found {measured.rows} of {len(wanted)} rows"
             assert measured.digest == _digest(wanted), f"{client} found other values"
             found[client].append(measured)
@@ -163,6 +165,20 @@ def _run(python: Path, client: str, task: Task) -> Measured:
         rows = list(_frozen(Path(task.folder)))
         said |= {"rows": len(rows), "digest": _digest(rows)}
     return Measured(**said)
+
+
+def _incident(house: str, markets: Sequence[str]) -> str:
+    """The text of an incident file over the emitter: every market, a window around every block."""
+    from tests.chain.traded import INCIDENT
+
+    market = '[[market]]\nname = "{n}"\namm = "{amm}"\n{terms}source = "script"\n\n'
+    terms = "affected = true\nreference_price = 1\n"
+    tables = "".join(market.format(n=f"M{n}USDC", amm=amm, terms="" if n else terms) for n, amm in enumerate(markets))
+    values = {"FILE": "logs.jsonl", "CHAIN": str(CHAIN), "HOUSE": house, "MARKETS": tables}
+    text = INCIDENT
+    for name, value in {**values, "FROM": "2021-02-01T00:00:00Z", "TO": "2021-04-01T00:00:00Z"}.items():
+        text = text.replace(f"<{name}>", value)
+    return text
 
 
 def _digest(rows: Iterable[Row]) -> str:
@@ -199,7 +215,7 @@ def _perpcomp(task: Task) -> Client:
 
     assert providers  # imported now, not when first used
     file = Path(task.folder) / "bench.toml"
-    file.write_text(_incident(task))
+    file.write_text(task.incident)
     about, topics = incident_file.load(str(file)), sorted(TOPICS)
     find(about.system)  # loads the protocol now, as an import would
     options = held.Options(Path(task.folder) / "store", (task.first, task.last), settings=Settings(window=WINDOW))
@@ -213,20 +229,6 @@ def _perpcomp(task: Task) -> Client:
         return events.select("block_number", "log_index", "trader", "market", *words).iter_rows()
 
     return work, rows_of
-
-
-def _incident(task: Task) -> str:
-    """The text of an incident file over the emitter: every market, a window around every block."""
-    from tests.chain.traded import INCIDENT
-
-    market = '[[market]]\nname = "{n}"\namm = "{amm}"\n{terms}source = "script"\n\n'
-    terms = "affected = true\nreference_price = 1\n"
-    markets = "".join(market.format(n=f"M{n}USDC", amm=amm, terms="" if n else terms) for n, amm in enumerate(task.markets))
-    values = {"FILE": "logs.jsonl", "CHAIN": str(CHAIN), "HOUSE": task.house, "MARKETS": markets}
-    text = INCIDENT
-    for name, value in {**values, "FROM": "2021-02-01T00:00:00Z", "TO": "2021-04-01T00:00:00Z"}.items():
-        text = text.replace(f"<{name}>", value)
-    return text
 
 
 def _web3(task: Task) -> Client:
