@@ -39,8 +39,7 @@ class Events(Struct, frozen=True, dict=True):
     @property
     def logs(self) -> list[pl.LazyFrame]:
         """Every table of decoded logs, in any order."""
-        events, others = (self.lazy, self.lazy_others) if self.stored is None else self.stored.unsorted()
-        return [events, *others.values()]
+        return [self.lazy, *self.lazy_others.values()] if self.stored is None else [*self.stored.unsorted().values()]
 
     @cached_property
     def table(self) -> pl.DataFrame:

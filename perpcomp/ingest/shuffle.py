@@ -115,12 +115,11 @@ class Stored:
 
     def whole(self) -> Tables:
         """Every log, in the order of the chain."""
-        events, others = self.unsorted()
-        return events.sort(ORDER), {name: table.sort(ORDER) for name, table in others.items()}
+        return self._events(self.buckets).sort(ORDER), {name: table.sort(ORDER) for name, table in self.unsorted().items()}
 
-    def unsorted(self) -> Tables:
-        """Every log, where the order does not matter."""
-        return self._events(self.buckets), {name: self._table(name, schema) for name, schema in self.schemas.items()}
+    def unsorted(self) -> dict[str, pl.LazyFrame]:
+        """Every log, where the order does not matter, without the events table, which is made of them."""
+        return {name: self._table(name, schema) for name, schema in self.schemas.items()}
 
     def _events(self, buckets: Collection[int]) -> pl.LazyFrame:
         plans = [pl.LazyFrame.deserialize(self.layout.file(PLANS, bucket)) for bucket in buckets]

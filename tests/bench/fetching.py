@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -196,7 +197,8 @@ def be_client(client: str, task: str) -> None:
     result = work()
     seconds, peak = time.process_time() - startup, peak_memory() / 1e6
     rows = list(rows_of(result))
-    print(json.dumps({"startup": startup, "seconds": seconds, "peak": peak, "rows": len(rows), "digest": _digest(rows)}))
+    print(json.dumps({"startup": startup, "seconds": seconds, "peak": peak, "rows": len(rows), "digest": _digest(rows)}), flush=True)
+    os._exit(0)  # at Python's own end a thread of cryo's may abort the process
 
 
 Client = tuple[Callable[[], Any], Callable[[Any], Iterable[Row]]]
