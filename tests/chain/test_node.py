@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests import npm
 from tests.chain.anvil import chain
 from tests.chain.node import HERE, NodeTools, install
 from tests.chain.rpc import Rpc
@@ -74,6 +75,7 @@ def test_no_node_outlives_the_process_that_started_it(node_tools: NodeTools, end
 def test_a_registry_out_of_reach_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(HERE / "package.json", tmp_path)
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:1/")
+    monkeypatch.setattr(npm, "PATIENCE", ("--fetch-retries=0",))
     monkeypatch.setenv("npm_config_cache", str(tmp_path / "cache"))
     with pytest.raises(NodeToolsMissing, match=r"registry cannot be reached.*make test-offline"):
         install(tmp_path)
