@@ -668,6 +668,20 @@ def test_the_last_event_of_all_parts_of_an_input_is_named_and_one_close_under_wa
     assert (told["reason_code"], told["reason"].partition("in the window: ")[2]) == ("closed-under-water", "1 open, 3 close")
 
 
+def test_what_a_trader_did_in_the_window_is_told_in_the_order_of_its_text(single: Run) -> None:
+    """In whatever order it was done, and whatever order Polars gives groups."""
+    row, time = single.events.lazy.first(), pl.lit(START).cast(single.events.table.schema["block_time"])
+    kinds = ("reverse", "open", "reduce", "increase", "close", "open")
+    rows = [
+        row.with_columns(trader=pl.lit(address(trader)), log_index=pl.lit(10 * trader + n, pl.Int64), kind=pl.lit(kind), block_time=time)
+        for trader in range(11, 19)
+        for n, kind in enumerate(kinds)
+    ]
+    table = left_out(single.liquidations, Events(pl.concat(rows), {}).each, single.incident, {}, None)
+    told = "not liquidated in the window; in it: 1 close, 1 increase, 1 reduce, 1 reverse, 2 open"
+    assert dict(table.select("trader", "reason").rows()) == {address(trader): told for trader in range(11, 19)}
+
+
 def test_who_was_liquidated_twice_is_left_out_for_the_reason_of_the_first(tmp_path: Path) -> None:
     rows = position(1, address(1), 1, 30_000, 10_000, 42_000) + position(2, address(2), -1, 42_000, 10_000, 51_000)
     late = START + timedelta(minutes=20)

@@ -43,7 +43,7 @@ def left_out(
     # A row a trader and kind, not an event, is put in order; then only the last event of each trader is read.
     kinds = _added_up([*each(partial(_kinds, of_window, known))])
     kinds = kinds.with_columns(pl.format("{} {}", "len", "kind").alias("counted"), pl.col("kind").is_in(FLAGGED).alias("flagged"))
-    by_trader = kinds.sort("counted").group_by("trader", maintain_order=True)
+    by_trader = kinds.sort("counted").group_by("trader")  # each group keeps this order
     told = by_trader.agg(pl.col("counted").str.join(", "), pl.col("place").max(), pl.col("under_water", "flagged").any())
     last = pl.concat(each(partial(_at, of_window, told.get_column("place")))).join(told, on=["trader", "place"]).unique("trader")
     code = (
