@@ -153,8 +153,9 @@ def test_several_columns_are_added_up_as_each_alone() -> None:
 
 
 def test_an_entitlement_beyond_what_a_column_sums_is_still_exact() -> None:
-    """Python integers: a grouped sum of Polars would wrap."""
-    assert per_trader(["a"] * 3, [fixed.LIMIT - 1] * 3)["a"].known == 3 * (fixed.LIMIT - 1)
+    """Python integers: a grouped sum of Polars would wrap. One below 0 too."""
+    for most in (fixed.LIMIT - 1, 1 - fixed.LIMIT):
+        assert per_trader([*"aaab"], [most] * 3 + [0])["a"].known == 3 * most
 
 
 def test_only_eligible_liquidations_count(tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ def test_the_integers_of_a_column_are_those_of_its_cells(integers: list[int | No
         assert fixed.to_integers(cells) == integers == [None if cell is None else to_integer(cell) for cell in cells]
 
 
+def test_the_largest_magnitude_may_be_of_a_negative_value() -> None:
+    for integers, largest in (([-5, 3], 5), ([-3, None, 5], 5), ([-5, -3], 5), ([None], 0), ([], 0)):
+        assert fixed.largest(pl.Series(integers, dtype=pl.Int128)) == largest, integers
+
+
 @pytest.mark.property
 @given(amounts, amounts)
 @example(HALF, 1)  # exactly half a unit: a tie

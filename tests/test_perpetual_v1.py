@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import polars as pl
 import pytest
@@ -22,6 +23,7 @@ from perpcomp.systems.columns import SINCE_CRASH
 from perpcomp.systems.perpetual_v1 import events as v1
 from perpcomp.systems.perpetual_v1 import liquidations
 from perpcomp.systems.perpetual_v1.eras import tell_eras
+from perpcomp.systems.system import Each
 from tests import build, made_logs
 from tests.conftest import LAB, truth
 from tests.raw_logs import read_logs
@@ -338,6 +340,31 @@ def test_an_events_table_gives_the_same_liquidations_as_the_logs(rehearsal: Run,
                 pairs = zip(again.liquidations[column], done.liquidations[column], strict=True)
                 assert all(ours in (None, whole) for ours, whole in pairs), column
             assert again.payouts.equals(done.payouts)
+
+
+def found_in(run: Run, each: Each) -> tuple[list[dict[str, Any]], list[Finding]]:
+    """The liquidations of a run's input and what is wrong with them, as `each` gives the input."""
+    events, before_crash = run.events, pl.col("block_number") < run.liquidations["block_number"][0]
+    table, findings = liquidations.liquidations(events.lazy, events.lazy_others, run.incident.chain, before_crash, each)
+    return table.rows(named=True), findings
+
+
+def test_lives_that_are_followed_a_few_at_a_time_are_the_same(later: Run) -> None:
+    """All rows of a position are in one part, and in no other."""
+    whole = found_in(later, later.events.each)
+    with mock.patch.object(liquidations, "PARTITION", 10):
+        assert found_in(later, later.events.each) == whole
+
+
+def test_liquidations_of_an_input_in_parts_are_those_of_the_whole_in_their_order(later: Run) -> None:
+    def each(function: Any) -> Any:
+        for part in range(3):
+            own = pl.struct("trader", "market").hash() % 3 == part
+            of_traders = {name: table.filter(own) for name, table in events.lazy_others.items() if "trader" in table.collect_schema()}
+            yield function(events.lazy.filter(own), {**events.lazy_others, **of_traders})
+
+    events = later.events
+    assert found_in(later, each) == found_in(later, events.each)
 
 
 def test_the_vectors_of_the_facts(rehearsal: Run, later: Run) -> None:
@@ -878,6 +905,15 @@ def test_margin_moved_by_hand_since_the_crash_is_added_or_removed_and_pays_its_f
             assert (found["margin_added"], found["margin_removed"]) == since
             if crash_from == 3:
                 assert found["margin_before_crash"] == 50 + Decimal(amount) - 3
+
+
+def test_a_leverage_below_1_is_known_also_one_that_is_cut_to_0() -> None:
+    """1 long at 100 with a margin of 400; at 10 with as much as a column holds."""
+    one, start = Decimal(1), build.START
+    for price, margin, leverage in ((100, 400, Decimal("0.25")), (10, 10**20 - 1, Decimal(0))):
+        rows = [build.opened(1, build.address(1), start, one, Decimal(price), Decimal(margin))]
+        rows.append(build.liquidated(2, build.address(1), start, one, Decimal(price), Decimal(margin), Decimal(price)))
+        assert build.lives(build.table(rows), {}, pl.lit(False)).row(-1, named=True)["leverage_at_open"] == leverage
 
 
 def test_a_leverage_that_no_column_holds_is_unknown_and_not_that_of_the_life_before() -> None:
