@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ import pytest
 
 from perpcomp import fixed, totals
 from perpcomp.decide import compare
-from perpcomp.entitlement import Entitlement, each_per_trader, incomplete, net, of_traders, per_trader
+from perpcomp.entitlement import Entitlement, are_incomplete, each_per_trader, incomplete, net, of_traders, part_of, per_trader
 from perpcomp.explain.explain import explain
 from perpcomp.findings import Finding
 from perpcomp.fixed import ONE, to_integer
@@ -154,8 +155,17 @@ def test_several_columns_are_added_up_as_each_alone() -> None:
 
 def test_an_entitlement_beyond_what_a_column_sums_is_still_exact() -> None:
     """Python integers: a grouped sum of Polars would wrap. One below 0 too."""
-    for most in (fixed.LIMIT - 1, 1 - fixed.LIMIT):
+    for most in (fixed.LIMIT - 1, 9 * fixed.LIMIT // 10, -9 * fixed.LIMIT // 10):
         assert per_trader([*"aaab"], [most] * 3 + [0])["a"].known == 3 * most
+
+
+def test_a_share_of_whole_units_is_cut_and_one_of_a_fraction_is_exact() -> None:
+    third = Fraction(1, 3)
+    assert (part_of(8, third), part_of(9, third), part_of(Fraction(8), third)) == (2, 3, Fraction(8, 3))
+
+
+def test_one_trader_is_incomplete_and_two_are() -> None:
+    assert [are_incomplete(traders) for traders in (1, 2)] == ["1 trader is incomplete", "2 traders are incomplete"]
 
 
 def test_only_eligible_liquidations_count(tmp_path: Path) -> None:
