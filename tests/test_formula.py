@@ -252,6 +252,14 @@ def test_a_negative_result_is_refused_unless_the_formula_says_so(liquidations: p
     assert [-v for v in liquidations["margin"]] == entitlements(made(rule, negative=True), liquidations).to_list()
 
 
+def test_one_unit_below_0_in_one_row_is_refused_and_0_is_not(liquidations: pl.DataFrame) -> None:
+    least, unit = liquidations["margin"].min(), Decimal("0.000000000000000001")
+    assert isinstance(least, Decimal)
+    assert "The rule gives -0.000000000000000001 for tx " in refused(lambda t: t.margin - fixed.amount(least + unit), liquidations)
+    values = entitlements(made(lambda t: t.margin - fixed.amount(least)), liquidations)
+    assert values.min() == 0 < values.max()  # type: ignore[operator]
+
+
 def test_a_result_beyond_the_largest_amount_is_refused(liquidations: pl.DataFrame) -> None:
     said = refused(lambda t: fixed.mul(t.margin + 10**15, fixed.amount(10**15)), liquidations)
     assert said.startswith("formula 'made-up': The rule cannot be computed: overflow in decimal multiplication")
