@@ -200,6 +200,17 @@ def test_a_position_larger_than_the_pool_is_named(tmp_path: Path) -> None:
     assert [p for p in done.problems if p.level == "error"]
 
 
+def test_what_cannot_be_restored_is_named_and_nothing_else(tmp_path: Path) -> None:
+    """Of two positions the one that the pool cannot give; and where the pool is unknown, the market instead of each position."""
+    rows = [row for n, size in ((1, 1), (2, 3)) for row in build.position(n, build.address(n), size, 30_000, 10_000, 42_000)]
+    done = restored(tmp_path, rows, pool=POOL.replace("1_000", "2"))
+    (finding,) = (p for p in done.problems if p.code.startswith("restore"))
+    assert (finding.code, build.address(2) in finding.what) == ("restore-impossible", True)
+    table, (finding,) = restore.on_curve(done.liquidations, done.incident, {}, [])
+    assert (finding.code, "The pool of BTCUSDC" in finding.what) == ("restore-pool-unknown", True)
+    assert table["restore_notional"].to_list() == [None, None]
+
+
 def test_without_restore_the_orders_are_empty_and_the_price_is_the_reference(later: Run) -> None:
     assert later.restore_orders.is_empty()
     assert later.liquidations["restore_notional"].equals(later.liquidations["notional_at_reference"], null_equal=True)
