@@ -10,7 +10,7 @@ IN_MESSAGE = 64_000  # bytes of a frame or a task that travel through the schedu
 
 def pack(value: Any, folder: Path | None = None, once: bool = True) -> bytes:
     """A value as bytes. A frame of more than IN_MESSAGE bytes is left in the folder where there is one, to be read `once` or many times."""
-    import pickle
+    import pickle  # every run imports this module, and a run in one process packs nothing
 
     import polars as pl
 

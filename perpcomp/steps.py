@@ -12,7 +12,7 @@ from perpcomp.incident.incident import Incident
 
 Row = Mapping[str, Any]
 HEADING = 0  # the depth of the first step about an account
-SHORT = 1_000  # rows: up to so many are looked at one by one, in less time than a query of Polars takes
+FEW = 1_000  # rows: up to so many are looked at one by one, in less time than a query of Polars takes
 
 
 class Step(Struct, frozen=True):
@@ -68,7 +68,7 @@ def in_lines(steps: Iterable[Step]) -> Iterator[str]:
 
 def rows_of(table: pl.DataFrame, **values: str | int) -> list[Row]:
     """The rows of a table that have these values."""
-    if table.height > SHORT:
+    if table.height > FEW:
         return list(table.filter(**values).iter_rows(named=True))
     wanted, cells = tuple(values.values()), zip(*(table.get_column(name).to_list() for name in values), strict=True)
     return [table.row(n, named=True) for n, found in enumerate(cells) if found == wanted]

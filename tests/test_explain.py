@@ -16,7 +16,7 @@ from perpcomp.explain.explain import explain
 from perpcomp.findings import InputError
 from perpcomp.fixed import to_integer
 from perpcomp.run import Run
-from perpcomp.steps import SHORT, Step, rows_of
+from perpcomp.steps import FEW, Step, rows_of
 from tests.conftest import LAB
 from tests.variants import NO_PRICE, computed
 
@@ -56,7 +56,7 @@ def steps(lines: list[str]) -> list[tuple[str, str, str]]:
     return found
 
 
-@pytest.mark.parametrize("height", [0, SHORT, SHORT + 1])
+@pytest.mark.parametrize("height", [0, FEW, FEW + 1])
 def test_rows_are_found_by_all_values_in_their_order(height: int) -> None:
     table = pl.DataFrame(
         {"n": range(height), "even": [("no", "yes")[n % 2 == 0] for n in range(height)], "half": [n // 2 for n in range(height)]}
