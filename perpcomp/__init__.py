@@ -72,12 +72,9 @@ __all__ = [
 def draft(path: Path, system: str | None = None, chain_id: int | None = None, input: Path | None = None) -> "Proposal":
     """A new incident file for `path`, with what the logs in `input` tell; `.text` is its text. Nothing is written."""
     from perpcomp.begin.propose import propose
-    from perpcomp.input import Input, check_files
+    from perpcomp.input import alone
 
-    source = None if input is None else Input(input, None)
-    if source is not None:
-        check_files(source)
-    return propose(path, system, chain_id, source)
+    return propose(path, system, chain_id, None if input is None else alone(input))
 
 
 @progress.work()

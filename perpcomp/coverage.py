@@ -3,7 +3,6 @@
 A file that was cut off looks whole: every liquidation in it is right, and those after its end are not paid without a word.
 """
 
-import gzip
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,9 @@ from perpcomp.incident.incident import Incident
 from perpcomp.ingest.exports.subgraph_meta import Answer, answers_in
 from perpcomp.ingest.node.store import read_range
 from perpcomp.input import Input
+from perpcomp.parquet_file import rows_of
 from perpcomp.tables.schema import CSV_TIME
+from perpcomp.text_file import opened
 
 Evidence = Literal["store", "file-names", "subgraph-meta", "none"]
 PAGES = (100, 500, 1_000, 10_000, 50_000)  # the most rows that explorers, subgraphs and query tools give at once
@@ -266,13 +267,13 @@ def _full_page(where: str, rows: int) -> Finding:
 def _rows(path: Path) -> int | None:
     """The rows of a file of logs or of a table; None where there are more than in any page, or for JSON."""
     if path.suffix == ".parquet":
-        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+        return int(rows_of(path).select(pl.len()).collect().item())
     if path.suffix == ".json":
         return None
     most = max(PAGES) + 2
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        with opened(path) as lines:
             count = sum(1 for line in islice(lines, most) if line.strip())
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         return None
     return count - (".csv" in path.suffixes) if count < most else None

@@ -224,8 +224,9 @@ def _answer(token: Path) -> Path:
 def _check_files(client: "Client", paths: Iterable[Path]) -> None:
     sizes = [(path.resolve(), path.stat().st_size) for path in paths]  # a worker has another current folder
     for worker, unseen in client.run(_unseen, sizes, on_error="return").items():
-        if unseen is not None:
-            raise refusal(f"the worker {worker}", f"It does not see this process's file {unseen}.", SHARED, NETWORK)
+        if unseen is not None:  # an exception where the worker has not what reads an object store
+            which = f"files ({unseen})" if isinstance(unseen, Exception) else f"file {unseen}"
+            raise refusal(f"the worker {worker}", f"It does not see this process's {which}.", SHARED, NETWORK)
 
 
 def _unseen(sizes: list[tuple[Path, int]]) -> Path | None:

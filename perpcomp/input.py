@@ -21,6 +21,7 @@ from perpcomp.ingest.proof.kept import Proved, evidence_in, folder_of, proved_by
 from perpcomp.ingest.raw_frame import Piece, no_logs
 from perpcomp.ingest.spill import Spill
 from perpcomp.number_text import counted
+from perpcomp.object_store import located
 from perpcomp.piece import decoder, of_file
 from perpcomp.systems.system import System, find, topics
 from perpcomp.tables.events import EVENTS
@@ -69,7 +70,7 @@ class Input(Struct, frozen=True):
 
 def find_input(incident: Incident, given: Path | None) -> Input:
     """The input that the command names, or else the incident file; InputError (exit 3) where neither names one."""
-    named = False
+    named, given = False, None if given is None else located(given)
     if incident.published_table is not None:
         return _claims(incident, incident.published_table.file, given)
     if given is not None:
@@ -104,6 +105,13 @@ def _fetched(incident: Incident) -> Path | None:
     from perpcomp.ingest.node.held import stored  # incidents with a file of their own need no store
 
     return stored(incident)
+
+
+def alone(file: Path) -> Input:
+    """The input of this file or folder and nothing beside it. InputError as `find_input`."""
+    source = Input(located(file), None)
+    check_files(source)
+    return source
 
 
 def check_files(source: Input) -> None:

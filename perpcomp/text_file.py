@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def opened(path: Path) -> BinaryIO:
     """
     with path.open("rb") as raw:
         zipped = path.suffix == ".gz" or raw.read(2) == GZIP
-    file = cast(BinaryIO, gzip.open(path)) if zipped else path.open("rb")  # noqa: SIM115 - the caller closes it
+    file = _unpacked(path) if zipped else path.open("rb")
     head = file.read(2)
     file.seek(0)
     if head in UTF_16:
@@ -35,6 +36,11 @@ def opened(path: Path) -> BinaryIO:
             return io.BytesIO(file.read().decode("utf-16").encode())
     file.seek(len(codecs.BOM_UTF8) if file.read(3) == codecs.BOM_UTF8 else 0)
     return file
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    named = isinstance(path, os.PathLike)  # in an object store it is not
+    return cast(BinaryIO, gzip.open(path if named else path.open("rb")))
 
 
 def is_plain(path: Path) -> bool:

@@ -35,6 +35,7 @@ TOGETHER = (
     "tests/chain/",
     "tests/test_engine.py",
     "tests/test_guards_counterfactual.py",
+    "tests/test_object_store.py",
     "tests/test_replay.py",
     "tests/test_report.py",
     "tests/test_synthetix_v2.py",

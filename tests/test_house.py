@@ -26,6 +26,7 @@ ORDER = [
     "lock",
     "text_file",
     "parquet_file",
+    "object_store",
     "sheet_parts",
     "sheet_file",
     "packing",

@@ -12,6 +12,7 @@ from perpcomp.cli import terminal
 from perpcomp.cli.app import BEGIN, command
 from perpcomp.cli.options import AsJson, Input, Query, block_range, query_name
 from perpcomp.findings import Finding, refusal
+from perpcomp.object_store import url
 
 if TYPE_CHECKING:
     from perpcomp.begin.check import Checked
@@ -52,7 +53,7 @@ def init(
     if not path.parent.is_dir():
         raise refusal(str(path), f"There is no folder {path.parent}.", "Make it first, or leave it out of NAME.")
     if input is not None and rpc:
-        raise refusal("--rpc", f"The logs come from {input}, so no node is asked.", "Leave --rpc or --input out.")
+        raise refusal("--rpc", f"The logs come from {url(input)}, so no node is asked.", "Leave --rpc or --input out.")
     if blocks is not None and not rpc:
         raise refusal(
             "--blocks", "No node is given, so no block is searched. The option would do nothing.", "Add --rpc URL, or leave it out."
@@ -73,7 +74,7 @@ def init(
     schema_file = path.with_name(SCHEMA)
     if not schema_file.exists():
         schema_file.write_text(perpcomp.schema())
-    logs = " --rpc URL" if rpc else " --input FILE" if input is None else "" if "input" in proposal.values else f" --input {input}"
+    logs = " --rpc URL" if rpc else " --input FILE" if input is None else "" if "input" in proposal.values else f" --input {url(input)}"
     terminal.say(f"Wrote {path}. Decide what it marks `check`. Then type `perpcomp check {path}` and `perpcomp run {path}{logs}`.")
     return []
 

@@ -9,8 +9,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from perpcomp import object_store
 from perpcomp.cli import interrupt
-from perpcomp.findings import WRONG_INPUT, Finding, InputError
+from perpcomp.findings import NETWORK, WRONG_INPUT, Finding, InputError
 
 if TYPE_CHECKING:
     from typer import TyperException
@@ -54,6 +55,8 @@ def _run(arguments: list[str]) -> int:
         code = app(with_values(arguments), prog_name="perpcomp", standalone_mode=False)
     except InputError as error:
         return _refuse(error.problems, error.exit_code)
+    except object_store.failures() as error:
+        return _refuse([object_store.unanswered(error)], NETWORK)
     except typer.TyperException as error:
         return _refuse([_wrong_usage(error)], WRONG_INPUT)
     except SystemExit as ending:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from perpcomp.findings import refusal
+from perpcomp.object_store import url
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -84,7 +85,8 @@ def block_range(text: str | None) -> tuple[int, int] | None:
 
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="An incident file or a built-in name.", show_default=True, callback=query_name)]
 Input = Annotated[
-    Path | None, typer.Option("--input", metavar="FILE", help="Logs (.jsonl, .jsonl.gz) or an events table (.parquet, .csv).")
+    Path | None,
+    typer.Option("--input", metavar="FILE", help="Logs (.jsonl, .jsonl.gz) or an events table (.parquet, .csv); or an s3:// URL."),
 ]
 FormulaName = Annotated[str | None, typer.Option("--formula", metavar="NAME", help="Pay by this formula, not by the incident's.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Where results go; default outputs/NAME.")]
@@ -145,7 +147,7 @@ class Logs:
     def __post_init__(self) -> None:
         """InputError for an option of fetching where nothing is fetched, and for a second node that is the first."""
         if self.input is not None:
-            self.refuse_fetching(f"The logs come from {self.input}, so nothing is fetched.", "Leave it out, or leave --input out.")
+            self.refuse_fetching(f"The logs come from {url(self.input)}, so nothing is fetched.", "Leave it out, or leave --input out.")
         elif not self.urls and not self.dry_run:
             self.refuse_fetching("No node is given, so nothing is fetched.", "Add --rpc URL, or leave it out.")
         if self.second_rpc is not None and self.second_rpc in self.urls:
