@@ -36,18 +36,21 @@ def located(path: Path) -> Path:
     except ImportError as error:
         raise refusal(url(path), f"What reads this object store is not installed ({error}).", EXTRA) from None
     except Exception as error:
-        if isinstance(error, (OSError, *failures())):
-            raise InputError([unanswered(error)], NETWORK) from None
-        raise
+        if not failed(error):
+            raise
+        raise InputError([unanswered(error)], NETWORK) from None
     if not found:
         raise refusal(url(path), "The object store holds nothing of this name.", CREDENTIALS)
     return place
 
 
-def failures() -> tuple[type[Exception], ...]:
-    """What s3fs raises where a store does not answer, beside an OSError; nothing while it is not imported."""
+def failed(error: Exception) -> bool:
+    """Whether an object store raised this: botocore's exceptions, and OSErrors without a number, which those of the system have."""
     library = sys.modules.get("botocore.exceptions")
-    return () if library is None else (library.BotoCoreError, library.ClientError)
+    if library is None:
+        return False
+    numberless = isinstance(error, OSError) and error.errno is None
+    return numberless or isinstance(error, (library.BotoCoreError, library.ClientError))
 
 
 def unanswered(error: Exception) -> Finding:

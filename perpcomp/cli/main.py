@@ -55,12 +55,14 @@ def _run(arguments: list[str]) -> int:
         code = app(with_values(arguments), prog_name="perpcomp", standalone_mode=False)
     except InputError as error:
         return _refuse(error.problems, error.exit_code)
-    except object_store.failures() as error:
-        return _refuse([object_store.unanswered(error)], NETWORK)
     except typer.TyperException as error:
         return _refuse([_wrong_usage(error)], WRONG_INPUT)
     except SystemExit as ending:
         code = ending.code
+    except Exception as error:
+        if not object_store.failed(error):
+            raise
+        return _refuse([object_store.unanswered(error)], NETWORK)
     return code if isinstance(code, int) else 0
 
 
