@@ -35,18 +35,18 @@ def plain_logs(sheets: Sequence[Sheet], wanted: Wanted) -> pl.DataFrame | None:
     same = all(schema.get(name) == type_ for name, type_ in (TYPES | dict.fromkeys(topics, pl.Binary())).items())
     if not (numbers and same) or first.has("chain_id") or first.has("removed") or any(sheet.frame.schema != schema for sheet in sheets):
         return None
-    frame = pl.concat([sheet.frame for sheet in sheets])
+    frame = pl.concat([sheet.frame for sheet in sheets], rechunk=True)
     known = (("address", wanted.addresses), ("topic0", wanted.topics), ("topic0", wanted.anywhere))
     here, ours, anywhere = (pl.col(name).is_in(pl.Series([*some], dtype=pl.String).implode()) for name, some in known)
-    told = frame.lazy().select("address", "topic0", here=here, ours=ours, keep=(here & ours) | anywhere).collect()
-    if not told.select(pl.all_horizontal(*KNOWN)).item():
+    told = frame.select_seq("address", "topic0", here=here, ours=ours, anywhere=anywhere)
+    if not told.select_seq(pl.all_horizontal(*KNOWN)).item():
         return None
-    keep = told.get_column("keep")
+    keep = told.select_seq(keep=(pl.col("here") & pl.col("ours")) | pl.col("anywhere")).to_series()
     kept = frame if keep.all() else frame.filter(keep)
-    if kept.height and not kept.select(_right(topics)).item():
+    if kept.height and not kept.select_seq(_right(topics)).item():
         return None
     count = pl.sum_horizontal(1, *((pl.col(name).bin.size() > 0).fill_null(False) for name in topics))
-    return kept.with_columns(pl.col("topic1", "topic2").fill_null(b""), topics=count).select(
+    return kept.with_columns_seq(pl.col("topic1", "topic2").fill_null(b""), topics=count).select_seq(
         pl.col(name).cast(type_) for name, type_ in RAW_SCHEMA.items()
     )
 
