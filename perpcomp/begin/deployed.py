@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from perpcomp.findings import Finding, InputError, refusal
-from perpcomp.incident import incident_file
+from perpcomp.incident.shelf import shelf
 from perpcomp.input import Input, pieces_of_any_contract
 from perpcomp.systems.system import CONTRACTS, System, find
 
@@ -57,10 +57,10 @@ def _names(pairs: pl.DataFrame, column: str) -> tuple[str, ...]:
 def known_markets(chain_id: int) -> dict[str, str]:
     """Address -> name of every market that a built-in incident on that chain, or a file of parameters, names."""
     names: dict[str, str] = {}
-    for path in sorted(incident_file.shelf().glob("parameters/*.toml")):
+    for path in sorted(shelf().glob("parameters/*.toml")):
         listed = tomllib.loads(path.read_text(encoding="utf-8")).get("market", [])
         names |= {market["proxy"].lower(): market["key"] for market in listed if "proxy" in market}
-    for path in sorted(incident_file.shelf().glob("*.toml")):
+    for path in sorted(shelf().glob("*.toml")):
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         if document["chain"]["id"] == chain_id:
             names |= {market["amm"].lower(): market["name"] for market in document["market"]}

@@ -8,9 +8,9 @@ from msgspec import Struct
 from perpcomp.findings import Finding, InputError
 from perpcomp.incident import kinds, toml
 from perpcomp.incident.description import Key, Table
-from perpcomp.incident.incident_file import shelf
 from perpcomp.incident.reader import Problem, TableReader
 from perpcomp.incident.settlement import Leg
+from perpcomp.incident.shelf import shelf
 from perpcomp.incident.sources import SOURCE, SOURCES
 
 FILE = "parameters/tokens.toml"

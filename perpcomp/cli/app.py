@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from perpcomp.cli import completion, help, interrupt, terminal, watch
+from perpcomp.cli import completion, help, interrupt, terminal, threads, watch
 from perpcomp.cli.options import with_option_groups
 from perpcomp.findings import ERROR_OR_DIFFERENCE, WRONG_INPUT, Finding, refusal
 from perpcomp.progress import watched_by
@@ -109,6 +109,7 @@ def command(panel: str, of: typer.Typer = app) -> Callable[[Callable[..., Sequen
 
         @wraps(verb)
         def run(**arguments: Any) -> None:
+            threads.fit(arguments)
             try:
                 with interrupt.clean_up_first(), nullcontext() if arguments.get("quiet") else watched_by(watch.watcher()):
                     end(verb(**arguments))

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from perpcomp import installed
-from perpcomp.findings import InputError, near_miss, refusal
+from perpcomp.findings import InputError, refusal
 from perpcomp.incident import toml
 from perpcomp.incident.across import problems_across
 from perpcomp.incident.from_claims import ABSENT, about_logs, starts_from_claims
@@ -17,31 +17,12 @@ from perpcomp.incident.lists import with_lists
 from perpcomp.incident.market import Market
 from perpcomp.incident.places import lines
 from perpcomp.incident.reader import Problem, TableReader
+from perpcomp.incident.shelf import find
+from perpcomp.incident.shelf import shelf as shelf
 from perpcomp.incident.tables import tables
 from perpcomp.incident.valuation import Valuation
 
-PACKAGE = Path(__file__).parent.parent
 MAX_QUERY_BYTES = 2**20
-
-
-def shelf() -> Path:
-    """The folder of the built-in incident files: in the wheel beside the code, in a checkout beside the package."""
-    packaged = PACKAGE / "queries"
-    return packaged if packaged.is_dir() else PACKAGE.parent / "queries"
-
-
-def find(query: str) -> Path:
-    """The file behind a path or a built-in name; InputError with the near miss."""
-    path = Path(query)
-    if path.suffix == ".toml" and path.is_file():
-        return path
-    built_in = {p.stem: p for p in shelf().glob("*.toml")}
-    if query in built_in:
-        return built_in[query]
-    if path.suffix == ".toml" or "/" in query:
-        advice = "Give the path of an incident file, or a built-in name: " + ", ".join(sorted(built_in))
-        raise refusal(query, "There is no such file.", f"{advice}.")
-    raise refusal(query, f"'{query}' is neither an incident file nor a built-in query.", near_miss(query, built_in))
 
 
 def load(query: str) -> Incident:

@@ -13,8 +13,8 @@ from perpcomp.findings import Finding, InputError, near_miss, refusal
 from perpcomp.fixed import to_integer
 from perpcomp.incident import kinds, times, toml
 from perpcomp.incident.description import Key, Table
-from perpcomp.incident.incident_file import shelf
 from perpcomp.incident.reader import Problem, TableReader
+from perpcomp.incident.shelf import shelf
 from perpcomp.incident.sources import SOURCE, SOURCES
 
 FILE = "parameters/synthetix-perps-v2.toml"
