@@ -71,7 +71,7 @@ $(READY): requirements.lock tests/formulas.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
-	$(BIN)/python -m pip install --quiet --require-hashes --target $(VENV)/formulas -r tests/formulas.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --target $(VENV)/formulas -r tests/formulas.lock
 	touch $(READY)
 
 $(OTHER)/.ready: tests/other_polars/requirements.lock
