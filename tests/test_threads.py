@@ -46,11 +46,12 @@ def test_a_given_input_counts_instead(size: int, found: str | None, tmp_path: Pa
     assert number(**OWN, input=holding(size, tmp_path / "logs.jsonl")) == found
 
 
-@pytest.mark.parametrize(("size", "found"), [(threads.LITTLE // 2 - 1, "1"), (threads.LITTLE // 2, None)])
-@pytest.mark.parametrize("named", ["input", "run"])
-def test_the_files_of_a_folder_count_together(named: str, size: int, found: str | None, tmp_path: Path) -> None:
-    holding(size, tmp_path / "a.parquet")
-    holding(size, tmp_path / "inputs" / "b.parquet")
+@pytest.mark.parametrize(("size", "found"), [(threads.LITTLE // 2 - 5_000, "1"), (threads.LITTLE // 2, None)])
+@pytest.mark.parametrize(("named", "inside"), [("input", "."), ("run", "inputs")])
+def test_the_files_of_a_folder_count_together(named: str, inside: str, size: int, found: str | None, tmp_path: Path) -> None:
+    for name in ("a.parquet", "b.parquet"):
+        holding(size, tmp_path / inside / name)
+    holding(threads.LITTLE, tmp_path / "elsewhere" / "deep" / "c.parquet")  # a folder of folders may be a whole disk: it is not walked
     assert number(**OWN, **{named: tmp_path}) == found
 
 

@@ -17,20 +17,28 @@ def fit(arguments: Mapping[str, Any]) -> None:
 
 def _bytes(arguments: Mapping[str, Any]) -> int:
     """How many bytes of logs the command reads; 0 where that is not known before it runs, as of logs on a chain."""
-    place = arguments.get("run") or arguments.get("input") or _own_input(arguments.get("query"))
+    run = arguments.get("run")
+    place = (
+        run / "inputs" if isinstance(run, Path) and run.is_dir() else run or arguments.get("input") or _own_input(arguments.get("query"))
+    )
     if not isinstance(place, Path) or arguments.get("rpc"):
         return 0
-    return sum(file.stat().st_size for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file())
+    try:
+        return sum(file.stat().st_size for file in (place.iterdir() if place.is_dir() else [place]))
+    except OSError:
+        return 0
 
 
 def _own_input(query: str | None) -> Path | None:
     """The input that the incident file names. What is wrong with the file is no concern here."""
     from perpcomp.findings import InputError
     from perpcomp.incident import toml
-    from perpcomp.incident.shelf import find
+    from perpcomp.incident.shelf import MAX_QUERY_BYTES, find
 
     try:
         file = find(query or "")
-        return file.parent / str(toml.parse(file.read_bytes(), file.name)["input"]["file"])
+        with file.open("rb") as opened:
+            document = toml.parse(opened.read(MAX_QUERY_BYTES), file.name)
+        return file.parent / str(document["input"]["file"])
     except (InputError, OSError, LookupError, TypeError):
         return None

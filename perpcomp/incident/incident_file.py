@@ -17,12 +17,10 @@ from perpcomp.incident.lists import with_lists
 from perpcomp.incident.market import Market
 from perpcomp.incident.places import lines
 from perpcomp.incident.reader import Problem, TableReader
-from perpcomp.incident.shelf import find
+from perpcomp.incident.shelf import MAX_QUERY_BYTES, find
 from perpcomp.incident.shelf import shelf as shelf
 from perpcomp.incident.tables import tables
 from perpcomp.incident.valuation import Valuation
-
-MAX_QUERY_BYTES = 2**20
 
 
 def load(query: str) -> Incident:

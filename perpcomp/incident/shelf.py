@@ -5,6 +5,7 @@ from pathlib import Path
 from perpcomp.findings import near_miss, refusal
 
 PACKAGE = Path(__file__).parent.parent
+MAX_QUERY_BYTES = 2**20  # of an incident file
 
 
 def shelf() -> Path:
