@@ -21,7 +21,7 @@ from perpcomp.incident.incident import Incident
 from perpcomp.ingest.exports.subgraph_meta import Answer, answers_in
 from perpcomp.ingest.node.store import read_range
 from perpcomp.input import Input
-from perpcomp.parquet_file import rows_of
+from perpcomp.parquet_file import parquet_rows
 from perpcomp.tables.schema import CSV_TIME
 from perpcomp.text_file import opened
 
@@ -267,7 +267,7 @@ def _full_page(where: str, rows: int) -> Finding:
 def _rows(path: Path) -> int | None:
     """The rows of a file of logs or of a table; None where there are more than in any page, or for JSON."""
     if path.suffix == ".parquet":
-        return int(rows_of(path).select(pl.len()).collect().item())
+        return int(parquet_rows(path).select(pl.len()).collect().item())
     if path.suffix == ".json":
         return None
     most = max(PAGES) + 2

@@ -38,7 +38,7 @@ for path in sys.argv[1:]:
 """
 
 
-def rows_of(path: Path) -> pl.LazyFrame:
+def parquet_rows(path: Path) -> pl.LazyFrame:
     """The rows of one Parquet file, on disk or in an object store."""
     return pl.scan_parquet(str(path), glob=False)
 

@@ -22,7 +22,7 @@ from perpcomp.ingest.node.store import own_rows, states_range_of
 from perpcomp.ingest.raw_frame import no_logs
 from perpcomp.ingest.shuffle import HASHES, PLANS, Layout, Stored
 from perpcomp.number_text import counted
-from perpcomp.parquet_file import rows_of
+from perpcomp.parquet_file import parquet_rows
 from perpcomp.piece import Decoder, decoder, of_file
 from perpcomp.systems.system import find, topics
 from perpcomp.text_file import is_plain, reason
@@ -217,7 +217,7 @@ def _logs(one: Range) -> int:
 
 def _rows(files: Sequence[Path]) -> list[int]:
     """In a worker: how many rows each Parquet file has."""
-    return [rows_of(file).select(pl.len()).collect().item() for file in files]
+    return [parquet_rows(file).select(pl.len()).collect().item() for file in files]
 
 
 def _readable(path: Path, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,6 @@ def parts(run: Run) -> dict[str, bytes]:
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
-    from io import BytesIO
-
     buffer = BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()

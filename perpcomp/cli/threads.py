@@ -17,14 +17,13 @@ def fit(arguments: Mapping[str, Any]) -> None:
 
 def _bytes(arguments: Mapping[str, Any]) -> int:
     """How many bytes of logs the command reads; 0 where that is not known before it runs, as of logs on a chain."""
-    run = arguments.get("run")
-    place = (
-        run / "inputs" if isinstance(run, Path) and run.is_dir() else run or arguments.get("input") or _own_input(arguments.get("query"))
-    )
+    place = arguments.get("run") or arguments.get("input") or _own_input(arguments.get("query"))
     if not isinstance(place, Path) or arguments.get("rpc"):
         return 0
     try:
-        return sum(file.stat().st_size for file in (place.iterdir() if place.is_dir() else [place]))
+        inputs = place / "inputs"  # of a published run
+        folder = inputs if inputs.is_dir() else place
+        return sum(file.stat().st_size for file in (folder.iterdir() if folder.is_dir() else [place]))
     except OSError:
         return 0
 

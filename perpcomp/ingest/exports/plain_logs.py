@@ -35,6 +35,7 @@ def plain_logs(sheets: Sequence[Sheet], wanted: Wanted) -> pl.DataFrame | None:
     same = all(schema.get(name) == type_ for name, type_ in (TYPES | dict.fromkeys(topics, pl.Binary())).items())
     if not (numbers and same) or first.has("chain_id") or first.has("removed") or any(sheet.frame.schema != schema for sheet in sheets):
         return None
+    # In one piece: else each query would copy all columns, because the column of row numbers is cut at other rows than a file's.
     frame = pl.concat([sheet.frame for sheet in sheets], rechunk=True)
     known = (("address", wanted.addresses), ("topic0", wanted.topics), ("topic0", wanted.anywhere))
     here, ours, anywhere = (pl.col(name).is_in(pl.Series([*some], dtype=pl.String).implode()) for name, some in known)

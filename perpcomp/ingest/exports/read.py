@@ -22,7 +22,7 @@ from perpcomp.ingest.exports.plain_logs import plain_logs
 from perpcomp.ingest.exports.raw_logs import raw_frame
 from perpcomp.ingest.exports.sheet import Sheet, to_sheet
 from perpcomp.ingest.raw_frame import Piece
-from perpcomp.parquet_file import refuse_damaged, rows_of
+from perpcomp.parquet_file import parquet_rows, refuse_damaged
 from perpcomp.text_file import UNREADABLE, read_csv, reason
 
 PART = 200_000  # rows of a Parquet file read at a time
@@ -85,7 +85,7 @@ def raw_rows(wanted: Wanted, path: Path, start: int, stop: int, times: dict[int,
     InputError where they are not raw logs; what the Parquet library raises where the file is no table.
     """
     for first in range(start, stop, PART):
-        frame = rows_of(path).slice(first, min(PART, stop - first)).collect()
+        frame = parquet_rows(path).slice(first, min(PART, stop - first)).collect()
         sheet = to_sheet(path.name, frame, 1 + first, _our_name)
         _same_kind([path], cryo.LOGS, exporter := _exporter(sheet, wanted))
         yield _raw_frame([(exporter, sheet, 0)], wanted, times)
@@ -141,10 +141,10 @@ def _sheets(path: Path) -> Iterator[Sheet]:
         if ".json" in path.suffixes or ".jsonl" in path.suffixes or ".ndjson" in path.suffixes:
             yield from json_file.sheets(path, _our_name)
         elif path.suffix == ".parquet":
-            rows = rows_of(path).select(pl.len()).collect().item()
+            rows = parquet_rows(path).select(pl.len()).collect().item()
             for start in range(0, max(rows, 1), PART):  # a file may be larger than memory
                 progress.advance(path.stat().st_size * min(PART, rows - start) // max(rows, 1))
-                yield to_sheet(path.name, rows_of(path).slice(start, PART).collect(), 1 + start, _our_name)
+                yield to_sheet(path.name, parquet_rows(path).slice(start, PART).collect(), 1 + start, _our_name)
         else:  # as text: a guessed schema would turn base units into floats
             yield to_sheet(path.name, read_csv(path), 2, _our_name)
     except (*UNREADABLE, msgspec.MsgspecError, RecursionError) as error:

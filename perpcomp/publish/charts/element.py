@@ -4,8 +4,8 @@
 class Element:
     """One element: its name, the markup inside it, and its attributes in the order in which they are written.
 
-    The element leaves out an attribute that is None. Python reserves some names and allows no hyphen: write `class_` for class, and
-    `text_anchor` for text-anchor. The caller escapes texts.
+    It writes no attribute that is None. Python reserves `class` and allows no hyphen in a name: write `class_` and `text_anchor`.
+    The caller escapes texts.
     """
 
     def __init__(self, name: str, inside: str = "", **attributes: object) -> None:
